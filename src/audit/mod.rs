@@ -1,0 +1,2 @@
+//! audit
+mod record; pub use record::*;

@@ -1,0 +1,335 @@
+//! The checked configuration. Every value already holds what its comment promises.
+//!
+//! Built only by [`load`] and [`parse`], which look at everything before they give up.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::identity::{DnsName, Fingerprint, ListenerName, PeerName, SpiffeId, TrustDomain};
+
+/// Everything that a configuration file says.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it came from, as it was named.
+    pub path: PathBuf,
+    /// SHA-256 of the file's bytes: the version of the policy in every record.
+    pub digest: Fingerprint,
+    /// The service that this sidecar stands beside.
+    pub service: Arc<str>,
+    /// The trust domain of that service.
+    pub trust_domain: TrustDomain,
+    /// Where key material comes from.
+    pub identity: IdentitySource,
+    /// What is negotiated in TLS.
+    pub tls: TlsSettings,
+    /// Whom we know, by name.
+    pub peers: BTreeMap<PeerName, Peer>,
+    /// Mutual TLS in, plaintext to the workload.
+    pub inbound: Vec<Inbound>,
+    /// Plaintext in, mutual TLS out.
+    pub outbound: Vec<Outbound>,
+    /// The trail. Always there when a listener has `phi: true`.
+    pub audit: Option<AuditSettings>,
+    /// The administrative listeners.
+    pub admin: AdminSettings,
+    /// Data threads. At least 1.
+    pub workers: usize,
+    /// Bounds on everything that waits or grows.
+    pub limits: Limits,
+    /// What is allowed and yet deserves a look, as `check` prints it.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// The SPIFFE ID under which this sidecar stands: `spiffe://trust_domain/service`.
+    ///
+    /// # Errors
+    ///
+    /// Never for a checked configuration: its service is one SPIFFE path segment.
+    pub fn spiffe_id(&self) -> Result<SpiffeId, crate::identity::SpiffeIdError> {
+        SpiffeId::of(&self.trust_domain, &self.service)
+    }
+}
+
+/// Where key material comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// An authority in a directory of its own.
+    Embedded {
+        /// The directory. Made with mode 0700 if it is not there.
+        dir: PathBuf,
+        /// A leaf's lifetime; renewed at two thirds of it. At least 1 minute. Default 24 h.
+        ttl: Duration,
+    },
+    /// PEM files that someone else puts there.
+    Files {
+        /// The certificate and its intermediates, leaf first.
+        cert: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+        /// The certificates of the authorities that peers may come from.
+        trust_bundle: PathBuf,
+        /// Revocation lists. Empty: revocation is not checked.
+        crls: Vec<PathBuf>,
+    },
+}
+
+/// What is negotiated in TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The named set of versions, suites, groups and certificate rules.
+    pub profile: Profile,
+    /// Narrows the profile's cipher suites, by IANA or rustls names. Empty: all of the profile's.
+    pub cipher_suites: Vec<String>,
+}
+
+/// A named set of versions, suites, groups and certificate rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// NIST SP 800-52r2: TLS 1.3 and 1.2 (with extended master secret), AES-GCM, P-256, P-384 and
+    /// X25519MLKEM768; leaves must name their purpose.
+    Nist,
+    /// TLS 1.3 only, everything that is good today.
+    Modern,
+    /// TLS 1.3 and 1.2 with all that rustls has, and leaves that name no purpose.
+    Compatible,
+}
+
+/// An entry in `peers`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name, by which rules, records and metrics know it.
+    pub name: PeerName,
+    /// By what it is recognized.
+    pub matcher: PeerMatcher,
+    /// After this moment the entry lets nobody in.
+    pub expires: Option<OffsetDateTime>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// The ticket that asked for it.
+    pub ticket: Option<String>,
+    /// Anything else that a reader should know.
+    pub note: Option<String>,
+}
+
+/// By what a peer is recognized. All but the pins need a chain to the trust bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerMatcher {
+    /// This SPIFFE ID, exactly.
+    Spiffe(SpiffeId),
+    /// One of the certificate's DNS names.
+    Dns(DnsName),
+    /// Every given part of the subject, exactly.
+    Subject {
+        /// Common name.
+        common_name: Option<String>,
+        /// Organization.
+        organization: Option<String>,
+        /// Organizational unit.
+        organizational_unit: Option<String>,
+    },
+    /// This certificate and no other, whoever signed it.
+    CertificatePin(Fingerprint),
+    /// Any certificate over this public key (SHA-256 of the SubjectPublicKeyInfo).
+    KeyPin(Fingerprint),
+}
+
+/// An address that we bind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ListenAddr {
+    /// IP and port. Port 0 lets the kernel choose.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+/// Where the workload listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// IP and port.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+/// One of the places where an outbound listener's peer may be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// A DNS name or an IP address.
+    pub host: Arc<str>,
+    /// The port.
+    pub port: u16,
+}
+
+/// What a listener carries. Declared, never guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Any byte stream.
+    Tcp,
+    /// HTTP/1.1 and HTTP/2.
+    Http,
+}
+
+/// The HTTP version to speak with the workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WorkloadHttp {
+    /// HTTP/2 with prior knowledge for gRPC, HTTP/1.1 for all else. The default.
+    Auto,
+    /// HTTP/1.1 always.
+    Http1,
+    /// HTTP/2 with prior knowledge always.
+    H2c,
+}
+
+/// Mutual TLS in, plaintext to the workload.
+#[derive(Debug, Clone)]
+pub struct Inbound {
+    /// Unique among all listeners.
+    pub name: ListenerName,
+    /// Where peers connect.
+    pub listen: SocketAddr,
+    /// The workload. Loopback or a unix socket, unless `forward_anywhere` was set.
+    pub forward: Target,
+    /// What it carries.
+    pub protocol: Protocol,
+    /// HTTP only: what the workload speaks.
+    pub forward_protocol: WorkloadHttp,
+    /// Whether every access is on record before the first byte goes through.
+    pub phi: bool,
+    /// Who may connect. Empty: nobody.
+    pub allow: Vec<PeerName>,
+    /// HTTP only; `None` when the file gives none: whoever may connect may ask for anything.
+    pub routes: Option<Vec<Route>>,
+    /// Bounds, the listener's own over the file's.
+    pub limits: Limits,
+}
+
+/// A rule for HTTP requests; the first that matches decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Unique in its listener.
+    pub name: Arc<str>,
+    /// Which methods it is for. Empty: all.
+    pub methods: Vec<http::Method>,
+    /// Which paths it is for.
+    pub path: PathTemplate,
+    /// Who may. Empty: nobody.
+    pub allow: Vec<PeerName>,
+    /// Whether its requests are accesses to PHI. The listener's `phi` if the route does not say.
+    pub phi: bool,
+}
+
+/// A path in which `{name}` stands for one segment and a last `{name...}` for any number of them.
+///
+/// Matched against the path as the gate has decoded it, segment by segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathTemplate {
+    /// As it was written; what records show instead of the path.
+    pub text: Arc<str>,
+    /// Its parts between slashes.
+    pub segments: Vec<Segment>,
+}
+
+/// One part of a [`PathTemplate`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    /// This text.
+    Literal(String),
+    /// Any one segment that is not empty.
+    Any,
+    /// All that is left, nothing included. Only at the end.
+    Rest,
+}
+
+/// Plaintext in, mutual TLS out.
+#[derive(Debug, Clone)]
+pub struct Outbound {
+    /// Unique among all listeners.
+    pub name: ListenerName,
+    /// Where the workload connects. Loopback or a unix socket, unless `listen_anywhere` was set.
+    pub listen: ListenAddr,
+    /// Where the peer may be. Never empty.
+    pub to: Vec<Endpoint>,
+    /// Whom the server must prove to be. Never empty.
+    pub expect: Vec<PeerName>,
+    /// What it carries.
+    pub protocol: Protocol,
+    /// Whether every access is on record before the first byte goes through.
+    pub phi: bool,
+    /// Bounds, the listener's own over the file's.
+    pub limits: Limits,
+}
+
+/// The trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// Where it is kept. Made with mode 0700 if it is not there.
+    pub dir: PathBuf,
+    /// What PHI listeners do when a record cannot be made durable.
+    pub on_failure: OnFailure,
+    /// Segments older than this may be removed. Default 6 years.
+    pub retention: Duration,
+}
+
+/// What PHI listeners do when a record cannot be made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Nothing passes. The default.
+    Block,
+    /// Traffic passes, and the failure is counted and logged. Fails open.
+    Allow,
+}
+
+/// The administrative listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Everything: `/live /ready /metrics /status /denials`. Loopback only. Default 127.0.0.1:9901;
+    /// `None` when the file says `listen: off`.
+    pub listen: Option<SocketAddr>,
+    /// `/live /ready /metrics` alone, for probes and scrapers from outside.
+    pub probe_listen: Option<SocketAddr>,
+}
+
+/// Bounds on everything that waits or grows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections of one listener; more wait in the kernel's backlog. Default 10,000.
+    pub connections: usize,
+    /// From accepted socket to finished handshake, one budget. At least 100 ms. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// To connect upstream: resolution, TCP and TLS together. Default 5 s.
+    pub connect_timeout: Duration,
+    /// A connection on which nothing moves for this long is closed. Default 1 h.
+    pub idle_timeout: Duration,
+    /// From the beginning of a drain to the cut. Default 30 s.
+    pub drain_timeout: Duration,
+    /// HTTP: from the first byte of a request's head to its last. Default 30 s.
+    pub header_timeout: Duration,
+    /// HTTP: from the whole request sent to the response's head; then 504. Default 5 min.
+    pub response_timeout: Duration,
+    /// HTTP: size of a request's or response's head. Default 64 KiB.
+    pub header_bytes: usize,
+    /// HTTP/2: streams that one peer may have open on one connection. Default 100.
+    pub streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            handshake_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(3600),
+            drain_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(30),
+            response_timeout: Duration::from_secs(300),
+            header_bytes: 64 * 1024,
+            streams: 100,
+        }
+    }
+}

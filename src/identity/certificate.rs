@@ -1,0 +1,99 @@
+//! What a certificate says, and how it was proven.
+
+use std::fmt;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{DnsName, SpiffeId};
+
+/// A SHA-256 digest: of a whole certificate, or of its public key (SubjectPublicKeyInfo).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{self}")
+    }
+}
+
+/// A distinguished name, in the parts that rules may name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The whole name as text, for records.
+    pub text: String,
+    /// Common names, as many as there are.
+    pub common_names: Vec<String>,
+    /// Organizations.
+    pub organizations: Vec<String>,
+    /// Organizational units.
+    pub organizational_units: Vec<String>,
+}
+
+/// What a peer's certificate says. Says nothing about whether any of it was proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// Its one SPIFFE ID, if it has a `spiffe://` URI among its names.
+    pub spiffe: Option<SpiffeId>,
+    /// Its DNS names.
+    pub dns: Vec<DnsName>,
+    /// Every alternative name as text, `URI:`, `DNS:`, `IP:` … before each, for records.
+    pub alternative_names: Vec<String>,
+    /// Its subject.
+    pub subject: Subject,
+    /// Its issuer's name as text.
+    pub issuer: String,
+    /// Its serial number, upper-case hexadecimal.
+    pub serial: String,
+    /// SHA-256 of its DER form.
+    pub sha256: Fingerprint,
+    /// SHA-256 of its public key (SubjectPublicKeyInfo, DER).
+    pub key_sha256: Fingerprint,
+    /// Valid from.
+    pub not_before: OffsetDateTime,
+    /// Valid until.
+    pub not_after: OffsetDateTime,
+}
+
+/// How a certificate was proven to be its holder's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A chain to the trust bundle: all that the certificate says may be believed.
+    Chain,
+    /// A pin in the configuration and nothing else: only the pin may be believed, since whoever made
+    /// the certificate could write any name into it.
+    Pin,
+}
+
+/// An authenticated peer: a certificate whose key it holds, and how that certificate was proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerIdentity {
+    /// What it presented.
+    pub certificate: Arc<PeerCertificate>,
+    /// By what it was proven.
+    pub proof: Proof,
+}
+
+impl fmt::Display for PeerIdentity {
+    /// The name by which records know this peer: SPIFFE ID, else DNS names, else the pinned digest.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let certificate = &self.certificate;
+        match (self.proof, &certificate.spiffe, certificate.dns.as_slice()) {
+            (Proof::Chain, Some(id), _) => write!(f, "{id}"),
+            (Proof::Chain, None, [first, rest @ ..]) => {
+                write!(f, "dns:{first}")?;
+                rest.iter().try_for_each(|name| write!(f, ",{name}"))
+            }
+            (Proof::Chain, None, []) if !certificate.subject.text.is_empty() => {
+                write!(f, "subject:{}", certificate.subject.text)
+            }
+            (Proof::Chain | Proof::Pin, _, _) => write!(f, "sha256:{}", certificate.sha256),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Who a peer is: SPIFFE names, certificates' facts, and how they were proven. No I/O.
+
+mod certificate;
+mod name;
+mod spiffe_id;
+mod trust_domain;
+
+pub use certificate::{Fingerprint, PeerCertificate, PeerIdentity, Proof, Subject};
+pub use name::{DnsName, DnsNameError, ListenerName, PeerName};
+pub use spiffe_id::{SpiffeId, SpiffeIdError};
+pub use trust_domain::{TrustDomain, TrustDomainError};

@@ -1,0 +1,229 @@
+//! The closed sets of reasons that metrics, audit and tests share.
+//!
+//! Every label is stable: dashboards and reports are built on them.
+
+/// Why a TLS handshake came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The peer presented no certificate.
+    NoCertificate,
+    /// No chain from the certificate to the trust bundle, and no pin.
+    UnknownIssuer,
+    /// A certificate of the chain, or the trust anchor, has expired.
+    Expired,
+    /// A certificate of the chain is not valid yet.
+    NotYetValid,
+    /// The certificate is on a revocation list.
+    Revoked,
+    /// Revocation lists are configured, and none covers the certificate's issuer.
+    RevocationUnknown,
+    /// The revocation list that covers the issuer is past its next update.
+    CrlExpired,
+    /// The certificate is not meant for this side of TLS (extended key usage).
+    WrongPurpose,
+    /// The certificate may sign certificates or is good for any purpose, which the profile refuses.
+    UnfitLeaf,
+    /// More than one SPIFFE ID, or one beside other URIs.
+    SeveralSpiffeIds,
+    /// A name in the certificate that breaks its own standard.
+    MalformedName,
+    /// The certificate, or a list, could not be parsed or its signature does not hold.
+    BadCertificate,
+    /// The server is not the one that `expect` names.
+    UnexpectedServer,
+    /// The other side spoke something else than TLS.
+    NotTls,
+    /// No TLS version in common.
+    NoSharedVersion,
+    /// No cipher suite or key exchange group in common.
+    NoSharedCipher,
+    /// No application protocol (ALPN) in common.
+    NoSharedProtocol,
+    /// The other side refused us: it sent an alert.
+    RefusedByPeer,
+    /// Not finished within `handshake_timeout`.
+    TooSlow,
+    /// The connection was lost underneath.
+    Lost,
+    /// Any other violation of the TLS protocol.
+    Protocol,
+}
+
+impl Refusal {
+    /// All of them, for metrics that start at zero.
+    pub const ALL: [Self; 21] = [
+        Self::NoCertificate,
+        Self::UnknownIssuer,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::Revoked,
+        Self::RevocationUnknown,
+        Self::CrlExpired,
+        Self::WrongPurpose,
+        Self::UnfitLeaf,
+        Self::SeveralSpiffeIds,
+        Self::MalformedName,
+        Self::BadCertificate,
+        Self::UnexpectedServer,
+        Self::NotTls,
+        Self::NoSharedVersion,
+        Self::NoSharedCipher,
+        Self::NoSharedProtocol,
+        Self::RefusedByPeer,
+        Self::TooSlow,
+        Self::Lost,
+        Self::Protocol,
+    ];
+
+    /// The stable label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no_certificate",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Revoked => "revoked",
+            Self::RevocationUnknown => "revocation_unknown",
+            Self::CrlExpired => "crl_expired",
+            Self::WrongPurpose => "wrong_purpose",
+            Self::UnfitLeaf => "unfit_leaf",
+            Self::SeveralSpiffeIds => "several_spiffe_ids",
+            Self::MalformedName => "malformed_name",
+            Self::BadCertificate => "bad_certificate",
+            Self::UnexpectedServer => "unexpected_server",
+            Self::NotTls => "not_tls",
+            Self::NoSharedVersion => "no_shared_version",
+            Self::NoSharedCipher => "no_shared_cipher",
+            Self::NoSharedProtocol => "no_shared_protocol",
+            Self::RefusedByPeer => "refused_by_peer",
+            Self::TooSlow => "too_slow",
+            Self::Lost => "lost",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+/// Why an authenticated peer, or one of its requests, was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DenyReason {
+    /// The peer is none of those whom `peers` names.
+    UnknownPeer,
+    /// The peer is known, and not on this listener's `allow`.
+    NotListed,
+    /// The peer's entry in `peers` has expired.
+    ListingExpired,
+    /// No route matches the request.
+    NoRoute,
+    /// A route matches, and does not allow the peer.
+    NotListedForRoute,
+    /// The request is ambiguous or malformed: framing, host or path.
+    MalformedRequest,
+    /// The record could not be made durable, and the listener's PHI may not pass without one.
+    NotAudited,
+}
+
+impl DenyReason {
+    /// All of them, for metrics that start at zero.
+    pub const ALL: [Self; 7] = [
+        Self::UnknownPeer,
+        Self::NotListed,
+        Self::ListingExpired,
+        Self::NoRoute,
+        Self::NotListedForRoute,
+        Self::MalformedRequest,
+        Self::NotAudited,
+    ];
+
+    /// The stable label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::UnknownPeer => "unknown_peer",
+            Self::NotListed => "not_listed",
+            Self::ListingExpired => "listing_expired",
+            Self::NoRoute => "no_route",
+            Self::NotListedForRoute => "not_listed_for_route",
+            Self::MalformedRequest => "malformed_request",
+            Self::NotAudited => "not_audited",
+        }
+    }
+}
+
+/// How a connection was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// Both sides finished.
+    Finished,
+    /// The peer's stream ended without close_notify: what it sent may have been cut short.
+    Truncated,
+    /// Nothing moved for `idle_timeout`.
+    Idle,
+    /// The downstream side broke off.
+    DownstreamLost,
+    /// The upstream side broke off.
+    UpstreamLost,
+    /// The upstream side could not be reached.
+    UpstreamUnreachable,
+    /// The upstream side did not answer within `connect_timeout`.
+    UpstreamTimeout,
+    /// The handshake came to nothing.
+    Refused,
+    /// The peer was not let in.
+    Denied,
+    /// The other side broke the rules of the protocol (HTTP).
+    ProtocolError,
+    /// Cut at the end of a drain.
+    Cut,
+}
+
+impl Ending {
+    /// All of them, for metrics that start at zero.
+    pub const ALL: [Self; 11] = [
+        Self::Finished,
+        Self::Truncated,
+        Self::Idle,
+        Self::DownstreamLost,
+        Self::UpstreamLost,
+        Self::UpstreamUnreachable,
+        Self::UpstreamTimeout,
+        Self::Refused,
+        Self::Denied,
+        Self::ProtocolError,
+        Self::Cut,
+    ];
+
+    /// The stable label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Truncated => "truncated",
+            Self::Idle => "idle",
+            Self::DownstreamLost => "downstream_lost",
+            Self::UpstreamLost => "upstream_lost",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::Refused => "refused",
+            Self::Denied => "denied",
+            Self::ProtocolError => "protocol_error",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+/// Which way a listener faces, as the workload sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Peers come in over mutual TLS.
+    Inbound,
+    /// The workload goes out over mutual TLS.
+    Outbound,
+}
+
+impl Direction {
+    /// The stable label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
