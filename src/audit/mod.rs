@@ -1,2 +1,3 @@
 //! audit
-mod record; pub use record::*;
+mod record;
+pub use record::*;

@@ -2,6 +2,8 @@
 //!
 //! Built only by [`load`] and [`parse`], which look at everything before they give up.
 
+mod problem;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
+
+pub use problem::Problem;
 
 use crate::identity::{DnsName, Fingerprint, ListenerName, PeerName, SpiffeId, TrustDomain};
 

@@ -1,1 +1,4 @@
-//! telemetry
+//! What SREs see: metrics and logs.
+
+pub mod log;
+pub mod metrics;
