@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `myelin` command: arguments in, an exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    myelin::cli::main()
+}

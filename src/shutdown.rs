@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,6 +41,14 @@ impl Shutdown {
         F: Future<Output = ()> + Send + 'static,
     {
         self.tasks.spawn(future);
+    }
+
+    /// The same, on another runtime than the current one.
+    pub fn spawn_on<F>(&self, runtime: &Handle, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn_on(future, runtime);
     }
 
     /// Resolves when draining has begun: finish what is open, take on nothing new.

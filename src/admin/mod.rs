@@ -1,1 +1,106 @@
-//! admin
+//! The administrative listeners: `/live /ready /metrics /status /denials`.
+//!
+//! They run on a thread of their own, so that a scrape never waits for traffic nor traffic for a scrape.
+
+mod answer;
+mod view;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+pub use view::{ListenerView, View};
+
+use crate::audit::Audit;
+use crate::live::Live;
+use crate::shutdown::Shutdown;
+use crate::telemetry::metrics::Metrics;
+
+/// Connections at once; scrapers and probes need few.
+const CONNECTIONS: usize = 64;
+/// A connection's whole life: nobody streams from here.
+const LIFETIME: Duration = Duration::from_secs(60);
+/// A request's head.
+const HEAD_LIMIT: Duration = Duration::from_secs(5);
+/// After a failed accept.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What may be asked on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything; loopback only.
+    Full,
+    /// `/live /ready /metrics`, for probes and scrapers from outside.
+    Probe,
+}
+
+/// Answers administrative requests.
+#[derive(Clone)]
+pub struct Admin {
+    /// What the process is doing.
+    pub view: Live<View>,
+    /// The trail, for its state and the last denials.
+    pub audit: Audit,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
+impl Admin {
+    /// Serves `listener` until the cut: while a drain lasts, `/ready` says so.
+    pub async fn serve(self, listener: TcpListener, scope: Scope, shutdown: Shutdown) {
+        let admin = Arc::new(self);
+        let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            let next = async { (Arc::clone(&slots).acquire_owned().await, listener.accept().await) };
+            let (slot, accepted) = tokio::select! {
+                biased;
+                () = shutdown.cutting() => return,
+                next = next => next,
+            };
+            match accepted {
+                Ok((socket, _source)) => {
+                    let admin = Arc::clone(&admin);
+                    shutdown.spawn(async move {
+                        admin.connection(socket, scope).await;
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "administrative connection not accepted");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self: Arc<Self>, socket: tokio::net::TcpStream, scope: Scope) {
+        let service = service_fn(|request| {
+            let admin = Arc::clone(&self);
+            async move { Ok::<_, std::convert::Infallible>(answer::answer(&admin, scope, &request)) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_LIMIT)
+            .serve_connection(TokioIo::new(socket), service);
+        match timeout(LIFETIME, connection).await {
+            Ok(Err(error)) => tracing::debug!(%error, "administrative connection broke off"),
+            Ok(Ok(())) | Err(_) => {}
+        }
+    }
+}
+
+/// Binds an administrative address.
+///
+/// # Errors
+///
+/// What the kernel said.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}

@@ -1,1 +1,138 @@
-//! cli
+//! The commands. The only place that reads the environment and prints.
+
+mod audit;
+mod check;
+mod console;
+mod demo;
+mod explain;
+mod healthcheck;
+mod init;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Config, Problems};
+use crate::report::Report;
+use crate::telemetry::log;
+
+/// A mutual-TLS sidecar for healthcare services that speak no TLS.
+#[derive(Debug, Parser)]
+#[command(name = "myelin", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the sidecar until SIGTERM
+    Run(run::Arguments),
+    /// Finds every problem of a configuration, its files and its certificates
+    Check(check::Arguments),
+    /// Brings up a sample clinic on loopback and tells what to try
+    Demo(demo::Arguments),
+    /// Writes a configuration and an authority for a service
+    Init(init::Arguments),
+    /// Tells which rule lets a peer in, or which came nearest and why it does not
+    Explain(explain::Arguments),
+    /// Looks at the audit trail
+    Audit(audit::Arguments),
+    /// Asks a running sidecar whether it is ready; for containers without a shell
+    Healthcheck(healthcheck::Arguments),
+    /// Prints shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which configuration a command works with.
+#[derive(Debug, Clone, clap::Args)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "MYELIN_CONFIG",
+        default_value = "/etc/myelin/myelin.yaml"
+    )]
+    config: PathBuf,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// How a command ended: the exit codes of this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Fine,
+    Failed,
+    BadConfig,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Fine => Self::SUCCESS,
+            Exit::Failed => Self::from(1),
+            Exit::BadConfig => Self::from(3),
+        }
+    }
+}
+
+/// Runs the command that the arguments name. A bad command line exits with 2.
+pub fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    log::start(log_format(), &environment("MYELIN_LOG").unwrap_or_default());
+    let exit = match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
+        Command::Healthcheck(arguments) => healthcheck::run(&arguments),
+        Command::Completions { shell } => completions(shell),
+    };
+    exit.unwrap_or_else(|error| {
+        console::error(&format!("error: {}", Report(error.as_ref())));
+        Exit::Failed
+    })
+    .into()
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
+    use clap::CommandFactory;
+
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "myelin", &mut script);
+    console::print(&String::from_utf8_lossy(&script));
+    Ok(Exit::Fine)
+}
+
+/// Reads the configuration, with the environment to fill in from.
+fn load(path: &Path) -> Result<Config, Problems> {
+    config::load(path, &environment)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn log_format() -> log::Format {
+    match environment("MYELIN_LOG_FORMAT").as_deref() {
+        Some("json") => log::Format::Json,
+        Some(_) | None => log::Format::Text,
+    }
+}

@@ -1,1 +1,3 @@
-//! proxy
+//! Moves bytes under a permit.
+
+pub mod l4;

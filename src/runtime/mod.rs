@@ -1,1 +1,160 @@
-//! runtime
+//! Joins everything: one running sidecar, from a checked configuration to its end.
+//!
+//! Two kinds of threads: data threads carry traffic; the control thread answers administrative
+//! requests, renews certificates and reloads, so that neither waits for the other. The trail has a thread
+//! of its own.
+
+mod build;
+mod listeners;
+mod restart;
+mod signals;
+mod supervisor;
+mod threads;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+pub use build::BuildError;
+pub use signals::until_stopped;
+
+use crate::audit;
+use crate::certs::MaterialError;
+use crate::config::{Config, ListenAddr, Problems};
+use crate::identity::{ListenerName, SpiffeIdError};
+use crate::listener::BindError;
+use crate::shutdown::{Drained, Shutdown};
+use supervisor::Command;
+use threads::Threads;
+
+/// A sidecar that is running.
+pub struct Sidecar {
+    commands: mpsc::Sender<Command>,
+    started: Started,
+    shutdown: Shutdown,
+    drain_timeout: Duration,
+    threads: Threads,
+}
+
+/// Where a sidecar listens: with port 0 the kernel has chosen.
+#[derive(Debug, Clone, Default)]
+pub struct Started {
+    /// The listeners, in the order of the configuration.
+    pub listeners: Vec<(ListenerName, ListenAddr)>,
+    /// The administrative listener.
+    pub admin: Option<SocketAddr>,
+    /// The listener for probes.
+    pub probe: Option<SocketAddr>,
+}
+
+/// Why a sidecar did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A thread or its reactor could not be made.
+    #[error("the system gives no more threads or descriptors")]
+    Threads(#[source] std::io::Error),
+    /// The trail cannot be opened.
+    #[error("the audit trail cannot be opened")]
+    Audit(#[source] audit::OpenError),
+    /// The key material cannot be used.
+    #[error("the key material cannot be used")]
+    Material(#[source] MaterialError),
+    /// The service's name cannot stand in a SPIFFE ID.
+    #[error("the service's name cannot stand in a SPIFFE ID")]
+    Service(#[source] SpiffeIdError),
+    /// A listener cannot be made from configuration and material.
+    #[error("the configuration cannot be carried out")]
+    Build(#[source] BuildError),
+    /// An address cannot be bound.
+    #[error("an address cannot be bound")]
+    Bind(#[source] BindError),
+    /// The metrics cannot be set up.
+    #[error("the metrics cannot be set up")]
+    Metrics(#[source] metrics_exporter_prometheus::BuildError),
+    /// The control thread ended before it had started.
+    #[error("the control thread ended early")]
+    Lost,
+}
+
+/// Why a configuration did not take effect; the old one stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// It has problems.
+    #[error("the configuration has problems\n{0}")]
+    Problems(Problems),
+    /// It changes what only a restart can.
+    #[error("a restart is needed for a change of {}", .0.join(", "))]
+    NeedsRestart(Vec<&'static str>),
+    /// A listener's address stays and its name, protocol or number of connections changes.
+    #[error(
+        "a restart is needed: the address of listener `{0}` is to serve another name, protocol or \
+         limits.connections"
+    )]
+    Held(ListenerName),
+    /// The key material cannot be used.
+    #[error("the key material cannot be used")]
+    Material(#[source] MaterialError),
+    /// The service's name cannot stand in a SPIFFE ID.
+    #[error("the service's name cannot stand in a SPIFFE ID")]
+    Service(#[source] SpiffeIdError),
+    /// A listener cannot be made from it.
+    #[error("the configuration cannot be carried out")]
+    Build(#[source] BuildError),
+    /// A new address cannot be bound.
+    #[error("an address cannot be bound")]
+    Bind(#[source] BindError),
+    /// The sidecar is at its end.
+    #[error("the sidecar is shutting down")]
+    Stopping,
+}
+
+impl Sidecar {
+    /// Starts everything: binds all addresses, then serves. When this returns, peers can connect.
+    ///
+    /// # Errors
+    ///
+    /// Says what is in the way; nothing is left running then.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let shutdown = Shutdown::default();
+        let drain_timeout = config.limits.drain_timeout;
+        let (commands, inbox) = mpsc::channel(16);
+        let (threads, started) = threads::start(config, inbox, shutdown.clone())?;
+        Ok(Self { commands, started, shutdown, drain_timeout, threads })
+    }
+
+    /// Where it listens.
+    pub fn started(&self) -> &Started {
+        &self.started
+    }
+
+    /// Puts a new configuration in place of the old one, all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// Says why it did not take effect. The old one goes on as it was.
+    pub async fn reload(&self, loaded: Result<Config, Problems>) -> Result<(), ReloadError> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Reload { loaded: Box::new(loaded), answer };
+        self.commands.send(command).await.map_err(|_gone| ReloadError::Stopping)?;
+        answered.await.map_err(|_gone| ReloadError::Stopping)?
+    }
+
+    /// Cuts at once whatever a drain still waits for.
+    pub fn cutter(&self) -> impl Fn() + Send + Sync + 'static {
+        let shutdown = self.shutdown.clone();
+        move || shutdown.cut()
+    }
+
+    /// Drains for at most `drain_timeout`, then cuts; the trail is closed last.
+    pub async fn stop(self) -> Drained {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Stop { grace: self.drain_timeout, answer };
+        let drained = match self.commands.send(command).await {
+            Ok(()) => answered.await.unwrap_or(Drained::Clean),
+            Err(_gone) => Drained::Clean,
+        };
+        self.threads.stop().await;
+        drained
+    }
+}

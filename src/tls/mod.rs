@@ -1,1 +1,17 @@
-//! tls
+//! Mutual TLS on both sides: what this process presents, whom it believes, and why it refused.
+//!
+//! One verifier serves both directions. Resumption is off: a resumed session would skip it
+//! (RFC 8446, 2.2), and with it expiry and revocation. There is no early data.
+
+mod config;
+mod error;
+mod handshake;
+mod provider;
+mod verify;
+mod wire;
+
+pub use config::{ConfigError, Expected, Pins, TlsClient, client_config, server_config};
+pub use error::{HandshakeFailed, alert_of};
+pub use handshake::{Session, TlsStream, accept, connect};
+pub use provider::provider;
+pub use wire::Wire;

@@ -1,1 +1,240 @@
-//! upstream
+//! Where an outbound listener's peer is: names resolved again and again, endpoints taken in turn, failing
+//! ones set aside and tried again.
+
+mod health;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use health::Health;
+use tokio::net::lookup_host;
+use tokio::time::{Instant, timeout};
+
+use crate::config::Endpoint;
+use crate::shutdown::Shutdown;
+use crate::telemetry::metrics::ListenerMetrics;
+
+/// How long an answer of the resolver is good for; after that it is used while a new one is fetched.
+const FRESH: Duration = Duration::from_secs(10);
+/// How long the resolver may take.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
+/// Addresses kept of one name.
+const ADDRESSES: usize = 64;
+
+/// The endpoints of one outbound listener.
+pub struct Upstreams {
+    endpoints: Vec<Place>,
+    turn: AtomicUsize,
+    metrics: Arc<ListenerMetrics>,
+}
+
+struct Place {
+    endpoint: Endpoint,
+    label: Arc<str>,
+    resolved: Mutex<Resolved>,
+    health: Mutex<Health>,
+}
+
+#[derive(Default)]
+struct Resolved {
+    addresses: Vec<SocketAddr>,
+    at: Option<Instant>,
+    refreshing: bool,
+}
+
+/// One address to try.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The endpoint's host, as configured.
+    pub host: Arc<str>,
+    /// The endpoint as configured, `host:port`.
+    pub label: Arc<str>,
+    /// Where it is now.
+    pub address: SocketAddr,
+    place: usize,
+}
+
+impl Upstreams {
+    /// Starts with every endpoint in use and none resolved.
+    pub fn new(endpoints: &[Endpoint], metrics: Arc<ListenerMetrics>) -> Arc<Self> {
+        let endpoints: Vec<Place> = endpoints
+            .iter()
+            .map(|endpoint| Place {
+                label: format!("{}:{}", endpoint.host, endpoint.port).into(),
+                endpoint: endpoint.clone(),
+                resolved: Mutex::default(),
+                health: Mutex::default(),
+            })
+            .collect();
+        for place in &endpoints {
+            metrics.upstream_healthy(&place.label, true);
+        }
+        Arc::new(Self { endpoints, turn: AtomicUsize::new(0), metrics })
+    }
+
+    /// The addresses to try, in this order: those in use in turn, then those set aside, the one that is
+    /// due first before the others. Empty when no name could be resolved.
+    pub async fn candidates(self: &Arc<Self>, shutdown: &Shutdown) -> Vec<Candidate> {
+        let now = Instant::now();
+        let mut in_use = Vec::new();
+        let mut aside = Vec::new();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let count = self.endpoints.len();
+        for index in (0..count).map(|i| (turn + i) % count) {
+            let Some(place) = self.endpoints.get(index) else { continue };
+            let addresses = self.addresses(place, index, shutdown).await;
+            let due = lock(&place.health).due();
+            let length = addresses.len().max(1);
+            let first = (turn / count) % length;
+            let turned = addresses.iter().cycle().skip(first).take(addresses.len());
+            let candidates = turned.map(|address| Candidate {
+                host: Arc::clone(&place.endpoint.host),
+                label: Arc::clone(&place.label),
+                address: *address,
+                place: index,
+            });
+            match due {
+                Some(due) if due > now => aside.extend(candidates.map(|c| (due, c))),
+                Some(_) | None => in_use.extend(candidates),
+            }
+        }
+        aside.sort_by_key(|(due, _)| *due);
+        in_use.extend(aside.into_iter().map(|(_, candidate)| candidate));
+        in_use
+    }
+
+    /// The candidate could not be connected to, or was not whom we expect: its endpoint is set aside,
+    /// longer each time.
+    pub fn failed(&self, candidate: &Candidate) {
+        if let Some(place) = self.endpoints.get(candidate.place)
+            && lock(&place.health).failed(Instant::now())
+        {
+            self.metrics.upstream_healthy(&place.label, false);
+            tracing::warn!(endpoint = %place.label, "endpoint set aside after a failure");
+        }
+    }
+
+    /// The candidate was connected to: its endpoint is in use.
+    pub fn worked(&self, candidate: &Candidate) {
+        if let Some(place) = self.endpoints.get(candidate.place)
+            && lock(&place.health).worked()
+        {
+            self.metrics.upstream_healthy(&place.label, true);
+            tracing::info!(endpoint = %place.label, "endpoint is in use again");
+        }
+    }
+
+    /// Every endpoint, and whether it is in use.
+    pub fn status(&self) -> Vec<(Arc<str>, bool)> {
+        self.endpoints
+            .iter()
+            .map(|place| (Arc::clone(&place.label), lock(&place.health).due().is_none()))
+            .collect()
+    }
+
+    async fn addresses(
+        self: &Arc<Self>,
+        place: &Place,
+        index: usize,
+        shutdown: &Shutdown,
+    ) -> Vec<SocketAddr> {
+        if let Ok(ip) = place.endpoint.host.parse::<IpAddr>() {
+            return vec![SocketAddr::new(ip, place.endpoint.port)];
+        }
+        let known = {
+            let mut resolved = lock(&place.resolved);
+            let fresh = resolved.at.is_some_and(|at| at.elapsed() < FRESH);
+            if !fresh && !resolved.addresses.is_empty() && !resolved.refreshing {
+                resolved.refreshing = true;
+                let this = Arc::clone(self);
+                shutdown.spawn(async move {
+                    if let Some(place) = this.endpoints.get(index) {
+                        place.resolve().await;
+                    }
+                });
+            }
+            resolved.addresses.clone()
+        };
+        if known.is_empty() { place.resolve().await } else { known }
+    }
+}
+
+impl Place {
+    /// Asks the resolver. Without an answer the old addresses stay.
+    async fn resolve(&self) -> Vec<SocketAddr> {
+        let lookup = lookup_host((self.endpoint.host.as_ref(), self.endpoint.port));
+        let answer = match timeout(LOOKUP_LIMIT, lookup).await {
+            Ok(Ok(addresses)) => Ok(addresses.take(ADDRESSES).collect::<Vec<_>>()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_elapsed) => Err(format!("no answer within {LOOKUP_LIMIT:?}")),
+        };
+        let mut resolved = lock(&self.resolved);
+        resolved.refreshing = false;
+        resolved.at = Some(Instant::now());
+        match answer {
+            Ok(addresses) => resolved.addresses = addresses,
+            Err(error) => {
+                tracing::warn!(endpoint = %self.label, %error, "the endpoint's name did not resolve");
+            }
+        }
+        resolved.addresses.clone()
+    }
+}
+
+/// A poisoned lock is still a lock: what it guards is valid after every statement.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::ListenerName;
+    use crate::outcome::Direction;
+    use crate::telemetry::metrics::Metrics;
+
+    fn upstreams(hosts: &[&str]) -> Arc<Upstreams> {
+        let metrics = Metrics::new().unwrap();
+        let listener = metrics.listener(&ListenerName::new("to-lab"), Direction::Outbound);
+        let endpoints: Vec<_> =
+            hosts.iter().map(|host| Endpoint { host: (*host).into(), port: 8443 }).collect();
+        Upstreams::new(&endpoints, listener)
+    }
+
+    async fn labels(upstreams: &Arc<Upstreams>) -> Vec<String> {
+        let candidates = upstreams.candidates(&Shutdown::default()).await;
+        candidates.iter().map(|candidate| candidate.address.ip().to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn endpoints_are_taken_in_turn() {
+        let upstreams = upstreams(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+
+        assert_eq!(labels(&upstreams).await, ["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+        assert_eq!(labels(&upstreams).await, ["127.0.0.2", "127.0.0.3", "127.0.0.1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_endpoint_is_tried_last_until_its_time_is_over() {
+        let upstreams = upstreams(&["127.0.0.1", "127.0.0.2"]);
+        let first = upstreams.candidates(&Shutdown::default()).await.remove(0);
+
+        upstreams.failed(&first);
+        assert_eq!(labels(&upstreams).await, ["127.0.0.2", "127.0.0.1"]);
+        assert_eq!(labels(&upstreams).await, ["127.0.0.2", "127.0.0.1"]);
+
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let again = labels(&upstreams).await;
+        assert!(again == ["127.0.0.1", "127.0.0.2"] || again == ["127.0.0.2", "127.0.0.1"]);
+        assert_ne!(labels(&upstreams).await, again, "both take turns again");
+    }
+
+    #[tokio::test]
+    async fn names_are_resolved() {
+        let upstreams = upstreams(&["localhost"]);
+
+        assert!(labels(&upstreams).await.contains(&"127.0.0.1".to_owned()));
+    }
+}

@@ -1,0 +1,88 @@
+//! One administrative request and its answer.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::Value;
+
+use super::{Admin, Scope};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+/// The Prometheus text exposition format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const FULL_INDEX: &str = "/live\n/ready\n/metrics\n/status\n/denials\n";
+const PROBE_INDEX: &str = "/live\n/ready\n/metrics\n";
+
+pub(super) fn answer<B>(admin: &Admin, scope: Scope, request: &Request<B>) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut refusal = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET and HEAD only\n");
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refusal;
+    }
+    if scope == Scope::Full && !is_local(request) {
+        // A page in an operator's browser could reach loopback under a name of its own (DNS rebinding).
+        return reply(StatusCode::FORBIDDEN, TEXT, "ask for localhost or an IP address\n");
+    }
+    match (request.uri().path(), scope) {
+        ("/live", _) => reply(StatusCode::OK, TEXT, "live\n"),
+        ("/ready", _) => ready(admin, scope),
+        ("/metrics", _) => reply(StatusCode::OK, PROMETHEUS, admin.metrics.render()),
+        ("/status", Scope::Full) => json(&status(admin)),
+        ("/denials", Scope::Full) => json(&Value::Array(admin.audit.denials())),
+        ("/", Scope::Full) => reply(StatusCode::OK, TEXT, FULL_INDEX),
+        ("/", Scope::Probe) => reply(StatusCode::OK, TEXT, PROBE_INDEX),
+        (_, Scope::Full | Scope::Probe) => reply(StatusCode::NOT_FOUND, TEXT, "no such page\n"),
+    }
+}
+
+/// Traffic should come here, or why not; the reason is for loopback only.
+fn ready(admin: &Admin, scope: Scope) -> Response<Full<Bytes>> {
+    let view = admin.view.snapshot();
+    let trail = admin.audit.failing().map(|why| format!("audit trail: {why}"));
+    match (view.value.unready().map(ToOwned::to_owned).or(trail), scope) {
+        (None, _) => reply(StatusCode::OK, TEXT, "ready\n"),
+        (Some(why), Scope::Full) => {
+            reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n"))
+        }
+        (Some(_), Scope::Probe) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n"),
+    }
+}
+
+fn status(admin: &Admin) -> Value {
+    let view = admin.view.snapshot();
+    let mut status = view.value.json(view.generation.number());
+    if let Some(fields) = status.as_object_mut() {
+        let trail = serde_json::to_value(admin.audit.status()).unwrap_or(Value::Null);
+        fields.insert("audit".to_owned(), trail);
+    }
+    status
+}
+
+fn is_local<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let Some(host) = host.and_then(|host| host.parse::<http::uri::Authority>().ok()) else {
+        return request.headers().get(HOST).is_none();
+    };
+    let name = host.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn json(value: &Value) -> Response<Full<Bytes>> {
+    reply(StatusCode::OK, JSON, format!("{value:#}\n"))
+}
+
+fn reply(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,117 @@
+//! What `/status` shows of the process: facts only, no key, no PHI.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::clock;
+use crate::identity::{Fingerprint, PeerCertificate};
+use crate::upstream::Upstreams;
+
+/// What the process is doing.
+pub struct View {
+    /// The service beside which it stands.
+    pub service: Arc<str>,
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Its digest: the version of the policy.
+    pub policy: Fingerprint,
+    /// When the process started.
+    pub started: OffsetDateTime,
+    /// Our own certificate.
+    pub certificate: Arc<PeerCertificate>,
+    /// The listeners.
+    pub listeners: Vec<ListenerView>,
+    /// Why the last reload or rotation was refused, if it was.
+    pub last_failure: Option<String>,
+    /// Whether the process is draining.
+    pub draining: bool,
+    /// Switches that fail open, by key.
+    pub fails_open: Vec<&'static str>,
+}
+
+/// What a listener is doing.
+#[derive(Clone)]
+pub struct ListenerView {
+    /// Its name.
+    pub name: String,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
+    /// Where it listens.
+    pub listen: String,
+    /// `tcp` or `http`.
+    pub protocol: &'static str,
+    /// Whether it is a PHI endpoint.
+    pub phi: bool,
+    /// Who may connect, or whom the server must prove to be.
+    pub peers: Vec<String>,
+    /// Outbound: the endpoints.
+    pub upstreams: Option<Arc<Upstreams>>,
+}
+
+impl View {
+    /// Why traffic should not be sent here, if it should not.
+    pub(super) fn unready(&self) -> Option<&'static str> {
+        if self.draining {
+            return Some("draining");
+        }
+        if self.certificate.not_after <= clock::now() {
+            return Some("own certificate has expired");
+        }
+        None
+    }
+
+    pub(super) fn json(&self, generation: u64) -> Value {
+        json!({
+            "service": self.service,
+            "version": env!("CARGO_PKG_VERSION"),
+            "started": timestamp(self.started),
+            "draining": self.draining,
+            "config": {
+                "path": self.config,
+                "generation": generation,
+                "policy": format!("sha256:{}", self.policy),
+            },
+            "certificate": {
+                "spiffe": self.certificate.spiffe.as_ref().map(ToString::to_string),
+                "alternative_names": self.certificate.alternative_names,
+                "issuer": self.certificate.issuer,
+                "serial": self.certificate.serial,
+                "sha256": self.certificate.sha256.to_string(),
+                "not_before": timestamp(self.certificate.not_before),
+                "not_after": timestamp(self.certificate.not_after),
+            },
+            "listeners": self.listeners.iter().map(ListenerView::json).collect::<Vec<_>>(),
+            "fails_open": self.fails_open,
+            "last_failure": self.last_failure,
+        })
+    }
+}
+
+impl ListenerView {
+    fn json(&self) -> Value {
+        let upstreams = self.upstreams.as_ref().map(|upstreams| {
+            upstreams
+                .status()
+                .into_iter()
+                .map(|(endpoint, healthy)| json!({ "endpoint": endpoint, "healthy": healthy }))
+                .collect::<Vec<_>>()
+        });
+        json!({
+            "name": self.name,
+            "direction": self.direction,
+            "listen": self.listen,
+            "protocol": self.protocol,
+            "phi": self.phi,
+            "peers": self.peers,
+            "upstreams": upstreams,
+        })
+    }
+}
+
+fn timestamp(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_else(|_out_of_range| at.unix_timestamp().to_string())
+}

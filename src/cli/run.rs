@@ -1,0 +1,60 @@
+//! `myelin run`: the sidecar itself.
+
+use tokio::runtime::Builder;
+
+use super::{ConfigFile, Exit, console, load};
+use crate::report::Report;
+use crate::runtime::{Sidecar, StartError, until_stopped};
+use crate::shutdown::Drained;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let path = &arguments.file.config;
+    let config = match load(path) {
+        Ok(config) => config,
+        Err(problems) => {
+            console::error(problems.to_string().trim_end());
+            return Ok(Exit::BadConfig);
+        }
+    };
+    for warning in &config.warnings {
+        tracing::warn!(line = warning.line, key = warning.key, "{}", warning.text);
+    }
+    let signals = Builder::new_current_thread().enable_all().build()?;
+    let sidecar = match Sidecar::start(config) {
+        Ok(sidecar) => sidecar,
+        Err(error) => {
+            console::error(&format!("error: {}", Report(&error)));
+            return Ok(exit_of(&error));
+        }
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listeners = sidecar.started().listeners.len(),
+        admin = ?sidecar.started().admin,
+        "ready"
+    );
+    let drained = signals.block_on(until_stopped(sidecar, || load(path)))?;
+    match drained {
+        Drained::Clean => tracing::info!("stopped; everything had finished"),
+        Drained::Cut(left) => tracing::warn!(left, "stopped; what had not finished was cut"),
+    }
+    Ok(Exit::Fine)
+}
+
+/// Key material and configuration are for the operator to mend; the rest is the machine's.
+fn exit_of(error: &StartError) -> Exit {
+    match error {
+        StartError::Material(_) | StartError::Service(_) | StartError::Build(_) => Exit::BadConfig,
+        StartError::Threads(_)
+        | StartError::Audit(_)
+        | StartError::Bind(_)
+        | StartError::Metrics(_)
+        | StartError::Lost => Exit::Failed,
+    }
+}

@@ -1,0 +1,176 @@
+//! Binding, and the accept loop: a slot first, a pause on errors, an end at drain.
+
+use std::fs::Permissions;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+
+use super::Services;
+use super::plain::{Plain, tune};
+use crate::config::ListenAddr;
+
+/// After a failed accept: out of file descriptors must not spin a core.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Connections that may wait in the kernel.
+const BACKLOG: i32 = 4096;
+
+/// A listener's socket, bound and listening.
+#[derive(Debug)]
+pub struct Bound {
+    socket: Listening,
+    address: ListenAddr,
+}
+
+#[derive(Debug)]
+enum Listening {
+    Tcp(TcpListener),
+    Unix { socket: UnixListener, _file: Unlink },
+}
+
+/// Takes the socket's file away with the listener.
+#[derive(Debug)]
+struct Unlink(PathBuf);
+
+impl Drop for Unlink {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::debug!(path = %self.0.display(), %error, "socket file not removed");
+        }
+    }
+}
+
+/// An address that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}{}", hint(source))]
+pub struct BindError {
+    /// The address, as configured.
+    pub address: String,
+    /// What the kernel said.
+    #[source]
+    pub source: io::Error,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (another process listens there; stop it or choose another)",
+        io::ErrorKind::AddrNotAvailable => " (this machine has no such address)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
+        _ => "",
+    }
+}
+
+/// Binds `address` and listens.
+///
+/// # Errors
+///
+/// Names the address, and what is in the way.
+pub fn bind(address: &ListenAddr) -> Result<Bound, BindError> {
+    match address {
+        ListenAddr::Tcp(tcp) => bind_tcp(*tcp)
+            .and_then(|socket| Ok((ListenAddr::Tcp(socket.local_addr()?), socket)))
+            .map(|(address, socket)| Bound { socket: Listening::Tcp(socket), address })
+            .map_err(|source| BindError { address: tcp.to_string(), source }),
+        ListenAddr::Unix(path) => bind_unix(path)
+            .map(|socket| Bound {
+                socket: Listening::Unix { socket, _file: Unlink(path.clone()) },
+                address: address.clone(),
+            })
+            .map_err(|source| BindError { address: format!("unix:{}", path.display()), source }),
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    // A file left behind by a process that was killed answers nobody; one that answers is in use.
+    if path.exists() {
+        match StdUnixStream::connect(path) {
+            Ok(_answered) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let socket = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    Ok(socket)
+}
+
+impl Bound {
+    /// Where it really listens: with port 0 the kernel has chosen.
+    pub fn address(&self) -> &ListenAddr {
+        &self.address
+    }
+
+    async fn accept(&self) -> io::Result<(Plain, Option<SocketAddr>)> {
+        match &self.socket {
+            Listening::Tcp(socket) => {
+                let (stream, source) = socket.accept().await?;
+                tune(&stream);
+                Ok((Plain::Tcp(stream), Some(source)))
+            }
+            Listening::Unix { socket, .. } => {
+                let (stream, _) = socket.accept().await?;
+                Ok((Plain::Unix(stream), None))
+            }
+        }
+    }
+}
+
+/// Accepts until the drain, and spawns the life of each connection.
+pub(super) async fn accept_loop<F>(
+    bound: Bound,
+    limit: usize,
+    services: &Services,
+    life: impl Fn(Plain, Option<SocketAddr>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(limit));
+    loop {
+        // The slot comes first: at the limit, peers wait in the kernel's backlog, not in our memory.
+        let next = async { (slot(&slots).await, bound.accept().await) };
+        let (slot, accepted) = tokio::select! {
+            biased;
+            () = services.shutdown.draining() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, source)) => {
+                let life = life(stream, source);
+                services.shutdown.spawn(async move {
+                    life.await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                services.metrics.accept_error();
+                tracing::warn!(%error, "connection not accepted");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// `None` never happens: the semaphore is not closed.
+async fn slot(slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(slots).acquire_owned().await.ok()
+}

@@ -1,0 +1,39 @@
+//! What is known of a connection while it lives, so that its end is recorded however it comes.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Services, record};
+use crate::audit::Connection;
+use crate::outcome::Ending;
+use crate::proxy::l4::{Ended, Moved};
+
+/// Filled as a connection lives.
+#[derive(Default)]
+pub(super) struct Life {
+    /// Set once its permit is on record: then the ending goes on record, too.
+    pub(super) permitted: Option<Arc<Connection>>,
+    /// How much went through.
+    pub(super) moved: Moved,
+    /// What is to be said about the ending.
+    pub(super) message: Option<String>,
+}
+
+impl Life {
+    /// Notes how a relay came to its end.
+    pub(super) fn relayed(&mut self, ended: Ended) -> Ending {
+        self.message = ended.cause.map(|cause| cause.to_string());
+        ended.ending
+    }
+
+    /// Counts and records the end, once.
+    pub(super) async fn end(self, services: &Services, ending: Ending, begun: Instant) {
+        services.metrics.closed(ending);
+        if let Some(connection) = &self.permitted {
+            let took = begun.elapsed();
+            let closed = record::closed(connection, ending, self.message, self.moved, took);
+            services.audit.note(closed).await;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What a connection's records say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit::{Action, Connection, ConnectionId, Record, Rule, Traffic};
+use crate::authz::{Denied, Permit};
+use crate::config::Protocol;
+use crate::outcome::{DenyReason, Ending};
+use crate::proxy::l4::Moved;
+
+/// The protocol as records name it.
+pub(super) fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Http => "http",
+    }
+}
+
+/// A connection's id before there is a session to derive it from.
+pub(super) fn random_id() -> ConnectionId {
+    let mut id = [0; 16];
+    // Without randomness there is no TLS either; an id of zeros then says so.
+    let _unavailable = aws_lc_rs::rand::fill(&mut id);
+    ConnectionId(id)
+}
+
+pub(super) fn allowed(connection: &Arc<Connection>, permit: &Permit) -> Record {
+    Record {
+        connection: Some(Arc::clone(connection)),
+        rule: Some(Rule {
+            name: Arc::clone(permit.rule()),
+            version: permit.version(),
+            nearest: None,
+        }),
+        ..Record::new(Action::ConnectionAllowed)
+    }
+}
+
+pub(super) fn denied(
+    connection: &Arc<Connection>,
+    denied: &Denied,
+    version: crate::identity::Fingerprint,
+) -> Record {
+    let rule = Rule {
+        name: Arc::clone(&denied.rule),
+        version,
+        nearest: Some(denied.nearest.clone()),
+    };
+    Record::denied(Arc::clone(connection), denied.reason, Some(rule))
+}
+
+pub(super) fn not_audited(connection: &Arc<Connection>) -> Record {
+    Record {
+        message: Some("the record of the permit could not be made durable".to_owned()),
+        ..Record::denied(Arc::clone(connection), DenyReason::NotAudited, None)
+    }
+}
+
+pub(super) fn closed(
+    connection: &Arc<Connection>,
+    ending: Ending,
+    message: Option<String>,
+    moved: Moved,
+    duration: Duration,
+) -> Record {
+    let traffic = Traffic { sent_up: moved.up, sent_down: moved.down, duration };
+    Record { message, ..Record::closed(Arc::clone(connection), ending, traffic) }
+}

@@ -1,0 +1,335 @@
+//! The running listeners, and how a new configuration takes their place: planned whole, bound whole, then
+//! put in place without a step that can fail.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use super::build::{self, BuildError};
+use crate::admin::ListenerView;
+use crate::audit::Audit;
+use crate::certs::Material;
+use crate::config::{Config, Endpoint, ListenAddr, Protocol};
+use crate::identity::{ListenerName, PeerName};
+use crate::listener::{
+    BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
+    bind,
+};
+use crate::live::{Publisher, live};
+use crate::outcome::Direction;
+use crate::shutdown::Shutdown;
+use crate::telemetry::metrics::{ListenerMetrics, Metrics};
+use crate::upstream::Upstreams;
+
+/// All running listeners.
+pub(super) struct Listeners {
+    inbound: BTreeMap<ListenerName, Running<InboundState>>,
+    outbound: BTreeMap<ListenerName, Running<OutboundState>>,
+    data: Handle,
+    audit: Audit,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+/// One running listener. It is the same one as long as name, address and protocol stay.
+struct Running<S> {
+    socket: Socket,
+    listening: ListenAddr,
+    publisher: Publisher<S>,
+    shutdown: Shutdown,
+    drain_timeout: Duration,
+    upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
+    metrics: Arc<ListenerMetrics>,
+}
+
+/// What makes a listener another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Socket {
+    address: ListenAddr,
+    protocol: Protocol,
+    connections: usize,
+}
+
+/// States for every listener of a configuration.
+pub(super) struct Plan {
+    inbound: Vec<InboundState>,
+    outbound: Vec<OutboundState>,
+}
+
+impl Listeners {
+    pub(super) fn new(data: Handle, audit: Audit, metrics: Metrics, shutdown: Shutdown) -> Self {
+        let (inbound, outbound) = (BTreeMap::new(), BTreeMap::new());
+        Self { inbound, outbound, data, audit, metrics, shutdown }
+    }
+
+    /// Makes the states, or says what is in the way. Changes nothing.
+    pub(super) fn plan(&self, config: &Config, material: &Material) -> Result<Plan, BuildError> {
+        let inbound = config
+            .inbound
+            .iter()
+            .map(|listener| build::inbound(config, listener, material))
+            .collect::<Result<_, _>>()?;
+        let outbound = config
+            .outbound
+            .iter()
+            .map(|listener| {
+                let running = self.outbound.get(&listener.name);
+                // The same endpoints keep what is known of their health.
+                let kept = running
+                    .and_then(|running| running.upstreams.as_ref())
+                    .filter(|(endpoints, _)| *endpoints == listener.to)
+                    .map(|(_, upstreams)| Arc::clone(upstreams));
+                let upstreams = kept.unwrap_or_else(|| {
+                    let metrics = match running {
+                        Some(running) => Arc::clone(&running.metrics),
+                        None => self.metrics.listener(&listener.name, Direction::Outbound),
+                    };
+                    Upstreams::new(&listener.to, metrics)
+                });
+                build::outbound(config, listener, material, upstreams)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Plan { inbound, outbound })
+    }
+
+    /// The listener that holds an address which another is to have: it must go before that can come.
+    pub(super) fn held(&self, plan: &Plan) -> Option<ListenerName> {
+        let running = self.inbound.iter().map(|(name, running)| (name, &running.socket));
+        let running = running
+            .chain(self.outbound.iter().map(|(name, running)| (name, &running.socket)))
+            .collect::<Vec<_>>();
+        let wanted = plan.inbound.iter().map(|state| (&state.config.name, Socket::of_inbound(state)));
+        let mut wanted = wanted.chain(
+            plan.outbound.iter().map(|state| (&state.config.name, Socket::of_outbound(state))),
+        );
+        wanted.find_map(|(name, socket)| {
+            let holder = running.iter().find(|(_, held)| held.address == socket.address)?;
+            (holder.0 != name || *holder.1 != socket).then(|| holder.0.clone())
+        })
+    }
+
+    /// Binds what is new, all of it or nothing.
+    pub(super) fn bind(&self, plan: &Plan) -> Result<Vec<(ListenerName, Bound)>, BindError> {
+        let _reactor = self.data.enter();
+        let inbound = plan.inbound.iter().filter_map(|state| {
+            let running = self.inbound.get(&state.config.name);
+            let socket = Socket::of_inbound(state);
+            new_socket(&state.config.name, running.map(|running| &running.socket), socket)
+        });
+        let outbound = plan.outbound.iter().filter_map(|state| {
+            let running = self.outbound.get(&state.config.name);
+            let socket = Socket::of_outbound(state);
+            new_socket(&state.config.name, running.map(|running| &running.socket), socket)
+        });
+        inbound
+            .chain(outbound)
+            .map(|(name, address)| bind(&address).map(|bound| (name, bound)))
+            .collect()
+    }
+
+    /// Publishes states to listeners that stay, starts those that are new and drains those that are gone.
+    pub(super) fn put_in_place(&mut self, plan: Plan, bound: Vec<(ListenerName, Bound)>) {
+        let mut bound: BTreeMap<_, _> = bound.into_iter().collect();
+        let inbound_names: Vec<_> = plan.inbound.iter().map(|s| s.config.name.clone()).collect();
+        let outbound_names: Vec<_> = plan.outbound.iter().map(|s| s.config.name.clone()).collect();
+        retire(&mut self.inbound, &self.shutdown, |name| {
+            inbound_names.contains(name) && !bound.contains_key(name)
+        });
+        retire(&mut self.outbound, &self.shutdown, |name| {
+            outbound_names.contains(name) && !bound.contains_key(name)
+        });
+        for state in plan.inbound {
+            match (self.inbound.get_mut(&state.config.name), bound.remove(&state.config.name)) {
+                (Some(running), _) => running.publish(state),
+                (None, Some(bound)) => self.start_inbound(state, bound),
+                (None, None) => {}
+            }
+        }
+        for state in plan.outbound {
+            match (self.outbound.get_mut(&state.config.name), bound.remove(&state.config.name)) {
+                (Some(running), _) => {
+                    let upstreams = Arc::clone(&state.upstreams);
+                    running.upstreams = Some((state.config.to.clone(), upstreams));
+                    running.publish(state);
+                }
+                (None, Some(bound)) => self.start_outbound(state, bound),
+                (None, None) => {}
+            }
+        }
+    }
+
+    fn start_inbound(&mut self, state: InboundState, bound: Bound) {
+        let name = state.config.name.clone();
+        let services = self.services(&name, Direction::Inbound);
+        let socket = Socket::of_inbound(&state);
+        let drain_timeout = state.config.limits.drain_timeout;
+        let (publisher, reader) = live(state);
+        let running = Running::new(socket, &bound, publisher, &services, drain_timeout);
+        tracing::info!(listener = %name, listen = %show(&running.listening), "inbound listening");
+        let listener = InboundListener::new(reader, services);
+        self.shutdown.spawn_on(&self.data, listener.run(bound));
+        self.inbound.insert(name, running);
+    }
+
+    fn start_outbound(&mut self, state: OutboundState, bound: Bound) {
+        let name = state.config.name.clone();
+        let services = self.services(&name, Direction::Outbound);
+        let socket = Socket::of_outbound(&state);
+        let drain_timeout = state.config.limits.drain_timeout;
+        let upstreams = Some((state.config.to.clone(), Arc::clone(&state.upstreams)));
+        let (publisher, reader) = live(state);
+        let running = Running::new(socket, &bound, publisher, &services, drain_timeout);
+        let running = Running { upstreams, ..running };
+        tracing::info!(listener = %name, listen = %show(&running.listening), "outbound listening");
+        let listener = OutboundListener::new(reader, services);
+        self.shutdown.spawn_on(&self.data, listener.run(bound));
+        self.outbound.insert(name, running);
+    }
+
+    fn services(&self, name: &ListenerName, direction: Direction) -> Services {
+        Services {
+            audit: self.audit.clone(),
+            metrics: self.metrics.listener(name, direction),
+            shutdown: self.shutdown.child(),
+        }
+    }
+
+    /// Where the listeners really listen, in the order of the configuration.
+    pub(super) fn addresses(&self, config: &Config) -> Vec<(ListenerName, ListenAddr)> {
+        let inbound = config.inbound.iter().filter_map(|listener| {
+            let running = self.inbound.get(&listener.name)?;
+            Some((listener.name.clone(), running.listening.clone()))
+        });
+        let outbound = config.outbound.iter().filter_map(|listener| {
+            let running = self.outbound.get(&listener.name)?;
+            Some((listener.name.clone(), running.listening.clone()))
+        });
+        inbound.chain(outbound).collect()
+    }
+
+    /// What `/status` shows of them.
+    pub(super) fn views(&self, config: &Config) -> Vec<ListenerView> {
+        let inbound = config.inbound.iter().filter_map(|listener| {
+            let running = self.inbound.get(&listener.name)?;
+            Some(ListenerView {
+                name: listener.name.to_string(),
+                direction: Direction::Inbound.label(),
+                listen: show(&running.listening),
+                protocol: protocol(listener.protocol),
+                phi: listener.phi,
+                peers: names(&listener.allow),
+                upstreams: None,
+            })
+        });
+        let outbound = config.outbound.iter().filter_map(|listener| {
+            let running = self.outbound.get(&listener.name)?;
+            Some(ListenerView {
+                name: listener.name.to_string(),
+                direction: Direction::Outbound.label(),
+                listen: show(&running.listening),
+                protocol: protocol(listener.protocol),
+                phi: listener.phi,
+                peers: names(&listener.expect),
+                upstreams: running.upstreams.as_ref().map(|(_, upstreams)| Arc::clone(upstreams)),
+            })
+        });
+        inbound.chain(outbound).collect()
+    }
+}
+
+impl<S> Running<S> {
+    fn new(
+        socket: Socket,
+        bound: &Bound,
+        publisher: Publisher<S>,
+        services: &Services,
+        drain_timeout: Duration,
+    ) -> Self {
+        Self {
+            socket,
+            listening: bound.address().clone(),
+            publisher,
+            shutdown: services.shutdown.clone(),
+            drain_timeout,
+            upstreams: None,
+            metrics: Arc::clone(&services.metrics),
+        }
+    }
+
+    fn publish(&mut self, state: S) {
+        self.publisher.publish(state);
+    }
+}
+
+impl Socket {
+    fn of_inbound(state: &InboundState) -> Self {
+        Self {
+            address: ListenAddr::Tcp(state.config.listen),
+            protocol: state.config.protocol,
+            connections: state.config.limits.connections,
+        }
+    }
+
+    fn of_outbound(state: &OutboundState) -> Self {
+        Self {
+            address: state.config.listen.clone(),
+            protocol: state.config.protocol,
+            connections: state.config.limits.connections,
+        }
+    }
+}
+
+/// The address to bind, unless the listener that runs has it already.
+fn new_socket(
+    name: &ListenerName,
+    running: Option<&Socket>,
+    wanted: Socket,
+) -> Option<(ListenerName, ListenAddr)> {
+    (running != Some(&wanted)).then(|| (name.clone(), wanted.address))
+}
+
+/// Drains the listeners that do not stay, and cuts what is left of them after `drain_timeout`.
+fn retire<S>(
+    running: &mut BTreeMap<ListenerName, Running<S>>,
+    whole: &Shutdown,
+    stays: impl Fn(&ListenerName) -> bool,
+) {
+    running.retain(|name, listener| {
+        let stays = stays(name);
+        if !stays {
+            tracing::info!(listener = %name, "listener removed; its connections are draining");
+            let (shutdown, grace) = (listener.shutdown.clone(), listener.drain_timeout);
+            shutdown.drain();
+            let whole = whole.clone();
+            shutdown.clone().spawn(async move {
+                tokio::select! {
+                    () = sleep(grace) => shutdown.cut(),
+                    () = whole.draining() => {} // then the whole process's grace counts
+                }
+            });
+        }
+        stays
+    });
+}
+
+fn show(address: &ListenAddr) -> String {
+    match address {
+        ListenAddr::Tcp(address) => SocketAddr::to_string(address),
+        ListenAddr::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Http => "http",
+    }
+}
+
+fn names(peers: &[PeerName]) -> Vec<String> {
+    peers.iter().map(ToString::to_string).collect()
+}

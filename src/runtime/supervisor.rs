@@ -1,0 +1,314 @@
+//! Owns what may change while the process runs: configuration, key material, listeners.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::listeners::Listeners;
+use super::restart::needs_restart;
+use super::{ReloadError, StartError, Started};
+use crate::admin::{self, Admin, Scope, View};
+use crate::audit::{Action, Audit, Record};
+use crate::certs::{self, Material, Rotation, Rotator, Source, Trigger};
+use crate::clock;
+use crate::config::{Config, OnFailure, Problems};
+use crate::listener::BindError;
+use crate::live::{Live, Publisher, live};
+use crate::report::Report;
+use crate::shutdown::{Drained, Shutdown};
+use crate::telemetry::metrics::Metrics;
+
+/// Histograms are drained so often; scrapes do it, too.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What the sidecar's handle asks for.
+pub(super) enum Command {
+    Reload {
+        loaded: Box<Result<Config, Problems>>,
+        answer: oneshot::Sender<Result<(), ReloadError>>,
+    },
+    Stop {
+        grace: Duration,
+        answer: oneshot::Sender<Drained>,
+    },
+}
+
+pub(super) struct Supervisor {
+    config: Config,
+    material: Live<Material>,
+    trigger: Trigger,
+    listeners: Listeners,
+    view: Publisher<View>,
+    started: OffsetDateTime,
+    last_failure: Option<String>,
+    draining: bool,
+    audit: Audit,
+    metrics: Metrics,
+    shutdown: Shutdown,
+    /// The administrative listeners', cut after all others.
+    admin: Shutdown,
+}
+
+impl Supervisor {
+    /// Binds everything, then serves.
+    pub(super) async fn start(
+        config: Config,
+        data: Handle,
+        shutdown: Shutdown,
+    ) -> Result<(Self, Started), StartError> {
+        let metrics = Metrics::new().map_err(StartError::Metrics)?;
+        let audit = Audit::open(config.audit.as_ref(), &config.service, metrics.audit())
+            .map_err(StartError::Audit)?;
+        match Self::assemble(config, data, shutdown, metrics, &audit).await {
+            Ok(started) => Ok(started),
+            Err(error) => {
+                audit.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn assemble(
+        config: Config,
+        data: Handle,
+        shutdown: Shutdown,
+        metrics: Metrics,
+        audit: &Audit,
+    ) -> Result<(Self, Started), StartError> {
+        let source = Source::of(&config).map_err(StartError::Service)?;
+        let loaded = source.load().map_err(StartError::Material)?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let first = loaded.material;
+        let mut listeners = Listeners::new(data, audit.clone(), metrics.clone(), shutdown.clone());
+        let plan = listeners.plan(&config, &first).map_err(StartError::Build)?;
+        let bound = listeners.bind(&plan).map_err(StartError::Bind)?;
+        let admin_socket = bind_admin(config.admin.listen).await?;
+        let probe_socket = bind_admin(config.admin.probe_listen).await?;
+
+        listeners.put_in_place(plan, bound);
+        let started_at = clock::now();
+        let (view, reader) = live(view_of(&config, &first, &listeners, started_at, None, false));
+        let (material_publisher, material) = live(first.clone());
+        let (trigger, triggered) = certs::trigger();
+        let rotator = Rotator {
+            source,
+            current: first,
+            publisher: material_publisher,
+            triggered,
+            shutdown: shutdown.clone(),
+            metrics: metrics.clone(),
+        };
+        let admin_shutdown = Shutdown::default();
+        let heard = audit.clone();
+        admin_shutdown.spawn(rotator.run(move |event| heard.note_now(rotation_record(&event))));
+        let mut started = Started { listeners: listeners.addresses(&config), admin: None, probe: None };
+        let admin =
+            Admin { view: reader, audit: audit.clone(), metrics: metrics.clone() };
+        for (socket, scope) in [(admin_socket, Scope::Full), (probe_socket, Scope::Probe)] {
+            let Some((socket, address)) = socket else { continue };
+            match scope {
+                Scope::Full => started.admin = Some(address),
+                Scope::Probe => started.probe = Some(address),
+            }
+            let end = admin_shutdown.clone();
+            admin_shutdown.spawn(admin.clone().serve(socket, scope, end));
+        }
+        audit.note(loaded_record(&config)).await;
+        metrics.reloaded(true);
+        let supervisor = Self {
+            config,
+            material,
+            trigger,
+            listeners,
+            view,
+            started: started_at,
+            last_failure: None,
+            draining: false,
+            audit: audit.clone(),
+            metrics,
+            shutdown,
+            admin: admin_shutdown,
+        };
+        Ok((supervisor, started))
+    }
+
+    /// Carries out commands and follows the key material, until it is stopped or abandoned.
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>, end: &CancellationToken) {
+        let mut upkeep = tokio::time::interval(UPKEEP);
+        let mut seen = self.material.snapshot().generation;
+        let mut news = self.material.clone();
+        loop {
+            tokio::select! {
+                () = end.cancelled() => break,
+                command = inbox.recv() => match command {
+                    Some(Command::Reload { loaded, answer }) => {
+                        let result = self.reload(*loaded).await;
+                        // Whoever asked may have gone; the outcome is on record all the same.
+                        let _heard = answer.send(result);
+                    }
+                    Some(Command::Stop { grace, answer }) => {
+                        let drained = self.drain(grace).await;
+                        let _heard = answer.send(drained);
+                        return;
+                    }
+                    None => break,
+                },
+                true = news.replaced_after(seen) => {
+                    seen = news.snapshot().generation;
+                    self.rotated();
+                }
+                _ = upkeep.tick() => self.metrics.upkeep(),
+            }
+        }
+        self.drain(Duration::ZERO).await;
+    }
+
+    /// All of the new configuration takes effect, or nothing of it.
+    async fn reload(&mut self, loaded: Result<Config, Problems>) -> Result<(), ReloadError> {
+        let result = match loaded {
+            Ok(config) => self.try_reload(config).await,
+            Err(problems) => Err(ReloadError::Problems(problems)),
+        };
+        self.metrics.reloaded(result.is_ok());
+        match &result {
+            Ok(()) => {
+                self.last_failure = None;
+                self.audit.note(loaded_record(&self.config)).await;
+            }
+            Err(error) => {
+                let message = Report(error).to_string();
+                self.last_failure = Some(message.clone());
+                let rejected = Record::new(Action::ConfigRejected);
+                self.audit.note(Record { message: Some(message), ..rejected }).await;
+            }
+        }
+        let generation = self.show();
+        if result.is_ok() {
+            tracing::info!(%generation, policy = ?self.config.digest, "configuration reloaded");
+        }
+        result
+    }
+
+    async fn try_reload(&mut self, config: Config) -> Result<(), ReloadError> {
+        let keys = needs_restart(&self.config, &config);
+        if !keys.is_empty() {
+            return Err(ReloadError::NeedsRestart(keys));
+        }
+        let source = Source::of(&config).map_err(ReloadError::Service)?;
+        self.trigger.reload(Some(source)).await.map_err(ReloadError::Material)?;
+        let material = self.material.snapshot();
+        let plan = self.listeners.plan(&config, &material.value).map_err(ReloadError::Build)?;
+        if let Some(listener) = self.listeners.held(&plan) {
+            return Err(ReloadError::Held(listener));
+        }
+        let bound = self.listeners.bind(&plan).map_err(ReloadError::Bind)?;
+        self.listeners.put_in_place(plan, bound);
+        self.config = config;
+        Ok(())
+    }
+
+    /// New key material takes effect for connections from now on; open ones stay.
+    fn rotated(&mut self) {
+        let material = self.material.snapshot();
+        match self.listeners.plan(&self.config, &material.value) {
+            Ok(plan) => self.listeners.put_in_place(plan, Vec::new()),
+            Err(error) => {
+                let message = Report(&error).to_string();
+                tracing::error!("new key material cannot be used, the old stays: {message}");
+                self.last_failure = Some(message);
+            }
+        }
+        self.show();
+    }
+
+    /// Finishes what is open, cuts what does not end, closes the trail, and stops answering probes last.
+    async fn drain(&mut self, grace: Duration) -> Drained {
+        self.draining = true;
+        self.show();
+        tracing::info!(?grace, "draining");
+        let drained = self.shutdown.run(grace).await;
+        self.audit.close().await;
+        self.admin.cut();
+        self.admin.run(Duration::from_secs(1)).await;
+        drained
+    }
+
+    fn show(&mut self) -> crate::live::Generation {
+        let material = self.material.snapshot();
+        let view = view_of(
+            &self.config,
+            &material.value,
+            &self.listeners,
+            self.started,
+            self.last_failure.clone(),
+            self.draining,
+        );
+        self.view.publish(view)
+    }
+}
+
+async fn bind_admin(
+    address: Option<std::net::SocketAddr>,
+) -> Result<Option<(tokio::net::TcpListener, std::net::SocketAddr)>, StartError> {
+    let Some(address) = address else { return Ok(None) };
+    let failed =
+        |source| StartError::Bind(BindError { address: address.to_string(), source });
+    let socket = admin::bind(address).await.map_err(failed)?;
+    let bound = socket.local_addr().map_err(failed)?;
+    Ok(Some((socket, bound)))
+}
+
+fn view_of(
+    config: &Config,
+    material: &Material,
+    listeners: &Listeners,
+    started: OffsetDateTime,
+    last_failure: Option<String>,
+    draining: bool,
+) -> View {
+    let open = config.audit.as_ref().is_some_and(|audit| audit.on_failure == OnFailure::Allow);
+    View {
+        service: Arc::clone(&config.service),
+        config: config.path.clone(),
+        policy: config.digest,
+        started,
+        certificate: Arc::clone(&material.facts),
+        listeners: listeners.views(config),
+        last_failure,
+        draining,
+        fails_open: if open { vec!["audit.on_failure"] } else { Vec::new() },
+    }
+}
+
+fn loaded_record(config: &Config) -> Record {
+    let message = format!(
+        "policy sha256:{}, {} inbound and {} outbound listeners, {} peers",
+        config.digest,
+        config.inbound.len(),
+        config.outbound.len(),
+        config.peers.len()
+    );
+    Record { message: Some(message), ..Record::new(Action::ConfigLoaded) }
+}
+
+fn rotation_record(event: &Rotation) -> Record {
+    match event {
+        Rotation::Rotated { facts, .. } => {
+            let message = format!(
+                "serial {}, sha256 {}, valid until {}",
+                facts.serial, facts.sha256, facts.not_after
+            );
+            Record { message: Some(message), ..Record::new(Action::CertificateRotated) }
+        }
+        Rotation::Rejected { problems } => {
+            let message = Some(problems.join("; "));
+            Record { message, ..Record::new(Action::CertificateRejected) }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The threads of a sidecar, and how they start and end.
+
+use std::io;
+use std::sync::mpsc as blocking;
+use std::thread::{Builder, JoinHandle};
+
+use tokio::runtime::{self, Handle};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::supervisor::{Command, Supervisor};
+use super::{StartError, Started};
+use crate::config::Config;
+use crate::shutdown::Shutdown;
+
+/// The running threads.
+pub(super) struct Threads {
+    end: CancellationToken,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    /// Ends the threads; whatever they should finish is finished before.
+    pub(super) async fn stop(mut self) {
+        self.end.cancel();
+        let handles = std::mem::take(&mut self.handles);
+        let joined = tokio::task::spawn_blocking(move || {
+            handles.into_iter().all(|handle| handle.join().is_ok())
+        });
+        if !joined.await.unwrap_or(false) {
+            tracing::error!("a thread ended in a panic");
+        }
+    }
+}
+
+/// A sidecar that is dropped without having been stopped ends all the same.
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
+/// Starts the data threads and the control thread, and waits until everything listens.
+pub(super) fn start(
+    config: Config,
+    inbox: mpsc::Receiver<Command>,
+    shutdown: Shutdown,
+) -> Result<(Threads, Started), StartError> {
+    let end = CancellationToken::new();
+    let (data, data_thread) = start_data(config.workers, end.clone()).map_err(StartError::Threads)?;
+    let mut threads = Threads { end: end.clone(), handles: vec![data_thread] };
+
+    let (tell, told) = blocking::channel();
+    let control = Builder::new().name("myelin-control".to_owned()).spawn(move || {
+        let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return tell_all(&tell, Err(StartError::Threads(error))),
+        };
+        runtime.block_on(async {
+            match Supervisor::start(config, data, shutdown).await {
+                Ok((supervisor, started)) => {
+                    tell_all(&tell, Ok(started));
+                    supervisor.run(inbox, &end).await;
+                }
+                Err(error) => tell_all(&tell, Err(error)),
+            }
+        });
+    });
+    threads.handles.push(control.map_err(StartError::Threads)?);
+    let started = told.recv().map_err(|_gone| StartError::Lost)??;
+    Ok((threads, started))
+}
+
+/// Who started us may have given up; then nobody needs to know.
+fn tell_all(
+    tell: &blocking::Sender<Result<Started, StartError>>,
+    result: Result<Started, StartError>,
+) {
+    let _heard = tell.send(result);
+}
+
+/// The data runtime lives on a thread of its own, because a runtime may not be dropped by async code.
+fn start_data(workers: usize, end: CancellationToken) -> io::Result<(Handle, JoinHandle<()>)> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("myelin-data")
+        .enable_all()
+        .build()?;
+    let handle = runtime.handle().clone();
+    let thread = Builder::new()
+        .name("myelin-data-main".to_owned())
+        .spawn(move || runtime.block_on(end.cancelled_owned()))?;
+    Ok((handle, thread))
+}

@@ -1,0 +1,151 @@
+//! Handshakes, each within one deadline, and what they established.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::config::TlsClient;
+use super::error::HandshakeFailed;
+use super::verify::{Findings, take_findings};
+use super::wire::Wire;
+use crate::audit::{ConnectionId, Tls};
+use crate::identity::PeerIdentity;
+use crate::outcome::Refusal;
+
+/// A TLS stream over TCP, of either side.
+pub type TlsStream = tokio_rustls::TlsStream<Wire<TcpStream>>;
+
+/// The label of our exporter (RFC 8446, 7.5): both sidecars of a connection derive the same id from it.
+const CONNECTION_ID_LABEL: &[u8] = b"EXPORTER-myelin-connection-id";
+
+/// What a handshake established.
+#[derive(Debug)]
+pub struct Session {
+    /// The encrypted stream.
+    pub stream: TlsStream,
+    /// Who the peer proved to be.
+    pub peer: PeerIdentity,
+    /// What was negotiated.
+    pub tls: Tls,
+    /// The connection's id, the same on both sides.
+    pub id: ConnectionId,
+}
+
+/// Performs the server's side of a handshake on `socket`, within `limit` as a whole.
+///
+/// # Errors
+///
+/// Says why it came to nothing, with what the peer presented.
+pub async fn accept(
+    config: Arc<ServerConfig>,
+    socket: TcpStream,
+    limit: Duration,
+) -> Result<Session, HandshakeFailed> {
+    let handshake = TlsAcceptor::from(config).accept(Wire::new(socket));
+    let (stream, findings) = watched(handshake, limit).await?;
+    session(stream.into(), findings)
+}
+
+/// Performs the client's side of a handshake on `socket`, within `limit` as a whole.
+///
+/// # Errors
+///
+/// Says why it came to nothing, with what the server presented.
+pub async fn connect(
+    client: &TlsClient,
+    name: ServerName<'static>,
+    socket: TcpStream,
+    limit: Duration,
+) -> Result<Session, HandshakeFailed> {
+    let handshake = TlsConnector::from(client.config()).connect(name, Wire::new(socket));
+    let (stream, findings) = watched(handshake, limit).await?;
+    session(stream.into(), findings)
+}
+
+/// Polls a handshake and collects what the verifier finds on the way.
+async fn watched<S>(
+    handshake: impl Future<Output = io::Result<S>>,
+    limit: Duration,
+) -> Result<(S, Findings), HandshakeFailed> {
+    let mut findings = Findings::default();
+    let mut handshake = pin!(handshake);
+    let polled = poll_fn(|cx| {
+        let poll = handshake.as_mut().poll(cx);
+        if let Some(found) = take_findings() {
+            findings = found;
+        }
+        poll
+    });
+    let mut failed = match timeout(limit, polled).await {
+        Ok(Ok(stream)) => return Ok((stream, findings)),
+        Ok(Err(error)) => HandshakeFailed::from_io(&error),
+        Err(_elapsed) => HandshakeFailed::too_slow(limit),
+    };
+    if let Some((refusal, message)) = findings.refused {
+        failed = HandshakeFailed { refusal, message, presented: None };
+    }
+    failed.presented = findings.presented;
+    Err(failed)
+}
+
+fn session(stream: TlsStream, findings: Findings) -> Result<Session, HandshakeFailed> {
+    // Without a verified peer there is no session: the verifier is mandatory on both sides.
+    let Some(peer) = findings.identity else {
+        return Err(HandshakeFailed {
+            refusal: Refusal::NoCertificate,
+            message: "the handshake ended without a verified certificate".to_owned(),
+            presented: findings.presented,
+        });
+    };
+    let server_name = match &stream {
+        tokio_rustls::TlsStream::Server(stream) => stream.get_ref().1.server_name(),
+        tokio_rustls::TlsStream::Client(_) => None,
+    };
+    let server_name = server_name.map(ToOwned::to_owned);
+    let id = connection_id(&stream).map_err(|error| HandshakeFailed {
+        refusal: Refusal::Protocol,
+        message: error.to_string(),
+        presented: Some(Arc::clone(&peer.certificate)),
+    })?;
+    let tls = negotiated(stream.get_ref().1, server_name);
+    Ok(Session { stream, peer, tls, id })
+}
+
+fn connection_id(stream: &TlsStream) -> Result<ConnectionId, rustls::Error> {
+    let id = match stream {
+        tokio_rustls::TlsStream::Server(stream) => {
+            stream.get_ref().1.export_keying_material([0; 16], CONNECTION_ID_LABEL, None)
+        }
+        tokio_rustls::TlsStream::Client(stream) => {
+            stream.get_ref().1.export_keying_material([0; 16], CONNECTION_ID_LABEL, None)
+        }
+    };
+    id.map(ConnectionId)
+}
+
+fn negotiated(state: &CommonState, server_name: Option<String>) -> Tls {
+    Tls {
+        version: match state.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "1.3",
+            Some(ProtocolVersion::TLSv1_2) => "1.2",
+            Some(_) | None => "unknown",
+        },
+        cipher: state.negotiated_cipher_suite().map_or_else(String::new, |suite| {
+            format!("{:?}", suite.suite()).replacen("TLS13_", "TLS_", 1)
+        }),
+        group: state.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name())),
+        resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
+        next_protocol: state
+            .alpn_protocol()
+            .map(|name| String::from_utf8_lossy(name).into_owned()),
+        server_name,
+    }
+}

@@ -1,0 +1,333 @@
+//! The verifier, the same for both directions: a chain to the trust bundle, or a pin.
+//!
+//! It calls webpki itself rather than through rustls' verifiers, because it must know the anchor that a
+//! chain ended in (rustls does not look at an anchor's expiry), and because what a refused peer presented
+//! has to reach the record. rustls calls a verifier synchronously within the poll of a handshake, so
+//! findings are left in a thread-local that [`super::handshake`] empties after every poll.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use webpki::{EndEntityCert, KeyUsage, OwnedCertRevocationList, VerifiedPath};
+
+use super::config::{ConfigError, Expected, Pins};
+use super::error::{Why, refusal_of};
+use crate::certs::Material;
+use crate::config::Profile;
+use crate::identity::{PeerCertificate, PeerIdentity, Proof};
+use crate::outcome::Refusal;
+
+/// What a verifier found, on its way to the handshake that asked.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// What the peer presented, verified or not.
+    pub(super) presented: Option<Arc<PeerCertificate>>,
+    /// Who the peer proved to be.
+    pub(super) identity: Option<PeerIdentity>,
+    /// Why it was refused.
+    pub(super) refused: Option<(Refusal, String)>,
+}
+
+thread_local! {
+    static FINDINGS: RefCell<Option<Findings>> = const { RefCell::new(None) };
+}
+
+/// Takes what a verifier on this thread has found since the last call.
+pub(super) fn take_findings() -> Option<Findings> {
+    FINDINGS.take()
+}
+
+/// Which side of TLS the peer is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PeerSide {
+    Client,
+    Server,
+}
+
+/// Verifies peers against one generation of trust bundle, revocation lists and pins.
+pub(super) struct Verifier {
+    side: PeerSide,
+    profile: Profile,
+    anchors: Vec<TrustAnchor<'static>>,
+    /// When anchors end, by subject and key: rustls and webpki take an anchor's word for ever.
+    anchor_ends: HashMap<(Vec<u8>, Vec<u8>), i64>,
+    hints: Vec<DistinguishedName>,
+    crls: Vec<webpki::CertRevocationList<'static>>,
+    pins: Pins,
+    expected: Option<Expected>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("side", &self.side).finish_non_exhaustive()
+    }
+}
+
+impl Verifier {
+    pub(super) fn new(
+        side: PeerSide,
+        profile: Profile,
+        material: &Material,
+        pins: Pins,
+        expected: Option<Expected>,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Result<Self, ConfigError> {
+        let mut anchors = Vec::new();
+        let mut anchor_ends = HashMap::new();
+        for der in &material.trust_bundle {
+            let anchor = webpki::anchor_from_trusted_cert(der).map_err(ConfigError::Anchor)?;
+            let anchor = anchor.to_owned();
+            let facts = PeerCertificate::parse(der).map_err(ConfigError::AnchorFacts)?;
+            let key = (anchor.subject.to_vec(), anchor.subject_public_key_info.to_vec());
+            // The same key may stand in several certificates of one authority: the last to end counts.
+            let end = anchor_ends.entry(key).or_insert(i64::MIN);
+            *end = facts.not_after.unix_timestamp().max(*end);
+            anchors.push(anchor);
+        }
+        let crls = material
+            .crls
+            .iter()
+            .map(|der| OwnedCertRevocationList::from_der(der).map(Into::into))
+            .collect::<Result<_, _>>()
+            .map_err(ConfigError::Crl)?;
+        // A peer that is known by a pin may have no certificate from our authorities: hint at none then.
+        let hints = if pins.is_empty() {
+            anchors.iter().map(|a| DistinguishedName::in_sequence(a.subject.as_ref())).collect()
+        } else {
+            Vec::new()
+        };
+        Ok(Self { side, profile, anchors, anchor_ends, hints, crls, pins, expected, algorithms })
+    }
+
+    /// Everything there is to say about what a peer presented; findings are left for the handshake.
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let mut findings = Findings::default();
+        let verdict = self.judge_facts(leaf, intermediates, now, &mut findings);
+        let verdict = verdict.map_err(|why| {
+            findings.refused = Some((why.refusal, why.message));
+            why.alert.into()
+        });
+        FINDINGS.set(Some(findings));
+        verdict
+    }
+
+    fn judge_facts(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        findings: &mut Findings,
+    ) -> Result<(), Why> {
+        let certificate = match PeerCertificate::parse(leaf) {
+            Ok(certificate) => Arc::new(certificate),
+            Err(error) => {
+                let why = Why::facts(&error);
+                findings.presented = error.into_certificate().map(Arc::new);
+                return Err(why);
+            }
+        };
+        findings.presented = Some(Arc::clone(&certificate));
+        let proof = match self.judge_chain(leaf, intermediates, now, &certificate) {
+            Ok(()) => Proof::Chain,
+            Err(why) if why.refusal != Refusal::Revoked && self.pins.hold(&certificate) => {
+                judge_dates(&certificate, now)?;
+                Proof::Pin
+            }
+            Err(why) => return Err(why),
+        };
+        let identity = PeerIdentity { certificate, proof };
+        if let Some(expected) = &self.expected {
+            expected(&identity).map_err(Why::unexpected)?;
+        }
+        findings.identity = Some(identity);
+        Ok(())
+    }
+
+    fn judge_chain(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        facts: &PeerCertificate,
+    ) -> Result<(), Why> {
+        let certificate = EndEntityCert::try_from(leaf).map_err(refusal_of)?;
+        let crls: Vec<_> = self.crls.iter().collect();
+        let verify = |revocation| {
+            certificate
+                .verify_for_usage(
+                    self.algorithms.all,
+                    &self.anchors,
+                    intermediates,
+                    now,
+                    self.usage(),
+                    revocation,
+                    Some(&|path| self.judge_anchor(path, now)),
+                )
+                .map(|_path| ())
+                .map_err(refusal_of)
+        };
+        // The leaf's status must be known; an intermediate's wherever there is a list for it.
+        verify(revocation(&crls, webpki::RevocationCheckDepth::EndEntity))?;
+        if !crls.is_empty() && !intermediates.is_empty() {
+            verify(revocation(&crls, webpki::RevocationCheckDepth::Chain))?;
+        }
+        self.judge_leaf(facts)
+    }
+
+    fn usage(&self) -> KeyUsage {
+        match self.side {
+            PeerSide::Client => KeyUsage::client_auth(),
+            PeerSide::Server => KeyUsage::server_auth(),
+        }
+    }
+
+    fn judge_anchor(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<(), webpki::Error> {
+        let anchor = path.anchor();
+        let key = (anchor.subject.to_vec(), anchor.subject_public_key_info.to_vec());
+        let end = self.anchor_ends.get(&key).copied().unwrap_or(i64::MIN);
+        let seconds = u64::try_from(end).unwrap_or(0);
+        if seconds < now.as_secs() {
+            let not_after = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+            return Err(webpki::Error::CertExpired { time: now, not_after });
+        }
+        Ok(())
+    }
+
+    /// What webpki lets pass and the profiles do not: SP 800-52r2, 3.2.1 and 4.2.1.
+    fn judge_leaf(&self, facts: &PeerCertificate) -> Result<(), Why> {
+        let usage = &facts.usage;
+        if self.profile == Profile::Compatible {
+            return Ok(());
+        }
+        let named = match self.side {
+            PeerSide::Client => usage.client_auth,
+            PeerSide::Server => usage.server_auth,
+        };
+        if usage.any_purpose {
+            return Err(Why::unfit("its extended key usage is anyExtendedKeyUsage"));
+        }
+        if !named {
+            return Err(Why::unfit("it names no purpose (extended key usage)"));
+        }
+        if usage.may_sign_certificates {
+            return Err(Why::unfit("it may sign certificates (key usage keyCertSign)"));
+        }
+        Ok(())
+    }
+}
+
+/// How to check revocation; not at all without lists.
+fn revocation<'a>(
+    crls: &'a [&'a webpki::CertRevocationList<'a>],
+    depth: webpki::RevocationCheckDepth,
+) -> Option<webpki::RevocationOptions<'a>> {
+    let status = match depth {
+        webpki::RevocationCheckDepth::EndEntity => webpki::UnknownStatusPolicy::Deny,
+        webpki::RevocationCheckDepth::Chain => webpki::UnknownStatusPolicy::Allow,
+    };
+    webpki::RevocationOptionsBuilder::new(crls).ok().map(|builder| {
+        builder
+            .with_depth(depth)
+            .with_status_policy(status)
+            .with_expiration_policy(webpki::ExpirationPolicy::Enforce)
+            .build()
+    })
+}
+
+/// A pin replaces the chain, never the dates.
+fn judge_dates(facts: &PeerCertificate, now: UnixTime) -> Result<(), Why> {
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now > facts.not_after.unix_timestamp() {
+        return Err(Why::pinned_dates(Refusal::Expired, facts));
+    }
+    if now < facts.not_before.unix_timestamp() {
+        return Err(Why::pinned_dates(Refusal::NotYetValid, facts));
+    }
+    Ok(())
+}
+
+impl ClientCertVerifier for Verifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.judge(end_entity, intermediates, now).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    /// The server's name is not asked for here: `expect` says who it must be.
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.judge(end_entity, intermediates, now).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
