@@ -36,6 +36,23 @@ pub struct Subject {
     pub organizational_units: Vec<String>,
 }
 
+/// What a certificate may be used for, by its own account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeafUse {
+    /// Its extended key usage names clients of TLS.
+    pub client_auth: bool,
+    /// Its extended key usage names servers of TLS.
+    pub server_auth: bool,
+    /// Its extended key usage is "any".
+    pub any_purpose: bool,
+    /// It has an extended key usage at all. Without one, RFC 5280 allows it for everything.
+    pub names_purpose: bool,
+    /// Its key usage allows it to sign certificates.
+    pub may_sign_certificates: bool,
+    /// Its basic constraints make it an authority.
+    pub is_ca: bool,
+}
+
 /// What a peer's certificate says. Says nothing about whether any of it was proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerCertificate {
@@ -59,6 +76,8 @@ pub struct PeerCertificate {
     pub not_before: OffsetDateTime,
     /// Valid until.
     pub not_after: OffsetDateTime,
+    /// What it may be used for, by its own account.
+    pub usage: LeafUse,
 }
 
 /// How a certificate was proven to be its holder's.

@@ -2,10 +2,13 @@
 
 mod certificate;
 mod name;
+mod parse;
 mod spiffe_id;
+mod subject;
 mod trust_domain;
 
-pub use certificate::{Fingerprint, PeerCertificate, PeerIdentity, Proof, Subject};
+pub use certificate::{Fingerprint, LeafUse, PeerCertificate, PeerIdentity, Proof, Subject};
 pub use name::{DnsName, DnsNameError, ListenerName, PeerName};
+pub use parse::{CertificateError, NameError};
 pub use spiffe_id::{SpiffeId, SpiffeIdError};
 pub use trust_domain::{TrustDomain, TrustDomainError};

@@ -1,0 +1,262 @@
+//! The pre-flight: looks at key material as a peer would, before anybody uses it.
+//!
+//! Otherwise a bad rotation shows up as everybody else's handshake failure.
+
+mod chain;
+mod unfit;
+
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::sign::{CertifiedKey, SigningKey};
+use time::{Duration, OffsetDateTime};
+
+pub use unfit::Unfit;
+
+use super::inspect::{self, Signed, moment};
+use super::{Material, MaterialError};
+use crate::config::{Config, Profile};
+use crate::identity::{LeafUse, PeerCertificate, SpiffeId};
+
+/// Less than this before the end of a certificate that is not renewed by itself, it is told.
+const SOON: Duration = Duration::days(7);
+/// Less than this before the end of an authority, it is told.
+const AUTHORITY_SOON: Duration = Duration::days(30);
+
+/// What our own certificate is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// There are inbound listeners: it is a server's.
+    pub server: bool,
+    /// There are outbound listeners: it is a client's.
+    pub client: bool,
+    /// What peers of the same profile ask of a leaf.
+    pub profile: Profile,
+}
+
+impl Needs {
+    /// What the listeners of `config` need.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            server: !config.inbound.is_empty(),
+            client: !config.outbound.is_empty(),
+            profile: config.tls.profile,
+        }
+    }
+}
+
+/// Key material that nobody has looked at yet.
+pub struct Offered {
+    /// The certificate and its intermediates, leaf first. Not empty.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key that should fit the leaf.
+    pub key: Arc<dyn SigningKey>,
+    /// The authorities that peers may come from.
+    pub trust_bundle: Vec<CertificateDer<'static>>,
+    /// Revocation lists.
+    pub crls: Vec<CertificateRevocationListDer<'static>>,
+    /// Where each of them came from.
+    pub origin: Origin,
+    /// What was remarkable when it was read.
+    pub warnings: Vec<String>,
+}
+
+/// Where key material came from, as texts for operators.
+pub struct Origin {
+    /// Of the chain.
+    pub certificate: String,
+    /// Of the key.
+    pub key: String,
+    /// Of the trust bundle.
+    pub trust_bundle: String,
+    /// Of each revocation list.
+    pub crls: Vec<String>,
+}
+
+/// Makes `offered` into material, if a peer would accept it at the moment `now`.
+///
+/// # Errors
+///
+/// Every reason for which a peer would refuse it.
+pub fn check(
+    offered: Offered,
+    needs: Needs,
+    expected: &SpiffeId,
+    now: OffsetDateTime,
+) -> Result<(Material, Vec<String>), MaterialError> {
+    let Some(leaf) = offered.chain.first() else {
+        return Err(Unfit::empty(&offered.origin).into());
+    };
+    let facts = PeerCertificate::parse(leaf)
+        .map_err(|source| Unfit::Identity { at: offered.origin.certificate.clone(), source })?;
+    let presented = CertifiedKey::new(offered.chain.clone(), Arc::clone(&offered.key));
+    let mut problems = Vec::new();
+    let mut warnings = offered.warnings.clone();
+    problems.extend(key_fits(&presented, &offered));
+    problems.extend(misuse(&facts.usage, needs, &offered.origin));
+    let hopeless = valid(&facts, &offered.origin, now).or_else(|| chain::unusable_anchor(&offered));
+    match hopeless {
+        Some(problem) => problems.push(problem),
+        None => problems.extend(chain::verify(&offered, &facts, needs, now)),
+    }
+    for (crl, at) in offered.crls.iter().zip(&offered.origin.crls) {
+        match list(crl, at, &offered, now) {
+            Ok(remark) => warnings.extend(remark),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    MaterialError::unless_none(problems.into_iter().map(Into::into).collect())?;
+    warnings.extend(named_otherwise(&facts, expected, &offered.origin));
+    warnings.extend(ends_soon(&facts, &offered.origin, now));
+    warnings.extend(authorities(&offered, now));
+    let material = Material {
+        presented: Arc::new(presented),
+        facts: Arc::new(facts),
+        trust_bundle: offered.trust_bundle,
+        crls: offered.crls,
+    };
+    Ok((material, warnings))
+}
+
+fn key_fits(presented: &CertifiedKey, offered: &Offered) -> Option<Unfit> {
+    if presented.keys_match().is_ok() {
+        return None;
+    }
+    let fits = offered.chain.iter().skip(1).position(|other| {
+        CertifiedKey::new(vec![other.clone()], Arc::clone(&offered.key)).keys_match().is_ok()
+    });
+    let (at, certificate) = (offered.origin.key.clone(), offered.origin.certificate.clone());
+    Some(match fits {
+        Some(index) => Unfit::LeafNotFirst { at: certificate, number: index + 2 },
+        None => Unfit::KeyMismatch { at, certificate },
+    })
+}
+
+fn valid(facts: &PeerCertificate, origin: &Origin, now: OffsetDateTime) -> Option<Unfit> {
+    let at = origin.certificate.clone();
+    if now > facts.not_after {
+        return Some(Unfit::Expired { at, not_after: facts.not_after, now });
+    }
+    (now < facts.not_before).then_some(Unfit::NotYetValid { at, not_before: facts.not_before, now })
+}
+
+/// What the leaf says of its use and peers of the profile would not take.
+fn misuse(usage: &LeafUse, needs: Needs, origin: &Origin) -> Vec<Unfit> {
+    let mut problems = Vec::new();
+    let strict = match needs.profile {
+        Profile::Nist | Profile::Modern => true,
+        Profile::Compatible => false,
+    };
+    let mut add = |what: &'static str| {
+        problems.push(Unfit::Purpose { at: origin.certificate.clone(), what });
+    };
+    if usage.is_ca {
+        add("is an authority's (basic constraints): a leaf is wanted");
+    } else if strict && usage.may_sign_certificates {
+        add("may sign certificates (key usage keyCertSign), which tls.profile refuses in a leaf");
+    }
+    if strict && usage.any_purpose {
+        add("is good for any purpose (extended key usage), which tls.profile refuses");
+    }
+    if !usage.names_purpose {
+        if strict {
+            add(
+                "names no purpose (extended key usage): it must name serverAuth and clientAuth, or \
+                 tls.profile be compatible",
+            );
+        }
+        return problems;
+    }
+    if needs.server && !usage.server_auth {
+        add("does not name serverAuth (extended key usage), which inbound listeners need");
+    }
+    if needs.client && !usage.client_auth {
+        add("does not name clientAuth (extended key usage), which outbound listeners need");
+    }
+    problems
+}
+
+/// Looks at one revocation list; the answer is what deserves a look.
+fn list(
+    crl: &CertificateRevocationListDer<'static>,
+    at: &str,
+    offered: &Offered,
+    now: OffsetDateTime,
+) -> Result<Vec<String>, Unfit> {
+    let Some(parsed) = inspect::revocation_list(crl) else {
+        return Err(Unfit::List { at: at.to_owned(), what: "cannot be parsed".to_owned() });
+    };
+    if let Err(error) = webpki::OwnedCertRevocationList::from_der(crl) {
+        let what = format!("cannot be used: {}", chain::reason(&error));
+        return Err(Unfit::List { at: at.to_owned(), what });
+    }
+    let issuer = crate::identity::Subject::of(parsed.issuer()).text;
+    let known: Vec<_> = offered.trust_bundle.iter().chain(&offered.chain).collect();
+    let mut remarks = Vec::new();
+    match inspect::signed_by(crl, &known) {
+        Signed::Yes => {}
+        Signed::No => {
+            let what = format!("was not signed by the key of {issuer}, whose it claims to be");
+            return Err(Unfit::List { at: at.to_owned(), what });
+        }
+        Signed::Unknown => remarks.push(format!(
+            "{at}: revocation list of {issuer}, who is neither in {} nor in our own chain: its \
+             signature is checked only when a peer comes with that authority's certificate",
+            offered.origin.trust_bundle
+        )),
+    }
+    if let Some(due) = parsed.next_update().map(|due| due.to_datetime()).filter(|due| *due < now) {
+        remarks.push(format!(
+            "{at}: revocation list of {issuer} was due for its next update at {}: that authority's \
+             peers are refused until there is a new one",
+            moment(due)
+        ));
+    }
+    Ok(remarks)
+}
+
+fn named_otherwise(
+    facts: &PeerCertificate,
+    expected: &SpiffeId,
+    origin: &Origin,
+) -> Option<String> {
+    if facts.spiffe.as_ref() == Some(expected) {
+        return None;
+    }
+    let named = match (&facts.spiffe, facts.dns.first()) {
+        (Some(id), _) => id.to_string(),
+        (None, Some(dns)) => format!("the DNS name {dns}"),
+        (None, None) => format!("the subject {:?}", facts.subject.text),
+    };
+    Some(format!("{}: names {named}, not {expected}: peers know us by it", origin.certificate))
+}
+
+/// Short-lived certificates are told only when most of their life is over.
+fn ends_soon(facts: &PeerCertificate, origin: &Origin, now: OffsetDateTime) -> Option<String> {
+    let left = facts.not_after - now;
+    let life = facts.not_after - facts.not_before;
+    (left < SOON && left < life / 3)
+        .then(|| format!("{}: expires soon, at {}", origin.certificate, moment(facts.not_after)))
+}
+
+fn authorities(offered: &Offered, now: OffsetDateTime) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for (index, der) in offered.trust_bundle.iter().enumerate() {
+        let Some(x509) = inspect::certificate(der) else { continue };
+        let name = inspect::subject(der).unwrap_or_default();
+        let which = format!("{}: certificate {}, {name}", offered.origin.trust_bundle, index + 1);
+        let ends = x509.validity().not_after.to_datetime();
+        if ends < now {
+            remarks.push(format!("{which}, expired at {}", moment(ends)));
+        } else if ends - now < AUTHORITY_SOON {
+            remarks.push(format!("{which}, expires soon, at {}", moment(ends)));
+        }
+        if !x509.is_ca() {
+            remarks.push(format!("{which}, is no authority's, and yet may sign for peers"));
+        }
+    }
+    remarks
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Why a peer would refuse key material.
+
+use time::OffsetDateTime;
+
+use super::Origin;
+use crate::certs::inspect::moment;
+use crate::identity::CertificateError;
+
+/// Why a peer would refuse key material. `at` says where it came from.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// Its names cannot be taken for anybody's.
+    #[error("{at}: cannot be used as an identity")]
+    Identity {
+        /// Where the certificate came from.
+        at: String,
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+    /// The key is another certificate's.
+    #[error("{at}: the key does not fit the certificate in {certificate}")]
+    KeyMismatch {
+        /// Where the key came from.
+        at: String,
+        /// Where the certificate came from.
+        certificate: String,
+    },
+    /// The key fits a certificate of the chain that is not the first.
+    #[error("{at}: the key fits certificate {number}, not the first: put the leaf first")]
+    LeafNotFirst {
+        /// Where the chain came from.
+        at: String,
+        /// Which certificate the key fits, from 1.
+        number: usize,
+    },
+    /// It is over.
+    #[error("{at}: expired at {}; it is {} now", moment(*not_after), moment(*now))]
+    Expired {
+        /// Where the certificate came from.
+        at: String,
+        /// The end of its validity.
+        not_after: OffsetDateTime,
+        /// The time by our clock.
+        now: OffsetDateTime,
+    },
+    /// It has not begun.
+    #[error(
+        "{at}: not valid before {}; it is {} now: is the clock right?",
+        moment(*not_before), moment(*now)
+    )]
+    NotYetValid {
+        /// Where the certificate came from.
+        at: String,
+        /// The beginning of its validity.
+        not_before: OffsetDateTime,
+        /// The time by our clock.
+        now: OffsetDateTime,
+    },
+    /// It is not meant for what we need it for.
+    #[error("{at}: {what}")]
+    Purpose {
+        /// Where the certificate came from.
+        at: String,
+        /// What it says of its purpose, and what is wanted.
+        what: &'static str,
+    },
+    /// There is no chain from it to the trust bundle that a peer would accept.
+    #[error("{at}: no chain to {trust_bundle}: {what}")]
+    Chain {
+        /// Where the certificate came from.
+        at: String,
+        /// Where the trust bundle came from.
+        trust_bundle: String,
+        /// Why not.
+        what: String,
+    },
+    /// A certificate of the trust bundle cannot be one.
+    #[error("{at}: certificate {number} cannot be used: {what}")]
+    Authority {
+        /// Where the trust bundle came from.
+        at: String,
+        /// Which certificate, from 1.
+        number: usize,
+        /// Why not.
+        what: String,
+    },
+    /// A revocation list revokes it.
+    #[error("{at}: is revoked by a list of {issuer}")]
+    Revoked {
+        /// Where the certificate came from.
+        at: String,
+        /// Who issued, and revoked, it.
+        issuer: String,
+    },
+    /// A revocation list that cannot be used.
+    #[error("{at}: revocation list {what}")]
+    List {
+        /// Where the list came from.
+        at: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl Unfit {
+    /// There is no certificate at all.
+    pub(super) fn empty(origin: &Origin) -> Self {
+        Self::Purpose { at: origin.certificate.clone(), what: "holds no certificate" }
+    }
+}

@@ -1,0 +1,60 @@
+//! Why key material could not be had.
+
+use std::fmt;
+
+use super::check::Unfit;
+use super::embedded::AuthorityError;
+use super::files::FileError;
+use crate::report::Report;
+
+/// Key material that cannot be used, and why. Changes nothing: the last good one stays.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    /// A file cannot be read, or holds something else.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The embedded authority cannot be used.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// It was read, and no peer would accept it.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// The attempt was given up: the file system does not answer.
+    #[error("no key material within {0:?}: does the file system answer?")]
+    TooSlow(std::time::Duration),
+    /// The attempt ended without a result.
+    #[error("the attempt to load key material was broken off")]
+    BrokenOff,
+    /// More than one problem.
+    #[error("{0}")]
+    Several(Problems),
+}
+
+/// Two or more problems, each with its causes.
+#[derive(Debug)]
+pub struct Problems(Vec<MaterialError>);
+
+impl MaterialError {
+    /// Nothing when there is no problem, the problem itself when there is one.
+    pub(super) fn unless_none(mut problems: Vec<Self>) -> Result<(), Self> {
+        match problems.len() {
+            0 | 1 => problems.pop().map_or(Ok(()), Err),
+            _ => Err(Self::Several(Problems(problems))),
+        }
+    }
+
+    /// Every problem with its causes, one a text.
+    pub fn problems(&self) -> Vec<String> {
+        match self {
+            Self::Several(Problems(problems)) => problems.iter().flat_map(Self::problems).collect(),
+            _ => vec![Report(self).to_string()],
+        }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<String> = self.0.iter().flat_map(MaterialError::problems).collect();
+        f.write_str(&texts.join("; "))
+    }
+}

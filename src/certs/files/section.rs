@@ -1,0 +1,136 @@
+//! Takes PEM apart, and finds out what a file holds when it is not what was wanted.
+
+use rustls::pki_types::pem::{PemObject, SectionKind};
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs1KeyDer,
+    PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+};
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::prelude::FromDer;
+use zeroize::Zeroizing;
+
+use super::problem::{FileProblem, Held, Wanted};
+use crate::certs::inspect;
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+const DASHES: &[u8] = b"-----";
+
+/// One PEM section of those that we use.
+pub(super) enum Section {
+    Certificate(CertificateDer<'static>),
+    Key(Zeroizing<PrivateKeyDer<'static>>),
+    RevocationList(CertificateRevocationListDer<'static>),
+}
+
+/// The sections of `bytes`, at least one of them of the wanted kind. Others are passed over: a file
+/// may well hold a certificate and its key.
+pub(super) fn sections(bytes: &[u8], wanted: Wanted) -> Result<Vec<Section>, FileProblem> {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // some editors begin with it
+    let labels = labels(text)?;
+    if wanted == Wanted::Key && is_encrypted(text, &labels) {
+        return Err(FileProblem::Encrypted);
+    }
+    let mut sections = Vec::new();
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
+        // The parser's own error may quote the line, and so a key.
+        let (kind, der) = section.map_err(|_quoting| FileProblem::Damaged)?;
+        sections.extend(used(kind, der));
+    }
+    if sections.iter().any(|section| section.is(wanted)) {
+        return Ok(sections);
+    }
+    Err(labels.first().map_or_else(|| without_pem(text), |label| FileProblem::Holds(held(label))))
+}
+
+impl Section {
+    fn is(&self, wanted: Wanted) -> bool {
+        match self {
+            Self::Certificate(_) => matches!(wanted, Wanted::Certificate | Wanted::TrustBundle),
+            Self::Key(_) => wanted == Wanted::Key,
+            Self::RevocationList(_) => wanted == Wanted::RevocationList,
+        }
+    }
+}
+
+fn used(kind: SectionKind, der: Vec<u8>) -> Option<Section> {
+    let key = |key| Some(Section::Key(Zeroizing::new(key)));
+    match kind {
+        SectionKind::Certificate => Some(Section::Certificate(der.into())),
+        SectionKind::Crl => Some(Section::RevocationList(der.into())),
+        SectionKind::PrivateKey => key(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der))),
+        SectionKind::RsaPrivateKey => key(PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der))),
+        SectionKind::EcPrivateKey => key(PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der))),
+        _ => None,
+    }
+}
+
+/// What stands between `-----BEGIN ` and `-----`, of each section.
+fn labels(text: &[u8]) -> Result<Vec<&[u8]>, FileProblem> {
+    let mut labels = Vec::new();
+    for line in text.split(|byte| *byte == b'\n' || *byte == b'\r') {
+        let Some(rest) = line.strip_prefix(BEGIN) else { continue };
+        let end = rest.windows(DASHES.len()).position(|window| window == DASHES);
+        let Some((label, after)) = end.and_then(|end| rest.split_at_checked(end)) else {
+            return Err(FileProblem::Damaged);
+        };
+        if !after.trim_ascii_end().strip_prefix(DASHES).is_some_and(<[u8]>::is_empty) {
+            return Err(FileProblem::OneLine);
+        }
+        labels.push(label);
+    }
+    Ok(labels)
+}
+
+fn is_encrypted(text: &[u8], labels: &[&[u8]]) -> bool {
+    const HEADER: &[u8] = b"Proc-Type: 4,ENCRYPTED"; // RFC 1421, as OpenSSL once wrote keys
+    labels.contains(&b"ENCRYPTED PRIVATE KEY".as_slice())
+        || text.split(|byte| *byte == b'\n').any(|line| line.starts_with(HEADER))
+}
+
+fn held(label: &[u8]) -> Held {
+    match label {
+        b"CERTIFICATE" | b"X509 CERTIFICATE" => Held::Certificate,
+        b"TRUSTED CERTIFICATE" => Held::TrustedCertificate,
+        b"CERTIFICATE REQUEST" | b"NEW CERTIFICATE REQUEST" => Held::Request,
+        b"PRIVATE KEY"
+        | b"RSA PRIVATE KEY"
+        | b"EC PRIVATE KEY"
+        | b"ENCRYPTED PRIVATE KEY"
+        | b"DSA PRIVATE KEY" => Held::Key,
+        b"OPENSSH PRIVATE KEY" => Held::OpenSshKey,
+        b"PUBLIC KEY" | b"RSA PUBLIC KEY" => Held::PublicKey,
+        b"X509 CRL" => Held::RevocationList,
+        b"EC PARAMETERS" | b"DH PARAMETERS" => Held::Parameters,
+        b"PKCS7" | b"CMS" => Held::Pkcs7,
+        _ => Held::Unknown,
+    }
+}
+
+/// What a file without any PEM section is.
+fn without_pem(bytes: &[u8]) -> FileProblem {
+    const PKCS12_VERSION: &[u8] = &[0x02, 0x01, 0x03];
+    if bytes.trim_ascii().is_empty() {
+        return FileProblem::Empty;
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return FileProblem::Utf16;
+    }
+    if inspect::certificate(bytes).is_some() {
+        return FileProblem::Der(Held::Certificate);
+    }
+    if inspect::revocation_list(bytes).is_some() {
+        return FileProblem::Der(Held::RevocationList);
+    }
+    if X509CertificationRequest::from_der(bytes).is_ok() {
+        return FileProblem::Der(Held::Request);
+    }
+    let is_sequence = bytes.first() == Some(&0x30);
+    let head = bytes.get(..8).unwrap_or(bytes);
+    if is_sequence && head.windows(3).any(|window| window == PKCS12_VERSION) {
+        return FileProblem::Der(Held::Pkcs12);
+    }
+    if PrivateKeyDer::try_from(bytes).is_ok() {
+        return FileProblem::Der(Held::Key);
+    }
+    FileProblem::NoPem
+}

@@ -1,0 +1,264 @@
+//! Renews key material while everything runs.
+//!
+//! Looks at the wall clock, not at a timer: a machine that was suspended wakes up with an old
+//! certificate, and the timer does not know. Bad material changes nothing: the last good one stays.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{Loaded, Material, MaterialError, Source};
+use crate::clock;
+use crate::identity::PeerCertificate;
+use crate::live::Publisher;
+use crate::shutdown::Shutdown;
+use crate::telemetry::metrics::Metrics;
+
+/// At least so often the wall clock is looked at.
+const LOOK: Duration = Duration::from_secs(30);
+/// From a failure to the next attempt; doubled by every further one.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// Retries are never further apart.
+const LAST_RETRY: Duration = Duration::from_secs(300);
+/// Renewals are never closer together, whatever the certificates say.
+const BREATH: Duration = Duration::from_secs(1);
+/// A file system that does not answer is given up after this.
+const LOADING: Duration = Duration::from_secs(60);
+/// Requests to reload that may wait; there is one signal handler.
+const WAITING: usize = 4;
+
+/// What came of an attempt to replace key material.
+#[derive(Debug, Clone)]
+pub enum Rotation {
+    /// New material is in use.
+    Rotated {
+        /// What our new certificate says.
+        facts: Arc<PeerCertificate>,
+        /// What deserves a look.
+        warnings: Vec<String>,
+    },
+    /// It cannot be used; the old one stays.
+    Rejected {
+        /// Every problem, one a text.
+        problems: Vec<String>,
+    },
+}
+
+/// Asks the rotation to load key material now.
+#[derive(Debug, Clone)]
+pub struct Trigger(mpsc::Sender<Request>);
+
+/// The other end of [`Trigger`].
+#[derive(Debug)]
+pub struct Triggered(mpsc::Receiver<Request>);
+
+#[derive(Debug)]
+struct Request {
+    source: Option<Source>,
+    answer: oneshot::Sender<Result<Arc<PeerCertificate>, MaterialError>>,
+}
+
+/// A trigger, and what it triggers.
+pub fn trigger() -> (Trigger, Triggered) {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    (Trigger(sender), Triggered(receiver))
+}
+
+impl Trigger {
+    /// Loads key material anew, or from a new source when there is one, and puts it in place.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be used, and the old one stays, as does the old source.
+    pub async fn reload(
+        &self,
+        source: Option<Source>,
+    ) -> Result<Arc<PeerCertificate>, MaterialError> {
+        let (answer, answered) = oneshot::channel();
+        if self.0.send(Request { source, answer }).await.is_err() {
+            return Err(MaterialError::BrokenOff);
+        }
+        answered.await.unwrap_or(Err(MaterialError::BrokenOff))
+    }
+}
+
+/// The task that renews key material.
+pub struct Rotator {
+    /// Where it comes from.
+    pub source: Source,
+    /// What is in use.
+    pub current: Material,
+    /// Where new material is put.
+    pub publisher: Publisher<Material>,
+    /// Requests to load it now.
+    pub triggered: Triggered,
+    /// Ends the task when draining begins.
+    pub shutdown: Shutdown,
+    /// Counts what came of it.
+    pub metrics: Metrics,
+}
+
+impl Rotator {
+    /// Renews until draining begins. `on_event` hears of every rotation and every rejection.
+    pub async fn run(self, on_event: impl Fn(Rotation) + Send) {
+        let shutdown = self.shutdown.clone();
+        tokio::select! {
+            () = shutdown.draining() => {}
+            () = self.renew(on_event) => {}
+        }
+    }
+
+    async fn renew(mut self, on_event: impl Fn(Rotation) + Send) {
+        measure(&self.current, &self.metrics);
+        let loader = Loader::default();
+        let mut retry = Retry::default();
+        loop {
+            let wake = sleep_until(self.wake_at(&retry));
+            let request = tokio::select! {
+                Some(request) = self.triggered.0.recv() => Some(request),
+                () = wake => None,
+            };
+            let (source, answer) = match request {
+                Some(request) => (request.source, Some(request.answer)),
+                None if self.is_due() && retry.may() => (None, None),
+                None => continue,
+            };
+            let source = source.unwrap_or_else(|| self.source.clone());
+            let result = self.load(&loader, source, &on_event).await;
+            retry.after(&result);
+            if let Some(answer) = answer {
+                let _ = answer.send(result); // whoever asked may be gone
+            }
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let now = clock::now();
+        // A clock that was set back makes our certificate one of the future.
+        self.source
+            .renew_at(&self.current)
+            .is_some_and(|due| now >= due || now < self.current.facts.not_before)
+    }
+
+    fn wake_at(&self, retry: &Retry) -> Instant {
+        let due = self.source.renew_at(&self.current).map(|due| due - clock::now());
+        let left = due.map(|left| Duration::try_from(left).unwrap_or_default());
+        (Instant::now() + left.unwrap_or(LOOK).min(LOOK)).max(retry.not_before)
+    }
+
+    async fn load(
+        &mut self,
+        loader: &Loader,
+        source: Source,
+        on_event: &impl Fn(Rotation),
+    ) -> Result<Arc<PeerCertificate>, MaterialError> {
+        match loader.load(source.clone()).await {
+            Ok(Loaded { material, warnings }) => {
+                self.source = source;
+                let facts = Arc::clone(&material.facts);
+                if !material.same_as(&self.current) {
+                    self.put_in_place(material);
+                    on_event(Rotation::Rotated { facts: Arc::clone(&facts), warnings });
+                }
+                Ok(facts)
+            }
+            Err(error) => {
+                self.metrics.rotated(false);
+                let problems = error.problems();
+                tracing::error!(?problems, "key material rejected; the old one stays in use");
+                on_event(Rotation::Rejected { problems });
+                Err(error)
+            }
+        }
+    }
+
+    fn put_in_place(&mut self, material: Material) {
+        self.current = material.clone();
+        let generation = self.publisher.publish(material);
+        self.metrics.rotated(true);
+        measure(&self.current, &self.metrics);
+        let facts = &self.current.facts;
+        tracing::info!(
+            %generation,
+            serial = facts.serial,
+            not_after = %facts.not_after,
+            "key material rotated"
+        );
+    }
+}
+
+fn measure(material: &Material, metrics: &Metrics) {
+    metrics.certificate_not_after(material.not_after().unix_timestamp());
+    if let Some(at) = material.trust_bundle_not_after() {
+        metrics.trust_bundle_not_after(at.unix_timestamp());
+    }
+    if let Some(at) = material.crl_next_update() {
+        metrics.crl_next_update(at.unix_timestamp());
+    }
+}
+
+/// Loads one at a time, off the data threads.
+struct Loader(Arc<Semaphore>);
+
+impl Default for Loader {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl Loader {
+    async fn load(&self, source: Source) -> Result<Loaded, MaterialError> {
+        // While an attempt hangs there is no second one: threads would pile up.
+        let Ok(alone) = Arc::clone(&self.0).try_acquire_owned() else {
+            return Err(MaterialError::TooSlow(LOADING));
+        };
+        let loading = spawn_blocking(move || {
+            let _alone = alone;
+            source.load()
+        });
+        match timeout(LOADING, loading).await {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(_)) => Err(MaterialError::BrokenOff),
+            Err(_) => Err(MaterialError::TooSlow(LOADING)),
+        }
+    }
+}
+
+/// When the next attempt may be made.
+struct Retry {
+    not_before: Instant,
+    pause: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { not_before: Instant::now(), pause: FIRST_RETRY }
+    }
+}
+
+impl Retry {
+    fn may(&self) -> bool {
+        Instant::now() >= self.not_before
+    }
+
+    fn after<T>(&mut self, result: &Result<T, MaterialError>) {
+        let pause = match result {
+            Ok(_) => {
+                self.pause = FIRST_RETRY;
+                BREATH
+            }
+            Err(_) => {
+                let pause = self.pause;
+                self.pause = (pause * 2).min(LAST_RETRY);
+                pause
+            }
+        };
+        self.not_before = Instant::now() + pause;
+    }
+}
+
+#[cfg(test)]
+mod tests;
