@@ -58,7 +58,7 @@ pub(super) fn outbound(
 }
 
 /// The pins of `peers`: what is believed without a chain is believed on their listeners alone.
-fn pins(config: &Config, peers: &[PeerName]) -> Pins {
+pub fn pins(config: &Config, peers: &[PeerName]) -> Pins {
     let mut pins = Pins::default();
     for peer in peers.iter().filter_map(|name| config.peers.get(name)) {
         match &peer.matcher {

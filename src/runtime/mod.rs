@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-pub use build::BuildError;
+pub use build::{BuildError, pins};
 pub use signals::until_stopped;
 
 use crate::audit;

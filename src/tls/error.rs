@@ -27,6 +27,11 @@ impl HandshakeFailed {
         Self { refusal: Refusal::TooSlow, message, presented: None }
     }
 
+    pub(super) fn without_certificate(presented: Option<Arc<PeerCertificate>>) -> Self {
+        let message = "the handshake ended without a verified certificate".to_owned();
+        Self { refusal: Refusal::NoCertificate, message, presented }
+    }
+
     /// tokio-rustls hides the TLS error inside an `io::Error`. It is taken out here and nowhere else.
     pub(super) fn from_io(error: &io::Error) -> Self {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
@@ -85,13 +90,14 @@ pub(super) struct Why {
 
 impl Why {
     pub(super) fn facts(error: &identity::CertificateError) -> Self {
-        let refusal = match error {
-            identity::CertificateError::SeveralSpiffeIds { .. } => Refusal::SeveralSpiffeIds,
-            identity::CertificateError::MalformedName { .. } => Refusal::MalformedName,
-            identity::CertificateError::Encoding { .. } => Refusal::BadCertificate,
-        };
+        let refusal = error.refusal();
         let message = crate::report::Report(error).to_string();
         Self { refusal, message, alert: CertificateError::BadEncoding }
+    }
+
+    pub(super) fn nothing() -> Self {
+        let message = "there is no certificate".to_owned();
+        Self { refusal: Refusal::NoCertificate, message, alert: CertificateError::BadEncoding }
     }
 
     pub(super) fn unfit(message: &str) -> Self {

@@ -99,11 +99,7 @@ async fn watched<S>(
 fn session(stream: TlsStream, findings: Findings) -> Result<Session, HandshakeFailed> {
     // Without a verified peer there is no session: the verifier is mandatory on both sides.
     let Some(peer) = findings.identity else {
-        return Err(HandshakeFailed {
-            refusal: Refusal::NoCertificate,
-            message: "the handshake ended without a verified certificate".to_owned(),
-            presented: findings.presented,
-        });
+        return Err(HandshakeFailed::without_certificate(findings.presented));
     };
     let server_name = match &stream {
         tokio_rustls::TlsStream::Server(stream) => stream.get_ref().1.server_name(),

@@ -14,4 +14,5 @@ pub use config::{ConfigError, Expected, Pins, TlsClient, client_config, server_c
 pub use error::{HandshakeFailed, alert_of};
 pub use handshake::{Session, TlsStream, accept, connect};
 pub use provider::provider;
+pub use verify::examine;
 pub use wire::Wire;

@@ -9,18 +9,21 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use time::OffsetDateTime;
 use webpki::{EndEntityCert, KeyUsage, OwnedCertRevocationList, VerifiedPath};
 
 use super::config::{ConfigError, Expected, Pins};
-use super::error::{Why, refusal_of};
+use super::error::{HandshakeFailed, Why, refusal_of};
+use super::provider::provider;
 use crate::certs::Material;
-use crate::config::Profile;
+use crate::config::{Profile, TlsSettings};
 use crate::identity::{PeerCertificate, PeerIdentity, Proof};
 use crate::outcome::Refusal;
 
@@ -42,6 +45,41 @@ thread_local! {
 /// Takes what a verifier on this thread has found since the last call.
 pub(super) fn take_findings() -> Option<Findings> {
     FINDINGS.take()
+}
+
+/// Judges a client's chain, leaf first, as an inbound listener would.
+///
+/// # Errors
+///
+/// The material cannot be worked with. The inner error is the refusal.
+pub fn examine(
+    material: &Material,
+    settings: &TlsSettings,
+    pins: &Pins,
+    chain: &[CertificateDer<'_>],
+    now: OffsetDateTime,
+) -> Result<Result<PeerIdentity, HandshakeFailed>, ConfigError> {
+    let algorithms = provider(settings).signature_verification_algorithms;
+    let (side, profile) = (PeerSide::Client, settings.profile);
+    let verifier = Verifier::new(side, profile, material, pins.clone(), None, algorithms)?;
+    let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let mut findings = Findings::default();
+    let judged = match chain.split_first() {
+        Some((leaf, intermediates)) => {
+            verifier.judge_facts(leaf, intermediates, now, &mut findings)
+        }
+        None => Err(Why::nothing()),
+    };
+    Ok(match (judged, findings.identity) {
+        (Ok(()), Some(identity)) => Ok(identity),
+        (Ok(()), None) => Err(HandshakeFailed::without_certificate(findings.presented)),
+        (Err(why), _) => Err(HandshakeFailed {
+            refusal: why.refusal,
+            message: why.message,
+            presented: findings.presented,
+        }),
+    })
 }
 
 /// Which side of TLS the peer is on.
@@ -200,7 +238,7 @@ impl Verifier {
         let end = self.anchor_ends.get(&key).copied().unwrap_or(i64::MIN);
         let seconds = u64::try_from(end).unwrap_or(0);
         if seconds < now.as_secs() {
-            let not_after = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+            let not_after = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
             return Err(webpki::Error::CertExpired { time: now, not_after });
         }
         Ok(())
