@@ -2,7 +2,19 @@
 //!
 //! Built only by [`load`] and [`parse`], which look at everything before they give up.
 
+mod address;
+mod check;
+mod keys;
+mod parse;
 mod problem;
+mod read;
+mod scalar;
+mod substitute;
+mod template;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +24,9 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-pub use problem::Problem;
+pub use parse::{load, parse};
+pub use problem::{Problem, Problems, Severity};
+pub use template::PathTemplateError;
 
 use crate::identity::{DnsName, Fingerprint, ListenerName, PeerName, SpiffeId, TrustDomain};
 
@@ -46,7 +60,7 @@ pub struct Config {
     /// Bounds on everything that waits or grows.
     pub limits: Limits,
     /// What is allowed and yet deserves a look, as `check` prints it.
-    pub warnings: Vec<Problem>,
+    pub warnings: Problems,
 }
 
 impl Config {
@@ -122,7 +136,7 @@ pub struct Peer {
 }
 
 /// By what a peer is recognized. All but the pins need a chain to the trust bundle.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PeerMatcher {
     /// This SPIFFE ID, exactly.
     Spiffe(SpiffeId),

@@ -1,0 +1,160 @@
+//! Texts to addresses that we bind, forward to, or reach over the network.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::problem::Fault;
+use super::{Endpoint, ListenAddr, Target};
+use crate::identity::DnsName;
+
+/// Longest path of a unix socket in bytes (`sun_path` without its NUL).
+const MAX_SUN_PATH: usize = 107;
+
+/// `IP:PORT`. Names are not taken: which address is bound must not depend on a resolver.
+pub(super) fn socket(text: &str) -> Result<SocketAddr, Fault> {
+    text.parse().map_err(|_| {
+        Fault::new("is not IP:PORT").hint(
+            "names are not accepted here; write 127.0.0.1:8443, 0.0.0.0:8443, or [::]:8443 for IPv6",
+        )
+    })
+}
+
+/// `IP:PORT` or `unix:PATH`, to bind.
+pub(super) fn listen(text: &str, base: &Path) -> Result<ListenAddr, Fault> {
+    match text.strip_prefix("unix:") {
+        Some(path) => unix(path, base).map(ListenAddr::Unix),
+        None => text.parse().map(ListenAddr::Tcp).map_err(|_| neither()),
+    }
+}
+
+/// `IP:PORT` or `unix:PATH`, to connect to.
+pub(super) fn target(text: &str, base: &Path) -> Result<Target, Fault> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(path, base).map(Target::Unix);
+    }
+    let address: SocketAddr = text.parse().map_err(|_| neither())?;
+    if address.port() == 0 {
+        return Err(Fault::new("has port 0, to which nothing can connect"));
+    }
+    Ok(Target::Tcp(address))
+}
+
+fn neither() -> Fault {
+    Fault::new("is neither IP:PORT nor unix:PATH").hint(
+        "names are not accepted here; write 127.0.0.1:8080, [::1]:8080, or unix:/run/app.sock",
+    )
+}
+
+fn unix(path: &str, base: &Path) -> Result<PathBuf, Fault> {
+    if path.is_empty() || path.contains('\0') {
+        return Err(Fault::new("names no socket").hint("write unix:/run/app.sock"));
+    }
+    let path = base.join(path);
+    if path.as_os_str().len() > MAX_SUN_PATH {
+        return Err(Fault::new(format!(
+            "is longer than the {MAX_SUN_PATH} bytes that a socket's path may have, with its directory"
+        )));
+    }
+    Ok(path)
+}
+
+/// `HOST:PORT`, the host a DNS name or an IP address, IPv6 in brackets.
+pub(super) fn endpoint(text: &str) -> Result<Endpoint, Fault> {
+    let wrong = || {
+        Fault::new("is not HOST:PORT")
+            .hint("write lab.example:8443, 10.0.0.7:8443, or [2001:db8::7]:8443 for IPv6")
+    };
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(v6) => v6.parse().ok().filter(IpAddr::is_ipv6).ok_or_else(wrong)?.to_string(),
+        None => name_or_v4(host).ok_or_else(wrong)?,
+    };
+    Ok(Endpoint { host: host.into(), port })
+}
+
+fn name_or_v4(host: &str) -> Option<String> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return address.is_ipv4().then(|| address.to_string());
+    }
+    let name = DnsName::parse(host).ok()?;
+    // A number at the end is a mistyped address, which a resolver might read in its own way.
+    let numeric = name.as_str().rsplit('.').next()?.bytes().all(|b| b.is_ascii_digit());
+    (!numeric && !name.as_str().starts_with("*.")).then(|| name.as_str().to_owned())
+}
+
+/// Whether only programs on this machine can be at the other end.
+pub(super) fn is_local(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+/// Whether two addresses cannot be bound at the same time, or one reaches what the other bound.
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let family = a.is_ipv4() == b.is_ipv4();
+    let same = a == b || (family && (a.is_unspecified() || b.is_unspecified()));
+    same && one.port() == other.port() && one.port() != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_endpoint_is_a_name_or_an_address_with_a_port() {
+        let host = |text: &str| endpoint(text).unwrap().host.to_string();
+
+        assert_eq!(host("LIS1.lab.example:8443"), "lis1.lab.example");
+        assert_eq!(host("10.0.0.7:8443"), "10.0.0.7");
+        assert_eq!(host("[2001:db8::7]:8443"), "2001:db8::7");
+        for wrong in [
+            "lab.example",
+            "lab.example:0",
+            "lab.example:70000",
+            ":8443",
+            "2001:db8::7:8443",
+            "[10.0.0.7]:1",
+            "*.lab.example:1",
+            "10.0.0.300:1",
+            "https://lab.example:1",
+            "a:b:1",
+        ] {
+            assert!(endpoint(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_unix_path_is_short_and_relative_to_the_file() {
+        let base = Path::new("/etc/myelin");
+
+        assert_eq!(target("unix:app.sock", base), Ok(Target::Unix("/etc/myelin/app.sock".into())));
+        assert_eq!(listen("unix:/run/a", base), Ok(ListenAddr::Unix("/run/a".into())));
+        assert!(target("unix:", base).is_err());
+        assert!(target(&format!("unix:/{}", "a".repeat(107)), base).is_err());
+        assert!(target("localhost:80", base).is_err());
+        assert!(target("127.0.0.1:0", base).is_err());
+    }
+
+    #[test]
+    fn loopback_is_local_in_every_spelling() {
+        for local in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(is_local(at(local)), "{local}");
+        }
+        for elsewhere in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+            assert!(!is_local(at(elsewhere)), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn addresses_overlap_through_the_unspecified_one() {
+        assert!(overlap(at("0.0.0.0:1"), at("127.0.0.1:1")));
+        assert!(overlap(at("[::1]:1"), at("[::]:1")));
+        assert!(!overlap(at("0.0.0.0:1"), at("0.0.0.0:2")));
+        assert!(!overlap(at("127.0.0.1:1"), at("127.0.0.2:1")));
+        assert!(!overlap(at("127.0.0.1:0"), at("127.0.0.1:0")));
+    }
+}

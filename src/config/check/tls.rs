@@ -1,0 +1,95 @@
+//! What is negotiated in TLS.
+
+use crate::config::problem::Fault;
+use crate::config::read::{Fields, Located, Reader, located, nearest, one};
+use crate::config::scalar::choice;
+use crate::config::yaml::Node;
+use crate::config::{Profile, TlsSettings, keys};
+
+/// What holds when the file does not say.
+pub(super) const DEFAULT: TlsSettings =
+    TlsSettings { profile: Profile::Nist, cipher_suites: Vec::new() };
+
+const PROFILES: &[(&str, Profile)] =
+    &[("nist", Profile::Nist), ("modern", Profile::Modern), ("compatible", Profile::Compatible)];
+
+/// A cipher suite, by rustls' name, and the profiles that have it.
+struct Suite {
+    name: &'static str,
+    /// Where it differs from rustls'.
+    iana: &'static str,
+    nist: bool,
+    modern: bool,
+}
+
+const fn suite(name: &'static str, iana: &'static str, nist: bool, modern: bool) -> Suite {
+    Suite { name, iana, nist, modern }
+}
+
+/// All that rustls has; `compatible` has every one.
+static SUITES: [Suite; 9] = [
+    suite("TLS13_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384", true, true),
+    suite("TLS13_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256", true, true),
+    suite("TLS13_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256", false, true),
+    suite("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "", true, false),
+    suite("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "", true, false),
+    suite("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "", false, false),
+    suite("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "", true, false),
+    suite("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "", true, false),
+    suite("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "", false, false),
+];
+
+impl Suite {
+    fn is_in(&self, profile: Profile) -> bool {
+        match profile {
+            Profile::Nist => self.nist,
+            Profile::Modern => self.modern,
+            Profile::Compatible => true,
+        }
+    }
+}
+
+/// `tls`.
+pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<TlsSettings> {
+    let mut fields = Fields::open(reader, node, &keys::TLS)?;
+    let profile = fields.or("profile", DEFAULT.profile, one(choice(PROFILES, &[])));
+    let fips = fields.or("fips", (), one(choice(&[("off", ())], &["required"])));
+    let suites = fields.or("cipher_suites", Vec::new(), |reader, node| {
+        let nothing = "an empty list leaves nothing to negotiate; remove the key for all suites";
+        reader.some(node, located(named), nothing)
+    });
+    fields.finish();
+    let (profile, suites) = (profile?, suites?);
+    let mut cipher_suites: Vec<String> = Vec::new();
+    let mut outside = false;
+    for suite in &suites {
+        if !suite.value.is_in(profile) {
+            reader.error(suite.at(), not_in(profile, suite));
+            outside = true;
+        }
+        if !cipher_suites.iter().any(|name| name == suite.value.name) {
+            cipher_suites.push(suite.value.name.to_owned());
+        }
+    }
+    fips?;
+    (!outside).then_some(TlsSettings { profile, cipher_suites })
+}
+
+fn named(text: &str) -> Result<&'static Suite, Fault> {
+    let names = || SUITES.iter().flat_map(|suite| [suite.name, suite.iana]);
+    let found =
+        SUITES.iter().find(|suite| !text.is_empty() && [suite.name, suite.iana].contains(&text));
+    found.ok_or_else(|| {
+        let fault = Fault::new("is not a cipher suite that this release has");
+        match nearest(text, names().filter(|name| !name.is_empty())) {
+            Some(name) => fault.hint(format!("did you mean `{name}`?")),
+            None => fault.hint("an IANA name like TLS_AES_256_GCM_SHA384; RSA key transport, CBC and SHA-1 are gone"),
+        }
+    })
+}
+
+fn not_in(profile: Profile, suite: &Located<&'static Suite>) -> Fault {
+    let profile = PROFILES.iter().find(|(_, p)| *p == profile).map_or("", |(name, _)| *name);
+    Fault::new(format!("`{}` is not in profile {profile}", suite.value.name))
+        .hint("the list narrows the profile and never widens it; choose another `profile` for it")
+}

@@ -1,0 +1,202 @@
+//! Every key of the configuration, mapping by mapping.
+//!
+//! The readers, `config/myelin.schema.json` and `config/myelin.yaml` are held to these lists by tests.
+
+/// The keys of one mapping.
+#[derive(Debug)]
+pub(super) struct Section {
+    /// Those of this release.
+    pub(super) keys: &'static [&'static str],
+    /// Those that are planned, and what to do instead. They are refused, never passed over.
+    pub(super) later: &'static [(&'static str, &'static str)],
+}
+
+/// The file itself.
+pub(super) static FILE: Section = Section {
+    keys: &[
+        "version",
+        "service",
+        "trust_domain",
+        "identity",
+        "tls",
+        "peers",
+        "inbound",
+        "outbound",
+        "audit",
+        "admin",
+        "runtime",
+        "limits",
+    ],
+    later: &[],
+};
+
+const ENROL: &str = "use `files`, and let the tool that fetches the certificates write them there";
+
+/// `identity`
+pub(super) static IDENTITY: Section = Section {
+    keys: &["embedded", "files"],
+    later: &[("est", ENROL), ("vault", ENROL), ("spiffe", ENROL)],
+};
+
+/// `identity.embedded`
+pub(super) static EMBEDDED: Section = Section { keys: &["dir", "ttl"], later: &[] };
+
+/// `identity.files`
+pub(super) static FILES: Section =
+    Section { keys: &["cert", "key", "trust_bundle", "crls"], later: &[] };
+
+/// `tls`
+pub(super) static TLS: Section =
+    Section { keys: &["profile", "fips", "cipher_suites"], later: &[] };
+
+/// An entry of `peers`
+pub(super) static PEER: Section = Section {
+    keys: &["spiffe", "dns", "subject", "pin", "spki", "expires", "owner", "ticket", "note"],
+    later: &[],
+};
+
+/// `subject` of an entry of `peers`
+pub(super) static SUBJECT: Section = Section { keys: &["cn", "o", "ou"], later: &[] };
+
+/// An item of `inbound`
+pub(super) static INBOUND: Section = Section {
+    keys: &[
+        "name",
+        "listen",
+        "forward",
+        "forward_anywhere",
+        "forward_protocol",
+        "protocol",
+        "phi",
+        "mode",
+        "enforce",
+        "allow",
+        "routes",
+        "limits",
+    ],
+    later: &[
+        ("until", "remove it: `mode: strict` and `enforce: true` hold without an end"),
+        ("messages", "remove it: the listener carries every message of the peers on `allow`"),
+        (
+            "associations",
+            "remove it: the listener carries every association of the peers on `allow`",
+        ),
+    ],
+};
+
+/// An item of `routes`
+pub(super) static ROUTE: Section = Section {
+    keys: &["name", "methods", "path", "allow", "phi"],
+    later: &[("soap_action", "tell operations apart by `path`, or allow the whole endpoint")],
+};
+
+/// An item of `outbound`
+pub(super) static OUTBOUND: Section = Section {
+    keys: &["name", "listen", "listen_anywhere", "to", "expect", "protocol", "phi", "limits"],
+    later: &[],
+};
+
+/// `audit`
+pub(super) static AUDIT: Section = Section {
+    keys: &["dir", "on_failure", "retention"],
+    later: &[("export", "let a log shipper follow `trail-*.jsonl` in `audit.dir`")],
+};
+
+/// `admin`
+pub(super) static ADMIN: Section = Section { keys: &["listen", "probe_listen"], later: &[] };
+
+/// `runtime`
+pub(super) static RUNTIME: Section = Section { keys: &["workers"], later: &[] };
+
+/// `limits`, of the file and of a listener
+pub(super) static LIMITS: Section = Section {
+    keys: &[
+        "connections",
+        "handshake_timeout",
+        "connect_timeout",
+        "idle_timeout",
+        "drain_timeout",
+        "header_timeout",
+        "response_timeout",
+        "header_bytes",
+        "streams",
+    ],
+    later: &[],
+};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    const SCHEMA: &str = include_str!("../../config/myelin.schema.json");
+    const REFERENCE: &str = include_str!("../../config/myelin.yaml");
+
+    /// Every mapping, by the place of its schema.
+    fn sections() -> Vec<(&'static str, &'static Section)> {
+        vec![
+            ("", &FILE),
+            ("/$defs/identity", &IDENTITY),
+            ("/$defs/embedded", &EMBEDDED),
+            ("/$defs/files", &FILES),
+            ("/$defs/tls", &TLS),
+            ("/$defs/peer", &PEER),
+            ("/$defs/subject", &SUBJECT),
+            ("/$defs/inbound", &INBOUND),
+            ("/$defs/route", &ROUTE),
+            ("/$defs/outbound", &OUTBOUND),
+            ("/$defs/audit", &AUDIT),
+            ("/$defs/admin", &ADMIN),
+            ("/$defs/runtime", &RUNTIME),
+            ("/$defs/limits", &LIMITS),
+        ]
+    }
+
+    #[test]
+    fn the_schema_and_the_readers_know_the_same_keys() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+
+        for (pointer, section) in sections() {
+            let object = schema.pointer(pointer).unwrap_or_else(|| panic!("no schema {pointer}"));
+            let properties = object["properties"].as_object().unwrap();
+            let described: BTreeSet<_> = properties.keys().map(String::as_str).collect();
+            let known: BTreeSet<_> = section.keys.iter().copied().collect();
+            assert_eq!(described, known, "{pointer}");
+            assert_eq!(object["additionalProperties"], Value::Bool(false), "{pointer}");
+            for (key, property) in properties {
+                let text = property["description"].as_str().unwrap_or_default();
+                assert!(!text.is_empty(), "{pointer}/{key} has no description");
+            }
+        }
+    }
+
+    #[test]
+    fn the_schema_describes_no_mapping_that_the_readers_do_not_know() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let known: BTreeSet<_> = sections().into_iter().map(|(pointer, _)| pointer).collect();
+
+        for (name, definition) in schema["$defs"].as_object().unwrap() {
+            let pointer = format!("/$defs/{name}");
+            assert!(definition["properties"].is_null() || known.contains(&*pointer), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn the_reference_file_shows_every_key() {
+        for (pointer, section) in sections() {
+            for key in section.keys {
+                assert!(REFERENCE.contains(&format!("{key}:")), "{pointer}: {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_is_either_of_this_release_or_of_a_later_one() {
+        for (pointer, section) in sections() {
+            assert!(section.later.iter().all(|(key, _)| !section.keys.contains(key)), "{pointer}");
+        }
+    }
+}
