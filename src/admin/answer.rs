@@ -16,7 +16,11 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const FULL_INDEX: &str = "/live\n/ready\n/metrics\n/status\n/denials\n";
 const PROBE_INDEX: &str = "/live\n/ready\n/metrics\n";
 
-pub(super) fn answer<B>(admin: &Admin, scope: Scope, request: &Request<B>) -> Response<Full<Bytes>> {
+pub(super) fn answer<B>(
+    admin: &Admin,
+    scope: Scope,
+    request: &Request<B>,
+) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut refusal = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET and HEAD only\n");
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));

@@ -58,7 +58,8 @@ impl Admin {
         let admin = Arc::new(self);
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
-            let next = async { (Arc::clone(&slots).acquire_owned().await, listener.accept().await) };
+            let next =
+                async { (Arc::clone(&slots).acquire_owned().await, listener.accept().await) };
             let (slot, accepted) = tokio::select! {
                 biased;
                 () = shutdown.cutting() => return,

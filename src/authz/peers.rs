@@ -41,10 +41,8 @@ impl Peers {
     /// write any name into it.
     pub(super) fn recognize(&self, who: &PeerIdentity) -> impl Iterator<Item = &Arc<Peer>> {
         let certificate = &who.certificate;
-        let pinned = [
-            self.certificates.get(&certificate.sha256),
-            self.keys.get(&certificate.key_sha256),
-        ];
+        let pinned =
+            [self.certificates.get(&certificate.sha256), self.keys.get(&certificate.key_sha256)];
         let chained = match who.proof {
             Proof::Chain => Some(certificate),
             Proof::Pin => None,

@@ -38,7 +38,7 @@ fn checked(config: &Config, format: Format) -> anyhow::Result<Exit> {
     };
     match format {
         Format::Text => {
-            console::print(&config.render_warnings());
+            console::print(&config.warnings.to_string());
             for warning in &warnings {
                 console::line(&format!("warning: {warning}"));
             }

@@ -16,7 +16,8 @@ use crate::certs::Source;
 use crate::clock;
 use crate::config::{Config, Inbound, Peer, PeerMatcher};
 use crate::identity::{
-    DnsName, Fingerprint, LeafUse, PeerCertificate, PeerIdentity, PeerName, Proof, SpiffeId, Subject,
+    DnsName, Fingerprint, LeafUse, PeerCertificate, PeerIdentity, PeerName, Proof, SpiffeId,
+    Subject,
 };
 use crate::tls;
 
@@ -156,7 +157,9 @@ fn identity(
         let material = Source::of(config)?.load()?.material;
         let pins = crate::runtime::pins(config, &listener.allow);
         let examined = tls::examine(&material, &config.tls, &pins, &chain, clock::now())?;
-        return Ok(examined.map_err(|failed| format!("{}: {}", failed.refusal.label(), failed.message)));
+        return Ok(
+            examined.map_err(|failed| format!("{}: {}", failed.refusal.label(), failed.message))
+        );
     }
     let mut certificate = nobody();
     let mut proof = Proof::Chain;

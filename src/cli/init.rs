@@ -90,10 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         replace(&key, 0o600, &pair.key)?;
         console::line(&format!("{}, {}: {}", chain.display(), key.display(), id(name)?));
     }
-    console::line(&format!(
-        "\nNext: myelin check -c {0} && myelin run -c {0}",
-        config.display()
-    ));
+    console::line(&format!("\nNext: myelin check -c {0} && myelin run -c {0}", config.display()));
     Ok(Exit::Fine)
 }
 

@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             return Ok(Exit::BadConfig);
         }
     };
-    for warning in &config.warnings {
+    for warning in config.warnings.iter() {
         tracing::warn!(line = warning.line, key = warning.key, "{}", warning.text);
     }
     let signals = Builder::new_current_thread().enable_all().build()?;

@@ -35,7 +35,10 @@ pub(super) fn tune(socket: &TcpStream) {
 
 impl Plain {
     /// Connects to the workload within `limit`.
-    pub(super) async fn connect(target: &Target, limit: Duration) -> Result<Self, (Ending, String)> {
+    pub(super) async fn connect(
+        target: &Target,
+        limit: Duration,
+    ) -> Result<Self, (Ending, String)> {
         let connecting = async {
             match target {
                 Target::Tcp(address) => TcpStream::connect(address).await.map(|socket| {

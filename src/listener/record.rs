@@ -42,11 +42,8 @@ pub(super) fn denied(
     denied: &Denied,
     version: crate::identity::Fingerprint,
 ) -> Record {
-    let rule = Rule {
-        name: Arc::clone(&denied.rule),
-        version,
-        nearest: Some(denied.nearest.clone()),
-    };
+    let rule =
+        Rule { name: Arc::clone(&denied.rule), version, nearest: Some(denied.nearest.clone()) };
     Record::denied(Arc::clone(connection), denied.reason, Some(rule))
 }
 

@@ -83,7 +83,7 @@ where
             }
             (Poll::Pending, _) | (_, Poll::Pending) => {
                 watch.poll(cx).map(|()| Ended { ending: Ending::Idle, cause: None })
-            },
+            }
         }
     })
     .await
@@ -157,8 +157,7 @@ impl Way {
                 State::Broken(error) => return Poll::Ready(Err(Broken::Reading(error))),
                 State::Ending => {
                     self.state = State::Ending;
-                    ready!(Pin::new(&mut *writer).poll_shutdown(cx))
-                        .map_err(Broken::Writing)?;
+                    ready!(Pin::new(&mut *writer).poll_shutdown(cx)).map_err(Broken::Writing)?;
                     self.state = State::Ended;
                     continue;
                 }
@@ -175,8 +174,7 @@ impl Way {
                 Poll::Pending => {
                     // Nothing to read: what the writer still holds must go out, the peer may wait for it.
                     if self.unflushed {
-                        ready!(Pin::new(&mut *writer).poll_flush(cx))
-                            .map_err(Broken::Writing)?;
+                        ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(Broken::Writing)?;
                         self.unflushed = false;
                     }
                     return Poll::Pending;

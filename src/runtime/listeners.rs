@@ -102,7 +102,8 @@ impl Listeners {
         let running = running
             .chain(self.outbound.iter().map(|(name, running)| (name, &running.socket)))
             .collect::<Vec<_>>();
-        let wanted = plan.inbound.iter().map(|state| (&state.config.name, Socket::of_inbound(state)));
+        let wanted =
+            plan.inbound.iter().map(|state| (&state.config.name, Socket::of_inbound(state)));
         let mut wanted = wanted.chain(
             plan.outbound.iter().map(|state| (&state.config.name, Socket::of_outbound(state))),
         );

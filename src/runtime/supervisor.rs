@@ -107,9 +107,9 @@ impl Supervisor {
         let admin_shutdown = Shutdown::default();
         let heard = audit.clone();
         admin_shutdown.spawn(rotator.run(move |event| heard.note_now(rotation_record(&event))));
-        let mut started = Started { listeners: listeners.addresses(&config), admin: None, probe: None };
-        let admin =
-            Admin { view: reader, audit: audit.clone(), metrics: metrics.clone() };
+        let mut started =
+            Started { listeners: listeners.addresses(&config), admin: None, probe: None };
+        let admin = Admin { view: reader, audit: audit.clone(), metrics: metrics.clone() };
         for (socket, scope) in [(admin_socket, Scope::Full), (probe_socket, Scope::Probe)] {
             let Some((socket, address)) = socket else { continue };
             match scope {
@@ -257,8 +257,7 @@ async fn bind_admin(
     address: Option<std::net::SocketAddr>,
 ) -> Result<Option<(tokio::net::TcpListener, std::net::SocketAddr)>, StartError> {
     let Some(address) = address else { return Ok(None) };
-    let failed =
-        |source| StartError::Bind(BindError { address: address.to_string(), source });
+    let failed = |source| StartError::Bind(BindError { address: address.to_string(), source });
     let socket = admin::bind(address).await.map_err(failed)?;
     let bound = socket.local_addr().map_err(failed)?;
     Ok(Some((socket, bound)))

@@ -47,7 +47,8 @@ pub(super) fn start(
     shutdown: Shutdown,
 ) -> Result<(Threads, Started), StartError> {
     let end = CancellationToken::new();
-    let (data, data_thread) = start_data(config.workers, end.clone()).map_err(StartError::Threads)?;
+    let (data, data_thread) =
+        start_data(config.workers, end.clone()).map_err(StartError::Threads)?;
     let mut threads = Threads { end: end.clone(), handles: vec![data_thread] };
 
     let (tell, told) = blocking::channel();

@@ -1,5 +1,7 @@
 //! Logs: to standard error, for the operator. Per-connection truth is the audit trail, not a log line.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -18,7 +20,11 @@ pub fn start(format: Format, filter: &str) {
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
         .parse_lossy(filter);
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let ansi = std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(ansi)
+        .with_writer(std::io::stderr);
     let started = match format {
         Format::Text => subscriber.with_target(false).try_init(),
         Format::Json => subscriber.json().flatten_event(true).try_init(),

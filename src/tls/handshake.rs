@@ -139,9 +139,7 @@ fn negotiated(state: &CommonState, server_name: Option<String>) -> Tls {
         }),
         group: state.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name())),
         resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
-        next_protocol: state
-            .alpn_protocol()
-            .map(|name| String::from_utf8_lossy(name).into_owned()),
+        next_protocol: state.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
         server_name,
     }
 }
