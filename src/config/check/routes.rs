@@ -111,8 +111,11 @@ impl Routes<'_, '_, '_> {
     fn who(&self, at: At<'_>, name: Option<&Located<String>>, allow: &[Located<PeerName>]) {
         let reader = self.context.reader;
         if allow.is_empty() {
-            let name = name.map(|name| format!(" {}", quoted(&name.written))).unwrap_or_default();
-            let fault = Fault::new(format!("nobody may use route{name}: it allows no peer"));
+            let route = name.map_or_else(
+                || "this route".into(),
+                |name| format!("route {}", quoted(&name.written)),
+            );
+            let fault = Fault::new(format!("nobody may use {route}: it allows no peer"));
             reader.warn(at, fault.hint("name peers in `allow`"));
         }
         for peer in allow {

@@ -1,22 +1,34 @@
-//! The configuration as its operator meets it.
-#[test]
-fn dump() {
-    for entry in std::fs::read_dir("/tmp/cases").unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "yaml") {
-            let env = |n: &str| (n == "SECRET").then(|| "hunter%2".to_owned());
-            let text = std::fs::read_to_string(&path).unwrap();
-            let out = match super::parse("m.yaml".as_ref(), &text, &env) {
-                Ok(config) => config.warnings.to_string(),
-                Err(p) => p.to_string(),
-            };
-            std::fs::write(path.with_extension("out"), out).unwrap();
-        }
-    }
-    for f in ["myelin", "inbound-http", "inbound-tcp", "outbound", "files"] {
-        match super::load(format!("config/{f}.yaml").as_ref(), &|_| None) {
-            Ok(c) => println!("{f} OK {}", c.warnings),
-            Err(p) => println!("{f} {p}"),
-        }
-    }
+//! The configuration as its operator meets it: the screen is the promise.
+
+mod examples;
+mod form;
+mod listeners;
+mod meaning;
+mod peers;
+mod properties;
+
+use std::path::Path;
+
+use super::{Config, Problems};
+
+/// What every file begins with; lines 1 to 4.
+const HEAD: &str = "\
+version: 1
+service: ehr
+trust_domain: h.example
+identity: {embedded: {dir: authority}}
+";
+
+/// An environment in which one variable is set, to something that must never be shown.
+fn env(name: &str) -> Option<String> {
+    (name == "SECRET").then(|| "hunter%2".to_owned())
+}
+
+fn parse(text: &str) -> Result<Config, Problems> {
+    super::parse(Path::new("m.yaml"), text, &env)
+}
+
+/// What the operator sees: every problem, or the warnings.
+fn screen(text: &str) -> String {
+    parse(text).map_or_else(|problems| problems.to_string(), |config| config.warnings.to_string())
 }
