@@ -98,16 +98,16 @@ async fn leaves_are_renewed_before_they_end_without_being_asked() {
 async fn a_failed_renewal_keeps_the_last_good_material_and_is_tried_again() {
     let dir = TempDir::new().unwrap();
     let mut running = run(source(&embedded(&dir, Duration::from_secs(3))));
-    let key = dir.path().join("authority/root.crt");
-    let kept = fs::read(&key).unwrap();
-    fs::write(&key, "nonsense").unwrap();
+    let root = dir.path().join("authority/root.crt");
+    let kept = fs::read(&root).unwrap();
+    fs::write(&root, "nonsense").unwrap();
 
     while running.events.lock().unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(running.live.snapshot().value.same_as(&running.first));
     assert!(running.problems()[0].ends_with("root.crt: is damaged: restore it"));
-    fs::write(&key, kept).unwrap();
+    fs::write(&root, kept).unwrap();
 
     assert!(!running.replaced().await.same_as(&running.first));
     running.shutdown.run(Duration::from_secs(5)).await;
@@ -126,6 +126,22 @@ async fn files_are_loaded_when_asked_and_the_asker_learns_the_result() {
     assert!(matches!(running.events.lock().unwrap().as_slice(), [Rotation::Rotated { .. }]));
     let news = timeout(Duration::from_millis(100), running.replaced()).await;
     assert!(news.is_err(), "published more than once");
+}
+
+#[tokio::test]
+async fn a_name_that_the_new_certificate_lost_is_warned_of() {
+    let pki = OpenSsl::with_leaf();
+    let running = run(source(&files(&pki)));
+    pki.sign("leaf", "root", &BOTH.replace("DNS:ehr", "DNS:ehr2"), "-days 90");
+
+    running.trigger.reload(None).await.unwrap();
+
+    let events = running.events.lock().unwrap();
+    let Rotation::Rotated { warnings, .. } = &events[0] else { panic!("{events:?}") };
+    assert_eq!(
+        warnings.as_slice(),
+        ["the new certificate no longer names ehr: peers that know us by it will refuse us"]
+    );
 }
 
 #[tokio::test]
