@@ -7,10 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::event::Event;
+use super::own::{Own, Removed, SegmentStart, Truncated};
 use super::record::{Action, Connection, Record, Request, Rule, Tls};
 use super::text::{List, Text, Timestamp};
 use crate::identity::PeerCertificate;
-use crate::outcome::{Direction, Ending};
+use crate::outcome::Direction;
 
 /// One line, all but its place in the trail.
 #[derive(Serialize)]
@@ -41,20 +43,6 @@ pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<Id<'a>>,
     myelin: Myelin<'a>,
-}
-
-#[derive(Serialize)]
-struct Event {
-    action: &'static str,
-    outcome: &'static str,
-    kind: &'static str,
-    category: &'static [&'static str],
-    #[serde(rename = "type")]
-    kinds: &'static [&'static str],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    duration: Option<u128>,
 }
 
 #[derive(Serialize)]
@@ -216,54 +204,6 @@ struct Myelin<'a> {
     removed: &'a [Removed],
 }
 
-/// What only the trail can say about itself.
-#[derive(Debug, Default)]
-pub(super) struct Own {
-    /// On the first record of a segment.
-    pub(super) segment: Option<SegmentStart>,
-    /// On `trail-truncated`.
-    pub(super) truncated: Option<Truncated>,
-    /// How many records before this one were never written.
-    pub(super) lost: Option<u64>,
-    /// Segments that are past their retention and removed once this is on disk.
-    pub(super) removed: Vec<Removed>,
-}
-
-/// `myelin.segment`: a segment begins.
-#[derive(Debug, Serialize)]
-pub(super) struct SegmentStart {
-    /// Its file.
-    pub(super) file: String,
-    /// The file before it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) previous: Option<String>,
-    /// How many records that one holds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) previous_records: Option<u64>,
-}
-
-/// `myelin.truncated`: a torn end was cut off.
-#[derive(Debug, Serialize)]
-pub(super) struct Truncated {
-    /// The segment it was cut from.
-    pub(super) file: String,
-    /// How much was cut.
-    pub(super) bytes: u64,
-    /// The file that keeps it.
-    pub(super) kept: String,
-}
-
-/// `myelin.removed[]`: a segment whose retention is over.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Removed {
-    /// Its file.
-    pub(super) file: String,
-    /// Its last record.
-    pub(super) last_sequence: u64,
-    /// The hash of its last line, which the next segment continues.
-    pub(super) last_hash: String,
-}
-
 impl<'a> Line<'a> {
     /// All that `record` and the trail itself have to say.
     pub(super) fn of(
@@ -297,89 +237,6 @@ impl<'a> Line<'a> {
             trace: request.and_then(|r| r.trace_id.as_deref()).map(|id| Id { id: Text::short(id) }),
             myelin: Myelin::of(record, own),
         }
-    }
-}
-
-impl Event {
-    fn of(record: &Record) -> Self {
-        let (category, kinds) = categories(record.action);
-        Self {
-            action: record.action.label(),
-            outcome: if failed(record) { "failure" } else { "success" },
-            kind: if record.action.is_denial() { "alert" } else { "event" },
-            category,
-            kinds,
-            reason: record.reason,
-            duration: record.traffic.map(|traffic| traffic.duration.as_nanos()),
-        }
-    }
-}
-
-impl Action {
-    /// The stable `event.action`.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::ConnectionAllowed => "connection-allowed",
-            Self::ConnectionRefused => "connection-refused",
-            Self::ConnectionDenied => "connection-denied",
-            Self::ConnectionClosed => "connection-closed",
-            Self::RequestAllowed => "request-allowed",
-            Self::RequestDenied => "request-denied",
-            Self::RequestCompleted => "request-completed",
-            Self::RecordingStarted => "recording-started",
-            Self::RecordingStopped => "recording-stopped",
-            Self::TrailTruncated => "trail-truncated",
-            Self::ConfigLoaded => "config-loaded",
-            Self::ConfigRejected => "config-rejected",
-            Self::CertificateRotated => "certificate-rotated",
-            Self::CertificateRejected => "certificate-rejected",
-        }
-    }
-
-    /// Whether somebody was kept out.
-    pub fn is_denial(self) -> bool {
-        matches!(self, Self::ConnectionRefused | Self::ConnectionDenied | Self::RequestDenied)
-    }
-}
-
-/// `event.category` and `event.type`, in combinations that ECS expects.
-fn categories(action: Action) -> (&'static [&'static str], &'static [&'static str]) {
-    match action {
-        Action::ConnectionAllowed => (&["network"], &["connection", "start", "allowed"]),
-        Action::ConnectionRefused => (&["network", "authentication"], &["connection", "denied"]),
-        Action::ConnectionDenied => (&["network"], &["connection", "denied"]),
-        Action::ConnectionClosed => (&["network"], &["connection", "end"]),
-        Action::RequestAllowed => (&["network", "web"], &["access", "allowed"]),
-        Action::RequestDenied => (&["network", "web"], &["access", "denied"]),
-        Action::RequestCompleted => (&["network", "web"], &["access", "end"]),
-        Action::RecordingStarted => (&["process"], &["start"]),
-        Action::RecordingStopped => (&["process"], &["end"]),
-        Action::TrailTruncated => (&["file"], &["change"]),
-        Action::ConfigLoaded | Action::CertificateRotated => (&["configuration"], &["change"]),
-        Action::ConfigRejected | Action::CertificateRejected => (&["configuration"], &["info"]),
-    }
-}
-
-fn failed(record: &Record) -> bool {
-    match record.action {
-        Action::ConnectionRefused
-        | Action::ConnectionDenied
-        | Action::RequestDenied
-        | Action::TrailTruncated
-        | Action::ConfigRejected
-        | Action::CertificateRejected => true,
-        Action::ConnectionClosed | Action::RequestCompleted => {
-            let status = record.request.as_ref().and_then(|request| request.status);
-            let ending = Ending::ALL.into_iter().find(|e| Some(e.label()) == record.reason);
-            status.is_some_and(|status| status >= 500)
-                || !matches!(ending, None | Some(Ending::Finished | Ending::Idle))
-        }
-        Action::ConnectionAllowed
-        | Action::RequestAllowed
-        | Action::RecordingStarted
-        | Action::RecordingStopped
-        | Action::ConfigLoaded
-        | Action::CertificateRotated => false,
     }
 }
 

@@ -10,12 +10,15 @@
 //! and survives the disk, [`segment`] has the files, [`verify()`] checks all of it from outside.
 
 mod backlog;
+mod chunk;
 mod denials;
 mod ecs;
 mod encode;
+mod event;
 #[cfg(test)]
 mod fixture;
 mod line;
+mod own;
 mod queue;
 mod record;
 mod retention;
@@ -44,8 +47,8 @@ pub use record::*;
 pub use status::TrailStatus;
 pub use verify::{Broken, Verified, verify};
 
-use ecs::Own;
 use encode::Encoded;
+use own::Own;
 use queue::{Door, Handed, Inbox, More, NoPlace, queue};
 use status::{PATIENCE, Shared};
 use trail::Trail;

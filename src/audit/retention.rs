@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::ecs::Removed;
+use super::own::Removed;
 use super::segment::{Directory, segments, tail};
 use crate::clock;
 

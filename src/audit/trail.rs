@@ -16,8 +16,9 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::backlog::{Backlog, Pending};
-use super::ecs::{Own, Removed, SegmentStart, Truncated};
-use super::encode::{Encoded, Hash, NOTHING_BEFORE};
+use super::chunk::{Chunk, Position};
+use super::encode::Encoded;
+use super::own::{Own, Removed, SegmentStart, Truncated};
 use super::queue::Handed;
 use super::record::{Action, Record};
 use super::segment::{Directory, Segment, Tail, segments, tail};
@@ -29,8 +30,6 @@ use crate::report::Report;
 
 /// What was written is durable after this long at the latest, and a failed attempt is repeated.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-/// Bytes of one write, about.
-const CHUNK: usize = 1024 * 1024;
 /// Bytes that are synced without waiting for the interval.
 const UNSYNCED: u64 = 8 * 1024 * 1024;
 
@@ -54,16 +53,7 @@ pub(super) struct Trail {
     /// Lost records that the trail does not tell of yet.
     lost: u64,
     failing: Option<Arc<str>>,
-    buffer: Vec<u8>,
-}
-
-/// Where in the trail, and in its segment, the next record goes.
-#[derive(Debug, Clone, Copy)]
-struct Position {
-    next: u64,
-    prev: Hash,
-    length: u64,
-    records: u64,
+    chunk: Chunk,
 }
 
 /// The segment before the current one.
@@ -90,7 +80,6 @@ impl Trail {
         shared: Arc<Shared>,
     ) -> Result<Self, OpenError> {
         let directory = Directory::open(&settings.dir)?;
-        let start = Position { next: 1, prev: NOTHING_BEFORE, length: 0, records: 0 };
         let mut trail = Self {
             service,
             on_failure: settings.on_failure,
@@ -99,8 +88,8 @@ impl Trail {
             directory,
             segment: None,
             previous: None,
-            written: start,
-            synced: start,
+            written: Position::START,
+            synced: Position::START,
             backlog: Backlog::default(),
             unsynced: VecDeque::new(),
             unsynced_since: None,
@@ -108,7 +97,7 @@ impl Trail {
             expired: Vec::new(),
             lost: 0,
             failing: None,
-            buffer: Vec::new(),
+            chunk: Chunk::default(),
         };
         trail.find_end()?;
         trail.attempt(true);
@@ -256,7 +245,7 @@ impl Trail {
     }
 
     fn write_backlog(&mut self) -> Result<(), Fault> {
-        while !self.backlog.is_empty() {
+        loop {
             let now = clock::now();
             if !self.segment.as_ref().is_some_and(|s| s.takes(self.written.length, now)) {
                 self.begin_segment()?;
@@ -265,52 +254,28 @@ impl Trail {
                 let started = self.started(self.segment_start());
                 self.backlog.push_front(started);
             }
+            if self.backlog.is_empty() {
+                return Ok(());
+            }
             self.write_chunk()?;
         }
-        Ok(())
     }
 
     fn write_chunk(&mut self) -> Result<(), Fault> {
         let Some(segment) = &mut self.segment else { return Ok(()) };
-        let (mut at, mut count) = (self.written, 0);
-        let mut counts: Vec<(Action, u64)> = Vec::new();
-        let mut denials = Vec::new();
-        self.buffer.clear();
-        for pending in self.backlog.iter() {
-            if self.buffer.len() >= CHUNK {
-                break;
-            }
-            let begin = self.buffer.len();
-            at.prev = pending.line.place(at.next, &at.prev, &mut self.buffer);
-            at.next += 1;
-            at.records += 1;
-            count += 1;
-            if pending.unshown {
-                denials.push(begin..self.buffer.len());
-            }
-            let action = pending.line.action;
-            match counts.iter_mut().find(|(counted, _)| *counted == action) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((action, 1)),
-            }
-        }
-        at.length += self.buffer.len() as u64;
-        if let Err(source) = segment.append(&self.buffer) {
+        self.chunk.fill(self.written, self.backlog.iter());
+        if let Err(source) = segment.append(self.chunk.bytes()) {
             let fault = Fault { step: "append to", file: segment.name().to_owned(), source };
             if segment.cut(self.written.length).is_err() {
                 self.give_up_segment();
             }
             return Err(fault);
         }
-        self.written = at;
-        for range in denials {
-            self.shared.denials.keep(self.buffer.get(range).unwrap_or_default());
-        }
-        for (action, count) in counts {
-            self.shared.metrics.written(action.label(), count);
-        }
+        self.written = self.chunk.end();
         self.unsynced_since.get_or_insert_with(Instant::now);
-        for _ in 0..count {
+        self.chunk.denials().for_each(|line| self.shared.denials.keep(line));
+        self.chunk.counts().for_each(|(action, n)| self.shared.metrics.written(action.label(), n));
+        for _ in 0..self.chunk.records() {
             self.unsynced
                 .extend(self.backlog.pop().map(|pending| Pending { unshown: false, ..pending }));
         }

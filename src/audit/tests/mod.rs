@@ -22,7 +22,7 @@ fn settings(dir: &Path) -> AuditSettings {
     AuditSettings {
         dir: dir.to_owned(),
         on_failure: OnFailure::Block,
-        retention: Duration::from_secs(6 * 365 * 24 * 3600),
+        retention: Duration::from_secs(100 * 365 * 24 * 3600),
     }
 }
 
