@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::Services;
-use super::http::{self, Refused, Ticket};
 use super::inbound::InboundState;
 use super::plain::Plain;
+use super::requests::{self, Refused, Ticket};
 use crate::audit::{Connection, Rule};
 use crate::authz::{Denied, RequestPermit};
 use crate::clock;
@@ -120,10 +120,10 @@ impl Host for InboundHttp {
         _link: Option<&()>,
     ) -> Result<Ticket, NotAudited> {
         let permit = &judged.permit;
-        let rule =
-            Rule { name: Arc::clone(permit.rule()), version: judged.version, nearest: None };
+        let rule = Rule { name: Arc::clone(permit.rule()), version: judged.version, nearest: None };
         let connection = Some(&self.connection);
-        http::admit(&self.services, connection, head, permit.template(), rule, permit.phi()).await
+        requests::admit(&self.services, connection, head, permit.template(), rule, permit.phi())
+            .await
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Denial>) {
@@ -154,11 +154,11 @@ impl Host for InboundHttp {
                 status: 503,
             },
         };
-        http::rejected(&self.services, Some(&self.connection), rough, refused).await;
+        requests::rejected(&self.services, Some(&self.connection), rough, refused).await;
     }
 
     fn completed(&self, ticket: Ticket, end: RequestEnd) {
-        http::completed(&self.services, ticket, end);
+        requests::completed(&self.services, ticket, end);
     }
 }
 

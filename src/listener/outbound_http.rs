@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::counted::{Counted, Side, Tally};
 use super::dial::{DialFailed, Dialed, dial};
-use super::http::{self, Refused, Ticket};
 use super::outbound::OutboundState;
+use super::requests::{self, Refused, Ticket};
 use super::{Services, record};
 use crate::audit::{Connection, Rule};
 use crate::authz::Permit;
@@ -71,10 +71,7 @@ impl Host for OutboundHttp {
     /// any more.
     fn pool_key(&self) -> PoolKey {
         let now = self.live.snapshot();
-        PoolKey {
-            name: now.value.config.name.as_str().into(),
-            generation: now.generation.number(),
-        }
+        PoolKey { name: now.value.config.name.as_str().into(), generation: now.generation.number() }
     }
 
     /// Whom a request may reach is for `expect` to say, at the handshake.
@@ -126,7 +123,7 @@ impl Host for OutboundHttp {
         };
         let connection = link.map(|link| &link.connection);
         let phi = connection.is_some_and(|connection| connection.phi);
-        http::admit(&self.services, connection, head, None, rule, phi).await
+        requests::admit(&self.services, connection, head, None, rule, phi).await
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Infallible>) {
@@ -136,13 +133,14 @@ impl Host for OutboundHttp {
                 Some(malformed.label().to_owned()),
                 malformed.status().as_u16(),
             ),
+            Rejection::Denied(never) => match *never {},
             Rejection::NotAudited => (DenyReason::NotAudited, None, 503),
         };
         let refused = Refused { reason, message, template: None, rule: None, status };
-        http::rejected(&self.services, None, rough, refused).await;
+        requests::rejected(&self.services, None, rough, refused).await;
     }
 
     fn completed(&self, ticket: Ticket, end: RequestEnd) {
-        http::completed(&self.services, ticket, end);
+        requests::completed(&self.services, ticket, end);
     }
 }

@@ -7,8 +7,8 @@ use http::{HeaderMap, Method, Version};
 
 use super::Services;
 use crate::audit::{Action, Connection, Record, Request, Rule, Traffic};
-use crate::outcome::{DenyReason, Ending};
-use crate::proxy::l7::{Head, RequestEnd, Rough};
+use crate::outcome::DenyReason;
+use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
 
 /// One admitted request, until its end is on record.
 pub(super) struct Ticket {
@@ -25,7 +25,7 @@ pub(super) async fn admit(
     template: Option<&Arc<str>>,
     rule: Rule,
     phi: bool,
-) -> Result<Ticket, crate::proxy::l7::NotAudited> {
+) -> Result<Ticket, NotAudited> {
     let method = head.method.clone();
     let Some(connection) = connection.filter(|connection| connection.phi) else {
         return Ok(Ticket { method, recorded: None });
@@ -45,7 +45,7 @@ pub(super) async fn admit(
         ..Record::new(Action::RequestAllowed)
     };
     let audited = services.audit.permit(record, phi).await;
-    audited.map_err(|_not_durable| crate::proxy::l7::NotAudited)?;
+    audited.map_err(|_not_durable| NotAudited)?;
     Ok(Ticket { method, recorded: Some((Arc::clone(connection), request, rule)) })
 }
 
@@ -109,11 +109,6 @@ pub(super) async fn rejected(
     services.audit.note(record).await;
 }
 
-/// How a served connection is to be counted: what was refused in it is an ending of its own.
-pub(super) fn ending(served: crate::proxy::l7::Served) -> Ending {
-    served.ending
-}
-
 fn version(version: Option<Version>) -> &'static str {
     match version {
         Some(Version::HTTP_10) => "1.0",
@@ -128,7 +123,8 @@ fn trace_id(headers: &HeaderMap) -> Option<String> {
     let value = headers.get("traceparent")?.to_str().ok()?;
     let mut parts = value.split('-');
     let (version, trace) = (parts.next()?, parts.next()?);
-    let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_hex =
+        |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let fits = version.len() == 2 && trace.len() == 32 && is_hex(version) && is_hex(trace);
     (fits && trace.bytes().any(|b| b != b'0')).then(|| trace.to_owned())
 }
