@@ -296,3 +296,6 @@ impl IdleWatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
