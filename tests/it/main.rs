@@ -11,4 +11,9 @@
 
 mod support;
 
+mod limits;
+mod outbound;
+mod pins;
+mod refusals;
 mod tcp;
+mod tls;

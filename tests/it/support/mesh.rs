@@ -164,6 +164,12 @@ impl Setup {
         self
     }
 
+    /// The one source under `identity`.
+    pub(crate) fn identity(mut self, source: &str) -> Self {
+        self.identity = source.to_owned();
+        self
+    }
+
     /// Another key of the listener.
     pub(crate) fn with(mut self, line: &str) -> Self {
         self.listener.push(line.to_owned());
