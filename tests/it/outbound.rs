@@ -53,8 +53,7 @@ async fn a_dead_endpoint_is_set_aside_and_used_again_when_it_is_back() {
         assert_eq!(ask(&web, "hello\n").await, "you said hello\n");
     }
     web.metric_is(healthy.0, &healthy.1, 0.0).await;
-    let status: serde_json::Value =
-        serde_json::from_str(&web.page("/status").await.body).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&web.page("/status").await.body).unwrap();
     assert_eq!(status["listeners"][0]["upstreams"][1]["healthy"], false, "{status:#}");
 
     let _db2 = db(&mesh, 2, &two).listen(&label).start().await;

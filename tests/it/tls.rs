@@ -125,7 +125,8 @@ async fn renegotiation_is_refused() {
     let mut stderr = child.stderr.take().unwrap();
     let mut out = child.stdout.take().unwrap();
     let mut log = String::new();
-    let reading = async { tokio::join!(stderr.read_to_string(&mut said), out.read_to_string(&mut log)) };
+    let reading =
+        async { tokio::join!(stderr.read_to_string(&mut said), out.read_to_string(&mut log)) };
     let ended = tokio::time::timeout(Duration::from_secs(10), reading).await;
 
     assert!(ended.is_ok(), "s_client goes on");
@@ -158,7 +159,8 @@ async fn modern_takes_every_good_cipher_and_group() {
 async fn nist_refuses_ciphers_that_are_not_approved() {
     let gate = Gate::new().await;
     let web = gate.ca.issue("web");
-    let client = gate.client(&web).args(&["-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256", "-tls1_3"]);
+    let client =
+        gate.client(&web).args(&["-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256", "-tls1_3"]);
 
     gate.refuses_with(client, "no_shared_cipher", 40).await;
 }

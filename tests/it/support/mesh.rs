@@ -164,12 +164,6 @@ impl Setup {
         self
     }
 
-    /// The one source under `identity`.
-    pub(crate) fn identity(mut self, source: &str) -> Self {
-        self.identity = source.to_owned();
-        self
-    }
-
     /// Another key of the listener.
     pub(crate) fn with(mut self, line: &str) -> Self {
         self.listener.push(line.to_owned());
@@ -310,7 +304,9 @@ impl Setup {
         let mut admin = None;
         for line in output.lines() {
             let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-            if let (Some(name), Some(address)) = (line["listener"].as_str(), line["listen"].as_str()) {
+            if let (Some(name), Some(address)) =
+                (line["listener"].as_str(), line["listen"].as_str())
+            {
                 listeners.push((name.to_owned(), address.to_owned()));
             }
             if let Some(text) = line["admin"].as_str() {
