@@ -290,3 +290,6 @@ impl IdleWatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
