@@ -14,6 +14,7 @@ mod support;
 mod limits;
 mod outbound;
 mod pins;
+mod readme;
 mod refusals;
 mod tcp;
 mod tls;
