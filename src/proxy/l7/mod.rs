@@ -179,9 +179,9 @@ where
     let tunnel = connection.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
     match tunnel {
         Some(tunnel) if ending == Ending::Finished => {
-            let tunnelled = tunnel.run(limits.idle_timeout);
+            let mut tunnelled = pin!(tunnel.run(limits.idle_timeout));
             tokio::select! {
-                () = tunnelled => Ending::Finished,
+                () = tunnelled.as_mut() => Ending::Finished,
                 () = shutdown.cutting() => {
                     connection.activity.cut();
                     Ending::Cut
