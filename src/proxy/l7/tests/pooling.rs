@@ -181,3 +181,30 @@ async fn a_drain_does_not_wait_for_connections_that_only_wait() {
 
     assert_eq!(drained, Drained::Clean);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_downstreams_at_once_all_have_their_own_answers() {
+    let stage = Arc::new(Stage::inbound(mirror().await, WorkloadHttp::Auto));
+
+    let clients = (0..16).map(|client| {
+        let stage = Arc::clone(&stage);
+        async move {
+            let (mut near, _served) = stage.connect(Downstream::Http1);
+            for number in 0..50 {
+                let text = format!("client {client}, request {number}");
+                let length = text.len();
+                let head =
+                    format!("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
+                near.write_all(head.as_bytes()).await.unwrap();
+                near.write_all(text.as_bytes()).await.unwrap();
+                let (head, body) = read_answer(&mut near).await;
+                assert!(head.starts_with("HTTP/1.1 200 ") && body.ends_with(&text), "{head}{body}");
+            }
+        }
+    });
+    futures_util::future::join_all(clients).await;
+
+    let ends = stage.ends(16 * 50).await;
+    assert!(ends.iter().all(|end| end.ending == Ending::Finished));
+    assert!(stage.connects.load(Ordering::SeqCst) <= 40, "connections are used again");
+}
