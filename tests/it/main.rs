@@ -11,9 +11,13 @@
 
 mod support;
 
+mod config_files;
+mod foreign;
+mod layering;
 mod limits;
 mod outbound;
 mod pins;
+mod postgres;
 mod refusals;
 mod tcp;
 mod tls;
