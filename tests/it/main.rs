@@ -11,13 +11,16 @@
 
 mod support;
 
+mod cli;
 mod config_files;
 mod foreign;
 mod layering;
+mod lifecycle;
 mod limits;
 mod outbound;
 mod pins;
 mod postgres;
 mod refusals;
+mod rotation;
 mod tcp;
 mod tls;
