@@ -11,6 +11,8 @@
 
 mod support;
 
+mod admin;
+mod audit;
 mod cli;
 mod config_files;
 mod foreign;
