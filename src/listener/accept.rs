@@ -7,12 +7,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use super::Services;
@@ -142,31 +140,26 @@ impl Bound {
 }
 
 /// Accepts until the drain, and spawns the life of each connection.
-pub(super) async fn accept_loop<F>(
+///
+/// `slot` comes first: without one, peers wait in the kernel's backlog, not in our memory.
+pub(super) async fn accept_loop<T, S, F>(
     bound: Bound,
-    limit: usize,
     services: &Services,
-    life: impl Fn(Plain, Option<SocketAddr>) -> F,
+    slot: impl Fn() -> S,
+    life: impl Fn(Plain, Option<SocketAddr>, T) -> F,
 ) where
+    S: Future<Output = T>,
     F: Future<Output = ()> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(limit));
     loop {
-        // The slot comes first: at the limit, peers wait in the kernel's backlog, not in our memory.
-        let next = async { (slot(&slots).await, bound.accept().await) };
+        let next = async { (slot().await, bound.accept().await) };
         let (slot, accepted) = tokio::select! {
             biased;
             () = services.shutdown.draining() => return,
             next = next => next,
         };
         match accepted {
-            Ok((stream, source)) => {
-                let life = life(stream, source);
-                services.shutdown.spawn(async move {
-                    life.await;
-                    drop(slot);
-                });
-            }
+            Ok((stream, source)) => services.shutdown.spawn(life(stream, source, slot)),
             Err(error) => {
                 services.metrics.accept_error();
                 tracing::warn!(%error, "connection not accepted");
@@ -174,9 +167,4 @@ pub(super) async fn accept_loop<F>(
             }
         }
     }
-}
-
-/// `None` never happens: the semaphore is not closed.
-async fn slot(slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    Arc::clone(slots).acquire_owned().await.ok()
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::dial::{Dialed, dial};
@@ -51,9 +52,14 @@ impl OutboundListener {
     pub async fn run(self: Arc<Self>, bound: Bound) {
         let limits = self.live.snapshot().value.config.limits.clone();
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
-        accept::accept_loop(bound, limits.connections, &self.services, |stream, source| {
+        let slots = Arc::new(Semaphore::new(limits.connections));
+        let slot = || Arc::clone(&slots).acquire_owned();
+        accept::accept_loop(bound, &self.services, slot, |stream, source, slot| {
             let (this, pool) = (Arc::clone(&self), Arc::clone(&pool));
-            async move { this.connection(stream, source, &pool).await }
+            async move {
+                this.connection(stream, source, &pool).await;
+                drop(slot);
+            }
         })
         .await;
     }
