@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use super::Services;
 use super::plain::{Plain, tune};
 use crate::config::ListenAddr;
+use crate::identity::ListenerName;
 
 /// After a failed accept: out of file descriptors must not spin a core.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -49,8 +50,10 @@ impl Drop for Unlink {
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}{}", hint(source))]
+#[error("{what}: cannot listen on {address}{}", hint(source))]
 pub struct BindError {
+    /// Whose address it is.
+    pub what: String,
     /// The address, as configured.
     pub address: String,
     /// What the kernel said.
@@ -71,19 +74,24 @@ fn hint(error: &io::Error) -> &'static str {
 ///
 /// # Errors
 ///
-/// Names the address, and what is in the way.
-pub fn bind(address: &ListenAddr) -> Result<Bound, BindError> {
+/// Names the listener, the address, and what is in the way.
+pub fn bind(name: &ListenerName, address: &ListenAddr) -> Result<Bound, BindError> {
+    let what = || format!("listener `{name}`");
     match address {
         ListenAddr::Tcp(tcp) => bind_tcp(*tcp)
             .and_then(|socket| Ok((ListenAddr::Tcp(socket.local_addr()?), socket)))
             .map(|(address, socket)| Bound { socket: Listening::Tcp(socket), address })
-            .map_err(|source| BindError { address: tcp.to_string(), source }),
+            .map_err(|source| BindError { what: what(), address: tcp.to_string(), source }),
         ListenAddr::Unix(path) => bind_unix(path)
             .map(|socket| Bound {
                 socket: Listening::Unix { socket, _file: Unlink(path.clone()) },
                 address: address.clone(),
             })
-            .map_err(|source| BindError { address: format!("unix:{}", path.display()), source }),
+            .map_err(|source| BindError {
+                what: what(),
+                address: format!("unix:{}", path.display()),
+                source,
+            }),
     }
 }
 

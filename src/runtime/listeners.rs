@@ -128,7 +128,7 @@ impl Listeners {
         });
         inbound
             .chain(outbound)
-            .map(|(name, address)| bind(&address).map(|bound| (name, bound)))
+            .map(|(name, address)| bind(&name, &address).map(|bound| (name, bound)))
             .collect()
     }
 
@@ -145,7 +145,10 @@ impl Listeners {
         });
         for state in plan.inbound {
             match (self.inbound.get_mut(&state.config.name), bound.remove(&state.config.name)) {
-                (Some(running), _) => running.publish(state),
+                (Some(running), _) => {
+                    running.drain_timeout = state.config.limits.drain_timeout;
+                    running.publish(state);
+                }
                 (None, Some(bound)) => self.start_inbound(state, bound),
                 (None, None) => {}
             }
@@ -155,6 +158,7 @@ impl Listeners {
                 (Some(running), _) => {
                     let upstreams = Arc::clone(&state.upstreams);
                     running.upstreams = Some((state.config.to.clone(), upstreams));
+                    running.drain_timeout = state.config.limits.drain_timeout;
                     running.publish(state);
                 }
                 (None, Some(bound)) => self.start_outbound(state, bound),
