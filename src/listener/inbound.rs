@@ -86,16 +86,13 @@ impl InboundListener {
         let Some((session, connection)) = self.greet(state, downstream, source).await else {
             return Ending::Refused;
         };
-        let Some((session, permit)) = self.admit(state, session, connection, life).await else {
-            return Ending::Denied;
-        };
-        match (state.config.protocol, life.permitted.clone()) {
-            (Protocol::Http, Some(connection)) => {
+        let admitted = self.admit(state, session, connection, life).await;
+        let Some((session, permit, connection)) = admitted else { return Ending::Denied };
+        match state.config.protocol {
+            Protocol::Tcp => self.carry(&permit, session, &state.config, life).await,
+            Protocol::Http => {
                 let limits = &state.config.limits;
                 Box::pin(self.exchange(connection, &permit, session, limits, pool, life)).await
-            }
-            (Protocol::Tcp, _) | (Protocol::Http, None) => {
-                self.carry(&permit, session, &state.config, life).await
             }
         }
     }
@@ -138,7 +135,7 @@ impl InboundListener {
         session: Session,
         mut connection: Connection,
         life: &mut Life,
-    ) -> Option<(Session, Permit)> {
+    ) -> Option<(Session, Permit, Arc<Connection>)> {
         let Services { audit, metrics, .. } = &self.services;
         let permit = match state.policy.authorize(&session.peer, clock::now()) {
             Ok(permit) => permit,
@@ -164,7 +161,7 @@ impl InboundListener {
             tls::part(session.stream).await;
             return None;
         }
-        Some((session, permit))
+        Some((session, permit, connection))
     }
 
     /// HTTP, each request judged on its own.
