@@ -23,7 +23,7 @@ passed=0 failed=0 skipped=0
 
 step() { printf '\n== %s  [%ds]\n' "$1" "$SECONDS"; }
 pass() { passed=$((passed + 1)); printf 'ok    %s\n' "$1"; }
-fail() { failed=$((failed + 1)); printf 'FAIL  %s\n' "$1"; [ -z "${2-}" ] || printf '%s\n' "$2" | sed 's/^/      | /'; }
+fail() { failed=$((failed + 1)); printf 'FAIL  %s\n' "$1"; [ -z "${2-}" ] || printf '%s\n' "$2" | cut -c 1-400 | sed 's/^/      | /'; }
 skip() { skipped=$((skipped + 1)); printf '!!!!  SKIPPED: %s\n!!!!  because: %s\n' "$1" "$2"; }
 die() { printf 'FAIL  %s\n' "$1" >&2; exit 1; }
 
@@ -50,6 +50,23 @@ until_ready() {
     [ "$SECONDS" -lt "$until" ] || return 1
     sleep 0.5
   done
+}
+
+# Starts what takes long, in a process group of its own: a signal to this script is heard at once, and ends
+# all of it. `finished` waits for it.
+begin() { # LOG COMMAND…
+  local log=$1
+  shift
+  set -m
+  "$@" >"$log" 2>&1 &
+  making=$!
+  set +m
+}
+finished() {
+  local status=0
+  wait "$making" || status=$?
+  making=''
+  return "$status"
 }
 
 # --- the engine ----------------------------------------------------------------------------------------
@@ -90,7 +107,7 @@ finish() {
   local status=$?
   trap - EXIT INT TERM
   if [ -n "$making" ]; then
-    kill "$making" 2>/dev/null || true
+    kill -- "-$making" 2>/dev/null || true
     wait "$making" 2>/dev/null || true
   fi
   if [ "$keep" = yes ] && [ -n "$engine" ]; then
@@ -168,9 +185,11 @@ import_builder() {
 build_image() {
   local revision
   revision=$(git -C "$repo" rev-parse HEAD 2>/dev/null || echo unknown)
-  DOCKER_BUILDKIT=0 timeout 1500 docker build --network none --file "$repo/docker/Dockerfile" --tag "$image" \
-    --build-arg BUILDER="$builder" --build-arg REVISION="$revision" "$repo" >"$work/build.log" 2>&1 \
-    || { tail -40 "$work/build.log"; die 'the Dockerfile does not build'; }
+  # The classic builder, because BuildKit is a plugin that not every client has; both make the same image.
+  begin "$work/build.log" env DOCKER_BUILDKIT=0 timeout 1500 docker build --network none \
+    --file "$repo/docker/Dockerfile" --tag "$image" \
+    --build-arg BUILDER="$builder" --build-arg REVISION="$revision" "$repo"
+  finished || { tail -40 "$work/build.log"; die 'the Dockerfile does not build'; }
   pass "the Dockerfile builds without a network"
 }
 
@@ -309,7 +328,7 @@ check_kubernetes() {
   mkdir -p "$dir/tls"
   chown 65532:65532 "$dir"
   sed -n '/^  myelin.yaml: |/,/^---/{s/^    //p}' "$repo/docker/kubernetes.yaml" >"$dir/myelin-kubernetes.yaml"
-  docker run --rm --network none --volume "$dir:/out" "$image" init --service ehr --issue ehr --dir /out >/dev/null
+  docker run --rm --network none --volume "$dir:/out" "$image" init --service ehr --issue ehr --dir /out >/dev/null 2>&1
   cp "$dir/ehr.crt" "$dir/tls/tls.crt"
   cp "$dir/ehr.key" "$dir/tls/tls.key"
   cp "$dir/ca.crt" "$dir/tls/ca.crt"
@@ -363,8 +382,7 @@ trap 'exit 143' TERM
 
 install_missing
 if [ -z "$binary" ]; then
-  make_builder_root >"$work/builder.log" 2>&1 &
-  making=$!
+  begin "$work/builder.log" make_builder_root
 fi
 
 step 'starting an engine'
@@ -379,8 +397,7 @@ if [ -n "$binary" ]; then
   skip 'compiling in the container' "--binary $binary was asked for"
   make_prebuilt_root
 else
-  wait "$making" || { tail -20 "$work/builder.log"; making=''; die 'no builder image could be made'; }
-  making=''
+  finished || { tail -20 "$work/builder.log"; die 'no builder image could be made'; }
 fi
 import_builder
 
