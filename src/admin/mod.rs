@@ -90,9 +90,8 @@ impl Admin {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_LIMIT)
             .serve_connection(TokioIo::new(socket), service);
-        match timeout(LIFETIME, connection).await {
-            Ok(Err(error)) => tracing::debug!(%error, "administrative connection broke off"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = timeout(LIFETIME, connection).await {
+            tracing::debug!(%error, "administrative connection broke off");
         }
     }
 }

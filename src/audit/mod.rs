@@ -1,66 +1,317 @@
-//! stub
+//! The audit trail: durable, chained evidence of every access, allowed or refused.
+//!
+//! ```text
+//! data path ──[Audit]── bounded queue ──▶ writer thread: encode, chain, append, one fdatasync a batch
+//!     ▲                                         │
+//!     └──────── a permit's record is durable ◀──┘
+//! ```
+//!
+//! [`record`] says what happened, [`ecs`] and [`encode`] make a line of it, [`trail`] gives it its place
+//! and survives the disk, [`segment`] has the files, [`verify()`] checks all of it from outside.
+
+mod backlog;
+mod chunk;
+mod denials;
+mod ecs;
+mod encode;
+mod event;
+#[cfg(test)]
+mod fixture;
+mod line;
+mod own;
+mod queue;
 mod record;
-use crate::config::AuditSettings;
+mod retention;
+mod segment;
+mod status;
+#[cfg(test)]
+mod tests;
+mod text;
+mod trail;
+mod verify;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::error;
+
+use crate::clock;
+use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
+
 pub use record::*;
-/// stub
+pub use status::TrailStatus;
+pub use verify::{Broken, Verified, verify};
+
+use encode::Encoded;
+use own::Own;
+use queue::{Door, Handed, Inbox, More, NoPlace, queue};
+use status::{PATIENCE, Shared};
+use trail::Trail;
+
+/// How long [`Audit::close`] waits for the writer.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// Puts records on the trail. Cloned into everything that has something to record.
 #[derive(Clone)]
-pub struct Audit;
-/// stub
-#[derive(Debug, thiserror::Error)]
-#[error("not audited")]
-pub struct NotAudited;
-/// stub
-#[derive(Debug, thiserror::Error)]
-#[error("open")]
-pub struct OpenError;
-/// stub
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct TrailStatus {}
-impl Audit {
-    /// s
-    pub fn open(
-        _s: Option<&AuditSettings>,
-        _service: &str,
-        _m: AuditMetrics,
-    ) -> Result<Self, OpenError> {
-        Ok(Self)
-    }
-    /// s
-    pub async fn permit(&self, _r: Record, _phi: bool) -> Result<(), NotAudited> {
-        Ok(())
-    }
-    /// s
-    pub async fn note(&self, _r: Record) {}
-    /// s
-    pub fn note_now(&self, _r: Record) {}
-    /// s
-    pub fn denials(&self) -> Vec<serde_json::Value> {
-        vec![]
-    }
-    /// s
-    pub fn failing(&self) -> Option<String> {
-        None
-    }
-    /// s
-    pub fn status(&self) -> TrailStatus {
-        TrailStatus {}
-    }
-    /// s
-    pub async fn close(&self) {}
+pub struct Audit {
+    service: Arc<str>,
+    shared: Arc<Shared>,
+    writer: Option<Arc<Writer>>,
 }
-/// s
-pub mod verify {
-    /// s
-    #[derive(Debug, serde::Serialize)]
-    pub struct V;
-    impl std::fmt::Display for V {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "")
+
+/// The way to the writer.
+struct Writer {
+    door: Door,
+    on_failure: OnFailure,
+    /// Its other end is dropped when the writer is at its end, in whatever way.
+    ended: watch::Receiver<()>,
+}
+
+/// A trail that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be made, read or locked.
+    #[error("cannot use {} for the audit trail", dir.display())]
+    Directory {
+        /// Which.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Others may write to the directory.
+    #[error(
+        "{} has mode {mode:04o}: others could change the audit trail; chmod 0700 mends it",
+        dir.display()
+    )]
+    Exposed {
+        /// Which.
+        dir: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Another process has the trail open.
+    #[error("another process writes the audit trail in {}; each needs a directory of its own", dir.display())]
+    Locked {
+        /// Which.
+        dir: PathBuf,
+    },
+    /// The trail that is there cannot be read, or its torn end cannot be kept.
+    #[error("cannot go on with the audit trail in {}", dir.display())]
+    Read {
+        /// Which.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The writer's thread cannot be started.
+    #[error("cannot start the audit writer")]
+    Thread(#[source] io::Error),
+}
+
+/// A permit whose record could not be made durable: nothing may pass on it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAudited {
+    /// There is no trail.
+    #[error("there is no audit trail")]
+    NoTrail,
+    /// The trail cannot be written.
+    #[error("the audit trail fails: {0}")]
+    Failing(Arc<str>),
+    /// There was no place in the queue in time.
+    #[error("the audit trail takes no records")]
+    NoPlace,
+    /// The disk did not answer in time.
+    #[error("the audit trail's disk did not answer in time")]
+    TooSlow,
+}
+
+impl Audit {
+    /// Opens the trail that `settings` name and starts its writer.
+    ///
+    /// Without settings nothing is kept on disk; denials still are in memory, and all is counted. A disk
+    /// that is full does not keep the trail from opening: it is [failing](Self::failing) then.
+    ///
+    /// # Errors
+    ///
+    /// The directory is unfit or in use, or the trail that is there cannot be read.
+    pub fn open(
+        settings: Option<&AuditSettings>,
+        service: &str,
+        metrics: AuditMetrics,
+    ) -> Result<Self, OpenError> {
+        let service: Arc<str> = service.into();
+        let shared = Arc::new(Shared::new(settings.map(|s| s.dir.clone()), metrics));
+        let writer = match settings {
+            None => None,
+            Some(settings) => {
+                let trail = Trail::open(settings, Arc::clone(&service), Arc::clone(&shared))?;
+                Some(Arc::new(Writer::start(trail, Arc::clone(&shared), settings.on_failure)?))
+            }
+        };
+        Ok(Self { service, shared, writer })
+    }
+
+    /// Puts a permit on record.
+    ///
+    /// With `phi` it returns when the record is durable; without, as soon as the record is queued.
+    ///
+    /// # Errors
+    ///
+    /// With `phi`, and unless `on_failure: allow`: the record cannot be made durable, now or in time. The
+    /// access must not happen.
+    pub async fn permit(&self, record: Record, phi: bool) -> Result<(), NotAudited> {
+        if !phi {
+            self.note(record).await;
+            return Ok(());
+        }
+        let Some(writer) = &self.writer else { return Err(NotAudited::NoTrail) };
+        let since = Instant::now();
+        let Err(refused) = writer.durable(record, since).await else {
+            self.shared.metrics.durable_after(since.elapsed());
+            return Ok(());
+        };
+        if refused == NotAudited::TooSlow {
+            self.shared.stall();
+        }
+        match writer.on_failure {
+            OnFailure::Block => Err(refused),
+            OnFailure::Allow => {
+                self.shared.pass_unrecorded();
+                if refused == NotAudited::NoPlace {
+                    self.shared.lose_at_door();
+                }
+                Ok(())
+            }
         }
     }
-    /// s
-    pub fn verify(_d: &std::path::Path) -> Result<V, std::io::Error> {
-        Ok(V)
+
+    /// Puts an ending, a denial or a refusal on record; waits only for a place in the queue.
+    pub async fn note(&self, record: Record) {
+        let Some(writer) = &self.writer else { return self.note_without_trail(&record) };
+        let unless_cancelled = LostIfDropped(&self.shared);
+        if matches!(timeout(PATIENCE, writer.door.hand_in(handed(record))).await, Ok(Ok(()))) {
+            std::mem::forget(unless_cancelled);
+        }
     }
+
+    /// Like [`note`](Self::note), from where one cannot wait; a full queue loses the record, counted and
+    /// logged.
+    pub fn note_now(&self, record: Record) {
+        let Some(writer) = &self.writer else { return self.note_without_trail(&record) };
+        if let Err(NoPlace) = writer.door.hand_in_now(handed(record)) {
+            self.shared.lose_at_door();
+        }
+    }
+
+    /// The last 200 refusals and denials, newest first, as they stand in the trail.
+    ///
+    /// Those that are not in the trail, because there is none or it fails, have no `event.sequence` and
+    /// no `myelin.prev`.
+    pub fn denials(&self) -> Vec<serde_json::Value> {
+        self.shared.denials.newest_first()
+    }
+
+    /// Why the trail can't be written now, if so.
+    pub fn failing(&self) -> Option<String> {
+        self.shared.failing()
+    }
+
+    /// How the trail stands.
+    pub fn status(&self) -> TrailStatus {
+        self.shared.status()
+    }
+
+    /// Writes all that was handed in and the trail's last record, and waits for the writer to end.
+    pub async fn close(&self) {
+        let Some(writer) = &self.writer else { return };
+        writer.door.close();
+        let mut ended = writer.ended.clone();
+        if timeout(CLOSING, async { while ended.changed().await.is_ok() {} }).await.is_err() {
+            error!(within = ?CLOSING, "the audit writer did not come to its end");
+        }
+    }
+
+    fn note_without_trail(&self, record: &Record) {
+        self.shared.metrics.written(record.action.label(), 1);
+        if record.action.is_denial() {
+            let line = Encoded::new(&self.service, clock::now(), record, &Own::default());
+            self.shared.denials.keep(&line.unplaced());
+        }
+    }
+}
+
+/// Counts a record as lost when whoever hands it in is cancelled or has waited too long.
+struct LostIfDropped<'a>(&'a Shared);
+
+impl Drop for LostIfDropped<'_> {
+    fn drop(&mut self) {
+        self.0.lose_at_door();
+    }
+}
+
+fn handed(record: Record) -> Handed {
+    Handed { at: clock::now(), record: Box::new(record), waiting: None }
+}
+
+impl Writer {
+    fn start(trail: Trail, shared: Arc<Shared>, on_failure: OnFailure) -> Result<Self, OpenError> {
+        let (door, inbox) = queue();
+        let (alive, ended) = watch::channel(());
+        std::thread::Builder::new()
+            .name("audit".into())
+            .spawn(move || {
+                let _ended = Ended { shared, _alive: alive };
+                write(trail, &inbox);
+            })
+            .map_err(OpenError::Thread)?;
+        Ok(Self { door, on_failure, ended })
+    }
+
+    async fn durable(&self, record: Record, since: Instant) -> Result<(), NotAudited> {
+        let deadline = since + PATIENCE;
+        let (waiting, answer) = oneshot::channel();
+        let handed = Handed { waiting: Some(waiting), ..handed(record) };
+        match timeout_at(deadline, self.door.hand_in(handed)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(NoPlace)) | Err(_) => return Err(NotAudited::NoPlace),
+        }
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(written)) => written.map_err(NotAudited::Failing),
+            Ok(Err(_writer_gone)) => Err(NotAudited::NoPlace),
+            Err(_) => Err(NotAudited::TooSlow),
+        }
+    }
+}
+
+/// Dropped at the end of the writer's thread.
+struct Ended {
+    shared: Arc<Shared>,
+    _alive: watch::Sender<()>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.progress().failing = Some("the audit writer has panicked".into());
+        }
+    }
+}
+
+/// The writer's life: all that waits is one batch, and one `fdatasync` at most.
+fn write(mut trail: Trail, inbox: &Inbox) {
+    let mut batch = Vec::new();
+    while inbox.take(&mut batch, trail.patience()) == More::Yes {
+        batch.drain(..).for_each(|handed| trail.take(handed));
+        trail.attempt(false);
+    }
+    inbox.close(&mut batch);
+    batch.drain(..).for_each(|handed| trail.take(handed));
+    trail.finish();
 }

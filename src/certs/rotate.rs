@@ -156,10 +156,14 @@ impl Rotator {
         on_event: &impl Fn(Rotation),
     ) -> Result<Arc<PeerCertificate>, MaterialError> {
         match loader.load(source.clone()).await {
-            Ok(Loaded { material, warnings }) => {
+            Ok(Loaded { material, mut warnings }) => {
                 self.source = source;
                 let facts = Arc::clone(&material.facts);
                 if !material.same_as(&self.current) {
+                    warnings.extend(names_lost(&self.current.facts, &facts));
+                    for warning in &warnings {
+                        tracing::warn!("{warning}");
+                    }
                     self.put_in_place(material);
                     on_event(Rotation::Rotated { facts: Arc::clone(&facts), warnings });
                 }
@@ -188,6 +192,20 @@ impl Rotator {
             "key material rotated"
         );
     }
+}
+
+/// Names by which peers may know us, and which the new certificate does not carry on.
+fn names_lost(old: &PeerCertificate, new: &PeerCertificate) -> Option<String> {
+    let spiffe = old.spiffe.iter().filter(|id| new.spiffe.as_ref() != Some(*id));
+    let dns = old.dns.iter().filter(|name| !new.dns.contains(name));
+    let lost: Vec<String> =
+        spiffe.map(ToString::to_string).chain(dns.map(ToString::to_string)).collect();
+    (!lost.is_empty()).then(|| {
+        format!(
+            "the new certificate no longer names {}: peers that know us by it will refuse us",
+            lost.join(", ")
+        )
+    })
 }
 
 fn measure(material: &Material, metrics: &Metrics) {

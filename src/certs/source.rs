@@ -7,7 +7,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::check::{Needs, Offered, Unfit, check};
-use super::embedded::{Authority, BACKDATED, Leaf};
+use super::embedded::{Authority, AuthorityError, BACKDATED, Leaf};
 use super::{Material, MaterialError, files};
 use crate::clock;
 use crate::config::{Config, IdentitySource};
@@ -97,6 +97,31 @@ impl Source {
         }
     }
 
+    /// Looks whether [`Self::load`] would succeed, and changes nothing: an authority that is not there
+    /// is not made. The answer is what deserves a look.
+    ///
+    /// # Errors
+    ///
+    /// Every problem that was found.
+    pub fn check(&self) -> Result<Vec<String>, MaterialError> {
+        let Place::Embedded { dir, dns, ttl } = &self.place else {
+            return self.load().map(|loaded| loaded.warnings);
+        };
+        let now = clock::now();
+        let leaf = Leaf { spiffe: &self.spiffe, dns, ttl: *ttl };
+        match Authority::look(dir, &self.trust_domain) {
+            Ok(authority) => {
+                let offered = authority.offer(leaf, now)?;
+                check(offered, self.needs, &self.spiffe, now).map(|(_, warnings)| warnings)
+            }
+            Err(AuthorityError::Missing { dir }) => Ok(vec![format!(
+                "{}: no authority here yet: a new one will be made",
+                dir.display()
+            )]),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn offered(&self, now: OffsetDateTime) -> Result<Offered, MaterialError> {
         match &self.place {
             Place::Embedded { dir, dns, ttl } => {
@@ -126,3 +151,6 @@ impl Source {
         Some(issued + life * (2.0 / 3.0 + jitter))
     }
 }
+
+#[cfg(test)]
+mod tests;

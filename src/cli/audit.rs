@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::{Exit, Format, console};
-use crate::audit::verify;
+use crate::audit;
 use crate::report::Report;
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ enum Command {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let Command::Verify { dir, format } = &arguments.command;
-    match (verify::verify(dir), format) {
+    match (audit::verify(dir), format) {
         (Ok(verified), Format::Text) => console::line(&verified.to_string()),
         (Ok(verified), Format::Json) => console::line(&serde_json::to_string_pretty(&verified)?),
         (Err(broken), Format::Text) => {

@@ -31,9 +31,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 
 /// The configuration is sound; now what it points at.
 fn checked(config: &Config, format: Format) -> anyhow::Result<Exit> {
-    let material = Source::of(config)?.load();
+    let material = Source::of(config)?.check();
     let (warnings, failures) = match &material {
-        Ok(loaded) => (loaded.warnings.clone(), Vec::new()),
+        Ok(warnings) => (warnings.clone(), Vec::new()),
         Err(error) => (Vec::new(), error.problems()),
     };
     match format {

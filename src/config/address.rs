@@ -12,7 +12,7 @@ const MAX_SUN_PATH: usize = 107;
 
 /// `IP:PORT`. Names are not taken: which address is bound must not depend on a resolver.
 pub(super) fn socket(text: &str) -> Result<SocketAddr, Fault> {
-    text.parse().map_err(|_| {
+    text.parse().map_err(|_error| {
         Fault::new("is not IP:PORT").hint(
             "names are not accepted here; write 127.0.0.1:8443, 0.0.0.0:8443, or [::]:8443 for IPv6",
         )
@@ -23,7 +23,7 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr, Fault> {
 pub(super) fn listen(text: &str, base: &Path) -> Result<ListenAddr, Fault> {
     match text.strip_prefix("unix:") {
         Some(path) => unix(path, base).map(ListenAddr::Unix),
-        None => text.parse().map(ListenAddr::Tcp).map_err(|_| neither()),
+        None => text.parse().map(ListenAddr::Tcp).map_err(|_error| neither()),
     }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn target(text: &str, base: &Path) -> Result<Target, Fault> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path, base).map(Target::Unix);
     }
-    let address: SocketAddr = text.parse().map_err(|_| neither())?;
+    let address: SocketAddr = text.parse().map_err(|_error| neither())?;
     if address.port() == 0 {
         return Err(Fault::new("has port 0, to which nothing can connect"));
     }

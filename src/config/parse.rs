@@ -63,7 +63,7 @@ pub fn parse(
     let sha256: [u8; 32] = digest(&SHA256, text.as_bytes()).as_ref().try_into().unwrap_or_default();
     // Some editors begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let base = path.parent().unwrap_or(Path::new(""));
+    let base = path.parent().unwrap_or_else(|| Path::new(""));
 
     let (root, found) = yaml::read(text);
     let reader = Reader::new(Sources { env, base }, found);

@@ -14,6 +14,9 @@ use super::yaml::{Entry, Node, Value};
 /// Longest path of a file, in bytes (Linux' PATH_MAX with its NUL).
 const MAX_PATH: usize = 4095;
 
+/// Longest text that may be a slip of the hand for a known name.
+const MAX_SLIP: usize = 100;
+
 /// Where something stands, for a problem about it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At<'n> {
@@ -109,7 +112,8 @@ impl<'a> Reader<'a> {
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
         };
-        let fault = Fault::new(format!("wanted {wanted}, this is {is}"));
+        let whose = if node.key.is_empty() { "the file".into() } else { quoted(&node.key) };
+        let fault = Fault::new(format!("{whose} wants {wanted}, this is {is}"));
         self.error(node.at(), Fault { hint: hint.map(Into::into), ..fault });
     }
 
@@ -200,6 +204,7 @@ impl<'a> Reader<'a> {
 
 /// Completes `fault`, which says what is wrong with a scalar, by the scalar as it was written.
 fn about(node: &Node, written: &str, replaced: bool, fault: Fault) -> Fault {
+    let written = if written.is_empty() { "\"\"" } else { written };
     let key = node.key.rsplit('.').next().filter(|name| !name.is_empty() && !name.ends_with(']'));
     let shown = key.map_or_else(|| written.to_owned(), |key| format!("{key}: {written}"));
     let once = if replaced { ", once everything is put in," } else { "" };
@@ -318,6 +323,9 @@ fn inside(key: &str) -> String {
 
 /// The one of `known` that `name` was probably meant to be.
 pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    if name.len() > MAX_SLIP {
+        return None;
+    }
     let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
     let name = plain(name);
     // A third of the letters may be wrong, one always.

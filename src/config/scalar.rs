@@ -62,14 +62,14 @@ pub(super) fn choice<T: Copy>(
             return Ok(*value);
         }
         let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
-        let known = names.join(", ");
         if later.contains(&text) {
+            let only = names.join(" and ");
             let are = if names.len() == 1 { "is" } else { "are" };
-            return Err(Fault::new(format!("is not in this release; only {known} {are}")));
+            return Err(Fault::new(format!("is not in this release; only {only} {are}")));
         }
         let fault = match names.as_slice() {
             [only] => Fault::new(format!("is not {only}")),
-            _ => Fault::new(format!("is not one of {known}")),
+            _ => Fault::new(format!("is not one of {}", names.join(", "))),
         };
         Err(match nearest(text, names.into_iter()) {
             Some(name) => fault.hint(format!("did you mean `{name}`?")),
@@ -119,7 +119,7 @@ pub(super) fn duration(
     range: RangeInclusive<Duration>,
 ) -> impl Fn(&str) -> Result<Duration, Fault> {
     move |text| {
-        let parsed = humantime::parse_duration(text).map_err(|_| {
+        let parsed = humantime::parse_duration(text).map_err(|_error| {
             Fault::new("is not a duration")
                 .hint("a number with its unit, like 500ms, 10s, 5m, 24h, 90d or 6y")
         })?;
@@ -146,7 +146,7 @@ pub(super) fn moment(text: &str) -> Result<OffsetDateTime, Fault> {
     if let Ok(date) = Date::parse(text, format_description!("[year]-[month]-[day]")) {
         return Ok(date.with_time(time!(23:59:59.999_999_999)).assume_utc());
     }
-    OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+    OffsetDateTime::parse(text, &Rfc3339).map_err(|_error| {
         Fault::new("is not a date")
             .hint("write 2027-06-30 for the end of that day in UTC, or 2027-06-30T18:00:00+02:00")
     })
@@ -158,7 +158,7 @@ pub(super) fn fingerprint(how: &'static str) -> impl Fn(&str) -> Result<Fingerpr
         let wrong = || Fault::new("is not sha256: and 64 hexadecimal digits").hint(how);
         let digits = text.strip_prefix("sha256:").ok_or_else(wrong)?.replace(':', "");
         let mut bytes = [0; 32];
-        hex::decode_to_slice(digits, &mut bytes).map_err(|_| wrong())?;
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_error| wrong())?;
         Ok(Fingerprint(bytes))
     }
 }

@@ -126,7 +126,7 @@ impl<'t> Builder<'t> {
                 Err(fault.at(self.place(span), "", Severity::Error))
             }
             Some(Ok((event, span))) => Ok((event, self.place(span))),
-            Some(Err(error)) => Err(broken(&error)),
+            Some(Err(error)) => Err(self.broken(&error)),
             None => Ok((Event::StreamEnd, Place::FILE)),
         }
     }
@@ -229,6 +229,19 @@ impl<'t> Builder<'t> {
         }
     }
 
+    /// The parser's complaint; one about the end of the file points at its last line.
+    fn broken(&self, error: &ScanError) -> Problem {
+        let marker = error.marker();
+        let place = match self.lines.last() {
+            Some(last) if marker.line() > self.lines.len() => {
+                let column = last.chars().count().max(1);
+                Place { line: self.lines.len(), column, length: 1 }
+            }
+            _ => Place { line: marker.line(), column: marker.col() + 1, length: 1 },
+        };
+        complaint(error.info()).at(place, "", Severity::Error)
+    }
+
     fn refuse(&mut self, fault: Fault, place: Place, key: &str) {
         self.problems.push(fault.at(place, key, Severity::Error));
     }
@@ -253,14 +266,11 @@ fn anchors() -> Fault {
 }
 
 /// The parser's complaint, in words that say what to look at.
-fn broken(error: &ScanError) -> Problem {
-    let marker = error.marker();
-    let place = Place { line: marker.line(), column: marker.col() + 1, length: 1 };
+fn complaint(info: &str) -> Fault {
     const INDENTATION: &str = "check the indentation: keys of one mapping, and dashes of one list, \
                                begin in the same column";
-    let info = error.info();
     let has = |part: &str| info.contains(part);
-    let fault = if has("tab") {
+    if has("tab") {
         Fault::new("a tab stands where only spaces may").hint("indent with spaces")
     } else if has("anchor") {
         anchors()
@@ -285,8 +295,7 @@ fn broken(error: &ScanError) -> Problem {
         Fault::new("this does not continue what stands above it").hint(INDENTATION)
     } else {
         Fault::new(format!("this is not YAML: {info}"))
-    };
-    fault.at(place, "", Severity::Error)
+    }
 }
 
 #[cfg(test)]

@@ -6,16 +6,20 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use tokio::time::Instant;
 
+use super::counted::{Counted, Side};
+use super::inbound_http::InboundHttp;
 use super::life::Life;
 use super::plain::Plain;
 use super::{Bound, Services, accept, record};
 use crate::audit::{Connection, Record};
 use crate::authz::{ListenerPolicy, Permit};
 use crate::clock;
-use crate::config::{Inbound, Protocol};
+use crate::config::{Inbound, Limits, Protocol};
+use crate::identity::SpiffeId;
 use crate::live::Live;
 use crate::outcome::{DenyReason, Direction, Ending};
 use crate::proxy::l4;
+use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
 use crate::tls::{self, HandshakeFailed, Session};
 
 /// One generation of an inbound listener: settings, keys and policy that belong together.
@@ -26,6 +30,8 @@ pub struct InboundState {
     pub tls: Arc<ServerConfig>,
     /// Who may connect.
     pub policy: ListenerPolicy,
+    /// Our own SPIFFE ID, if our certificate has one.
+    pub own: Option<SpiffeId>,
 }
 
 /// An inbound listener.
@@ -42,21 +48,27 @@ impl InboundListener {
 
     /// Accepts until the drain.
     pub async fn run(self: Arc<Self>, bound: Bound) {
-        let limit = self.live.snapshot().value.config.limits.connections;
-        accept::accept_loop(bound, limit, &self.services, |stream, source| {
-            let this = Arc::clone(&self);
-            async move { this.connection(stream, source).await }
+        let limits = self.live.snapshot().value.config.limits.clone();
+        let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
+        accept::accept_loop(bound, limits.connections, &self.services, |stream, source| {
+            let (this, pool) = (Arc::clone(&self), Arc::clone(&pool));
+            async move { this.connection(stream, source, &pool).await }
         })
         .await;
     }
 
     /// One connection. However it ends, it is counted and recorded here, once.
-    async fn connection(&self, downstream: Plain, source: Option<SocketAddr>) {
+    async fn connection(
+        &self,
+        downstream: Plain,
+        source: Option<SocketAddr>,
+        pool: &Arc<Pool<InboundHttp>>,
+    ) {
         let _open = self.services.metrics.opened();
         let begun = Instant::now();
         let mut life = Life::default();
         let ending = tokio::select! {
-            ending = self.serve(downstream, source, &mut life) => ending,
+            ending = self.serve(downstream, source, pool, &mut life) => ending,
             () = self.services.shutdown.cutting() => Ending::Cut,
         };
         life.end(&self.services, ending, begun).await;
@@ -66,6 +78,7 @@ impl InboundListener {
         &self,
         downstream: Plain,
         source: Option<SocketAddr>,
+        pool: &Arc<Pool<InboundHttp>>,
         life: &mut Life,
     ) -> Ending {
         let begun = Instant::now();
@@ -104,12 +117,39 @@ impl InboundListener {
             self.services.audit.note(record::not_audited(&connection)).await;
             return Ending::Denied;
         }
-        life.permitted = Some(connection);
+        life.permitted = Some(Arc::clone(&connection));
 
         match state.config.protocol {
             Protocol::Tcp => self.carry(&permit, session, &state.config, life).await,
-            Protocol::Http => Ending::Finished,
+            Protocol::Http => {
+                let limits = &state.config.limits;
+                Box::pin(self.exchange(connection, &permit, session, limits, pool, life)).await
+            }
         }
+    }
+
+    /// HTTP, each request judged on its own.
+    async fn exchange(
+        &self,
+        connection: Arc<Connection>,
+        permit: &Permit,
+        session: Session,
+        limits: &Limits,
+        pool: &Arc<Pool<InboundHttp>>,
+        life: &mut Life,
+    ) -> Ending {
+        let version = match session.tls.next_protocol.as_deref() {
+            Some("h2") => Downstream::Http2,
+            Some(_) | None => Downstream::Http1,
+        };
+        let (live, services) = (self.live.clone(), self.services.clone());
+        let name = permit.peer().clone();
+        let host = InboundHttp::new(live, services, connection, session.peer, name);
+        let metrics = Arc::clone(&self.services.metrics);
+        let (stream, tally) = Counted::new(session.stream, Side::Downstream, metrics);
+        life.tally = Some(tally);
+        let (host, pool) = (Arc::new(host), Arc::clone(pool));
+        l7::serve(stream, version, host, pool, limits, &self.services.shutdown).await.ending
     }
 
     /// Any byte stream, as it is.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::counted::Tally;
 use super::{Services, record};
 use crate::audit::Connection;
 use crate::outcome::Ending;
@@ -14,8 +15,10 @@ use crate::proxy::l4::{Ended, Moved};
 pub(super) struct Life {
     /// Set once its permit is on record: then the ending goes on record, too.
     pub(super) permitted: Option<Arc<Connection>>,
-    /// How much went through.
+    /// How much a relay moved.
     pub(super) moved: Moved,
+    /// How much went through, where HTTP moves the bytes.
+    pub(super) tally: Option<Arc<Tally>>,
     /// What is to be said about the ending.
     pub(super) message: Option<String>,
 }
@@ -32,7 +35,8 @@ impl Life {
         services.metrics.closed(ending);
         if let Some(connection) = &self.permitted {
             let took = begun.elapsed();
-            let closed = record::closed(connection, ending, self.message, self.moved, took);
+            let moved = self.tally.map_or(self.moved, |tally| tally.moved());
+            let closed = record::closed(connection, ending, self.message, moved, took);
             services.audit.note(closed).await;
         }
     }

@@ -1,12 +1,16 @@
 //! Accepts connections and leads each through its life: [`inbound`] and [`outbound`], one screen each.
 
 mod accept;
+mod counted;
 mod dial;
 mod inbound;
+mod inbound_http;
 mod life;
 mod outbound;
+mod outbound_http;
 mod plain;
 mod record;
+mod requests;
 
 use std::sync::Arc;
 

@@ -7,13 +7,15 @@ use tokio::time::Instant;
 
 use super::dial::{Dialed, dial};
 use super::life::Life;
+use super::outbound_http::OutboundHttp;
 use super::plain::Plain;
 use super::{Bound, Services, accept};
 use crate::authz::ListenerPolicy;
-use crate::config::{Outbound, Protocol};
+use crate::config::{Limits, Outbound, Protocol};
 use crate::live::Live;
 use crate::outcome::{Ending, Refusal};
 use crate::proxy::l4;
+use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
 use crate::tls::{self, TlsClient};
 use crate::upstream::Upstreams;
 
@@ -23,6 +25,10 @@ pub struct OutboundState {
     pub config: Outbound,
     /// What it presents, and whom it believes.
     pub tls: TlsClient,
+    /// The same, for HTTP/1.1: it is passed on as it came, since HTTP/2 has no place for all of it.
+    pub http1: TlsClient,
+    /// The same, for HTTP/2, or HTTP/1.1 if the peer has nothing else.
+    pub http2: TlsClient,
     /// Whom the server must prove to be.
     pub policy: Arc<ListenerPolicy>,
     /// Where the peer is.
@@ -43,21 +49,27 @@ impl OutboundListener {
 
     /// Accepts until the drain.
     pub async fn run(self: Arc<Self>, bound: Bound) {
-        let limit = self.live.snapshot().value.config.limits.connections;
-        accept::accept_loop(bound, limit, &self.services, |stream, source| {
-            let this = Arc::clone(&self);
-            async move { this.connection(stream, source).await }
+        let limits = self.live.snapshot().value.config.limits.clone();
+        let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
+        accept::accept_loop(bound, limits.connections, &self.services, |stream, source| {
+            let (this, pool) = (Arc::clone(&self), Arc::clone(&pool));
+            async move { this.connection(stream, source, &pool).await }
         })
         .await;
     }
 
     /// One connection. However it ends, it is counted and recorded here, once.
-    async fn connection(&self, downstream: Plain, source: Option<SocketAddr>) {
+    async fn connection(
+        &self,
+        downstream: Plain,
+        source: Option<SocketAddr>,
+        pool: &Arc<Pool<OutboundHttp>>,
+    ) {
         let _open = self.services.metrics.opened();
         let begun = Instant::now();
         let mut life = Life::default();
         let ending = tokio::select! {
-            ending = self.serve(downstream, source, &mut life) => ending,
+            ending = self.serve(downstream, source, pool, &mut life) => ending,
             () = self.services.shutdown.cutting() => Ending::Cut,
         };
         life.end(&self.services, ending, begun).await;
@@ -67,13 +79,31 @@ impl OutboundListener {
         &self,
         downstream: Plain,
         source: Option<SocketAddr>,
+        pool: &Arc<Pool<OutboundHttp>>,
         life: &mut Life,
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy
         match now.value.config.protocol {
             Protocol::Tcp => self.carry(downstream, source, &now.value, life).await,
-            Protocol::Http => Ending::Finished,
+            Protocol::Http => {
+                let limits = &now.value.config.limits;
+                Box::pin(self.exchange(downstream, source, limits, pool)).await
+            }
         }
+    }
+
+    /// HTTP/1.1 or HTTP/2 with prior knowledge: requests share connections to the peer.
+    async fn exchange(
+        &self,
+        downstream: Plain,
+        source: Option<SocketAddr>,
+        limits: &Limits,
+        pool: &Arc<Pool<OutboundHttp>>,
+    ) -> Ending {
+        let (live, services) = (self.live.clone(), self.services.clone());
+        let host = Arc::new(OutboundHttp::new(live, services, source));
+        let (pool, shutdown) = (Arc::clone(pool), &self.services.shutdown);
+        l7::serve(downstream, Downstream::Auto, host, pool, limits, shutdown).await.ending
     }
 
     /// Any byte stream, as it is: one connection to the peer for each from the workload.

@@ -1,3 +1,4 @@
 //! Moves bytes under a permit.
 
 pub mod l4;
+pub mod l7;

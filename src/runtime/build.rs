@@ -13,6 +13,8 @@ use crate::upstream::Upstreams;
 
 /// HTTP versions by their ALPN names, HTTP/2 first.
 const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
+/// HTTP/1.1 alone.
+const HTTP1: &[&[u8]] = &[b"http/1.1"];
 
 /// A listener that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +39,8 @@ pub(super) fn inbound(
     let tls = tls::server_config(material, &config.tls, &pins(config, &listener.allow), alpn)
         .map_err(|source| BuildError { listener: listener.name.clone(), source })?;
     let policy = ListenerPolicy::inbound(config, listener);
-    Ok(InboundState { config: listener.clone(), tls, policy })
+    let own = material.facts.spiffe.clone();
+    Ok(InboundState { config: listener.clone(), tls, policy, own })
 }
 
 pub(super) fn outbound(
@@ -54,7 +57,8 @@ pub(super) fn outbound(
     let pins = pins(config, &listener.expect);
     let tls = tls::client_config(material, &config.tls, &pins, expected)
         .map_err(|source| BuildError { listener: listener.name.clone(), source })?;
-    Ok(OutboundState { config: listener.clone(), tls, policy, upstreams })
+    let (http1, http2) = (tls.with_alpn(HTTP1), tls.with_alpn(HTTP));
+    Ok(OutboundState { config: listener.clone(), tls, http1, http2, policy, upstreams })
 }
 
 /// The pins of `peers`: what is believed without a chain is believed on their listeners alone.

@@ -11,7 +11,6 @@ use metrics::{Counter, Gauge, Histogram, Label, SharedString, with_local_recorde
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
-use tokio::time::Instant;
 
 use crate::identity::{ListenerName, PeerName};
 use crate::outcome::{DenyReason, Direction, Ending, Refusal};
@@ -310,7 +309,7 @@ impl ListenerMetrics {
     }
 
     /// Counts an HTTP request that has its answer.
-    pub fn request(&self, method: &str, status: u16, allowed: bool, since: Instant) {
+    pub fn request(&self, method: &str, status: u16, allowed: bool, took: Duration) {
         let method = METHODS.into_iter().find(|known| *known == method).unwrap_or("other");
         let status = match status {
             ..200 => "1xx",
@@ -323,7 +322,7 @@ impl ListenerMetrics {
         if let Some(counter) = self.requests.get(&(method, status, decision)) {
             counter.get_or_init(|| self.request_counter(method, status, decision)).increment(1);
         }
-        self.request_duration.record(since.elapsed().as_secs_f64());
+        self.request_duration.record(took.as_secs_f64());
     }
 
     fn request_counter(

@@ -55,6 +55,8 @@ pub struct Offered {
     pub trust_bundle: Vec<CertificateDer<'static>>,
     /// Revocation lists.
     pub crls: Vec<CertificateRevocationListDer<'static>>,
+    /// Whether we replace it ourselves before it ends.
+    pub renewed: bool,
     /// Where each of them came from.
     pub origin: Origin,
     /// What was remarkable when it was read.
@@ -89,28 +91,30 @@ pub fn check(
     };
     let facts = PeerCertificate::parse(leaf)
         .map_err(|source| Unfit::Identity { at: offered.origin.certificate.clone(), source })?;
-    let presented = CertifiedKey::new(offered.chain.clone(), Arc::clone(&offered.key));
-    let mut problems = Vec::new();
     let mut warnings = offered.warnings.clone();
-    problems.extend(key_fits(&presented, &offered));
+    let mut problems: Vec<Unfit> = key_fits(&offered).into_iter().collect();
     problems.extend(misuse(&facts.usage, needs, &offered.origin));
-    let hopeless = valid(&facts, &offered.origin, now).or_else(|| chain::unusable_anchor(&offered));
-    match hopeless {
-        Some(problem) => problems.push(problem),
-        None => problems.extend(chain::verify(&offered, &facts, needs, now)),
-    }
+    // Without these there is no use in looking at the chain: it would only repeat them.
+    let mut before_chain: Vec<Unfit> = valid(&facts, &offered.origin, now).into_iter().collect();
+    before_chain.extend(chain::unusable_anchor(&offered));
     for (crl, at) in offered.crls.iter().zip(&offered.origin.crls) {
         match list(crl, at, &offered, now) {
-            Ok(remark) => warnings.extend(remark),
-            Err(problem) => problems.push(problem),
+            Ok(remarks) => warnings.extend(remarks),
+            Err(problem) => before_chain.push(problem),
         }
     }
+    if before_chain.is_empty() {
+        problems.extend(chain::verify(&offered, &facts, needs, now));
+    }
+    problems.append(&mut before_chain);
     MaterialError::unless_none(problems.into_iter().map(Into::into).collect())?;
     warnings.extend(named_otherwise(&facts, expected, &offered.origin));
-    warnings.extend(ends_soon(&facts, &offered.origin, now));
+    if !offered.renewed {
+        warnings.extend(ends_soon(&facts, &offered.origin, now));
+    }
     warnings.extend(authorities(&offered, now));
     let material = Material {
-        presented: Arc::new(presented),
+        presented: Arc::new(CertifiedKey::new(offered.chain, offered.key)),
         facts: Arc::new(facts),
         trust_bundle: offered.trust_bundle,
         crls: offered.crls,
@@ -118,18 +122,21 @@ pub fn check(
     Ok((material, warnings))
 }
 
-fn key_fits(presented: &CertifiedKey, offered: &Offered) -> Option<Unfit> {
-    if presented.keys_match().is_ok() {
-        return None;
+fn key_fits(offered: &Offered) -> Option<Unfit> {
+    let key = offered.key.public_key()?;
+    let fits = |der: &CertificateDer<'_>| {
+        inspect::certificate(der).is_some_and(|x509| x509.public_key().raw == key.as_ref())
+    };
+    match offered.chain.iter().position(fits) {
+        Some(0) => None,
+        Some(index) => {
+            Some(Unfit::LeafNotFirst { at: offered.origin.certificate.clone(), number: index + 1 })
+        }
+        None => Some(Unfit::KeyMismatch {
+            at: offered.origin.key.clone(),
+            certificate: offered.origin.certificate.clone(),
+        }),
     }
-    let fits = offered.chain.iter().skip(1).position(|other| {
-        CertifiedKey::new(vec![other.clone()], Arc::clone(&offered.key)).keys_match().is_ok()
-    });
-    let (at, certificate) = (offered.origin.key.clone(), offered.origin.certificate.clone());
-    Some(match fits {
-        Some(index) => Unfit::LeafNotFirst { at: certificate, number: index + 2 },
-        None => Unfit::KeyMismatch { at, certificate },
-    })
 }
 
 fn valid(facts: &PeerCertificate, origin: &Origin, now: OffsetDateTime) -> Option<Unfit> {

@@ -337,6 +337,17 @@ fn revocation_lists_signed_with_rsa_and_p384_are_verified_too() {
 }
 
 #[test]
+fn a_certificate_of_version_1_is_told_as_such() {
+    let pki = OpenSsl::with_leaf();
+    pki.run("x509 -req -in leaf.csr -CA root.crt -CAkey root.key -days 9 -out old.crt");
+
+    assert_eq!(
+        problems(&pki, &Files { cert: "old.crt", ..LEAF }, COMPATIBLE),
+        ["old.crt: no chain to root.crt: a certificate is not of version 3"]
+    );
+}
+
+#[test]
 fn every_problem_is_told_at_once() {
     let pki = OpenSsl::with_leaf();
     pki.leaf("bare", "root", "subjectAltName=URI:spiffe://td/ehr\n");

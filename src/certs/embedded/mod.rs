@@ -66,6 +66,22 @@ impl Authority {
         Self::from_store(&store, trust_domain, clock::now())
     }
 
+    /// Opens the authority in `dir` and leaves the directory as it is, whoever asks: the issuing
+    /// authority is not replaced, no file is made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], or there is no issuing authority.
+    pub fn look(dir: &Path, trust_domain: &TrustDomain) -> Result<Self, AuthorityError> {
+        let store = Store::look(dir)?;
+        let root = store.certificate("root")?;
+        check_root(&store, &root.der, trust_domain, clock::now())?;
+        let issuing = store
+            .pair("issuing")?
+            .ok_or_else(|| AuthorityError::Incomplete { path: dir.join("issuing.crt") })?;
+        Ok(Self::of(&store, trust_domain, root, issuing))
+    }
+
     /// Opens the authority in `dir`, or makes directory and authority when there is none.
     ///
     /// # Errors
@@ -106,8 +122,12 @@ impl Authority {
                 issuing
             }
         };
+        Ok(Self::of(store, trust_domain, root, issuing))
+    }
+
+    fn of(store: &Store, trust_domain: &TrustDomain, root: Certificate, issuing: Pair) -> Self {
         let origin = format!("authority in {}", store.dir().display());
-        Ok(Self { trust_domain: trust_domain.clone(), origin, root, issuing })
+        Self { trust_domain: trust_domain.clone(), origin, root, issuing }
     }
 
     /// The root's certificate in PEM: what peers need as their trust bundle.
@@ -163,6 +183,7 @@ impl Authority {
             key,
             trust_bundle: vec![self.root.der.clone()],
             crls: Vec::new(),
+            renewed: true,
             origin: Origin {
                 certificate: format!("certificate of the {}", self.origin),
                 key: format!("key of the {}", self.origin),

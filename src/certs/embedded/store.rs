@@ -134,15 +134,19 @@ impl From<rcgen::Certificate> for Certificate {
 /// The directory, locked for as long as this lives.
 pub(super) struct Store {
     dir: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Store {
     pub(super) fn open(dir: &Path) -> Result<Self, AuthorityError> {
-        if !dir.join("root.crt").exists() && !dir.join("root.key").exists() {
-            return Err(AuthorityError::Missing { dir: dir.to_owned() });
-        }
-        Self::locked(dir)
+        not_missing(dir)?;
+        Self::locked(dir, OpenOptions::new().create(true).truncate(false).write(true).mode(0o600))
+    }
+
+    /// Makes nothing, not even the lock: root may look at what a service's user has to write.
+    pub(super) fn look(dir: &Path) -> Result<Self, AuthorityError> {
+        not_missing(dir)?;
+        Self::locked(dir, OpenOptions::new().read(true))
     }
 
     pub(super) fn open_or_create(dir: &Path) -> Result<Self, AuthorityError> {
@@ -153,26 +157,26 @@ impl Store {
                 .create(dir)
                 .map_err(|source| failed(dir, "made", source))?;
         }
-        Self::locked(dir)
+        Self::locked(dir, OpenOptions::new().create(true).truncate(false).write(true).mode(0o600))
     }
 
-    fn locked(dir: &Path) -> Result<Self, AuthorityError> {
+    fn locked(dir: &Path, open: &OpenOptions) -> Result<Self, AuthorityError> {
         let metadata = fs::metadata(dir).map_err(|source| failed(dir, "read", source))?;
         if !metadata.is_dir() {
             return Err(AuthorityError::NoDirectory { dir: dir.to_owned() });
         }
         private(dir, "700")?;
         let path = dir.join("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| failed(&path, "opened", source))?;
+        let lock = match open.open(&path) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Self { dir: dir.to_owned(), _lock: None }); // only to look
+            }
+            Err(source) => return Err(failed(&path, "opened", source)),
+        };
         for _ in 0..LOCK_LOOKS {
             match lock.try_lock() {
-                Ok(()) => return Ok(Self { dir: dir.to_owned(), _lock: lock }),
+                Ok(()) => return Ok(Self { dir: dir.to_owned(), _lock: Some(lock) }),
                 Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE),
                 Err(TryLockError::Error(source)) => return Err(failed(&path, "locked", source)),
             }
@@ -261,6 +265,13 @@ impl Store {
             _ => failed(path, "read", source),
         })
     }
+}
+
+fn not_missing(dir: &Path) -> Result<(), AuthorityError> {
+    if dir.join("root.crt").exists() || dir.join("root.key").exists() {
+        return Ok(());
+    }
+    Err(AuthorityError::Missing { dir: dir.to_owned() })
 }
 
 fn private(path: &Path, wanted: &'static str) -> Result<(), AuthorityError> {

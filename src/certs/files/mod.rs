@@ -72,6 +72,7 @@ pub fn read(paths: Paths<'_>) -> Result<Offered, MaterialError> {
         key,
         trust_bundle,
         crls,
+        renewed: false,
         origin: Origin {
             certificate: paths.cert.display().to_string(),
             key: paths.key.display().to_string(),

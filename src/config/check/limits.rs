@@ -60,5 +60,5 @@ fn bytes<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result
 fn fitting<T: TryFrom<u64>>(
     parse: impl Fn(&str) -> Result<u64, Fault>,
 ) -> impl Fn(&str) -> Result<T, Fault> {
-    move |text| T::try_from(parse(text)?).map_err(|_| Fault::new("is too large"))
+    move |text| T::try_from(parse(text)?).map_err(|_error| Fault::new("is too large"))
 }

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::ledger::{Bound, Ledger};
-use super::routes::Listener;
-use super::{Context, limits, routes};
+use super::routes::Routes;
+use super::{Context, limits};
 use crate::config::address::{endpoint, is_local, listen, socket, target};
 use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, located, one};
@@ -41,14 +41,17 @@ pub(super) fn inbound(
     let mode = fields.or("mode", (), one(choice(&[("strict", ())], &["permissive"])));
     let enforce = fields.or("enforce", (), one(choice(&[("true", ())], &["false"])));
     let allow = allow(context, &mut fields, name.as_ref());
-    let listener = Listener { phi: phi.unwrap_or(false), allow: allow.as_deref() };
-    let routes = fields.optional("routes", |_, node| routes::all(context, ledger, node, &listener));
+    let routes = fields.optional("routes", |_, node| {
+        let (phi, allow) = (phi.unwrap_or(false), allow.as_deref());
+        Routes { context, ledger, phi, allow }.read(node)
+    });
     let limits = own_limits(context, &mut fields);
     fields.finish();
 
     let protocol = protocol?;
     refuse_without_http(context, protocol, http_only);
-    (mode?, enforce?);
+    mode?;
+    enforce?;
     Some(Inbound {
         name: name?.value,
         listen: listen?.value,

@@ -18,7 +18,10 @@ use super::problem::Fault;
 use super::read::{Fields, Reader, located, one};
 use super::scalar::{choice, count, duration};
 use super::yaml::Node;
-use super::{AdminSettings, AuditSettings, Config, Limits, ListenAddr, OnFailure, Problems, keys};
+use super::{
+    AdminSettings, AuditSettings, Config, Inbound, Limits, ListenAddr, OnFailure, Outbound,
+    Problems, keys,
+};
 use crate::identity::{Fingerprint, SpiffeId, TrustDomain};
 use ledger::{Bound, Ledger};
 use peers::Known;
@@ -65,33 +68,12 @@ pub(super) fn file(
         peers: Known::of(peers_node),
         limits: limits.clone().unwrap_or_default(),
     };
-    let mut ledger = Ledger::default();
-    let inbound = fields.or("inbound", Vec::new(), |reader, node| {
-        reader.list(node, |_, node| listeners::inbound(&context, &mut ledger, node))
-    });
-    let outbound = fields.or("outbound", Vec::new(), |reader, node| {
-        reader.list(node, |_, node| listeners::outbound(&context, &mut ledger, node))
-    });
-    let audit = fields.optional("audit", audit);
-    let admin = fields.optional("admin", |reader, node| admin(reader, node, &mut ledger));
-    if let Some(None) = admin {
-        ledger.bind(ListenAddr::Tcp(ADMIN), Bound::Admin, None);
-    }
+    let carried = carried(&mut fields, &context);
     let workers = fields.or("runtime", cores(), runtime);
-    let at = fields.at();
     fields.finish();
 
-    ledger.check(reader, !matches!(audit, Some(None)));
-    let (inbound, outbound) = (inbound?, outbound?);
-    if inbound.is_empty() && outbound.is_empty() {
-        reader.warn(
-            at,
-            Fault::new("no listener: nothing is carried").hint(
-                "add `inbound` for peers that come in, or `outbound` for the workload's way out",
-            ),
-        );
-    }
     version?;
+    let Carried { inbound, outbound, audit, admin } = carried?;
     Some(Config {
         path: path.to_owned(),
         digest,
@@ -102,13 +84,46 @@ pub(super) fn file(
         peers: peers?,
         inbound,
         outbound,
-        audit: audit?,
-        admin: admin?.unwrap_or(AdminSettings { listen: Some(ADMIN), probe_listen: None }),
+        audit,
+        admin,
         workers: workers?,
         limits: limits?,
         // Not known before the reader has let go of what it found.
         warnings: Problems::new(path, "", Vec::new()),
     })
+}
+
+/// What must fit together over the sections.
+struct Carried {
+    inbound: Vec<Inbound>,
+    outbound: Vec<Outbound>,
+    audit: Option<AuditSettings>,
+    admin: AdminSettings,
+}
+
+fn carried(fields: &mut Fields<'_, '_>, context: &Context<'_, '_>) -> Option<Carried> {
+    let mut ledger = Ledger::default();
+    let inbound = fields.or("inbound", Vec::new(), |reader, node| {
+        reader.list(node, |_, node| listeners::inbound(context, &mut ledger, node))
+    });
+    let outbound = fields.or("outbound", Vec::new(), |reader, node| {
+        reader.list(node, |_, node| listeners::outbound(context, &mut ledger, node))
+    });
+    let audit = fields.optional("audit", audit);
+    let admin = fields.optional("admin", |reader, node| admin(reader, node, &mut ledger));
+    if let Some(None) = admin {
+        ledger.bind(ListenAddr::Tcp(ADMIN), Bound::Admin, None);
+    }
+    ledger.check(context.reader, !matches!(audit, Some(None)));
+
+    let (inbound, outbound) = (inbound?, outbound?);
+    if inbound.is_empty() && outbound.is_empty() {
+        let fault = Fault::new("no listener: nothing is carried");
+        let hint = "add `inbound` for peers that come in, or `outbound` for the workload's way out";
+        context.reader.warn(fields.at(), fault.hint(hint));
+    }
+    let none = AdminSettings { listen: Some(ADMIN), probe_listen: None };
+    Some(Carried { inbound, outbound, audit: audit?, admin: admin?.unwrap_or(none) })
 }
 
 fn version(text: &str) -> Result<(), Fault> {

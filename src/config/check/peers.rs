@@ -1,6 +1,6 @@
 //! Whom we know, and lists of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::clock;
 use crate::config::problem::{Fault, quoted};
@@ -17,14 +17,14 @@ const HOW_SPKI: &str = "`openssl x509 -in peer.crt -noout -pubkey | openssl pkey
 const MATCHERS: [&str; 5] = ["spiffe", "dns", "subject", "pin", "spki"];
 
 /// The names in `peers`, those of wrong entries too: a rule that names one is not wrong for it.
-pub(super) struct Known<'n>(Vec<&'n str>);
+pub(super) struct Known<'n>(BTreeSet<&'n str>);
 
 impl<'n> Known<'n> {
     /// The names in `peers`, if it is there.
     pub(super) fn of(peers: Option<&'n Node>) -> Self {
         match peers.map(|node| &node.value) {
             Some(Value::Map(entries)) => Self(entries.iter().map(|e| e.name.as_str()).collect()),
-            _ => Self(Vec::new()),
+            _ => Self(BTreeSet::new()),
         }
     }
 
@@ -45,7 +45,7 @@ impl<'n> Known<'n> {
 
     fn one(&self, reader: &Reader<'_>, node: &Node) -> Option<Located<PeerName>> {
         let name = reader.located(node, |text| Ok(PeerName::new(text)))?;
-        if self.0.contains(&name.value.as_str()) {
+        if self.0.contains(name.value.as_str()) {
             return Some(name);
         }
         let fault = Fault::new(format!("peer {} is not in `peers`", quoted(&name.written)));
@@ -147,7 +147,7 @@ fn spiffe(text: &str) -> Result<SpiffeId, Fault> {
 }
 
 fn dns(text: &str) -> Result<DnsName, Fault> {
-    DnsName::parse(text).map_err(|_| {
+    DnsName::parse(text).map_err(|_error| {
         Fault::new("is not a DNS name")
             .hint("letters, digits, '-' and '_' in labels, joined by '.'")
     })

@@ -7,57 +7,126 @@ use http::Method;
 use super::Context;
 use super::ledger::Ledger;
 use crate::config::problem::{Fault, quoted};
-use crate::config::read::{Fields, Located, located, one};
+use crate::config::read::{At, Fields, Located, located, one};
 use crate::config::scalar::{flag, name};
 use crate::config::yaml::Node;
 use crate::config::{PathTemplate, Route, keys};
 use crate::identity::PeerName;
 
-/// What the listener says about all of its routes.
-pub(super) struct Listener<'l> {
-    /// Whether its requests are accesses to PHI, unless the route says otherwise.
+/// `routes` of one listener while they are read.
+pub(super) struct Routes<'r, 'c, 'a> {
+    /// What the rest of the file says.
+    pub(super) context: &'r Context<'c, 'a>,
+    /// What the file must fit as a whole.
+    pub(super) ledger: &'r mut Ledger,
+    /// Whether requests are accesses to PHI, unless their route says otherwise.
     pub(super) phi: bool,
     /// Who may connect at all; `None` when that list is wrong.
-    pub(super) allow: Option<&'l [Located<PeerName>]>,
+    pub(super) allow: Option<&'r [Located<PeerName>]>,
 }
 
-/// `routes` of a listener.
-pub(super) fn all(
-    context: &Context<'_, '_>,
-    ledger: &mut Ledger,
-    node: &Node,
-    listener: &Listener<'_>,
-) -> Option<Vec<Route>> {
-    let reader = context.reader;
-    let mut earlier: Vec<(Route, Located<()>)> = Vec::new();
-    let list = reader.list(node, |_, node| {
-        let (route, mark) = one_route(context, ledger, node, listener)?;
-        if let Some((_, first)) = earlier.iter().find(|(other, _)| other.name == route.name) {
-            let text = format!("a second route is named {}", quoted(&mark.written));
-            reader.error(
-                mark.at(),
-                Fault::new(text).hint(format!("the first is {}", first.parent())),
-            );
-        }
-        if let Some((covering, _)) = earlier.iter().find(|(other, _)| covers(other, &route)) {
-            let text = format!(
-                "route {} is never reached: `{}` before it takes all of its requests",
-                quoted(&mark.written),
-                covering.name
-            );
+impl Routes<'_, '_, '_> {
+    /// Reads all of them.
+    pub(super) fn read(mut self, node: &Node) -> Option<Vec<Route>> {
+        let reader = self.context.reader;
+        let mut names: Vec<Located<String>> = Vec::new();
+        let mut earlier: Vec<(Route, Located<()>)> = Vec::new();
+        let list = reader.list(node, |_, node| {
+            let (route, mark) = self.one(&mut names, node)?;
+            if let Some((_, covering)) = earlier.iter().find(|(other, _)| covers(other, &route)) {
+                let text = format!(
+                    "route {} is never reached: {} before it takes all of its requests",
+                    quoted(&mark.written),
+                    quoted(&covering.written)
+                );
+                let fault = Fault::new(text).hint("put the narrower route first, or remove it");
+                reader.warn(mark.at(), fault);
+            }
+            earlier.push((route.clone(), mark));
+            Some(route)
+        })?;
+        if list.is_empty() {
+            let fault = Fault::new("an empty list of routes: every request is denied");
             reader.warn(
-                mark.at(),
-                Fault::new(text).hint("put the narrower route first, or remove it"),
+                node.at(),
+                fault.hint("remove `routes` to let listed peers ask for anything"),
             );
         }
-        earlier.push((route.clone(), mark));
-        Some(route)
-    })?;
-    if list.is_empty() {
-        let fault = Fault::new("an empty list of routes: every request is denied");
-        reader.warn(node.at(), fault.hint("remove `routes` to let listed peers ask for anything"));
+        Some(list)
     }
-    Some(list)
+
+    fn one(
+        &mut self,
+        names: &mut Vec<Located<String>>,
+        node: &Node,
+    ) -> Option<(Route, Located<()>)> {
+        let reader = self.context.reader;
+        let mut fields = Fields::open(reader, node, &keys::ROUTE)?;
+        let name = fields.required("name", located(name));
+        let methods = fields.or("methods", Vec::new(), |reader, node| {
+            reader.some(
+                node,
+                one(method),
+                "an empty list of methods; remove the key for all methods",
+            )
+        });
+        let path = fields.required("path", one(path));
+        let peers = &self.context.peers;
+        let allow = fields.or("allow", Vec::new(), |reader, node| peers.list(reader, node));
+        let phi = fields.optional("phi", located(flag));
+        let at = fields.at();
+        fields.finish();
+
+        if let Some(Some(phi)) = &phi {
+            self.ledger.phi(phi);
+        }
+        if let Some(name) = &name {
+            self.unique(names, name);
+        }
+        if let Some(allow) = &allow {
+            self.who(at, name.as_ref(), allow);
+        }
+        let name = name?;
+        let route = Route {
+            name: Arc::from(name.value.as_str()),
+            methods: methods?,
+            path: path?,
+            allow: allow?.into_iter().map(|peer| peer.value).collect(),
+            phi: phi?.map_or(self.phi, |phi| phi.value),
+        };
+        Some((route, name.mark()))
+    }
+
+    fn unique(&self, names: &mut Vec<Located<String>>, name: &Located<String>) {
+        if let Some(first) = names.iter().find(|other| other.value == name.value) {
+            let fault = Fault::new(format!("a second route is named {}", quoted(&name.written)));
+            self.context
+                .reader
+                .error(name.at(), fault.hint(format!("the first is {}", first.parent())));
+        }
+        names.push(name.clone());
+    }
+
+    /// Warns of a route that lets nobody in, or not all that it lists.
+    fn who(&self, at: At<'_>, name: Option<&Located<String>>, allow: &[Located<PeerName>]) {
+        let reader = self.context.reader;
+        if allow.is_empty() {
+            let route = name.map_or_else(
+                || "this route".into(),
+                |name| format!("route {}", quoted(&name.written)),
+            );
+            let fault = Fault::new(format!("nobody may use {route}: it allows no peer"));
+            reader.warn(at, fault.hint("name peers in `allow`"));
+        }
+        for peer in allow {
+            if self.allow.is_some_and(|list| !list.iter().any(|other| other.value == peer.value)) {
+                let text =
+                    format!("{} may not connect, so this has no effect", quoted(&peer.written));
+                reader
+                    .warn(peer.at(), Fault::new(text).hint("add it to the listener's `allow` too"));
+            }
+        }
+    }
 }
 
 /// Whether `earlier` decides every request that `later` is for.
@@ -67,54 +136,12 @@ fn covers(earlier: &Route, later: &Route) -> bool {
     methods && earlier.path.covers(&later.path)
 }
 
-fn one_route(
-    context: &Context<'_, '_>,
-    ledger: &mut Ledger,
-    node: &Node,
-    listener: &Listener<'_>,
-) -> Option<(Route, Located<()>)> {
-    let reader = context.reader;
-    let mut fields = Fields::open(reader, node, &keys::ROUTE)?;
-    let name = fields.required("name", located(name));
-    let methods = fields.or("methods", Vec::new(), |reader, node| {
-        reader.some(node, one(method), "an empty list of methods; remove the key for all methods")
-    });
-    let path = fields.required("path", one(path));
-    let allow = fields.or("allow", Vec::new(), |reader, node| context.peers.list(reader, node));
-    let phi = fields.optional("phi", located(flag));
-    let at = fields.at();
-    fields.finish();
-
-    if let Some(Some(phi)) = &phi {
-        ledger.phi(phi);
-    }
-    let (name, allow) = (name?, allow?);
-    if allow.is_empty() {
-        let text = format!("nobody may use route {}: it allows no peer", quoted(&name.written));
-        reader.warn(at, Fault::new(text).hint("name peers in `allow`"));
-    }
-    for peer in &allow {
-        if listener.allow.is_some_and(|list| !list.iter().any(|other| other.value == peer.value)) {
-            let text = format!("{} may not connect, so this has no effect", quoted(&peer.written));
-            reader.warn(peer.at(), Fault::new(text).hint("add it to the listener's `allow` too"));
-        }
-    }
-    let route = Route {
-        name: Arc::from(name.value.as_str()),
-        methods: methods?,
-        path: path?,
-        allow: allow.into_iter().map(|peer| peer.value).collect(),
-        phi: phi?.map_or(listener.phi, |phi| phi.value),
-    };
-    Some((route, name.mark()))
-}
-
 fn path(text: &str) -> Result<PathTemplate, Fault> {
     PathTemplate::parse(text).map_err(|error| Fault::new("is not a path").hint(error.to_string()))
 }
 
 fn method(text: &str) -> Result<Method, Fault> {
-    let method = Method::from_bytes(text.as_bytes()).map_err(|_| {
+    let method = Method::from_bytes(text.as_bytes()).map_err(|_error| {
         Fault::new("is not an HTTP method").hint("write it as a request does, like GET or POST")
     })?;
     if text.bytes().any(|b| b.is_ascii_lowercase()) {

@@ -1,7 +1,7 @@
 //! What is negotiated in TLS.
 
-use crate::config::problem::Fault;
-use crate::config::read::{Fields, Located, Reader, located, nearest, one};
+use crate::config::problem::{Fault, quoted};
+use crate::config::read::{Fields, Reader, nearest, one};
 use crate::config::scalar::choice;
 use crate::config::yaml::Node;
 use crate::config::{Profile, TlsSettings, keys};
@@ -54,25 +54,40 @@ pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<TlsSettings> 
     let mut fields = Fields::open(reader, node, &keys::TLS)?;
     let profile = fields.or("profile", DEFAULT.profile, one(choice(PROFILES, &[])));
     let fips = fields.or("fips", (), one(choice(&[("off", ())], &["required"])));
-    let suites = fields.or("cipher_suites", Vec::new(), |reader, node| {
+    let cipher_suites = fields.or("cipher_suites", Vec::new(), |reader, node| {
         let nothing = "an empty list leaves nothing to negotiate; remove the key for all suites";
-        reader.some(node, located(named), nothing)
+        reader.some(node, |reader, node| suite_in(reader, node, profile), nothing).map(distinct)
     });
     fields.finish();
-    let (profile, suites) = (profile?, suites?);
-    let mut cipher_suites: Vec<String> = Vec::new();
-    let mut outside = false;
-    for suite in &suites {
-        if !suite.value.is_in(profile) {
-            reader.error(suite.at(), not_in(profile, suite));
-            outside = true;
+    fips?;
+    Some(TlsSettings { profile: profile?, cipher_suites: cipher_suites? })
+}
+
+/// A cipher suite that is in `profile`, which is `None` when it is wrong itself.
+fn suite_in(reader: &Reader<'_>, node: &Node, profile: Option<Profile>) -> Option<&'static str> {
+    let suite = reader.located(node, named)?;
+    match profile {
+        Some(profile) if !suite.value.is_in(profile) => {
+            let name = PROFILES.iter().find(|(_, p)| *p == profile).map_or("", |(name, _)| *name);
+            let text = format!("{} is not in profile {name}", quoted(&suite.written));
+            reader.error(suite.at(), Fault::new(text).hint(
+                "the list narrows the profile and never widens it; choose another `profile` for it",
+            ));
+            None
         }
-        if !cipher_suites.iter().any(|name| name == suite.value.name) {
-            cipher_suites.push(suite.value.name.to_owned());
+        _ => Some(suite.value.name),
+    }
+}
+
+/// The names, each once: a suite has two names, and both may be listed.
+fn distinct(names: Vec<&'static str>) -> Vec<String> {
+    let mut once: Vec<String> = Vec::new();
+    for name in names {
+        if !once.iter().any(|before| before == name) {
+            once.push(name.to_owned());
         }
     }
-    fips?;
-    (!outside).then_some(TlsSettings { profile, cipher_suites })
+    once
 }
 
 fn named(text: &str) -> Result<&'static Suite, Fault> {
@@ -86,10 +101,4 @@ fn named(text: &str) -> Result<&'static Suite, Fault> {
             None => fault.hint("an IANA name like TLS_AES_256_GCM_SHA384; RSA key transport, CBC and SHA-1 are gone"),
         }
     })
-}
-
-fn not_in(profile: Profile, suite: &Located<&'static Suite>) -> Fault {
-    let profile = PROFILES.iter().find(|(_, p)| *p == profile).map_or("", |(name, _)| *name);
-    Fault::new(format!("`{}` is not in profile {profile}", suite.value.name))
-        .hint("the list narrows the profile and never widens it; choose another `profile` for it")
 }

@@ -1,0 +1,108 @@
+//! Lines that are written together.
+
+use std::ops::Range;
+
+use super::backlog::Pending;
+use super::encode::{Hash, NOTHING_BEFORE};
+use super::record::Action;
+
+/// Bytes of one write, about.
+const BYTES: usize = 1024 * 1024;
+
+/// Where in the trail, and in its segment, the next record goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Position {
+    /// Its number.
+    pub(super) next: u64,
+    /// The hash of the line before it.
+    pub(super) prev: Hash,
+    /// The segment's length before it.
+    pub(super) length: u64,
+    /// Records of the segment before it.
+    pub(super) records: u64,
+}
+
+impl Position {
+    /// Before the first record of a trail.
+    pub(super) const START: Self = Self { next: 1, prev: NOTHING_BEFORE, length: 0, records: 0 };
+}
+
+/// Lines that are written together; kept for the next ones when they are.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    bytes: Vec<u8>,
+    end: Position,
+    records: usize,
+    denials: Vec<Range<usize>>,
+    counts: Vec<(Action, u64)>,
+}
+
+impl Default for Chunk {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            end: Position::START,
+            records: 0,
+            denials: Vec::new(),
+            counts: Vec::new(),
+        }
+    }
+}
+
+impl Chunk {
+    /// Gives records their places from `start` on, until there are none or it is full.
+    pub(super) fn fill<'a>(&mut self, start: Position, backlog: impl Iterator<Item = &'a Pending>) {
+        self.bytes.clear();
+        self.denials.clear();
+        self.counts.clear();
+        (self.end, self.records) = (start, 0);
+        for pending in backlog {
+            self.place(pending);
+            if self.bytes.len() >= BYTES {
+                break;
+            }
+        }
+        self.end.length += self.bytes.len() as u64;
+    }
+
+    fn place(&mut self, pending: &Pending) {
+        let begin = self.bytes.len();
+        self.end.prev = pending.line.place(self.end.next, &self.end.prev, &mut self.bytes);
+        self.end.next += 1;
+        self.end.records += 1;
+        self.records += 1;
+        if pending.unshown {
+            self.denials.push(begin..self.bytes.len() - 1); // without the newline
+        }
+        let action = pending.line.action;
+        match self.counts.iter_mut().find(|(counted, _)| *counted == action) {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((action, 1)),
+        }
+    }
+
+    /// The lines.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where the next record goes once these are written.
+    pub(super) fn end(&self) -> Position {
+        self.end
+    }
+
+    /// How many they are.
+    pub(super) fn records(&self) -> usize {
+        self.records
+    }
+
+    /// Those that `/denials` is owed.
+    pub(super) fn denials(&self) -> impl Iterator<Item = &[u8]> {
+        self.denials.iter().filter_map(|range| self.bytes.get(range.clone()))
+    }
+
+    /// How many there are of each action.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (Action, u64)> {
+        self.counts.iter().copied()
+    }
+}

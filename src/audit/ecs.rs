@@ -1,0 +1,363 @@
+//! The fields of a line: Elastic Common Schema names, nested, in a stable order.
+//!
+//! `myelin` comes last, so that `myelin.prev` is the end of every line.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::event::Event;
+use super::own::{Own, Removed, SegmentStart, Truncated};
+use super::record::{Action, Connection, Record, Request, Rule, Tls};
+use super::text::{List, Text, Timestamp};
+use crate::identity::PeerCertificate;
+use crate::outcome::Direction;
+
+/// One line, all but its place in the trail.
+#[derive(Serialize)]
+pub(super) struct Line<'a> {
+    #[serde(rename = "@timestamp")]
+    timestamp: Timestamp,
+    event: Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Text<'a>>,
+    service: Name<'a>,
+    observer: Observer,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Side>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<Side>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<Network>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Id<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<RuleFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<Http<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<Url<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Id<'a>>,
+    myelin: Myelin<'a>,
+}
+
+#[derive(Serialize)]
+struct Name<'a> {
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Id<'a> {
+    id: Text<'a>,
+}
+
+#[derive(Serialize)]
+struct Observer {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    product: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct Side {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Network {
+    direction: &'static str,
+    transport: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct TlsFields<'a> {
+    #[serde(flatten)]
+    session: Option<Session<'a>>,
+    established: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<End<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<End<'a>>,
+}
+
+#[derive(Serialize)]
+struct Session<'a> {
+    version: &'a str,
+    version_protocol: &'static str,
+    cipher: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    curve: Option<&'a str>,
+    resumed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_protocol: Option<Text<'a>>,
+}
+
+#[derive(Serialize)]
+struct End<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<Text<'a>>,
+    #[serde(flatten)]
+    certificate: Option<Certificate<'a>>,
+}
+
+#[derive(Serialize)]
+struct Certificate<'a> {
+    subject: Text<'a>,
+    issuer: Text<'a>,
+    hash: Digests,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    x509: X509<'a>,
+}
+
+#[derive(Serialize)]
+struct Digests {
+    sha256: String,
+}
+
+#[derive(Serialize)]
+struct X509<'a> {
+    serial_number: Text<'a>,
+    alternative_names: List<'a>,
+    subject: CommonNames<'a>,
+    issuer: DistinguishedName<'a>,
+}
+
+#[derive(Serialize)]
+struct CommonNames<'a> {
+    common_name: List<'a>,
+}
+
+#[derive(Serialize)]
+struct DistinguishedName<'a> {
+    distinguished_name: Text<'a>,
+}
+
+#[derive(Serialize)]
+struct RuleFields<'a> {
+    name: &'a str,
+    version: String,
+}
+
+#[derive(Serialize)]
+struct Http<'a> {
+    version: &'a str,
+    request: HttpRequest<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<HttpResponse>,
+}
+
+#[derive(Serialize)]
+struct HttpRequest<'a> {
+    method: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct HttpResponse {
+    status_code: u16,
+}
+
+#[derive(Serialize)]
+struct Url<'a> {
+    path: &'a str,
+}
+
+#[derive(Default, Serialize)]
+struct Myelin<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listener: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phi: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nearest: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segment: Option<&'a SegmentStart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<&'a Truncated>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    removed: &'a [Removed],
+}
+
+impl<'a> Line<'a> {
+    /// All that `record` and the trail itself have to say.
+    pub(super) fn of(
+        service: &'a str,
+        at: OffsetDateTime,
+        record: &'a Record,
+        own: &'a Own,
+    ) -> Self {
+        let connection = record.connection.as_deref();
+        let request = record.request.as_ref();
+        let traffic = record.traffic;
+        let address = |of: fn(&Connection) -> Option<SocketAddr>| connection.and_then(of);
+        Self {
+            timestamp: Timestamp(at),
+            event: Event::of(record),
+            message: record.message.as_deref().map(Text::long),
+            service: Name { name: service },
+            observer: Observer {
+                kind: "proxy",
+                product: "Myelin",
+                version: env!("CARGO_PKG_VERSION"),
+            },
+            source: side(address(|c| c.source), traffic.map(|t| t.sent_up)),
+            destination: side(address(|c| c.destination), traffic.map(|t| t.sent_down)),
+            network: connection.map(Network::of),
+            tls: connection.and_then(|c| TlsFields::of(c, record.action)),
+            user: connection.and_then(identity).map(|id| Id { id }),
+            rule: record.rule.as_ref().map(RuleFields::of),
+            http: request.map(|request| Http::of(request, connection)),
+            url: request.and_then(|r| r.template.as_deref()).map(|path| Url { path }),
+            trace: request.and_then(|r| r.trace_id.as_deref()).map(|id| Id { id: Text::short(id) }),
+            myelin: Myelin::of(record, own),
+        }
+    }
+}
+
+fn side(address: Option<SocketAddr>, bytes: Option<u64>) -> Option<Side> {
+    (address.is_some() || bytes.is_some()).then(|| Side {
+        ip: address.map(|address| address.ip()),
+        port: address.map(|address| address.port()),
+        bytes,
+    })
+}
+
+fn identity(connection: &Connection) -> Option<Text<'_>> {
+    connection.identity.as_deref().map(Text::identity)
+}
+
+impl Network {
+    fn of(connection: &Connection) -> Self {
+        Self {
+            direction: match connection.direction {
+                Direction::Inbound => "ingress",
+                Direction::Outbound => "egress",
+            },
+            transport: "tcp",
+            // ECS keeps this field for application protocols.
+            protocol: Some(connection.protocol).filter(|protocol| *protocol != "tcp"),
+        }
+    }
+}
+
+impl<'a> TlsFields<'a> {
+    fn of(connection: &'a Connection, action: Action) -> Option<Self> {
+        let refused = action == Action::ConnectionRefused;
+        let session = connection.tls.as_ref();
+        if session.is_none() && connection.certificate.is_none() && !refused {
+            return None;
+        }
+        let certificate = connection.certificate.as_deref().map(Certificate::of);
+        let (of_client, of_server) = match connection.direction {
+            Direction::Inbound => (certificate, None),
+            Direction::Outbound => (None, certificate),
+        };
+        let server_name = session.and_then(|tls| tls.server_name.as_deref()).map(Text::short);
+        Some(Self {
+            established: session.is_some() && !refused,
+            session: session.map(Session::of),
+            client: (server_name.is_some() || of_client.is_some())
+                .then_some(End { server_name, certificate: of_client }),
+            server: of_server
+                .map(|certificate| End { server_name: None, certificate: Some(certificate) }),
+        })
+    }
+}
+
+impl<'a> Session<'a> {
+    fn of(tls: &'a Tls) -> Self {
+        Self {
+            version: tls.version,
+            version_protocol: "tls",
+            cipher: &tls.cipher,
+            curve: tls.group.as_deref(),
+            resumed: tls.resumed,
+            next_protocol: tls.next_protocol.as_deref().map(Text::short),
+        }
+    }
+}
+
+impl<'a> Certificate<'a> {
+    fn of(certificate: &'a PeerCertificate) -> Self {
+        Self {
+            subject: Text::short(&certificate.subject.text),
+            issuer: Text::short(&certificate.issuer),
+            hash: Digests { sha256: hex::encode_upper(certificate.sha256.0) },
+            not_before: Timestamp(certificate.not_before),
+            not_after: Timestamp(certificate.not_after),
+            x509: X509 {
+                serial_number: Text::short(&certificate.serial),
+                alternative_names: List(&certificate.alternative_names),
+                subject: CommonNames { common_name: List(&certificate.subject.common_names) },
+                issuer: DistinguishedName { distinguished_name: Text::short(&certificate.issuer) },
+            },
+        }
+    }
+}
+
+impl<'a> RuleFields<'a> {
+    fn of(rule: &'a Rule) -> Self {
+        Self { name: &rule.name, version: format!("sha256:{}", hex::encode(rule.version.0)) }
+    }
+}
+
+impl<'a> Http<'a> {
+    fn of(request: &'a Request, connection: Option<&Connection>) -> Self {
+        let id = connection.map(|c| format!("{}-{}", hex::encode(c.id.0), request.number));
+        Self {
+            version: request.version,
+            request: HttpRequest { method: Text::short(request.method.as_str()), id },
+            response: request.status.map(|status_code| HttpResponse { status_code }),
+        }
+    }
+}
+
+impl<'a> Myelin<'a> {
+    fn of(record: &'a Record, own: &'a Own) -> Self {
+        let trail = Self {
+            request: record.request.as_ref().map(|request| request.number),
+            nearest: record.rule.as_ref().and_then(|r| r.nearest.as_deref()).map(Text::long),
+            segment: own.segment.as_ref(),
+            truncated: own.truncated.as_ref(),
+            lost: own.lost,
+            removed: &own.removed,
+            ..Self::default()
+        };
+        let Some(connection) = record.connection.as_deref() else { return trail };
+        Self {
+            listener: Some(connection.listener.as_str()),
+            connection: Some(hex::encode(connection.id.0)),
+            identity: identity(connection),
+            peer: connection.peer.as_ref().map(|peer| peer.as_str()),
+            phi: Some(connection.phi),
+            endpoint: connection.endpoint.as_deref(),
+            ..trail
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `event`: what happened, and what kind of thing that is.
+
+use serde::Serialize;
+
+use super::record::{Action, Record};
+use crate::outcome::Ending;
+
+/// What happened, in ECS's words.
+#[derive(Serialize)]
+pub(super) struct Event {
+    action: &'static str,
+    outcome: &'static str,
+    kind: &'static str,
+    category: &'static [&'static str],
+    #[serde(rename = "type")]
+    kinds: &'static [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<u128>,
+}
+
+impl Event {
+    /// Of `record`.
+    pub(super) fn of(record: &Record) -> Self {
+        let (category, kinds) = categories(record.action);
+        Self {
+            action: record.action.label(),
+            outcome: if failed(record) { "failure" } else { "success" },
+            kind: if record.action.is_denial() { "alert" } else { "event" },
+            category,
+            kinds,
+            reason: record.reason,
+            duration: record.traffic.map(|traffic| traffic.duration.as_nanos()),
+        }
+    }
+}
+
+impl Action {
+    /// The stable `event.action`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ConnectionAllowed => "connection-allowed",
+            Self::ConnectionRefused => "connection-refused",
+            Self::ConnectionDenied => "connection-denied",
+            Self::ConnectionClosed => "connection-closed",
+            Self::RequestAllowed => "request-allowed",
+            Self::RequestDenied => "request-denied",
+            Self::RequestCompleted => "request-completed",
+            Self::RecordingStarted => "recording-started",
+            Self::RecordingStopped => "recording-stopped",
+            Self::TrailTruncated => "trail-truncated",
+            Self::ConfigLoaded => "config-loaded",
+            Self::ConfigRejected => "config-rejected",
+            Self::CertificateRotated => "certificate-rotated",
+            Self::CertificateRejected => "certificate-rejected",
+        }
+    }
+
+    /// Whether somebody was kept out.
+    pub fn is_denial(self) -> bool {
+        matches!(self, Self::ConnectionRefused | Self::ConnectionDenied | Self::RequestDenied)
+    }
+}
+
+/// `event.category` and `event.type`, in combinations that ECS expects.
+fn categories(action: Action) -> (&'static [&'static str], &'static [&'static str]) {
+    match action {
+        Action::ConnectionAllowed => (&["network"], &["connection", "start", "allowed"]),
+        Action::ConnectionRefused => (&["network", "authentication"], &["connection", "denied"]),
+        Action::ConnectionDenied => (&["network"], &["connection", "denied"]),
+        Action::ConnectionClosed => (&["network"], &["connection", "end"]),
+        Action::RequestAllowed => (&["network", "web"], &["access", "allowed"]),
+        Action::RequestDenied => (&["network", "web"], &["access", "denied"]),
+        Action::RequestCompleted => (&["network", "web"], &["access", "end"]),
+        Action::RecordingStarted => (&["process"], &["start"]),
+        Action::RecordingStopped => (&["process"], &["end"]),
+        Action::TrailTruncated => (&["file"], &["change"]),
+        Action::ConfigLoaded | Action::CertificateRotated => (&["configuration"], &["change"]),
+        Action::ConfigRejected | Action::CertificateRejected => (&["configuration"], &["info"]),
+    }
+}
+
+fn failed(record: &Record) -> bool {
+    match record.action {
+        Action::ConnectionRefused
+        | Action::ConnectionDenied
+        | Action::RequestDenied
+        | Action::TrailTruncated
+        | Action::ConfigRejected
+        | Action::CertificateRejected => true,
+        Action::ConnectionClosed | Action::RequestCompleted => {
+            let status = record.request.as_ref().and_then(|request| request.status);
+            let ending = Ending::ALL.into_iter().find(|e| Some(e.label()) == record.reason);
+            status.is_some_and(|status| status >= 500)
+                || !matches!(ending, None | Some(Ending::Finished | Ending::Idle))
+        }
+        Action::ConnectionAllowed
+        | Action::RequestAllowed
+        | Action::RecordingStarted
+        | Action::RecordingStopped
+        | Action::ConfigLoaded
+        | Action::CertificateRotated => false,
+    }
+}

@@ -1,0 +1,58 @@
+//! What the chain needs to know of a line that is already in the trail.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// A line, as far as the chain is concerned. Borrows from it; all else is skipped unread.
+#[derive(Debug, Deserialize)]
+pub(super) struct Line<'a> {
+    /// When.
+    #[serde(rename = "@timestamp")]
+    pub(super) timestamp: &'a str,
+    /// What, and its number.
+    #[serde(borrow)]
+    pub(super) event: Event<'a>,
+    /// Its place.
+    #[serde(borrow)]
+    pub(super) myelin: Myelin<'a>,
+}
+
+/// `event`, in part.
+#[derive(Debug, Deserialize)]
+pub(super) struct Event<'a> {
+    /// Counts records from 1.
+    pub(super) sequence: u64,
+    /// `event.action`.
+    pub(super) action: &'a str,
+}
+
+/// `myelin`, in part.
+#[derive(Debug, Deserialize)]
+pub(super) struct Myelin<'a> {
+    /// The hash of the line before, in hexadecimal.
+    pub(super) prev: &'a str,
+    /// On the first record of a segment.
+    pub(super) segment: Option<IgnoredAny>,
+    /// Segments that were removed because their retention was over.
+    #[serde(borrow, default)]
+    pub(super) removed: Vec<Removed<'a>>,
+}
+
+/// An entry of `myelin.removed`, in part.
+#[derive(Debug, Deserialize)]
+pub(super) struct Removed<'a> {
+    /// The hash of its last line, in hexadecimal.
+    pub(super) last_hash: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// Reads `line`, which has no newline.
+    pub(super) fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(line)
+    }
+
+    /// Whether a segment begins with it.
+    pub(super) fn begins_segment(&self) -> bool {
+        self.event.action == "recording-started" && self.myelin.segment.is_some()
+    }
+}

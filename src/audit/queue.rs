@@ -1,0 +1,121 @@
+//! The bounded way from the data path to the writer.
+//!
+//! A plain channel with a semaphore for its bound: those who hand in wait without blocking a thread, and
+//! the writer, a thread of its own, waits without a runtime.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::record::Record;
+
+/// Records that may wait for the writer.
+const CAPACITY: usize = 8192;
+/// How long the writer waits, at its end, for a record whose sender has a place but was interrupted.
+const STRAGGLER: Duration = Duration::from_millis(100);
+
+/// Tells a waiting permit whether its record is durable, and if not, why.
+pub(super) type Waiting = oneshot::Sender<Result<(), Arc<str>>>;
+
+/// A record on its way to the writer.
+pub(super) struct Handed {
+    /// When it was handed in.
+    pub(super) at: OffsetDateTime,
+    /// What it says.
+    pub(super) record: Box<Record>,
+    /// Who waits for it to be durable.
+    pub(super) waiting: Option<Waiting>,
+}
+
+/// There was no place, or there is no writer any more.
+#[derive(Debug)]
+pub(super) struct NoPlace;
+
+/// The data path's end.
+pub(super) struct Door {
+    sender: Sender<Option<Handed>>,
+    places: Arc<Semaphore>,
+}
+
+/// The writer's end.
+pub(super) struct Inbox {
+    receiver: Receiver<Option<Handed>>,
+    places: Arc<Semaphore>,
+}
+
+/// Makes both ends.
+pub(super) fn queue() -> (Door, Inbox) {
+    let (sender, receiver) = channel();
+    let places = Arc::new(Semaphore::new(CAPACITY));
+    (Door { sender, places: Arc::clone(&places) }, Inbox { receiver, places })
+}
+
+impl Door {
+    /// Waits for a place and hands in.
+    pub(super) async fn hand_in(&self, handed: Handed) -> Result<(), NoPlace> {
+        self.places.acquire().await.map_err(|_closed| NoPlace)?.forget();
+        self.sender.send(Some(handed)).map_err(|_gone| NoPlace)
+    }
+
+    /// Hands in if there is a place.
+    pub(super) fn hand_in_now(&self, handed: Handed) -> Result<(), NoPlace> {
+        self.places.try_acquire().map_err(|_full| NoPlace)?.forget();
+        self.sender.send(Some(handed)).map_err(|_gone| NoPlace)
+    }
+
+    /// Asks the writer to come to its end.
+    pub(super) fn close(&self) {
+        // When the writer is gone already, that is what was asked for.
+        let _gone = self.sender.send(None);
+    }
+}
+
+/// Whether there may be more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum More {
+    /// Go on.
+    Yes,
+    /// The end was asked for, or nobody is left who could hand in.
+    No,
+}
+
+impl Inbox {
+    /// Moves all that waits into `batch`; waits for the first, at most for `patience` if there is one.
+    pub(super) fn take(&self, batch: &mut Vec<Handed>, patience: Option<Duration>) -> More {
+        let first = match patience {
+            Some(patience) => self.receiver.recv_timeout(patience),
+            None => self.receiver.recv().map_err(|_gone| RecvTimeoutError::Disconnected),
+        };
+        let mut next = match first {
+            Ok(first) => Some(first),
+            Err(RecvTimeoutError::Timeout) => return More::Yes,
+            Err(RecvTimeoutError::Disconnected) => return More::No,
+        };
+        let mut more = More::Yes;
+        while let Some(message) = next {
+            match message {
+                Some(handed) => batch.push(handed),
+                None => more = More::No,
+            }
+            next = (batch.len() < CAPACITY).then(|| self.receiver.try_recv().ok()).flatten();
+        }
+        self.places.add_permits(batch.len());
+        more
+    }
+
+    /// Lets nobody in any more and moves what is left into `batch`.
+    pub(super) fn close(&self, batch: &mut Vec<Handed>) {
+        self.places.close();
+        while self.places.available_permits() < CAPACITY {
+            let before = batch.len();
+            match self.receiver.recv_timeout(STRAGGLER) {
+                Ok(message) => batch.extend(message),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+            }
+            self.places.add_permits(batch.len() - before);
+        }
+    }
+}

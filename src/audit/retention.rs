@@ -1,0 +1,50 @@
+//! The end of a segment's life.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::own::Removed;
+use super::segment::{Directory, segments, tail};
+use crate::clock;
+
+/// Most segments that are removed at a time: each is read once more before, while permits wait.
+const AT_A_TIME: usize = 16;
+
+/// The oldest segments of which every record is older than `retention`.
+///
+/// They are only named here; [`remove`] comes when it is on durable record that they go.
+pub(super) fn expired(directory: &Directory, retention: Duration) -> Vec<Removed> {
+    let Some(limit) = time::Duration::try_from(retention)
+        .ok()
+        .and_then(|retention| clock::now().checked_sub(retention))
+    else {
+        return Vec::new();
+    };
+    let names = segments(directory.path()).unwrap_or_default();
+    names
+        .iter()
+        .zip(names.iter().skip(1))
+        // All of a segment's records are older than the beginning of the next.
+        .take_while(|(_, next)| next.started < limit)
+        .take(AT_A_TIME)
+        .filter_map(|(name, _)| {
+            let file = name.to_string();
+            let (last_sequence, hash) = tail(&directory.path().join(&file)).ok()?.last?;
+            Some(Removed { file, last_sequence, last_hash: hex::encode(hash) })
+        })
+        .collect()
+}
+
+/// Removes them, oldest first.
+pub(super) fn remove(directory: &Directory, expired: Vec<Removed>) {
+    for Removed { file, .. } in expired {
+        match directory.remove(&file) {
+            Ok(()) => info!(file, "removed a segment of the audit trail: its retention is over"),
+            Err(error) => {
+                warn!(file, %error, "cannot remove a segment of the audit trail");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The trail's files: a locked directory of segments.
+
+use std::fmt;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError, read_dir, remove_file};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime, PrimitiveDateTime};
+
+use super::OpenError;
+use super::encode::{Hash, hash};
+use super::line::Line;
+
+/// A segment is full at this length.
+const FULL: u64 = 64 * 1024 * 1024;
+/// The time in a segment's name.
+const STARTED: &[BorrowedFormatItem<'_>] =
+    format_description!("[year][month][day]T[hour][minute][second]Z");
+
+/// A directory that this process alone writes to.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    /// Locked for as long as it is open.
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes `path` if it is not there, and locks it.
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Directory { dir: path.into(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        let mode = path.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            return Err(OpenError::Exposed { dir: path.into(), mode });
+        }
+        let lock = private().write(true).create(true).open(path.join("lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.into(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked { dir: path.into() }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins a segment whose first record has the number `first`.
+    ///
+    /// A file of that name is taken over if it is empty: an attempt that came to nothing.
+    pub(super) fn create(&self, first: u64, at: OffsetDateTime) -> io::Result<Segment> {
+        let name = SegmentName { started: at, first };
+        let path = self.path.join(name.to_string());
+        let file = private().read(true).append(true).create(true).open(&path)?;
+        if file.metadata()?.len() > 0 {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it holds records already"));
+        }
+        self.sync()?;
+        Ok(Segment { file, name: name.to_string(), day: at.date() })
+    }
+
+    /// Goes on with the segment `name`.
+    pub(super) fn reopen(&self, name: &SegmentName) -> io::Result<Segment> {
+        let text = name.to_string();
+        let file = private().read(true).append(true).open(self.path.join(&text))?;
+        Ok(Segment { file, name: text, day: name.started.date() })
+    }
+
+    /// Removes a segment.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        remove_file(self.path.join(name))?;
+        self.sync()
+    }
+
+    /// Puts `bytes` into a new file that is durable when this returns.
+    fn keep(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file =
+            private().write(true).create(true).truncate(true).open(self.path.join(name))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        self.sync()
+    }
+
+    /// Cuts what follows the last record off the segment `name`, and keeps it in a file of its own.
+    pub(super) fn cut_torn(&self, name: &SegmentName, tail: &Tail) -> io::Result<String> {
+        let mut file = private().read(true).append(true).open(self.path.join(name.to_string()))?;
+        file.seek(SeekFrom::Start(tail.length))?;
+        let mut torn = Vec::new();
+        file.read_to_end(&mut torn)?;
+        let kept = format!("torn-{:020}-{}.bytes", name.first, tail.length);
+        self.keep(&kept, &torn)?;
+        file.set_len(tail.length)?;
+        file.sync_all()?;
+        Ok(kept)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+/// A segment's file name: `trail-20261122T061201Z-00000000000000000042.jsonl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentName {
+    /// When it began.
+    pub(super) started: OffsetDateTime,
+    /// The number of its first record.
+    pub(super) first: u64,
+}
+
+impl SegmentName {
+    fn parse(name: &str) -> Option<Self> {
+        let (started, first) =
+            name.strip_prefix("trail-")?.strip_suffix(".jsonl")?.split_once('-')?;
+        Some(Self {
+            started: PrimitiveDateTime::parse(started, STARTED).ok()?.assume_utc(),
+            first: first.parse().ok()?,
+        })
+    }
+
+    /// Whether a segment of this name that is `length` long takes another record at `at`.
+    pub(super) fn takes(&self, length: u64, at: OffsetDateTime) -> bool {
+        has_room(self.started.date(), length, at)
+    }
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.started.to_calendar_date();
+        let (hour, minute, second) = self.started.to_hms();
+        let month = u8::from(month);
+        write!(f, "trail-{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-")?;
+        write!(f, "{:020}.jsonl", self.first)
+    }
+}
+
+fn has_room(day: Date, length: u64, at: OffsetDateTime) -> bool {
+    length < FULL && day == at.date()
+}
+
+/// The segments in `dir`, oldest first.
+pub(super) fn segments(dir: &Path) -> io::Result<Vec<SegmentName>> {
+    let mut names = Vec::new();
+    for entry in read_dir(dir)? {
+        names.extend(entry?.file_name().to_str().and_then(SegmentName::parse));
+    }
+    // By number: the clock may have been set back, the count is never.
+    names.sort_by_key(|name| (name.first, name.started));
+    Ok(names)
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(super) struct Segment {
+    file: File,
+    name: String,
+    day: Date,
+}
+
+impl Segment {
+    /// Its file's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it takes another record at `at`.
+    pub(super) fn takes(&self, length: u64, at: OffsetDateTime) -> bool {
+        has_room(self.day, length, at)
+    }
+
+    /// Appends `lines`. When it fails, some of them may be there in part.
+    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all(lines)
+    }
+
+    /// Cuts it back to `length`.
+    pub(super) fn cut(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+
+    /// Makes all that was appended durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// Where a segment's records end.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Tail {
+    /// Length up to the end of the last record.
+    pub(super) length: u64,
+    /// Bytes after it that are no record.
+    pub(super) torn: u64,
+    /// How many lines there are up to there.
+    pub(super) records: u64,
+    /// The last record's number and the hash of its line.
+    pub(super) last: Option<(u64, Hash)>,
+}
+
+/// Reads the segment at `path` to find its last record.
+///
+/// A damaged line with records after it is left for `verify` to find: only what follows the last record
+/// can have been torn by a crash.
+pub(super) fn tail(path: &Path) -> io::Result<Tail> {
+    let mut reader = BufReader::with_capacity(256 * 1024, File::open(path)?);
+    let (mut tail, mut line, mut read, mut lines) = (Tail::default(), Vec::new(), 0, 0);
+    loop {
+        line.clear();
+        let count = reader.read_until(b'\n', &mut line)?;
+        if count == 0 {
+            break;
+        }
+        (read, lines) = (read + count as u64, lines + 1);
+        let Some(line) = line.strip_suffix(b"\n") else { continue };
+        if let Ok(parsed) = Line::parse(line) {
+            let last = Some((parsed.event.sequence, hash(line)));
+            tail = Tail { length: read, torn: 0, records: lines, last };
+        }
+    }
+    tail.torn = read - tail.length;
+    Ok(tail)
+}

@@ -1,0 +1,398 @@
+//! The trail on disk: sequence, chain, segments, and what happens when the disk fails.
+//!
+//! Two positions are kept. Up to `written` the file holds what it should; up to `synced` the disk does.
+//! A write that fails is cut back to `written` and tried again. When `fdatasync` fails nobody knows what
+//! the disk holds and the kernel has forgotten what it did not write, so the segment is cut back to
+//! `synced`, given up, and everything since is written again into a new one.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem::take;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::backlog::{Backlog, Pending};
+use super::chunk::{Chunk, Position};
+use super::encode::Encoded;
+use super::own::{Own, Removed, SegmentStart, Truncated};
+use super::queue::Handed;
+use super::record::{Action, Record};
+use super::segment::{Directory, Segment, Tail, segments, tail};
+use super::status::Shared;
+use super::{OpenError, retention};
+use crate::clock;
+use crate::config::{AuditSettings, OnFailure};
+use crate::report::Report;
+
+/// What was written is durable after this long at the latest, and a failed attempt is repeated.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes that are synced without waiting for the interval.
+const UNSYNCED: u64 = 8 * 1024 * 1024;
+
+/// The trail, owned by its writer.
+pub(super) struct Trail {
+    service: Arc<str>,
+    on_failure: OnFailure,
+    retention: Duration,
+    shared: Arc<Shared>,
+    directory: Directory,
+    segment: Option<Segment>,
+    previous: Option<Previous>,
+    written: Position,
+    synced: Position,
+    backlog: Backlog,
+    unsynced: VecDeque<Pending>,
+    unsynced_since: Option<Instant>,
+    /// A segment that was given up and may still hold more than the disk was known to keep.
+    repair: Option<(Segment, u64)>,
+    expired: Vec<Removed>,
+    /// Lost records that the trail does not tell of yet.
+    lost: u64,
+    failing: Option<Arc<str>>,
+    chunk: Chunk,
+}
+
+/// The segment before the current one.
+struct Previous {
+    file: String,
+    records: u64,
+}
+
+/// An attempt to write that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {step} {file}")]
+struct Fault {
+    step: &'static str,
+    file: String,
+    #[source]
+    source: io::Error,
+}
+
+impl Trail {
+    /// Opens the trail in the directory that `settings` name, and writes its first record of this run.
+    pub(super) fn open(
+        settings: &AuditSettings,
+        service: Arc<str>,
+        shared: Arc<Shared>,
+    ) -> Result<Self, OpenError> {
+        let directory = Directory::open(&settings.dir)?;
+        let mut trail = Self {
+            service,
+            on_failure: settings.on_failure,
+            retention: settings.retention,
+            shared,
+            directory,
+            segment: None,
+            previous: None,
+            written: Position::START,
+            synced: Position::START,
+            backlog: Backlog::default(),
+            unsynced: VecDeque::new(),
+            unsynced_since: None,
+            repair: None,
+            expired: Vec::new(),
+            lost: 0,
+            failing: None,
+            chunk: Chunk::default(),
+        };
+        trail.find_end()?;
+        trail.attempt(true);
+        Ok(trail)
+    }
+
+    /// Finds where the trail ended, mends a torn end, and goes on in the last segment if it has room.
+    fn find_end(&mut self) -> Result<(), OpenError> {
+        let dir = self.directory.path().to_owned();
+        let unreadable = |source| OpenError::Read { dir: dir.clone(), source };
+        let names = segments(&dir).map_err(unreadable)?;
+        let mut end = None;
+        for (back, name) in names.iter().rev().enumerate() {
+            let tail = tail(&dir.join(name.to_string())).map_err(unreadable)?;
+            if back == 0 && tail.torn > 0 {
+                let kept = self.directory.cut_torn(name, &tail).map_err(unreadable)?;
+                warn!(segment = %name, bytes = tail.torn, kept, "cut a torn end off the audit trail");
+                let truncated = Truncated { file: name.to_string(), bytes: tail.torn, kept };
+                let own = Own { truncated: Some(truncated), ..Own::default() };
+                self.push(Record::new(Action::TrailTruncated), &own);
+            }
+            if let Tail { last: Some((sequence, prev)), length, records, .. } = tail {
+                let position = Position { next: sequence + 1, prev, length, records };
+                end = Some((back, *name, position));
+                break;
+            }
+        }
+        let Some((back, name, position)) = end else { return Ok(()) };
+        if back == 0 && name.takes(position.length, clock::now()) {
+            self.segment = Some(self.directory.reopen(&name).map_err(unreadable)?);
+            self.written = position;
+            self.find_expired();
+            let started = self.started(None);
+            self.push_own_behind(started);
+        } else {
+            self.previous = Some(Previous { file: name.to_string(), records: position.records });
+            self.written = Position { length: 0, records: 0, ..position };
+        }
+        self.synced = self.written;
+        Ok(())
+    }
+
+    /// Takes a record in.
+    pub(super) fn take(&mut self, handed: Handed) {
+        let line = Encoded::new(&self.service, handed.at, &handed.record, &Own::default());
+        let pending = Pending {
+            unshown: line.action.is_denial(),
+            line,
+            waiting: handed.waiting,
+            own: false,
+            lost: 0,
+        };
+        let Err(left_out) = self.backlog.push(pending) else { return };
+        if left_out.unshown {
+            self.shared.denials.keep(&left_out.line.unplaced());
+        }
+        let waited = left_out.waiting.is_some_and(|waiting| {
+            waiting.send(Err("too many records wait for the disk".into())).is_ok()
+        });
+        if waited && self.on_failure == OnFailure::Block {
+            return; // not lost: what it would have told of does not happen
+        }
+        if self.lost == 0 {
+            error!(
+                waiting = self.backlog.len(),
+                "the audit backlog is full: records are being lost"
+            );
+        }
+        self.lost += 1;
+        self.shared.lose();
+    }
+
+    /// When there should be another attempt, even if nothing new comes.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        if self.failing.is_some() {
+            return Some(SYNC_INTERVAL);
+        }
+        self.unsynced_since.map(|since| SYNC_INTERVAL.saturating_sub(since.elapsed()))
+    }
+
+    /// Tries to write all that waits; with `sync`, and whenever somebody waits, durably.
+    pub(super) fn attempt(&mut self, sync: bool) {
+        self.shared.progress().busy_since = Some(Instant::now());
+        self.lost += self.shared.take_lost_at_door();
+        match self.write_and_sync(sync) {
+            Ok(()) => self.works(),
+            Err(fault) => self.fails(&fault),
+        }
+        let mut progress = self.shared.progress();
+        progress.segment = self.segment.as_ref().map(|segment| segment.name().to_owned());
+        progress.sequence = self.written.next - 1;
+        progress.last_hash = self.written.prev;
+        progress.failing.clone_from(&self.failing);
+        progress.busy_since = None;
+    }
+
+    /// Writes the last record and makes everything durable, as far as that is possible.
+    pub(super) fn finish(&mut self) {
+        self.push(Record::new(Action::RecordingStopped), &Own::default());
+        self.attempt(true);
+        if let Some(why) = &self.failing {
+            let (records, why) = (self.backlog.len(), why.as_ref());
+            error!(records, why, "the audit trail ends without its last records");
+        }
+    }
+
+    fn works(&mut self) {
+        if self.failing.take().is_some() {
+            info!(sequence = self.written.next - 1, "the audit trail is written again");
+        }
+    }
+
+    fn fails(&mut self, fault: &Fault) {
+        self.shared.metrics.failed();
+        let why: Arc<str> = Report(fault).to_string().into();
+        let shared = &self.shared;
+        let show = |line: &Encoded| shared.denials.keep(&line.unplaced());
+        self.lost += self.backlog.after_failure(&why, self.on_failure, show);
+        if self.failing.is_none() {
+            let dir = self.directory.path().display();
+            match self.on_failure {
+                OnFailure::Block => {
+                    error!(%dir, why = &*why, "the audit trail fails: PHI is blocked")
+                }
+                OnFailure::Allow => error!(
+                    %dir, why = &*why,
+                    "the audit trail fails: PHI passes without a record, as on_failure: allow says"
+                ),
+            }
+        }
+        self.failing = Some(why);
+    }
+
+    fn write_and_sync(&mut self, sync: bool) -> Result<(), Fault> {
+        if self.failing.is_some() || self.lost > 0 {
+            let started = self.started(None);
+            self.backlog.push_front(started);
+        }
+        let written = self.write_backlog();
+        let due = self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_INTERVAL)
+            || self.written.length.saturating_sub(self.synced.length) >= UNSYNCED
+            || self.unsynced.iter().any(|pending| pending.waiting.is_some());
+        let synced = if sync || due || self.failing.is_some() { self.sync() } else { Ok(()) };
+        written.and(synced)
+    }
+
+    fn write_backlog(&mut self) -> Result<(), Fault> {
+        loop {
+            let now = clock::now();
+            if !self.segment.as_ref().is_some_and(|s| s.takes(self.written.length, now)) {
+                self.begin_segment()?;
+            }
+            if self.written.length == 0 {
+                let started = self.started(self.segment_start());
+                self.backlog.push_front(started);
+            }
+            if self.backlog.is_empty() {
+                return Ok(());
+            }
+            self.write_chunk()?;
+        }
+    }
+
+    fn write_chunk(&mut self) -> Result<(), Fault> {
+        let Some(segment) = &mut self.segment else { return Ok(()) };
+        self.chunk.fill(self.written, self.backlog.iter());
+        if let Err(source) = segment.append(self.chunk.bytes()) {
+            let fault = Fault { step: "append to", file: segment.name().to_owned(), source };
+            if segment.cut(self.written.length).is_err() {
+                self.give_up_segment();
+            }
+            return Err(fault);
+        }
+        self.written = self.chunk.end();
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        self.chunk.denials().for_each(|line| self.shared.denials.keep(line));
+        self.chunk.counts().for_each(|(action, n)| self.shared.metrics.written(action.label(), n));
+        for _ in 0..self.chunk.records() {
+            self.unsynced
+                .extend(self.backlog.pop().map(|pending| Pending { unshown: false, ..pending }));
+        }
+        Ok(())
+    }
+
+    /// Makes all that was written durable, and tells those who wait for it.
+    fn sync(&mut self) -> Result<(), Fault> {
+        let Some(segment) = self.segment.as_ref().filter(|_| !self.unsynced.is_empty()) else {
+            return Ok(());
+        };
+        self.shared.syncs.fetch_add(1, Ordering::Relaxed);
+        if let Err(source) = segment.sync() {
+            let fault = Fault { step: "sync", file: segment.name().to_owned(), source };
+            self.give_up_segment();
+            return Err(fault);
+        }
+        self.shared.answered();
+        self.synced = self.written;
+        self.unsynced_since = None;
+        for waiting in self.unsynced.drain(..).filter_map(|pending| pending.waiting) {
+            // Whoever waited may have gone away meanwhile; the record stays.
+            let _gone = waiting.send(Ok(()));
+        }
+        retention::remove(&self.directory, take(&mut self.expired));
+        Ok(())
+    }
+
+    /// Leaves the segment to what the disk is known to hold of it, and takes back the rest.
+    fn give_up_segment(&mut self) {
+        let Some(segment) = self.segment.take() else { return };
+        for pending in take(&mut self.unsynced).into_iter().rev() {
+            self.backlog.push_front(pending);
+        }
+        self.unsynced_since = None;
+        self.written = self.synced;
+        self.repair = Some((segment, self.synced.length));
+    }
+
+    /// Does what a failed `fdatasync` does.
+    #[cfg(test)]
+    pub(super) fn fail_sync(&mut self) {
+        let file = self.segment.as_ref().map(|s| s.name().to_owned()).unwrap_or_default();
+        self.give_up_segment();
+        self.fails(&Fault { step: "sync", file, source: io::Error::other("injected") });
+    }
+
+    fn begin_segment(&mut self) -> Result<(), Fault> {
+        self.sync()?;
+        if let Some(segment) = self.segment.take() {
+            self.repair = Some((segment, self.written.length));
+        }
+        if let Some((segment, length)) = &self.repair {
+            let file = segment.name().to_owned();
+            segment.cut(*length).map_err(|source| Fault {
+                step: "cut back",
+                file: file.clone(),
+                source,
+            })?;
+            // Best effort: what it should hold is on disk, this is about what it should not.
+            let _unsure = segment.sync();
+            if *length > 0 {
+                self.previous = Some(Previous { file, records: self.written.records });
+            } else if let Err(error) = self.directory.remove(&file) {
+                warn!(file, %error, "an empty segment of the audit trail stays behind");
+            }
+            self.repair = None;
+        }
+        self.written = Position { length: 0, records: 0, ..self.written };
+        self.synced = self.written;
+        let next = self.written.next;
+        let segment = self.directory.create(next, clock::now()).map_err(|source| Fault {
+            step: "begin a segment in",
+            file: self.directory.path().display().to_string(),
+            source,
+        })?;
+        self.segment = Some(segment);
+        self.find_expired();
+        Ok(())
+    }
+
+    fn find_expired(&mut self) {
+        self.expired = retention::expired(&self.directory, self.retention);
+    }
+
+    fn segment_start(&self) -> Option<SegmentStart> {
+        Some(SegmentStart {
+            file: self.segment.as_ref()?.name().to_owned(),
+            previous: self.previous.as_ref().map(|previous| previous.file.clone()),
+            previous_records: self.previous.as_ref().map(|previous| previous.records),
+        })
+    }
+
+    /// The record that the trail begins, or goes on, and all that it has to say about itself.
+    fn started(&mut self, segment: Option<SegmentStart>) -> Pending {
+        let lost = take(&mut self.lost);
+        let own = Own {
+            segment,
+            lost: (lost > 0).then_some(lost),
+            removed: self.expired.clone(),
+            truncated: None,
+        };
+        let mut record = Record::new(Action::RecordingStarted);
+        record.message = self.failing.as_ref().map(|why| format!("goes on after a failure: {why}"));
+        let line = Encoded::new(&self.service, clock::now(), &record, &own);
+        Pending { line, waiting: None, unshown: false, own: true, lost }
+    }
+
+    fn push(&mut self, record: Record, own: &Own) {
+        let line = Encoded::new(&self.service, clock::now(), &record, own);
+        self.push_own_behind(Pending { line, waiting: None, unshown: false, own: false, lost: 0 });
+    }
+
+    fn push_own_behind(&mut self, pending: Pending) {
+        if self.backlog.push(pending).is_err() {
+            self.lost += 1;
+            self.shared.lose();
+        }
+    }
+}

@@ -1,0 +1,163 @@
+use std::fs;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::certs::openssl::{BOTH, OpenSsl};
+use crate::config::Profile;
+
+fn source_of(identity: &IdentitySource, trust_domain: &str) -> Source {
+    let needs = Needs { server: true, client: true, profile: Profile::Nist };
+    Source::new(identity, &TrustDomain::parse(trust_domain).unwrap(), "ehr", needs).unwrap()
+}
+
+fn source(identity: &IdentitySource) -> Source {
+    source_of(identity, "td")
+}
+
+fn embedded(dir: &TempDir, ttl: Duration) -> IdentitySource {
+    IdentitySource::Embedded { dir: dir.path().join("authority"), ttl }
+}
+
+fn files(pki: &OpenSsl) -> IdentitySource {
+    IdentitySource::Files {
+        cert: pki.path("leaf.crt"),
+        key: pki.path("leaf.key"),
+        trust_bundle: pki.path("root.crt"),
+        crls: Vec::new(),
+    }
+}
+
+#[test]
+fn a_pair_that_is_caught_in_the_middle_of_a_swap_is_read_again() {
+    let pki = OpenSsl::with_leaf();
+    let old = pki.read("leaf.key");
+    pki.leaf("leaf", "root", BOTH);
+    let new = pki.read("leaf.key");
+    pki.write("leaf.key", old);
+    let path = pki.path("leaf.key");
+
+    let late = std::thread::spawn(move || {
+        sleep(Duration::from_millis(50));
+        fs::write(path, new).unwrap();
+    });
+    let loaded = source(&files(&pki)).load();
+    late.join().unwrap();
+
+    assert!(loaded.is_ok(), "{loaded:?}");
+}
+
+#[test]
+fn renewal_is_due_after_two_thirds_give_or_take_a_twentieth_and_never_for_files() {
+    let dir = TempDir::new().unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    let embedded = source(&embedded(&dir, day));
+    let mut due = Vec::new();
+    for _ in 0..20 {
+        let material = embedded.load().unwrap().material;
+        let at = embedded.renew_at(&material).unwrap();
+        assert_eq!(embedded.renew_at(&material), Some(at));
+        due.push((at - (material.not_after() - day)) / time::Duration::try_from(day).unwrap());
+    }
+    let pki = OpenSsl::with_leaf();
+    let files = source(&files(&pki));
+
+    assert!(due.iter().all(|share| (0.616..0.718).contains(share)), "{due:?}");
+    assert!(due.iter().any(|share| (share - due[0]).abs() > 0.001), "{due:?}");
+    assert_eq!(files.renew_at(&files.load().unwrap().material), None);
+}
+
+#[test]
+fn an_embedded_leaf_names_the_service_in_both_ways() {
+    let dir = TempDir::new().unwrap();
+
+    let loaded = source(&embedded(&dir, Duration::from_secs(60))).load().unwrap();
+
+    assert_eq!(loaded.material.facts.alternative_names, ["URI:spiffe://td/ehr", "DNS:ehr"]);
+    assert_eq!(loaded.warnings, [""; 0]);
+}
+
+#[test]
+fn a_check_of_the_embedded_authority_writes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let identity = embedded(&dir, Duration::from_secs(60));
+    let authority = dir.path().join("authority");
+
+    let before = source(&identity).check().unwrap();
+    assert_eq!(
+        before,
+        [format!("{}: no authority here yet: a new one will be made", authority.display())]
+    );
+    assert!(!authority.exists());
+
+    source(&identity).load().unwrap();
+    fs::remove_file(authority.join("lock")).unwrap();
+    assert_eq!(source(&identity).check().unwrap(), [""; 0]);
+    assert!(!authority.join("lock").exists());
+
+    fs::remove_file(authority.join("issuing.key")).unwrap();
+    let error = source(&identity).check().unwrap_err();
+    assert!(error.to_string().ends_with("restore it, or move the rest away to begin anew"));
+}
+
+#[test]
+fn a_check_of_files_tells_what_a_load_would() {
+    let pki = OpenSsl::with_leaf();
+    assert_eq!(source(&files(&pki)).check().unwrap(), [""; 0]);
+
+    fs::remove_file(pki.path("leaf.key")).unwrap();
+
+    let error = source(&files(&pki)).check().unwrap_err();
+    assert_eq!(error.problems(), source(&files(&pki)).load().unwrap_err().problems());
+}
+
+#[test]
+fn material_knows_when_its_parts_are_due() {
+    let pki = OpenSsl::with_leaf();
+    pki.crl("week", "root", &[], "-crldays 7");
+    pki.crl("day", "root", &[], "-crldays 1");
+    let identity = IdentitySource::Files {
+        cert: pki.path("leaf.crt"),
+        key: pki.path("leaf.key"),
+        trust_bundle: pki.path("root.crt"),
+        crls: vec![pki.path("week.crl"), pki.path("day.crl")],
+    };
+
+    let material = source(&identity).load().unwrap().material;
+
+    let days = |at: OffsetDateTime| (at - clock::now() + time::Duration::hours(1)).whole_days();
+    assert_eq!(days(material.not_after()), 90);
+    assert_eq!(days(material.trust_bundle_not_after().unwrap()), 365);
+    assert_eq!(days(material.crl_next_update().unwrap()), 1);
+}
+
+#[test]
+fn the_shell_lines_of_the_guide_work() {
+    let guide = include_str!("../../../certs/README.md");
+    let blocks = guide.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let script: String = blocks.collect();
+    let dir = TempDir::new().unwrap();
+
+    let output =
+        Command::new("sh").args(["-e", "-c", &script]).current_dir(dir.path()).output().unwrap();
+
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let path = |name: &str| dir.path().join(name);
+    let identity = |name: &str| IdentitySource::Files {
+        cert: path(&format!("{name}.crt")),
+        key: path(&format!("{name}.key")),
+        trust_bundle: path("root.crt"),
+        crls: vec![path("root.crl")],
+    };
+    let loaded = source_of(&identity("tls"), "hospital.example").load().unwrap();
+    assert_eq!(loaded.warnings, [""; 0]);
+    assert_eq!(loaded.material.crls.len(), 1);
+    let stolen = source_of(&identity("stolen"), "hospital.example").load().unwrap_err();
+    assert!(
+        stolen.to_string().ends_with(
+            "stolen.crt: is revoked by a list of O=hospital.example, CN=Development root"
+        ),
+        "{stolen}"
+    );
+}

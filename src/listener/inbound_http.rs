@@ -1,0 +1,187 @@
+//! HTTP on an inbound listener: each request is judged by the policy of its moment.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::Services;
+use super::inbound::InboundState;
+use super::plain::Plain;
+use super::requests::{self, Refused, Ticket};
+use crate::audit::{Connection, Rule};
+use crate::authz::{Denied, RequestPermit};
+use crate::clock;
+use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
+use crate::live::Live;
+use crate::outcome::{DenyReason, Ending};
+use crate::proxy::l7::{
+    ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
+    Spoken, Wanted,
+};
+
+/// The exchanges of one inbound connection.
+pub(super) struct InboundHttp {
+    live: Live<InboundState>,
+    services: Services,
+    connection: Arc<Connection>,
+    peer: PeerIdentity,
+    name: PeerName,
+    facing: Facing,
+}
+
+/// Policy's yes, and the version of the policy that said it.
+pub(super) struct Judged {
+    permit: RequestPermit,
+    version: Fingerprint,
+}
+
+/// Policy's no, and the version of the policy that said it.
+pub(super) struct Denial {
+    denied: Denied,
+    version: Fingerprint,
+}
+
+impl InboundHttp {
+    pub(super) fn new(
+        live: Live<InboundState>,
+        services: Services,
+        connection: Arc<Connection>,
+        peer: PeerIdentity,
+        name: PeerName,
+    ) -> Self {
+        let now = live.snapshot();
+        let client_ip = connection.source.map(|source| source.ip().to_string());
+        let facing = Facing::Inbound {
+            speaks: now.value.config.forward_protocol,
+            client_cert: HeaderValue::from_str(&client_cert(now.value.own.as_ref(), &peer)).ok(),
+            client_ip: client_ip.and_then(|ip| HeaderValue::from_str(&ip).ok()),
+            proto: HeaderValue::from_static("https"),
+        };
+        Self { live, services, connection, peer, name, facing }
+    }
+}
+
+impl Host for InboundHttp {
+    type Io = Plain;
+    type Link = ();
+    type Permit = Judged;
+    type Denial = Denial;
+    type Ticket = Ticket;
+
+    fn facing(&self) -> &Facing {
+        &self.facing
+    }
+
+    /// Peers do not share connections to the workload: some workloads log a connection in, not a request.
+    fn pool_key(&self) -> PoolKey {
+        PoolKey {
+            name: self.name.as_str().into(),
+            generation: self.live.snapshot().generation.number(),
+        }
+    }
+
+    fn judge(&self, head: &Head<'_>) -> Result<Judged, Denial> {
+        let now = self.live.snapshot();
+        let policy = &now.value.policy;
+        let version = policy.version();
+        // The peer is judged with every request: its entry may have gone, or expired.
+        policy
+            .authorize(&self.peer, clock::now())
+            .and_then(|permit| policy.authorize_request(&permit, head.method, head.path))
+            .map(|permit| Judged { permit, version })
+            .map_err(|denied| Denial { denied, version })
+    }
+
+    async fn connect(&self, wanted: Wanted) -> Result<Connected<Plain, ()>, ConnectError> {
+        let now = self.live.snapshot();
+        let config = &now.value.config;
+        match Plain::connect(&config.forward, config.limits.connect_timeout).await {
+            Ok(io) => {
+                let spoken = match wanted {
+                    Wanted::Http1 => Spoken::Http1,
+                    Wanted::Http2 => Spoken::Http2,
+                };
+                Ok(Connected { io, spoken, link: Arc::new(()) })
+            }
+            Err((ending, message)) => {
+                tracing::warn!(listener = %config.name, error = %message, "workload not reached");
+                Err(match ending {
+                    Ending::UpstreamTimeout => ConnectError::Timeout,
+                    _ => ConnectError::Unreachable,
+                })
+            }
+        }
+    }
+
+    async fn record(
+        &self,
+        head: &Head<'_>,
+        judged: &Judged,
+        _link: Option<&()>,
+    ) -> Result<Ticket, NotAudited> {
+        let permit = &judged.permit;
+        let rule = Rule { name: Arc::clone(permit.rule()), version: judged.version, nearest: None };
+        let connection = Some(&self.connection);
+        requests::admit(&self.services, connection, head, permit.template(), rule, permit.phi())
+            .await
+    }
+
+    async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Denial>) {
+        let refused = match rejection {
+            Rejection::Malformed(malformed) => Refused {
+                reason: DenyReason::MalformedRequest,
+                message: Some(malformed.label().to_owned()),
+                template: None,
+                rule: None,
+                status: malformed.status().as_u16(),
+            },
+            Rejection::Denied(Denial { denied, version }) => Refused {
+                reason: denied.reason,
+                message: None,
+                template: denied.template.clone(),
+                rule: Some(Rule {
+                    name: Arc::clone(&denied.rule),
+                    version: *version,
+                    nearest: Some(denied.nearest.clone()),
+                }),
+                status: 403,
+            },
+            Rejection::NotAudited => Refused {
+                reason: DenyReason::NotAudited,
+                message: None,
+                template: None,
+                rule: None,
+                status: 503,
+            },
+        };
+        requests::rejected(&self.services, Some(&self.connection), rough, refused).await;
+    }
+
+    fn completed(&self, ticket: Ticket, end: RequestEnd) {
+        requests::completed(&self.services, ticket, end);
+    }
+}
+
+/// `x-forwarded-client-cert` in Envoy's form. Of a pinned certificate only the digest was proven.
+fn client_cert(own: Option<&SpiffeId>, peer: &PeerIdentity) -> String {
+    let certificate = &peer.certificate;
+    let mut fields = Vec::new();
+    fields.extend(own.map(|id| format!("By={id}")));
+    fields.push(format!("Hash={}", certificate.sha256));
+    if peer.proof == Proof::Chain {
+        let subject: String = certificate
+            .subject
+            .text
+            .chars()
+            .flat_map(|c| match c {
+                '"' | '\\' => vec!['\\', c],
+                ' '..='~' => vec![c],
+                _ => vec!['?'],
+            })
+            .collect();
+        fields.push(format!("Subject=\"{subject}\""));
+        fields.extend(certificate.spiffe.as_ref().map(|id| format!("URI={id}")));
+        fields.extend(certificate.dns.iter().map(|name| format!("DNS={name}")));
+    }
+    fields.join(";")
+}

@@ -1,0 +1,156 @@
+//! What the HTTP exchanges of both directions have in common: a request's record and metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Version};
+
+use super::Services;
+use crate::audit::{Action, Connection, Record, Request, Rule, Traffic};
+use crate::outcome::DenyReason;
+use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
+
+/// One admitted request, until its end is on record.
+pub(super) struct Ticket {
+    method: Method,
+    /// `None` when the listener is no PHI endpoint: then requests are counted, not recorded.
+    recorded: Option<(Arc<Connection>, Request, Rule)>,
+}
+
+/// Puts an admitted request on record, durably if it is an access to PHI.
+pub(super) async fn admit(
+    services: &Services,
+    connection: Option<&Arc<Connection>>,
+    head: &Head<'_>,
+    template: Option<&Arc<str>>,
+    rule: Rule,
+    phi: bool,
+) -> Result<Ticket, NotAudited> {
+    let method = head.method.clone();
+    let Some(connection) = connection.filter(|connection| connection.phi) else {
+        return Ok(Ticket { method, recorded: None });
+    };
+    let request = Request {
+        number: head.number,
+        method: method.clone(),
+        template: template.map(Arc::clone),
+        version: version(Some(head.version)),
+        trace_id: trace_id(head.headers),
+        status: None,
+    };
+    let record = Record {
+        connection: Some(Arc::clone(connection)),
+        request: Some(request.clone()),
+        rule: Some(rule.clone()),
+        ..Record::new(Action::RequestAllowed)
+    };
+    let audited = services.audit.permit(record, phi).await;
+    audited.map_err(|_not_durable| NotAudited)?;
+    Ok(Ticket { method, recorded: Some((Arc::clone(connection), request, rule)) })
+}
+
+/// Counts and records the end of an admitted request.
+pub(super) fn completed(services: &Services, ticket: Ticket, end: RequestEnd) {
+    let status = end.status.map(|status| status.as_u16());
+    // 499 is what proxies count for a downstream that went away before its answer.
+    let method = ticket.method.as_str();
+    services.metrics.request(method, status.unwrap_or(499), true, end.duration);
+    let Some((connection, request, rule)) = ticket.recorded else { return };
+    services.audit.note_now(Record {
+        reason: Some(end.ending.label()),
+        connection: Some(connection),
+        request: Some(Request { status, ..request }),
+        rule: Some(rule),
+        traffic: Some(Traffic {
+            sent_up: end.sent_up,
+            sent_down: end.sent_down,
+            duration: end.duration,
+        }),
+        ..Record::new(Action::RequestCompleted)
+    });
+}
+
+/// A request that was not let through.
+pub(super) struct Refused {
+    pub(super) reason: DenyReason,
+    pub(super) message: Option<String>,
+    pub(super) template: Option<Arc<str>>,
+    pub(super) rule: Option<Rule>,
+    pub(super) status: u16,
+}
+
+/// Counts and records a request that was not let through.
+pub(super) async fn rejected(
+    services: &Services,
+    connection: Option<&Arc<Connection>>,
+    rough: &Rough<'_>,
+    refused: Refused,
+) {
+    let method = rough.method.cloned().unwrap_or_default();
+    let known = rough.method.map_or("other", Method::as_str);
+    services.metrics.request(known, refused.status, false, Duration::ZERO);
+    services.metrics.denied(refused.reason);
+    let request = Request {
+        number: rough.number,
+        method,
+        template: refused.template,
+        version: version(rough.version),
+        trace_id: rough.headers.and_then(trace_id),
+        status: Some(refused.status),
+    };
+    let record = Record {
+        reason: Some(refused.reason.label()),
+        message: refused.message,
+        connection: connection.map(Arc::clone),
+        request: rough.method.map(|_known| request),
+        rule: refused.rule,
+        ..Record::new(Action::RequestDenied)
+    };
+    services.audit.note(record).await;
+}
+
+fn version(version: Option<Version>) -> &'static str {
+    match version {
+        Some(Version::HTTP_10) => "1.0",
+        Some(Version::HTTP_11) => "1.1",
+        Some(Version::HTTP_2) => "2",
+        Some(_) | None => "unknown",
+    }
+}
+
+/// The trace id of a well-formed `traceparent` (W3C Trace Context, 3.2).
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = value.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let is_hex =
+        |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let fits = version.len() == 2 && trace.len() == 32 && is_hex(version) && is_hex(trace);
+    (fits && trace.bytes().any(|b| b != b'0')).then(|| trace.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn trace(value: &'static str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", HeaderValue::from_static(value));
+        trace_id(&headers)
+    }
+
+    #[test]
+    fn a_well_formed_trace_id_is_taken_and_nothing_else() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+        assert_eq!(
+            trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_deref(),
+            Some(id)
+        );
+        assert_eq!(trace("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);
+        assert_eq!(trace("00-patient=4711-00f067aa0ba902b7-01"), None);
+        assert_eq!(trace("nonsense"), None);
+    }
+}

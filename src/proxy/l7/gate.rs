@@ -1,0 +1,237 @@
+//! The strict gate before policy: one reading of a request, or none.
+//!
+//! hyper has parsed the head, and for HTTP/1 the watcher has approved its framing. What is left are
+//! requests that are well-formed and yet mean different things to different servers.
+
+use std::borrow::Cow;
+
+use http::header::{CONNECTION, HOST};
+use http::{HeaderMap, Method, Uri, Version};
+
+use super::headers;
+use super::malformed::Malformed;
+use super::path;
+
+/// Header names that a server which turns `-` into `_` cannot tell from these.
+const CONFUSABLE: [&str; 8] = [
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "proxy-authorization",
+];
+
+/// What the gate has found out about a request that it let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// The decoded path, where it differs from the one that came in.
+    decoded: Option<Box<str>>,
+}
+
+impl Checked {
+    /// The path as policy sees it. `uri`: the one that was checked.
+    pub(super) fn path<'a>(&'a self, uri: &'a Uri) -> &'a str {
+        self.decoded.as_deref().unwrap_or_else(|| uri.path())
+    }
+}
+
+/// Lets a request through that every server reads in the same way.
+///
+/// # Errors
+///
+/// Names the ambiguity.
+pub(super) fn check(
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<Checked, Malformed> {
+    if matches!(*method, Method::CONNECT | Method::TRACE) {
+        return Err(Malformed::Method);
+    }
+    check_host(uri, version, headers)?;
+    check_headers(headers)?;
+    if uri.path() == "*" {
+        let is_for_server = *method == Method::OPTIONS;
+        return is_for_server.then_some(Checked { decoded: None }).ok_or(Malformed::Target);
+    }
+    let decoded = match path::decode(uri.path())? {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(decoded) => Some(decoded.into()),
+    };
+    Ok(Checked { decoded })
+}
+
+/// Host and port as a request names them.
+pub(super) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    match uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(HOST)?.to_str().ok(),
+    }
+}
+
+fn check_host(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), Malformed> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let header = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Malformed::HostRepeated);
+    }
+    let header = match header {
+        Some(value) => Some(value.to_str().map_err(|_not_ascii| Malformed::HostInvalid)?),
+        None => None,
+    };
+    if header.is_some_and(|host| !is_host(host)) {
+        return Err(Malformed::HostInvalid);
+    }
+    let Some(authority) = uri.authority().map(http::uri::Authority::as_str) else {
+        let is_needed = version != Version::HTTP_10;
+        return if header.is_none() && is_needed { Err(Malformed::HostMissing) } else { Ok(()) };
+    };
+    let has_web_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !has_web_scheme {
+        return Err(Malformed::Target);
+    }
+    if !is_host(authority) {
+        return Err(Malformed::HostInvalid);
+    }
+    match header {
+        Some(host) if !host.eq_ignore_ascii_case(authority) => Err(Malformed::HostMismatch),
+        // HTTP/1.1 has `host` in any case; HTTP/2 has one of the two (RFC 9113, 8.3.1).
+        None if version == Version::HTTP_11 => Err(Malformed::HostMissing),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// A DNS name or address, with an optional port; no user information, no percent-encoding.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => {
+            if address.parse::<std::net::Ipv6Addr>().is_err() {
+                return false;
+            }
+            ("", rest.strip_prefix(':').or(if rest.is_empty() { None } else { Some("") }))
+        }
+        None => match text.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (text, None),
+        },
+    };
+    let is_bracketed = text.starts_with('[');
+    let name_fits = is_bracketed
+        || (!name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')));
+    let port_fits = |port: &str| {
+        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    name_fits && port.is_none_or(port_fits)
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), Malformed> {
+    if headers.contains_key(CONNECTION)
+        && !headers::tokens(headers, &CONNECTION).all(headers::may_be_named)
+    {
+        return Err(Malformed::ConnectionHeader);
+    }
+    let is_confusable =
+        |name: &str| name.contains('_') && CONFUSABLE.contains(&name.replace('_', "-").as_str());
+    if headers.keys().any(|name| is_confusable(name.as_str())) {
+        return Err(Malformed::ConfusableHeader);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, request};
+
+    use super::*;
+
+    fn check_parts(parts: &request::Parts) -> Result<Checked, Malformed> {
+        check(&parts.method, &parts.uri, parts.version, &parts.headers)
+    }
+
+    fn checked(version: Version, uri: &str, headers: &[(&str, &str)]) -> Result<String, Malformed> {
+        let mut request = Request::get(uri).version(version);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        check_parts(&parts).map(|checked| checked.path(&parts.uri).to_owned())
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses_with_an_optional_port() {
+        for host in ["a", "a.b-c_d.example", "a:80", "10.0.0.1:8080", "[::1]", "[::1]:443"] {
+            assert!(is_host(host), "{host}");
+        }
+        let wrong = [
+            "", ":80", "a:", "a:x", "a:0", "a:65536", "a:+80", "a b", "u@a", "a/b", "a%41", "[::1",
+            "[::1]x", "[::1]:", "[x]", "::1", "a,b", "é",
+        ];
+        for host in wrong {
+            assert!(!is_host(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_request_names_its_host_once_and_without_contradiction() {
+        let http11 = |uri, headers| checked(Version::HTTP_11, uri, headers);
+
+        assert_eq!(http11("/a", &[("host", "h")]), Ok("/a".into()));
+        assert_eq!(http11("http://h/a", &[("host", "H")]), Ok("/a".into()));
+        assert_eq!(http11("/a", &[]), Err(Malformed::HostMissing));
+        assert_eq!(http11("http://h/a", &[]), Err(Malformed::HostMissing));
+        assert_eq!(http11("/a", &[("host", "h"), ("host", "h")]), Err(Malformed::HostRepeated));
+        assert_eq!(http11("http://h/a", &[("host", "i")]), Err(Malformed::HostMismatch));
+        assert_eq!(http11("http://u@h/a", &[("host", "u@h")]), Err(Malformed::HostInvalid));
+        assert_eq!(http11("ftp://h/a", &[("host", "h")]), Err(Malformed::Target));
+        assert_eq!(http11("h:80", &[("host", "h:80")]), Err(Malformed::Target));
+        assert_eq!(checked(Version::HTTP_10, "/a", &[]), Ok("/a".into()));
+        assert_eq!(checked(Version::HTTP_2, "https://h/a", &[]), Ok("/a".into()));
+        let mismatch = checked(Version::HTTP_2, "https://h/a", &[("host", "i")]);
+        assert_eq!(mismatch, Err(Malformed::HostMismatch));
+    }
+
+    #[test]
+    fn connection_may_not_strip_what_policy_rests_on() {
+        let named = |value| checked(Version::HTTP_11, "/", &[("host", "h"), ("connection", value)]);
+
+        assert!(named("keep-alive, Upgrade, x-trace").is_ok());
+        for value in ["Authorization", "close, host", "X-Forwarded-For", "content-length"] {
+            assert_eq!(named(value), Err(Malformed::ConnectionHeader), "{value}");
+        }
+    }
+
+    #[test]
+    fn underscores_may_not_imitate_a_header_that_matters() {
+        let with = |name| checked(Version::HTTP_11, "/", &[("host", "h"), (name, "1")]);
+
+        assert!(with("x_patient").is_ok());
+        for name in ["content_length", "x_forwarded_client_cert", "X-Forwarded_Client-Cert"] {
+            assert_eq!(with(name), Err(Malformed::ConfusableHeader), "{name}");
+        }
+    }
+
+    #[test]
+    fn methods_that_open_or_echo_are_not_carried() {
+        for method in [Method::CONNECT, Method::TRACE] {
+            let request = Request::builder().method(method).uri("h:80").header("host", "h:80");
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(check_parts(&parts), Err(Malformed::Method));
+        }
+    }
+
+    #[test]
+    fn the_server_as_a_whole_is_for_options_only() {
+        let request = |method: Method| {
+            let request = Request::builder().method(method).uri("*").header("host", "h");
+            check_parts(&request.body(()).unwrap().into_parts().0)
+        };
+
+        assert!(request(Method::OPTIONS).is_ok());
+        assert_eq!(request(Method::GET), Err(Malformed::Target));
+    }
+}

@@ -1,0 +1,214 @@
+//! What the listener does for its HTTP exchanges, and the words that the two share.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::malformed::Malformed;
+use crate::config::WorkloadHttp;
+use crate::outcome::Ending;
+
+/// What the listener does for its HTTP exchanges. One per downstream connection.
+///
+/// The order in which an exchange calls: [`judge`](Self::judge), then [`connect`](Self::connect) or a
+/// pooled connection, then [`record`](Self::record), and only then the first byte goes upstream. Each
+/// ticket comes back through [`completed`](Self::completed) exactly once, whatever happens.
+pub trait Host: Send + Sync + 'static {
+    /// The transport of an upstream connection.
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// Facts about one upstream connection. The last reference drops when that connection has ended.
+    type Link: Send + Sync + 'static;
+    /// Policy's yes.
+    type Permit: Send + Sync + 'static;
+    /// Policy's no, with whatever the host wants to remember of it.
+    type Denial: Send + Sync + 'static;
+    /// One admitted request, until its record is completed.
+    type Ticket: Send + 'static;
+
+    /// Which way the listener faces.
+    fn facing(&self) -> &Facing;
+
+    /// Whose upstream connections the requests of this connection may share.
+    fn pool_key(&self) -> PoolKey;
+
+    /// Policy. Pure and quick.
+    ///
+    /// # Errors
+    ///
+    /// The request may not pass: 403.
+    fn judge(&self, head: &Head<'_>) -> Result<Self::Permit, Self::Denial>;
+
+    /// Opens an upstream connection. Bounded by the host.
+    fn connect(
+        &self,
+        wanted: Wanted,
+    ) -> impl Future<Output = Result<Connected<Self::Io, Self::Link>, ConnectError>> + Send;
+
+    /// Puts the permit on record before the first byte goes upstream. `link` is `None` when no
+    /// upstream could be had; the request then ends without having been sent.
+    fn record(
+        &self,
+        head: &Head<'_>,
+        permit: &Self::Permit,
+        link: Option<&Self::Link>,
+    ) -> impl Future<Output = Result<Self::Ticket, NotAudited>> + Send;
+
+    /// A request was not let through: to be counted and recorded.
+    fn rejected(
+        &self,
+        rough: &Rough<'_>,
+        rejection: &Rejection<Self::Denial>,
+    ) -> impl Future<Output = ()> + Send;
+
+    /// The exchange has ended, or broke off.
+    fn completed(&self, ticket: Self::Ticket, end: RequestEnd);
+}
+
+/// Which way a listener faces, with what its requests need to be told.
+#[derive(Debug, Clone)]
+pub enum Facing {
+    /// Peers come in; the workload is upstream.
+    Inbound {
+        /// What the workload speaks.
+        speaks: WorkloadHttp,
+        /// Value of `x-forwarded-client-cert`. `None` (permissive plaintext): the header is removed.
+        client_cert: Option<HeaderValue>,
+        /// The peer's IP address, to be appended to `x-forwarded-for`. `None` if it has none.
+        client_ip: Option<HeaderValue>,
+        /// Value of `x-forwarded-proto`: `https`, or `http` for permissive plaintext.
+        proto: HeaderValue,
+    },
+    /// The workload comes in; a peer is upstream.
+    Outbound,
+}
+
+/// A request that the gate let through, as policy and record see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// Counts requests on their connection from 1.
+    pub number: u64,
+    /// As the downstream spoke it.
+    pub version: http::Version,
+    /// The method.
+    pub method: &'a Method,
+    /// Host and port as the request names them; `None` only for HTTP/1.0.
+    pub host: Option<&'a str>,
+    /// Decoded once; no dot segments, no empty ones. `*` for the server as a whole.
+    pub path: &'a str,
+    /// The headers as they came in; when a request is sent a second time, as they went out.
+    pub headers: &'a HeaderMap,
+}
+
+/// What is known of a request that was not let through. Of a malformed one that may be nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Rough<'a> {
+    /// Counts requests on their connection from 1.
+    pub number: u64,
+    /// As the downstream spoke it.
+    pub version: Option<http::Version>,
+    /// The method, if it could be read.
+    pub method: Option<&'a Method>,
+    /// The headers, if they could be read.
+    pub headers: Option<&'a HeaderMap>,
+}
+
+/// Why a request was not let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection<D> {
+    /// It is ambiguous or breaks HTTP. 400 in most cases.
+    Malformed(Malformed),
+    /// Policy said no. 403.
+    Denied(D),
+    /// It could not be put on record. 503.
+    NotAudited,
+}
+
+/// The permit could not be put on record, and may not be used without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request could not be put on record")]
+pub struct NotAudited;
+
+/// The HTTP version to ask an upstream for. What was negotiated decides in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// The HTTP version of an upstream connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Spoken {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// A new upstream connection.
+#[derive(Debug)]
+pub struct Connected<Io, Link> {
+    /// The transport.
+    pub io: Io,
+    /// What ALPN gave, or what was wanted where there is no ALPN.
+    pub spoken: Spoken,
+    /// The host's own facts.
+    pub link: Arc<Link>,
+}
+
+/// Why there is no upstream connection. The host logs the details; the downstream hears a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody answers there.
+    #[error("upstream cannot be reached")]
+    Unreachable,
+    /// Not within `connect_timeout`.
+    #[error("upstream did not answer in time")]
+    Timeout,
+    /// Mutual TLS came to nothing.
+    #[error("upstream was refused, or refused us")]
+    Refused,
+    /// All endpoints are set aside.
+    #[error("no upstream is healthy")]
+    NoneHealthy,
+    /// As many upstream connections are open as may be.
+    #[error("too many upstream connections")]
+    Exhausted,
+}
+
+/// Requests with equal keys may share upstream connections.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PoolKey {
+    /// The workload, or the peer.
+    pub name: Arc<str>,
+    /// Changes when connections made before must not be used any more.
+    pub generation: u64,
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestEnd {
+    /// What the downstream was answered; `None` if it was not.
+    pub status: Option<StatusCode>,
+    /// Body bytes from downstream to upstream; of a tunnel, all of its bytes.
+    pub sent_up: u64,
+    /// Body bytes from upstream to downstream.
+    pub sent_down: u64,
+    /// From the request's head to the last byte of the response.
+    pub duration: Duration,
+    /// [`Ending::Finished`], or what broke it off.
+    pub ending: Ending,
+}
+
+impl From<Spoken> for Wanted {
+    fn from(spoken: Spoken) -> Self {
+        match spoken {
+            Spoken::Http1 => Self::Http1,
+            Spoken::Http2 => Self::Http2,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The closed set of reasons for which a request never reaches policy.
+
+use http::StatusCode;
+
+/// Why a request is ambiguous or breaks HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Malformed {
+    /// The request line is not `METHOD target HTTP/1.x`.
+    RequestLine,
+    /// A header line that is no header line: folded, without colon, with space before it.
+    HeaderSyntax,
+    /// A line that does not end in CRLF.
+    LineEnding,
+    /// A control character where none may be.
+    ControlCharacter,
+    /// The head is larger than `header_bytes`.
+    TooLarge,
+    /// `content-length` is repeated or no number.
+    ContentLength,
+    /// `transfer-encoding` is anything but one `chunked`, or stands in HTTP/1.0.
+    TransferEncoding,
+    /// Both `content-length` and `transfer-encoding`.
+    TwoLengths,
+    /// The chunks of a body are not well-formed.
+    Chunk,
+    /// More bytes behind a request for an upgrade that was not granted.
+    BehindUpgrade,
+    /// No `host` in HTTP/1.1 or later.
+    HostMissing,
+    /// More than one `host`.
+    HostRepeated,
+    /// `host` is not a host with an optional port.
+    HostInvalid,
+    /// The target names another host than `host`.
+    HostMismatch,
+    /// The target has a form that this method may not have.
+    Target,
+    /// A method that a proxy of this kind does not carry: `CONNECT`, `TRACE`.
+    Method,
+    /// A raw character that may not be in a path.
+    PathCharacter,
+    /// Percent-encoding that is broken, or that hides a delimiter or another encoding.
+    PathEncoding,
+    /// A `.` or `..` segment, encoded or not.
+    DotSegment,
+    /// Two slashes in a row.
+    EmptySegment,
+    /// A `;`, at which some workloads cut the segment off.
+    PathParameter,
+    /// `connection` names a header that policy, identity or framing rest on.
+    ConnectionHeader,
+    /// A header whose name CGI-like workloads cannot tell from one that matters.
+    ConfusableHeader,
+}
+
+impl Malformed {
+    /// The stable label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::RequestLine => "request_line",
+            Self::HeaderSyntax => "header_syntax",
+            Self::LineEnding => "line_ending",
+            Self::ControlCharacter => "control_character",
+            Self::TooLarge => "head_too_large",
+            Self::ContentLength => "content_length",
+            Self::TransferEncoding => "transfer_encoding",
+            Self::TwoLengths => "two_lengths",
+            Self::Chunk => "chunk",
+            Self::BehindUpgrade => "behind_upgrade",
+            Self::HostMissing => "host_missing",
+            Self::HostRepeated => "host_repeated",
+            Self::HostInvalid => "host_invalid",
+            Self::HostMismatch => "host_mismatch",
+            Self::Target => "target",
+            Self::Method => "method",
+            Self::PathCharacter => "path_character",
+            Self::PathEncoding => "path_encoding",
+            Self::DotSegment => "dot_segment",
+            Self::EmptySegment => "empty_segment",
+            Self::PathParameter => "path_parameter",
+            Self::ConnectionHeader => "connection_header",
+            Self::ConfusableHeader => "confusable_header",
+        }
+    }
+
+    /// What the downstream is answered.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestLine
+            | Self::HeaderSyntax
+            | Self::LineEnding
+            | Self::ControlCharacter
+            | Self::ContentLength
+            | Self::TransferEncoding
+            | Self::TwoLengths
+            | Self::Chunk
+            | Self::BehindUpgrade
+            | Self::HostMissing
+            | Self::HostRepeated
+            | Self::HostInvalid
+            | Self::HostMismatch
+            | Self::Target
+            | Self::PathCharacter
+            | Self::PathEncoding
+            | Self::DotSegment
+            | Self::EmptySegment
+            | Self::PathParameter
+            | Self::ConnectionHeader
+            | Self::ConfusableHeader => StatusCode::BAD_REQUEST,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Paths that mean the same to policy and to every workload, or nothing at all.
+//!
+//! A path is decoded exactly once, for policy; upstream gets it as it came. That is only safe if no
+//! workload can read another path out of it, so whatever servers are known to read differently is
+//! refused: dot segments, empty segments, encoded delimiters, what a second decoding would change
+//! (`%25` before two hexadecimal digits), `;` (servlet containers cut the segment there), backslashes,
+//! and octets that are not UTF-8 (overlong encodings of `/` and `.` among them).
+
+use std::borrow::Cow;
+
+use super::malformed::Malformed;
+
+/// Decodes `path` once, if no two readings of it exist.
+///
+/// # Errors
+///
+/// Names the ambiguity.
+pub(super) fn decode(path: &str) -> Result<Cow<'_, str>, Malformed> {
+    let bytes = path.as_bytes();
+    if bytes.first() != Some(&b'/') {
+        return Err(Malformed::Target);
+    }
+    let raw_fits = |byte: &u8| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'\\' | b'#' | b'?');
+    if !bytes.iter().all(raw_fits) {
+        return Err(Malformed::PathCharacter);
+    }
+    let decoded = if bytes.contains(&b'%') {
+        Cow::Owned(percent_decode(bytes)?)
+    } else {
+        Cow::Borrowed(path)
+    };
+    check_segments(&decoded)?;
+    Ok(decoded)
+}
+
+fn percent_decode(bytes: &[u8]) -> Result<String, Malformed> {
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            decoded.push(*first);
+            continue;
+        }
+        let Some((octet, tail)) = hex_pair(rest) else {
+            return Err(Malformed::PathEncoding);
+        };
+        let encoded_twice = octet == b'%' && hex_pair(tail).is_some();
+        if encoded_twice || matches!(octet, b'/' | b'\\' | 0x00..=0x1f | 0x7f) {
+            return Err(Malformed::PathEncoding);
+        }
+        decoded.push(octet);
+        rest = tail;
+    }
+    String::from_utf8(decoded).map_err(|_not_utf8| Malformed::PathEncoding)
+}
+
+fn hex_pair(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let [high, low, tail @ ..] = bytes else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let octet = digit(*high)? * 16 + digit(*low)?;
+    Some((u8::try_from(octet).ok()?, tail))
+}
+
+fn check_segments(path: &str) -> Result<(), Malformed> {
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "" if segments.peek().is_some() => return Err(Malformed::EmptySegment),
+            "." | ".." => return Err(Malformed::DotSegment),
+            _ if segment.contains(';') => return Err(Malformed::PathParameter),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_plain_path_is_not_copied() {
+        for path in ["/", "/fhir/Patient/17", "/fhir/", "/a.b/..c/d..", "/~x/a:b@c,d='(1)!$&*+"] {
+            assert!(matches!(decode(path), Ok(Cow::Borrowed(same)) if same == path), "{path}");
+        }
+    }
+
+    #[test]
+    fn encoded_characters_are_decoded_once() {
+        let fits = [
+            ("/a%20b", "/a b"),
+            ("/M%C3%BCller", "/Müller"),
+            ("/a%2eb", "/a.b"),
+            ("/100%25", "/100%"),
+            ("/100%25xy", "/100%xy"),
+            ("/%41%42", "/AB"),
+            ("/a%3Fb%23c", "/a?b#c"),
+        ];
+        for (path, expected) in fits {
+            assert_eq!(decode(path).as_deref(), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_ambiguity_has_a_name() {
+        use Malformed::*;
+        let refused = [
+            ("", Target),
+            ("*", Target),
+            ("a/b", Target),
+            ("/a\\b", PathCharacter),
+            ("/a b", PathCharacter),
+            ("/ä", PathCharacter),
+            ("/a\u{7f}", PathCharacter),
+            ("/a#b", PathCharacter),
+            ("/a?b", PathCharacter),
+            ("/%", PathEncoding),
+            ("/%4", PathEncoding),
+            ("/%zz", PathEncoding),
+            ("/%+1", PathEncoding),
+            ("/a%2fb", PathEncoding),
+            ("/a%2Fb", PathEncoding),
+            ("/a%5cb", PathEncoding),
+            ("/a%00", PathEncoding),
+            ("/a%0d%0ab", PathEncoding),
+            ("/a%7f", PathEncoding),
+            ("/a%252fb", PathEncoding),
+            ("/a%252e%252e/b", PathEncoding),
+            ("/a%c0%af", PathEncoding),
+            ("/a%e9", PathEncoding),
+            ("/.", DotSegment),
+            ("/a/..", DotSegment),
+            ("/a/../b", DotSegment),
+            ("/a/./b", DotSegment),
+            ("/%2e%2e/b", DotSegment),
+            ("/a/.%2e/b", DotSegment),
+            ("/a/%2e/b", DotSegment),
+            ("//", EmptySegment),
+            ("//a", EmptySegment),
+            ("/a//b", EmptySegment),
+            ("/a//", EmptySegment),
+            ("/a;b=c/d", PathParameter),
+            ("/..;/a", PathParameter),
+            ("/a%3bb", PathParameter),
+        ];
+        for (path, expected) in refused {
+            assert_eq!(decode(path), Err(expected), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_reads_the_same_after_normalization(path in "/[a-zA-Z0-9./%;\\\\~_-]{0,40}") {
+            if let Ok(decoded) = decode(&path) {
+                let mut kept: Vec<&str> = Vec::new();
+                for segment in decoded.split('/').skip(1) {
+                    match segment {
+                        "." => {}
+                        ".." => drop(kept.pop()),
+                        other => kept.push(other),
+                    }
+                }
+                prop_assert_eq!(format!("/{}", kept.join("/")), decoded.into_owned());
+            }
+        }
+
+        #[test]
+        fn any_text_is_judged_without_panic(path in ".{0,60}") {
+            let _ = decode(&path);
+        }
+    }
+}

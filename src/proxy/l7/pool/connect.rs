@@ -1,0 +1,110 @@
+//! A new upstream connection, and who keeps it going.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+
+use super::{Lease, Open, Pool, Shared};
+use crate::proxy::l7::host::{ConnectError, Connected, Host, PoolKey, Spoken, Wanted};
+use crate::proxy::l7::tracked::Tracked;
+use crate::proxy::l7::{
+    CONNECTION_WINDOW, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW, buffer_bytes,
+};
+
+impl<H: Host> Pool<H> {
+    /// Opens a connection. A new HTTP/2 connection is on the shelf at once, for others to share.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        host: &H,
+        key: PoolKey,
+        wanted: Wanted,
+    ) -> Result<Lease<H>, ConnectError> {
+        let slot = Arc::clone(&self.open).try_acquire_owned();
+        let slot = slot.map_err(|_none_left| ConnectError::Exhausted)?;
+        let Connected { io, spoken, link } = host.connect(wanted).await?;
+        let open = Arc::new(Open { link, _slot: slot });
+        self.lock().shelf(&key).answers.learn(wanted, spoken);
+        match spoken {
+            Spoken::Http1 => self.http1(io, open, key).await,
+            Spoken::Http2 => self.http2(io, open, key).await,
+        }
+    }
+
+    async fn http1(
+        self: &Arc<Self>,
+        io: H::Io,
+        open: Arc<Open<H::Link>>,
+        key: PoolKey,
+    ) -> Result<Lease<H>, ConnectError> {
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            // Legacy servers fold header lines; they leave here unfolded (RFC 9112, 5.2).
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .max_header_size(self.limits.header_bytes)
+            .max_buf_size(buffer_bytes(&self.limits))
+            .handshake(TokioIo::new(io))
+            .await
+            .map_err(|_closed| ConnectError::Unreachable)?;
+        self.keep_going(Arc::clone(&open), connection.with_upgrades());
+        Ok(Lease::http1(sender, open, key, self, false))
+    }
+
+    async fn http2(
+        self: &Arc<Self>,
+        io: H::Io,
+        open: Arc<Open<H::Link>>,
+        key: PoolKey,
+    ) -> Result<Lease<H>, ConnectError> {
+        let header_bytes = u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX);
+        let handshake = http2::Builder::new(Tracked(self.shutdown.clone()))
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(header_bytes)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .handshake(TokioIo::new(io));
+        let (sender, connection) = timeout(self.limits.connect_timeout, handshake)
+            .await
+            .map_err(|_elapsed| ConnectError::Timeout)?
+            .map_err(|_closed| ConnectError::Unreachable)?;
+        self.keep_going(Arc::clone(&open), connection);
+        let streams = Arc::new(AtomicU32::new(0));
+        let shared = Shared {
+            sender: sender.clone(),
+            open: Arc::clone(&open),
+            streams: Arc::clone(&streams),
+            since: Instant::now(),
+        };
+        let lease = Lease::http2(sender, open, key.clone(), self, streams, false);
+        let mut shelves = self.lock();
+        if !shelves.closed {
+            shelves.shelf(&key).http2.push(shared);
+        }
+        Ok(lease)
+    }
+
+    /// Moves the bytes of a connection until it ends. It counts as open for as long.
+    fn keep_going(
+        &self,
+        open: Arc<Open<H::Link>>,
+        connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+    ) {
+        let shutdown = self.shutdown.clone();
+        self.shutdown.spawn(async move {
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    debug!(%error, "upstream connection broke off");
+                },
+                () = shutdown.cutting() => {}
+            }
+            drop(open);
+        });
+    }
+}

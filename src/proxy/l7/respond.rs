@@ -1,0 +1,110 @@
+//! Our own answers: a status and a few words that tell nothing about our inside.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::body::Answer;
+use super::host::{ConnectError, Host, Rejection};
+use crate::outcome::Ending;
+
+/// What is carried at all, for those who ask with something else.
+const METHODS: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// Why an exchange that was admitted has no answer of its upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No connection to an upstream.
+    NotConnected(ConnectError),
+    /// The upstream broke off, or broke HTTP, before the head of its answer was complete.
+    Broken,
+    /// No answer within `response_timeout`.
+    Late,
+    /// The request's body stood still for `idle_timeout`.
+    Stalled,
+}
+
+impl Failure {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::NotConnected(ConnectError::Unreachable | ConnectError::Refused)
+            | Self::Broken => StatusCode::BAD_GATEWAY,
+            Self::NotConnected(ConnectError::NoneHealthy | ConnectError::Exhausted) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::NotConnected(ConnectError::Timeout) | Self::Late => StatusCode::GATEWAY_TIMEOUT,
+            Self::Stalled => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::NotConnected(ConnectError::Unreachable | ConnectError::Refused) => {
+                "upstream cannot be reached\n"
+            }
+            Self::NotConnected(ConnectError::NoneHealthy | ConnectError::Exhausted) => {
+                "upstream is not available\n"
+            }
+            Self::NotConnected(ConnectError::Timeout) | Self::Late => "upstream did not answer\n",
+            Self::Broken => "upstream broke off\n",
+            Self::Stalled => "request body stood still\n",
+        }
+    }
+
+    /// How the record says it.
+    pub(super) fn ending(self) -> Ending {
+        match self {
+            Self::NotConnected(ConnectError::Timeout) => Ending::UpstreamTimeout,
+            Self::NotConnected(
+                ConnectError::Unreachable
+                | ConnectError::Refused
+                | ConnectError::NoneHealthy
+                | ConnectError::Exhausted,
+            ) => Ending::UpstreamUnreachable,
+            Self::Broken => Ending::UpstreamLost,
+            Self::Late => Ending::UpstreamTimeout,
+            Self::Stalled => Ending::Idle,
+        }
+    }
+}
+
+/// The answer to a request that was admitted and came to nothing.
+pub(super) fn failed<H: Host>(failure: Failure) -> Response<Answer<H>> {
+    plain(failure.status(), failure.text())
+}
+
+/// The answer to a request that was not let through. `may_close`: the downstream speaks HTTP/1, and
+/// what follows a malformed request there is not to be trusted either.
+pub(super) fn rejected<H: Host>(
+    rejection: &Rejection<H::Denial>,
+    may_close: bool,
+) -> Response<Answer<H>> {
+    match rejection {
+        Rejection::Denied(_) => plain(StatusCode::FORBIDDEN, "not allowed\n"),
+        Rejection::NotAudited => plain(StatusCode::SERVICE_UNAVAILABLE, "not available\n"),
+        Rejection::Malformed(malformed) => {
+            let status = malformed.status();
+            let mut response = match status {
+                StatusCode::METHOD_NOT_ALLOWED => plain(status, "method not allowed\n"),
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => plain(status, "head too large\n"),
+                _ => plain(status, "malformed request\n"),
+            };
+            if status == StatusCode::METHOD_NOT_ALLOWED {
+                response.headers_mut().insert(ALLOW, METHODS);
+            }
+            if may_close {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
+    }
+}
+
+fn plain<H: Host>(status: StatusCode, text: &'static str) -> Response<Answer<H>> {
+    let mut response = Response::new(Answer::Fixed(Some(Bytes::from_static(text.as_bytes()))));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

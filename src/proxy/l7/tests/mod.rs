@@ -1,0 +1,9 @@
+//! The proxy between real byte streams: raw requests in, a workload on a loopback socket behind.
+
+mod bodies;
+mod corpus;
+mod framing;
+mod pooling;
+mod stage;
+mod translation;
+mod tunnels;

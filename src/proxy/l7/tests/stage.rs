@@ -1,0 +1,276 @@
+//! A listener that writes everything down, and workloads to stand behind it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{HeaderValue, Method};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::config::{Limits, WorkloadHttp};
+use crate::proxy::l7::{
+    ConnectError, Connected, Downstream, Facing, Head, Host, NotAudited, Pool, PoolKey, PoolLimits,
+    Rejection, RequestEnd, Rough, Served, Spoken, Wanted, serve,
+};
+use crate::shutdown::Shutdown;
+
+/// Longest that anything may take in these tests.
+pub(super) const SOON: Duration = Duration::from_secs(10);
+
+/// What the stage's host was told, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Event {
+    Judged { method: Method, path: String },
+    Recorded { link: Option<usize> },
+    Rejected(&'static str),
+    Completed(RequestEnd),
+}
+
+/// A listener in miniature.
+pub(super) struct Stage {
+    target: SocketAddr,
+    facing: Facing,
+    /// What ALPN would give, whatever is wanted.
+    pub(super) spoken: Option<Spoken>,
+    pub(super) limits: Limits,
+    pub(super) audited: bool,
+    pub(super) connects: AtomicUsize,
+    pub(super) shutdown: Shutdown,
+    events: Mutex<Vec<Event>>,
+    news: watch::Sender<usize>,
+    pool: Mutex<Option<Arc<Pool<Self>>>>,
+}
+
+impl Stage {
+    /// An inbound listener before `target`, which speaks `speaks`.
+    pub(super) fn inbound(target: SocketAddr, speaks: WorkloadHttp) -> Self {
+        Self::facing(
+            target,
+            Facing::Inbound {
+                speaks,
+                client_cert: Some(HeaderValue::from_static("By=spiffe://td/ehr;Hash=00")),
+                client_ip: Some(HeaderValue::from_static("192.0.2.7")),
+                proto: HeaderValue::from_static("https"),
+            },
+        )
+    }
+
+    /// A listener before `target`.
+    pub(super) fn facing(target: SocketAddr, facing: Facing) -> Self {
+        Self {
+            target,
+            facing,
+            spoken: None,
+            limits: Limits::default(),
+            audited: true,
+            connects: AtomicUsize::new(0),
+            shutdown: Shutdown::default(),
+            events: Mutex::default(),
+            news: watch::Sender::new(0),
+            pool: Mutex::default(),
+        }
+    }
+
+    fn pool(self: &Arc<Self>) -> Arc<Pool<Self>> {
+        let mut pool = self.pool.lock().unwrap();
+        let start = || Pool::start(PoolLimits::of(&self.limits), &self.limits, &self.shutdown);
+        Arc::clone(pool.get_or_insert_with(start))
+    }
+
+    /// A downstream connection, and what will have come of it.
+    pub(super) fn connect(
+        self: &Arc<Self>,
+        version: Downstream,
+    ) -> (DuplexStream, tokio::sync::oneshot::Receiver<Served>) {
+        self.connect_with(version, 64 * 1024)
+    }
+
+    /// As [`Stage::connect`], with a pipe that holds `bytes`.
+    pub(super) fn connect_with(
+        self: &Arc<Self>,
+        version: Downstream,
+        bytes: usize,
+    ) -> (DuplexStream, tokio::sync::oneshot::Receiver<Served>) {
+        let (near, far) = duplex(bytes);
+        let (tell, served) = tokio::sync::oneshot::channel();
+        let (stage, pool) = (Arc::clone(self), self.pool());
+        self.shutdown.spawn(async move {
+            let host = Arc::clone(&stage);
+            let served = serve(far, version, host, pool, &stage.limits, &stage.shutdown).await;
+            let _ = tell.send(served);
+        });
+        (near, served)
+    }
+
+    pub(super) fn events(&self) -> Vec<Event> {
+        self.events.lock().unwrap().clone()
+    }
+
+    /// The ends of exchanges, once there are `count`.
+    pub(super) async fn ends(&self, count: usize) -> Vec<RequestEnd> {
+        let enough = |_: &usize| self.completed().len() >= count;
+        timeout(SOON, self.news.subscribe().wait_for(enough)).await.unwrap().unwrap();
+        self.completed()
+    }
+
+    /// The ends of exchanges so far.
+    pub(super) fn completed(&self) -> Vec<RequestEnd> {
+        let end = |event| if let Event::Completed(end) = event { Some(end) } else { None };
+        self.events().into_iter().filter_map(end).collect()
+    }
+
+    fn note(&self, event: Event) {
+        self.events.lock().unwrap().push(event);
+        self.news.send_modify(|count| *count += 1);
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.shutdown.cut();
+    }
+}
+
+impl Host for Stage {
+    type Io = TcpStream;
+    type Link = usize;
+    type Permit = ();
+    type Denial = &'static str;
+    type Ticket = ();
+
+    fn facing(&self) -> &Facing {
+        &self.facing
+    }
+
+    fn pool_key(&self) -> PoolKey {
+        PoolKey { name: "workload".into(), generation: 1 }
+    }
+
+    fn judge(&self, head: &Head<'_>) -> Result<(), &'static str> {
+        self.note(Event::Judged { method: head.method.clone(), path: head.path.to_owned() });
+        if head.path.starts_with("/denied") { Err("denied") } else { Ok(()) }
+    }
+
+    async fn connect(&self, wanted: Wanted) -> Result<Connected<TcpStream, usize>, ConnectError> {
+        let number = self.connects.fetch_add(1, Ordering::SeqCst) + 1;
+        let io = TcpStream::connect(self.target).await.map_err(|_| ConnectError::Unreachable)?;
+        io.set_nodelay(true).unwrap();
+        let wanted = match wanted {
+            Wanted::Http1 => Spoken::Http1,
+            Wanted::Http2 => Spoken::Http2,
+        };
+        Ok(Connected { io, spoken: self.spoken.unwrap_or(wanted), link: Arc::new(number) })
+    }
+
+    async fn record(
+        &self,
+        _head: &Head<'_>,
+        _permit: &(),
+        link: Option<&usize>,
+    ) -> Result<(), NotAudited> {
+        self.note(Event::Recorded { link: link.copied() });
+        if self.audited { Ok(()) } else { Err(NotAudited) }
+    }
+
+    async fn rejected(&self, _rough: &Rough<'_>, rejection: &Rejection<&'static str>) {
+        self.note(Event::Rejected(match rejection {
+            Rejection::Malformed(malformed) => malformed.label(),
+            Rejection::Denied(why) => why,
+            Rejection::NotAudited => "not_audited",
+        }));
+    }
+
+    fn completed(&self, _ticket: (), end: RequestEnd) {
+        self.note(Event::Completed(end));
+    }
+}
+
+/// A workload on a loopback socket; `serve` has each of its connections, numbered from 1.
+pub(super) async fn workload<F>(
+    serve: impl Fn(TcpStream, usize) -> F + Send + 'static,
+) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    Shutdown::default().spawn(async move {
+        let tasks = Shutdown::default();
+        for number in 1.. {
+            let Ok((stream, _)) = listener.accept().await else { return };
+            stream.set_nodelay(true).unwrap();
+            tasks.spawn(serve(stream, number));
+        }
+    });
+    address
+}
+
+/// A workload that answers every request of a connection with 200 and what it saw of the request.
+pub(super) async fn mirror() -> SocketAddr {
+    workload(|mut stream, _| async move {
+        while let Some(head) = read_head(&mut stream).await {
+            let body = read_body(&mut stream, &head).await;
+            let seen = format!("{head}{body}");
+            let length = seen.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{seen}");
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await
+}
+
+/// Reads a head, its empty line included; `None` at the end of the stream.
+pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(timeout(SOON, stream.read_u8()).await.expect("a head in time").ok()?);
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Reads the body that `head` announces; of a chunked one, the chunks' framing too.
+pub(super) async fn read_body(stream: &mut (impl AsyncRead + Unpin), head: &str) -> String {
+    let lower = head.to_lowercase();
+    if lower.contains("transfer-encoding: chunked") {
+        let mut body = Vec::new();
+        let is_over = |body: &[u8]| {
+            body.ends_with(b"\r\n\r\n") && (body == b"0\r\n\r\n" || find(body, b"\r\n0\r\n"))
+        };
+        while !is_over(&body) {
+            body.push(timeout(SOON, stream.read_u8()).await.unwrap().unwrap());
+        }
+        return String::from_utf8_lossy(&body).into_owned();
+    }
+    let length = lower
+        .split("content-length: ")
+        .nth(1)
+        .map_or(0, |rest| rest.split("\r\n").next().unwrap().parse().unwrap());
+    let mut body = vec![0; length];
+    timeout(SOON, stream.read_exact(&mut body)).await.expect("a body in time").unwrap();
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+/// Reads one answer, head and body.
+pub(super) async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> (String, String) {
+    let head = read_head(stream).await.expect("an answer");
+    let body = read_body(stream, &head).await;
+    (head, body)
+}
+
+/// Reads until the other side closes.
+pub(super) async fn read_all(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut all = Vec::new();
+    let _ = timeout(SOON, stream.read_to_end(&mut all)).await.expect("an end in time");
+    String::from_utf8_lossy(&all).into_owned()
+}
