@@ -51,6 +51,8 @@ def arguments():
     parser.add_argument("--rate", type=int, default=1000, help="requests a second of a latency measurement")
     parser.add_argument("--rate-seconds", type=int, default=5)
     parser.add_argument("--shares", type=int, help="CPU shares of the benchmark on a machine that others use, e.g. 20480")
+    parser.add_argument("--congestion", metavar="NAME", help="congestion control of all sockets, e.g. reno, in a network namespace of "
+                        "its own (root): BBR paces even loopback, at a high price")
     parser.add_argument("--work", default=os.path.join(tempfile.gettempdir(), "myelin-bench"), help="scratch, on a disk")
     parser.add_argument("--keep", action="store_true", help="keep the generated configurations and logs there")
     parser.add_argument("--out", metavar="FILE", help="write the results as JSON; FILE.md gets the tables")
@@ -58,6 +60,13 @@ def arguments():
     parser.add_argument("--check", action="store_true", help="tell what each pair negotiates and whether it refuses strangers")
     parser.add_argument("--report", nargs="+", metavar="FILE", help="print the tables of earlier runs, as one")
     return parser.parse_args()
+
+
+def isolated(congestion):
+    """Starts over in a network namespace with that congestion control."""
+    again = [word for word in sys.orig_argv if word != "--congestion" and word != congestion and not word.startswith("--congestion=")]
+    script = f"ip link set lo up && sysctl -qw net.ipv4.tcp_congestion_control={congestion} && exec \"$@\""
+    os.execvp("unshare", ["unshare", "-n", "sh", "-ec", script, "sh", *again])
 
 
 def names(text):
@@ -132,7 +141,8 @@ def run(options, bench, peers):
 def machine():
     with open("/proc/cpuinfo") as file:
         cpu = next((line.split(": ")[1].strip() for line in file if line.startswith("model name")), platform.machine())
-    return f"{os.cpu_count()} x {cpu}, Linux {platform.release()}"
+    with open("/proc/sys/net/ipv4/tcp_congestion_control") as file:
+        return f"{os.cpu_count()} x {cpu}, Linux {platform.release()}, congestion control {file.read().strip()}"
 
 
 def merged(paths):
@@ -149,6 +159,8 @@ def merged(paths):
 
 def main():
     options = arguments()
+    if options.congestion:
+        isolated(options.congestion)
     if options.report:
         results = merged(options.report)
         return print(tables(results["rows"], results["order"], options.baseline))
