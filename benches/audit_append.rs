@@ -22,10 +22,8 @@ fn main() {
 /// A trail in the target directory: a scratch directory in memory would flatter it.
 fn trail() -> (Runtime, TempDir, Audit) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let settings = AuditSettings {
-        dir: dir.path().join("audit"),
-        ..common::config(1, 0).audit.unwrap()
-    };
+    let settings =
+        AuditSettings { dir: dir.path().join("audit"), ..common::config(1, 0).audit.unwrap() };
     let audit = Audit::open(Some(&settings), "bench", Metrics::new().unwrap().audit()).unwrap();
     (Builder::new_current_thread().enable_all().build().unwrap(), dir, audit)
 }
@@ -54,13 +52,13 @@ fn record() -> Record {
 fn noted(bencher: Bencher<'_, '_>) {
     let (runtime, _dir, audit) = trail();
     let record = record();
-    bencher
-        .counter(ItemsCount::new(1_000_usize))
-        .bench_local(|| runtime.block_on(async {
+    bencher.counter(ItemsCount::new(1_000_usize)).bench_local(|| {
+        runtime.block_on(async {
             for _ in 0..1_000 {
                 audit.note(record.clone()).await;
             }
-        }));
+        })
+    });
     runtime.block_on(audit.close());
 }
 

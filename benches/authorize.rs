@@ -35,7 +35,8 @@ fn stranger(bencher: Bencher<'_, '_>, peers: usize) {
 #[divan::bench(args = [1, 10, 100, 1_000])]
 fn request(bencher: Bencher<'_, '_>, routes: usize) {
     let policy = common::policy(&common::config(1, routes));
-    let permit = policy.authorize(&common::peer(&common::material("peer-0")), clock::now()).unwrap();
+    let permit =
+        policy.authorize(&common::peer(&common::material("peer-0")), clock::now()).unwrap();
     let path = format!("/fhir/Kind{}/4711", routes - 1);
     bencher.bench(|| policy.authorize_request(&permit, &Method::GET, black_box(&path)).unwrap());
 }

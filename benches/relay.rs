@@ -28,7 +28,8 @@ async fn send(permit: &Permit, metrics: &Metrics, size: usize, pieces: usize, an
     let (mut client, downstream) = duplex(256 * 1024);
     let (upstream, mut server) = duplex(256 * 1024);
     let mut moved = l4::Moved::default();
-    let relay = l4::relay(permit, downstream, upstream, Duration::from_secs(60), &mut moved, &metrics);
+    let relay =
+        l4::relay(permit, downstream, upstream, Duration::from_secs(60), &mut moved, &metrics);
     let sending = async {
         let piece = vec![7; size];
         for _ in 0..pieces {

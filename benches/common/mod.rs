@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use myelin::authz::{ListenerPolicy, Permit};
@@ -23,7 +24,7 @@ pub fn material(name: &str) -> Material {
 
 /// The peer that presents `material`, as if a handshake had proven it.
 pub fn peer(material: &Material) -> PeerIdentity {
-    PeerIdentity { certificate: material.facts.clone(), proof: Proof::Chain }
+    PeerIdentity { certificate: Arc::clone(&material.facts), proof: Proof::Chain }
 }
 
 /// One inbound HTTP listener that allows `peers` peers, `peer-0` and so on, on `routes` routes.
@@ -53,7 +54,8 @@ pub fn config(peers: usize, routes: usize) -> Config {
         )
         .unwrap();
     }
-    config::parse(Path::new("bench.yaml"), &text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
+    config::parse(Path::new("bench.yaml"), &text, &|_| None)
+        .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// The policy of that listener.

@@ -135,12 +135,19 @@ impl Bound {
     }
 }
 
+/// A connection's place among those that may be open; it is held to the connection's end.
+///
+/// `None` never happens: the semaphore is not closed.
+pub(super) type Slot = Option<OwnedSemaphorePermit>;
+
 /// Accepts until the drain, and spawns the life of each connection.
+///
+/// The life holds its slot itself: a task around it would be twice as large, for every open connection.
 pub(super) async fn accept_loop<F>(
     bound: Bound,
     limit: usize,
     services: &Services,
-    life: impl Fn(Plain, Option<SocketAddr>) -> F,
+    life: impl Fn(Plain, Option<SocketAddr>, Slot) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -154,13 +161,7 @@ pub(super) async fn accept_loop<F>(
             next = next => next,
         };
         match accepted {
-            Ok((stream, source)) => {
-                let life = life(stream, source);
-                services.shutdown.spawn(async move {
-                    life.await;
-                    drop(slot);
-                });
-            }
+            Ok((stream, source)) => services.shutdown.spawn(life(stream, source, slot)),
             Err(error) => {
                 services.metrics.accept_error();
                 tracing::warn!(%error, "connection not accepted");
@@ -170,7 +171,6 @@ pub(super) async fn accept_loop<F>(
     }
 }
 
-/// `None` never happens: the semaphore is not closed.
-async fn slot(slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+async fn slot(slots: &Arc<Semaphore>) -> Slot {
     Arc::clone(slots).acquire_owned().await.ok()
 }

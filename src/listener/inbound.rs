@@ -50,9 +50,12 @@ impl InboundListener {
     pub async fn run(self: Arc<Self>, bound: Bound) {
         let limits = self.live.snapshot().value.config.limits.clone();
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
-        accept::accept_loop(bound, limits.connections, &self.services, |stream, source| {
+        accept::accept_loop(bound, limits.connections, &self.services, |stream, source, slot| {
             let (this, pool) = (Arc::clone(&self), Arc::clone(&pool));
-            async move { this.connection(stream, source, &pool).await }
+            async move {
+                this.connection(stream, source, &pool).await;
+                drop(slot);
+            }
         })
         .await;
     }
