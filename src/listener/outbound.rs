@@ -57,7 +57,7 @@ impl OutboundListener {
         accept::accept_loop(bound, &self.services, slot, |stream, source, slot| {
             let (this, pool) = (Arc::clone(&self), Arc::clone(&pool));
             async move {
-                this.connection(stream, source, &pool).await;
+                this.connection(stream.unpaced(source), source, &pool).await;
                 drop(slot);
             }
         })
