@@ -22,6 +22,7 @@ mod limits;
 mod outbound;
 mod pins;
 mod postgres;
+mod readme;
 mod refusals;
 mod rotation;
 mod tcp;
