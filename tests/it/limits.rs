@@ -184,3 +184,24 @@ async fn at_the_limit_of_connections_peers_wait_and_are_served_when_one_is_over(
     third.await.unwrap().echoes("three").await;
     second.echoes("two again").await;
 }
+
+#[tokio::test]
+async fn without_file_descriptors_peers_wait_and_the_process_lives_on() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Echo).await;
+    let setup = mesh.inbound("db").allow("web").forward(workload.target());
+    let db = setup.limits("handshake_timeout: 1s").spawn_with_files(40).await;
+
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        silent.push(TcpStream::connect(db.address()).await.unwrap());
+    }
+    crate::support::until("the limit to be met", || {
+        db.process.output().contains("connection not accepted")
+    })
+    .await;
+    drop(silent);
+
+    mesh.connect("web", &db).await.echoes("hello").await;
+    assert!(db.metric("myelin_accept_errors_total", &[]).await >= 1.0);
+}

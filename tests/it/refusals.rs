@@ -2,6 +2,7 @@
 //!
 //! Every refusal is on record with what was presented, is counted, and reaches the workload with no byte.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SerialNumber};
@@ -38,6 +39,17 @@ impl Gate {
         let setup = mesh.inbound("db").allow("web").forward(workload.target());
         let db = adjust(setup.files(&identity, &[]), &ca).start().await;
         Self { ca, db, workload, identity, mesh }
+    }
+
+    fn crl(&self) -> PathBuf {
+        self.identity.dir().join("ca.crl")
+    }
+
+    /// The same gate with a revocation list, and a trail of its own.
+    fn setup(&self) -> Setup {
+        let setup = self.mesh.inbound("db").allow("web").forward(self.workload.target());
+        let audit = format!("dir: {}", self.mesh.dir().join("trail").display());
+        setup.audit(&audit).files(&self.identity, &[&self.crl()])
     }
 
     pub(crate) fn client(&self, identity: &Identity) -> SClient {
@@ -318,11 +330,8 @@ async fn a_peer_may_be_listed_by_dns_name_or_by_subject() {
 /// A sidecar with a revocation list, on which number 66 stands.
 async fn with_crl(next_update: OffsetDateTime) -> Gate {
     let gate = Gate::new().await;
-    let path = gate.identity.dir().join("ca.crl");
-    std::fs::write(&path, gate.ca.crl(&[66], next_update)).unwrap();
-    let setup = gate.mesh.inbound("db").allow("web").forward(gate.workload.target());
-    let db = setup.audit(&format!("dir: {}", gate.mesh.dir().join("trail").display()));
-    let db = db.files(&gate.identity, &[&path]).start().await;
+    std::fs::write(gate.crl(), gate.ca.crl(&[66], next_update)).unwrap();
+    let db = gate.setup().start().await;
     Gate { db, ..gate }
 }
 
@@ -341,6 +350,38 @@ async fn a_peer_whose_certificate_is_not_on_the_revocation_list_is_let_in() {
     let gate = with_crl(in_hours(24)).await;
 
     gate.admits(&gate.ca.issue("web")).await;
+}
+
+#[tokio::test]
+async fn a_revocation_list_that_is_overdue_lets_nobody_in() {
+    let gate = with_crl(in_hours(24)).await;
+    let list = gate.ca.crl(&[], OffsetDateTime::now_utc() + time::Duration::seconds(1));
+    std::fs::write(gate.identity.dir().join("ca.crl"), list).unwrap();
+    let reloaded = gate.db.reload(&gate.setup()).await;
+    assert!(reloaded.is_ok(), "{reloaded:?}");
+
+    let web = gate.ca.issue("web");
+    let said = crate::support::eventually("the list to be overdue", || async {
+        let said = gate.client(&web).send("hello\n").await;
+        said.stderr.contains("SSL alert").then_some(said)
+    })
+    .await;
+
+    assert!(!said.stdout.contains("you said"), "{said:#?}");
+    let refused = gate.db.trail().only("connection-refused").await;
+    assert_eq!(refused.reason(), "crl_expired");
+}
+
+#[tokio::test]
+async fn a_peer_of_an_authority_without_a_revocation_list_is_refused_when_others_have_one() {
+    let gate = with_crl(in_hours(24)).await;
+    let other = Ca::new("Second CA");
+    std::fs::write(gate.identity.trust_bundle(), gate.ca.pem() + &other.pem()).unwrap();
+    gate.db.reload(&gate.setup()).await.unwrap();
+    let web = other.issue("web");
+    std::fs::write(web.trust_bundle(), gate.ca.pem()).unwrap();
+
+    gate.refuses(&web, "revocation_unknown", 48).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::outbound::ask;
 use crate::refusals::Gate;
 use crate::support::client::{config, connect_with};
-use crate::support::process::{needs, write};
+use crate::support::openssl::without_ems;
+use crate::support::process::needs;
 use crate::support::workload::Kind;
 use crate::tcp::pair;
 
@@ -41,12 +42,7 @@ async fn tls_1_2_is_spoken_with_openssl() {
 async fn tls_1_2_without_extended_master_secret_is_refused() {
     let gate = Gate::new().await;
     let web = gate.ca.issue("web");
-    let settings = write(
-        gate.db.config.parent().unwrap(),
-        "openssl.cnf",
-        "openssl_conf = c\n[c]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\n\
-         Options = -ExtendedMasterSecret\n",
-    );
+    let settings = without_ems(gate.db.config.parent().unwrap());
     let client = gate.client(&web).args(&["-tls1_2"]).settings(&settings);
 
     gate.refuses_with(client, "protocol", 40).await;
@@ -177,12 +173,7 @@ async fn nist_refuses_groups_that_are_not_approved() {
 async fn compatible_takes_old_clients_and_certificates_that_name_no_purpose() {
     let gate = Gate::with(|setup, _| setup.profile("compatible")).await;
     let vague = gate.ca.issue_with("web", |params| params.extended_key_usages.clear());
-    let settings = write(
-        gate.db.config.parent().unwrap(),
-        "openssl.cnf",
-        "openssl_conf = c\n[c]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\n\
-         Options = -ExtendedMasterSecret\n",
-    );
+    let settings = without_ems(gate.db.config.parent().unwrap());
     let args = ["-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"];
 
     let client = gate.client(&vague).args(&args).settings(&settings);
