@@ -205,3 +205,28 @@ async fn without_file_descriptors_peers_wait_and_the_process_lives_on() {
     mesh.connect("web", &db).await.echoes("hello").await;
     assert!(db.metric("myelin_accept_errors_total", &[]).await >= 1.0);
 }
+
+#[tokio::test]
+async fn a_server_that_accepts_and_says_nothing_is_given_up() {
+    let mesh = Mesh::new();
+    let silent = Workload::tcp(Kind::NeverReads).await;
+    let setup = mesh.outbound("web").allow("db").to(silent.target());
+    let web = setup.limits("handshake_timeout: 300ms").start().await;
+
+    assert_eq!(crate::outbound::ask(&web, "hello\n").await, "");
+
+    assert_eq!(web.trail().only("connection-refused").await.reason(), "too_slow");
+    web.ended("refused", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up_after_connect_timeout() {
+    let mesh = Mesh::new();
+    let full = Full::new().await;
+    let setup = mesh.outbound("web").allow("db").to(full.address);
+    let web = setup.limits("connect_timeout: 300ms").start().await;
+
+    assert_eq!(crate::outbound::ask(&web, "hello\n").await, "");
+
+    web.ended("upstream_timeout", 1.0).await;
+}

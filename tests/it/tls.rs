@@ -204,3 +204,30 @@ async fn cipher_suites_narrow_the_profile() {
     assert_eq!(allowed.text("tls.cipher"), "TLS_AES_128_GCM_SHA256");
     assert!(said.all().contains("SSL alert number 40"), "{said:#?}");
 }
+
+/// The id that both sides of a connection can derive, as another program derives it.
+async fn id_by_openssl(version: &str) -> (String, String) {
+    let gate = Gate::new().await;
+    let web = gate.ca.issue("web");
+    let export =
+        ["-keymatexport", "EXPORTER-myelin-connection-id", "-keymatexportlen", "16", version];
+    let said = gate.client(&web).args(&export).send("hello\n").await;
+    let derived = said.stdout.split("Keying material: ").nth(1).unwrap();
+    let derived = derived.lines().next().unwrap().to_lowercase();
+    let allowed = gate.db.trail().only("connection-allowed").await;
+    (derived, allowed.connection().to_owned())
+}
+
+#[tokio::test]
+async fn a_foreign_program_derives_the_same_connection_id_from_tls_1_3() {
+    let (derived, recorded) = id_by_openssl("-tls1_3").await;
+
+    assert_eq!(derived, recorded);
+}
+
+#[tokio::test]
+async fn a_foreign_program_derives_the_same_connection_id_from_tls_1_2() {
+    let (derived, recorded) = id_by_openssl("-tls1_2").await;
+
+    assert_eq!(derived, recorded);
+}
