@@ -6,8 +6,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use time::OffsetDateTime;
 
 use crate::outbound::ask;
-use crate::refusals::Gate;
 use crate::support::client::{self, FirstRead};
+use crate::support::gate::Gate;
 use crate::support::mesh::{Mesh, Setup};
 use crate::support::openssl::{SClient, s_server};
 use crate::support::pki::{Ca, Identity, spiffe, uri};

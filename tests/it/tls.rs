@@ -8,8 +8,8 @@ use rcgen::ExtendedKeyUsagePurpose;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::outbound::ask;
-use crate::refusals::Gate;
 use crate::support::client::{config, connect_with};
+use crate::support::gate::Gate;
 use crate::support::openssl::without_ems;
 use crate::support::process::needs;
 use crate::support::workload::Kind;

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod client;
+pub(crate) mod gate;
 pub(crate) mod mesh;
 pub(crate) mod openssl;
 pub(crate) mod outside;

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use tokio::net::TcpStream;
 
@@ -29,6 +30,7 @@ pub(crate) struct Process {
     child: Child,
     name: String,
     output: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -40,9 +42,11 @@ impl Process {
         command.stdin(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         let output = Arc::new(Mutex::new(String::new()));
-        keep(child.stdout.take().unwrap(), &output);
-        keep(child.stderr.take().unwrap(), &output);
-        Self { child, name, output }
+        let readers = vec![
+            keep(child.stdout.take().unwrap(), &output),
+            keep(child.stderr.take().unwrap(), &output),
+        ];
+        Self { child, name, output, readers }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -58,8 +62,8 @@ impl Process {
     pub(crate) async fn says(&mut self, words: &str) -> String {
         let what = format!("{} to say {words:?}", self.name);
         eventually(&what, || {
+            let ended = self.has_ended();
             let output = self.output();
-            let ended = self.child.try_wait().unwrap();
             assert!(
                 ended.is_none() || output.contains(words),
                 "{} ended ({ended:?}) without saying {words:?}:\n{output}",
@@ -74,7 +78,7 @@ impl Process {
     pub(crate) async fn listens(&mut self, address: SocketAddr) {
         let what = format!("{} to listen on {address}", self.name);
         eventually(&what, || {
-            let ended = self.child.try_wait().unwrap();
+            let ended = self.has_ended();
             assert!(ended.is_none(), "{} ended: {ended:?}\n{}", self.name, self.output());
             async move { TcpStream::connect(address).await.ok().map(|_| ()) }
         })
@@ -90,12 +94,19 @@ impl Process {
     /// Waits until it has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let what = format!("{} to end; it said\n{}", self.name, self.output());
-        until(&what, || self.child.try_wait().unwrap().is_some()).await;
+        until(&what, || self.has_ended().is_some()).await;
         self.child.wait().unwrap()
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.has_ended().is_none()
+    }
+
+    /// How it has ended, if it has; then all that it said has been read.
+    fn has_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().unwrap()?;
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        Some(status)
     }
 }
 
@@ -109,7 +120,7 @@ impl Drop for Process {
     }
 }
 
-fn keep(from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) {
+fn keep(from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) -> JoinHandle<()> {
     let to = Arc::clone(to);
     std::thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n') {
@@ -118,7 +129,7 @@ fn keep(from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) {
             to.push_str(&String::from_utf8_lossy(&line));
             to.push('\n');
         }
-    });
+    })
 }
 
 /// What a program that has ended said.
