@@ -67,10 +67,7 @@ impl InboundListener {
         let _open = self.services.metrics.opened();
         let begun = Instant::now();
         let mut life = Life::default();
-        let ending = tokio::select! {
-            ending = self.serve(downstream, source, pool, &mut life) => ending,
-            () = self.services.shutdown.cutting() => Ending::Cut,
-        };
+        let ending = self.serve(downstream, source, pool, &mut life).await;
         life.end(&self.services, ending, begun).await;
     }
 
@@ -83,18 +80,36 @@ impl InboundListener {
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy, until the peer is let in
         let state = &now.value;
-        let Some((session, connection)) = self.greet(state, downstream, source).await else {
-            return Ending::Refused;
+        let shutdown = &self.services.shutdown;
+        let entering = self.enter(state, downstream, source, life);
+        let (session, permit, connection) = match shutdown.until_cut(entering).await {
+            Some(Ok(entered)) => entered,
+            Some(Err(ending)) => return ending,
+            None => return Ending::Cut,
         };
-        let admitted = self.admit(state, session, connection, life).await;
-        let Some((session, permit, connection)) = admitted else { return Ending::Denied };
         match state.config.protocol {
-            Protocol::Tcp => self.carry(&permit, session, &state.config, life).await,
+            Protocol::Tcp => {
+                let carrying = self.carry(&permit, session, &state.config, life);
+                shutdown.until_cut(carrying).await.unwrap_or(Ending::Cut)
+            }
             Protocol::Http => {
                 let limits = &state.config.limits;
                 Box::pin(self.exchange(connection, &permit, session, limits, pool, life)).await
             }
         }
+    }
+
+    /// From an accepted socket to a peer that is let in, or an ending.
+    async fn enter(
+        &self,
+        state: &InboundState,
+        downstream: Plain,
+        source: Option<SocketAddr>,
+        life: &mut Life,
+    ) -> Result<(Session, Permit, Arc<Connection>), Ending> {
+        let greeted = self.greet(state, downstream, source).await;
+        let (session, connection) = greeted.ok_or(Ending::Refused)?;
+        self.admit(state, session, connection, life).await.ok_or(Ending::Denied)
     }
 
     /// Who is there? A handshake, or a refusal on record.

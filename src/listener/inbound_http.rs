@@ -121,9 +121,15 @@ impl Host for InboundHttp {
     ) -> Result<Ticket, NotAudited> {
         let permit = &judged.permit;
         let rule = Rule { name: Arc::clone(permit.rule()), version: judged.version, nearest: None };
-        let connection = Some(&self.connection);
-        requests::admit(&self.services, connection, head, permit.template(), rule, permit.phi())
-            .await
+        requests::admit(
+            &self.services,
+            &self.connection,
+            head,
+            permit.template(),
+            rule,
+            permit.phi(),
+        )
+        .await
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Denial>) {
@@ -154,7 +160,7 @@ impl Host for InboundHttp {
                 status: 503,
             },
         };
-        requests::rejected(&self.services, Some(&self.connection), rough, refused).await;
+        requests::rejected(&self.services, &self.connection, rough, refused).await;
     }
 
     fn completed(&self, ticket: Ticket, end: RequestEnd) {

@@ -68,10 +68,7 @@ impl OutboundListener {
         let _open = self.services.metrics.opened();
         let begun = Instant::now();
         let mut life = Life::default();
-        let ending = tokio::select! {
-            ending = self.serve(downstream, source, pool, &mut life) => ending,
-            () = self.services.shutdown.cutting() => Ending::Cut,
-        };
+        let ending = self.serve(downstream, source, pool, &mut life).await;
         life.end(&self.services, ending, begun).await;
     }
 
@@ -84,7 +81,10 @@ impl OutboundListener {
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy
         match now.value.config.protocol {
-            Protocol::Tcp => self.carry(downstream, source, &now.value, life).await,
+            Protocol::Tcp => {
+                let carrying = self.carry(downstream, source, &now.value, life);
+                self.services.shutdown.until_cut(carrying).await.unwrap_or(Ending::Cut)
+            }
             Protocol::Http => {
                 let limits = &now.value.config.limits;
                 Box::pin(self.exchange(downstream, source, limits, pool)).await

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::counted::{Counted, Side, Tally};
-use super::dial::{DialFailed, Dialed, dial};
+use super::dial::{DialFailed, Dialed, describe, dial};
 use super::outbound::OutboundState;
 use super::requests::{self, Refused, Ticket};
 use super::{Services, record};
@@ -27,6 +27,8 @@ pub(super) struct OutboundHttp {
     services: Services,
     source: Option<SocketAddr>,
     facing: Facing,
+    /// What is known of a request that has no connection to the peer.
+    unconnected: Arc<Connection>,
 }
 
 /// A connection to the peer, which many requests may share. Its end is recorded when it is dropped.
@@ -52,7 +54,8 @@ impl OutboundHttp {
         services: Services,
         source: Option<SocketAddr>,
     ) -> Self {
-        Self { live, services, source, facing: Facing::Outbound }
+        let unconnected = Arc::new(describe(&live.snapshot().value, None, source, None));
+        Self { live, services, source, facing: Facing::Outbound, unconnected }
     }
 }
 
@@ -113,17 +116,16 @@ impl Host for OutboundHttp {
         (): &(),
         link: Option<&Link>,
     ) -> Result<Ticket, NotAudited> {
+        let connection = link.map_or(&self.unconnected, |link| &link.connection);
         let rule = Rule {
             name: match link {
                 Some(link) => Arc::clone(link.permit.rule()),
-                None => self.live.snapshot().value.config.name.as_str().into(),
+                None => connection.listener.as_str().into(),
             },
             version: self.live.snapshot().value.policy.version(),
             nearest: None,
         };
-        let connection = link.map(|link| &link.connection);
-        let phi = connection.is_some_and(|connection| connection.phi);
-        requests::admit(&self.services, connection, head, None, rule, phi).await
+        requests::admit(&self.services, connection, head, None, rule, connection.phi).await
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Infallible>) {
@@ -137,7 +139,7 @@ impl Host for OutboundHttp {
             Rejection::NotAudited => (DenyReason::NotAudited, None, 503),
         };
         let refused = Refused { reason, message, template: None, rule: None, status };
-        requests::rejected(&self.services, None, rough, refused).await;
+        requests::rejected(&self.services, &self.unconnected, rough, refused).await;
     }
 
     fn completed(&self, ticket: Ticket, end: RequestEnd) {

@@ -13,28 +13,29 @@ use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
 /// One admitted request, until its end is on record.
 pub(super) struct Ticket {
     method: Method,
-    /// `None` when the listener is no PHI endpoint: then requests are counted, not recorded.
+    /// `None` when neither listener nor route is a PHI endpoint: then it is counted, not recorded.
     recorded: Option<(Arc<Connection>, Request, Rule)>,
 }
 
 /// Puts an admitted request on record, durably if it is an access to PHI.
 pub(super) async fn admit(
     services: &Services,
-    connection: Option<&Arc<Connection>>,
+    connection: &Arc<Connection>,
     head: &Head<'_>,
     template: Option<&Arc<str>>,
     rule: Rule,
     phi: bool,
 ) -> Result<Ticket, NotAudited> {
     let method = head.method.clone();
-    let Some(connection) = connection.filter(|connection| connection.phi) else {
+    if !connection.phi && !phi {
         return Ok(Ticket { method, recorded: None });
-    };
+    }
     let request = Request {
         number: head.number,
         method: method.clone(),
         template: template.map(Arc::clone),
         version: version(Some(head.version)),
+        phi,
         trace_id: trace_id(head.headers),
         status: None,
     };
@@ -82,7 +83,7 @@ pub(super) struct Refused {
 /// Counts and records a request that was not let through.
 pub(super) async fn rejected(
     services: &Services,
-    connection: Option<&Arc<Connection>>,
+    connection: &Arc<Connection>,
     rough: &Rough<'_>,
     refused: Refused,
 ) {
@@ -95,13 +96,14 @@ pub(super) async fn rejected(
         method,
         template: refused.template,
         version: version(rough.version),
+        phi: connection.phi,
         trace_id: rough.headers.and_then(trace_id),
         status: Some(refused.status),
     };
     let record = Record {
         reason: Some(refused.reason.label()),
         message: refused.message,
-        connection: connection.map(Arc::clone),
+        connection: Some(Arc::clone(connection)),
         request: rough.method.map(|_known| request),
         rule: refused.rule,
         ..Record::new(Action::RequestDenied)
