@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
@@ -96,6 +97,15 @@ impl Process {
         let what = format!("{} to end; it said\n{}", self.name, self.output());
         until(&what, || self.has_ended().is_some()).await;
         self.child.wait().unwrap()
+    }
+
+    /// Asks it to end and waits for a while: a program with children of its own must not simply be killed.
+    pub(crate) fn stop(&mut self, signal: &str) {
+        self.signal(signal);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.is_running() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
