@@ -122,7 +122,7 @@ impl InboundListener {
         let Plain::Tcp(socket) = downstream else { return None };
         let begun = Instant::now();
         let destination = socket.local_addr().ok();
-        let describe = |session| describe(&state.config, source, destination, session);
+        let describe = |session| describe(state, source, destination, session);
         let limit = state.config.limits.handshake_timeout;
         match tls::accept(Arc::clone(&state.tls), socket, limit).await {
             Ok(session) => {
@@ -169,7 +169,7 @@ impl InboundListener {
         let connection = Arc::new(connection);
         let allowed = record::allowed(&connection, &permit);
         life.permitted = Some(Arc::clone(&connection));
-        if audit.permit(allowed, state.config.phi).await.is_err() {
+        if audit.permit(allowed, connection.phi).await.is_err() {
             life.permitted = None;
             metrics.denied(DenyReason::NotAudited);
             audit.note(record::not_audited(&connection)).await;
@@ -235,18 +235,18 @@ impl InboundListener {
 
 /// What is known of a connection after its handshake, however that ended.
 fn describe(
-    config: &Inbound,
+    state: &InboundState,
     source: Option<SocketAddr>,
     destination: Option<SocketAddr>,
     handshake: Result<&Session, &HandshakeFailed>,
 ) -> Connection {
-    let session = handshake.ok();
+    let (config, session) = (&state.config, handshake.ok());
     Connection {
         id: session.map_or_else(record::random_id, |session| session.id),
         listener: config.name.clone(),
         direction: Direction::Inbound,
         protocol: record::protocol(config.protocol),
-        phi: config.phi,
+        phi: state.policy.guards_phi(),
         source,
         destination,
         endpoint: None,

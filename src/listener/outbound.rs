@@ -114,7 +114,8 @@ impl OutboundListener {
         state: &OutboundState,
         life: &mut Life,
     ) -> Ending {
-        let dialed = match dial(state, &self.services, &state.tls, source).await {
+        let dialing = Box::pin(dial(state, &self.services, &state.tls, source));
+        let dialed = match dialing.await {
             Ok(dialed) => dialed,
             Err(failed) => return failed.ending(),
         };

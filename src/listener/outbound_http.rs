@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::counted::{Counted, Side, Tally};
 use super::dial::{DialFailed, Dialed, describe, dial};
 use super::outbound::OutboundState;
-use super::requests::{self, Refused, Ticket};
+use super::requests::{self, Refused, Ticket, Wish};
 use super::{Services, record};
 use crate::audit::{Connection, Rule};
 use crate::authz::Permit;
@@ -43,7 +43,9 @@ pub(super) struct Link {
 impl Drop for Link {
     fn drop(&mut self) {
         let (moved, took) = (self.tally.moved(), self.begun.elapsed());
-        let closed = record::closed(&self.connection, Ending::Finished, None, moved, took);
+        let cut = self.services.shutdown.is_cutting();
+        let ending = if cut { Ending::Cut } else { Ending::Finished };
+        let closed = record::closed(&self.connection, ending, None, moved, took);
         self.services.audit.note_now(closed);
     }
 }
@@ -125,7 +127,8 @@ impl Host for OutboundHttp {
             version: self.live.snapshot().value.policy.version(),
             nearest: None,
         };
-        requests::admit(&self.services, connection, head, None, rule, connection.phi).await
+        let wanted = Wish { recorded: connection.phi, phi: connection.phi };
+        requests::admit(&self.services, connection, head, None, rule, wanted).await
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Infallible>) {

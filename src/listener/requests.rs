@@ -17,6 +17,15 @@ pub(super) struct Ticket {
     recorded: Option<(Arc<Connection>, Request, Rule)>,
 }
 
+/// How a request is to be recorded.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish {
+    /// At all. Requests that have nothing to do with PHI are only counted.
+    pub(super) recorded: bool,
+    /// As an access to PHI: on disk before the first byte.
+    pub(super) phi: bool,
+}
+
 /// Puts an admitted request on record, durably if it is an access to PHI.
 pub(super) async fn admit(
     services: &Services,
@@ -24,10 +33,10 @@ pub(super) async fn admit(
     head: &Head<'_>,
     template: Option<&Arc<str>>,
     rule: Rule,
-    phi: bool,
+    wish: Wish,
 ) -> Result<Ticket, NotAudited> {
     let method = head.method.clone();
-    if !connection.phi && !phi {
+    if !wish.recorded {
         return Ok(Ticket { method, recorded: None });
     }
     let request = Request {
@@ -35,7 +44,7 @@ pub(super) async fn admit(
         method: method.clone(),
         template: template.map(Arc::clone),
         version: version(Some(head.version)),
-        phi,
+        phi: wish.phi,
         trace_id: trace_id(head.headers),
         status: None,
     };
@@ -45,7 +54,7 @@ pub(super) async fn admit(
         rule: Some(rule.clone()),
         ..Record::new(Action::RequestAllowed)
     };
-    let audited = services.audit.permit(record, phi).await;
+    let audited = services.audit.permit(record, wish.phi).await;
     audited.map_err(|_not_durable| NotAudited)?;
     Ok(Ticket { method, recorded: Some((Arc::clone(connection), request, rule)) })
 }
