@@ -108,7 +108,8 @@ impl Listeners {
             plan.outbound.iter().map(|state| (&state.config.name, Socket::of_outbound(state))),
         );
         wanted.find_map(|(name, socket)| {
-            let holder = running.iter().find(|(_, held)| held.address == socket.address)?;
+            let same = |held: &&Socket| held.address == socket.address && held.is_one_place();
+            let holder = running.iter().find(|(_, held)| same(held))?;
             (holder.0 != name || *holder.1 != socket).then(|| holder.0.clone())
         })
     }
@@ -284,6 +285,14 @@ impl Socket {
             address: state.config.listen.clone(),
             protocol: state.config.protocol,
             connections: state.config.limits.connections,
+        }
+    }
+
+    /// With port 0 the kernel chooses another place each time.
+    fn is_one_place(&self) -> bool {
+        match &self.address {
+            ListenAddr::Tcp(address) => address.port() != 0,
+            ListenAddr::Unix(_) => true,
         }
     }
 }

@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::print_stderr,
     reason = "tests"
 )]
 
@@ -24,6 +25,7 @@ mod pins;
 mod postgres;
 mod readme;
 mod refusals;
+mod reload;
 mod rotation;
 mod tcp;
 mod tls;
