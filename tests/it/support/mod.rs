@@ -1,0 +1,45 @@
+//! The language that the tests are written in.
+
+pub(crate) mod admin;
+pub(crate) mod client;
+pub(crate) mod mesh;
+pub(crate) mod openssl;
+pub(crate) mod outside;
+pub(crate) mod pki;
+pub(crate) mod process;
+pub(crate) mod trail;
+pub(crate) mod workload;
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// So long a test waits for what must come; nothing that passes takes this long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Looks again and again until there is something to see.
+///
+/// # Panics
+///
+/// When there never is.
+pub(crate) async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        sleep(LOOK).await;
+    }
+}
+
+/// The same for what can be seen without waiting.
+pub(crate) async fn until(what: &str, mut look: impl FnMut() -> bool) {
+    eventually(what, || std::future::ready(look().then_some(()))).await;
+}

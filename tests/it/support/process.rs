@@ -1,0 +1,182 @@
+//! Other programs. Each is ended by its id when a test is over, however that is.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tokio::net::TcpStream;
+
+use super::{eventually, until};
+
+/// Where a program is. Debian keeps servers where not everybody looks.
+///
+/// # Panics
+///
+/// When it is not installed: a test that cannot be made must not pass.
+pub(crate) fn needs(program: &str, package: &str) -> PathBuf {
+    let path = std::env::var("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| panic!("{program} is not installed: apt-get install {package}"))
+}
+
+/// A program that runs beside the test.
+pub(crate) struct Process {
+    child: Child,
+    name: String,
+    output: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// Starts it, and keeps what it says.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Held open: some programs take its end for a reason to stop.
+        command.stdin(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let output = Arc::new(Mutex::new(String::new()));
+        keep(child.stdout.take().unwrap(), &output);
+        keep(child.stderr.take().unwrap(), &output);
+        Self { child, name, output }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it said until now, on both of its outputs.
+    pub(crate) fn output(&self) -> String {
+        self.output.lock().unwrap().clone()
+    }
+
+    /// Waits until it says so.
+    pub(crate) async fn says(&mut self, words: &str) -> String {
+        let what = format!("{} to say {words:?}", self.name);
+        eventually(&what, || {
+            let output = self.output();
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none() || output.contains(words),
+                "{} ended ({ended:?}) without saying {words:?}:\n{output}",
+                self.name
+            );
+            std::future::ready(output.contains(words).then_some(output))
+        })
+        .await
+    }
+
+    /// Waits until somebody listens on `address`.
+    pub(crate) async fn listens(&mut self, address: SocketAddr) {
+        let what = format!("{} to listen on {address}", self.name);
+        eventually(&what, || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{} ended: {ended:?}\n{}", self.name, self.output());
+            async move { TcpStream::connect(address).await.ok().map(|_| ()) }
+        })
+        .await;
+    }
+
+    /// Sends a signal, by its name.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args(["-s", signal, &self.id().to_string()]).status();
+        assert!(sent.unwrap().success(), "{} is gone:\n{}", self.name, self.output());
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let what = format!("{} to end; it said\n{}", self.name, self.output());
+        until(&what, || self.child.try_wait().unwrap().is_some()).await;
+        self.child.wait().unwrap()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ended_before = self.child.kill();
+        let _status = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- {} said:\n{}", self.name, self.output());
+        }
+    }
+}
+
+fn keep(from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) {
+    let to = Arc::clone(to);
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).split(b'\n') {
+            let Ok(line) = line else { return };
+            let mut to = to.lock().unwrap();
+            to.push_str(&String::from_utf8_lossy(&line));
+            to.push('\n');
+        }
+    });
+}
+
+/// What a program that has ended said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Said {
+    pub(crate) fn all(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+/// Runs a program to its end, with `input` as its standard input.
+pub(crate) async fn run(command: &mut Command, input: &str) -> Said {
+    use tokio::io::AsyncWriteExt;
+
+    let mut command = tokio::process::Command::from(std::mem::replace(command, Command::new("")));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    let feed = async move {
+        let _it_does_not_read = stdin.write_all(input.as_bytes()).await;
+    };
+    let wait = tokio::time::timeout(super::PATIENCE, child.wait_with_output());
+    let ((), output) = tokio::join!(feed, wait);
+    let output = output.expect("the program does not end").unwrap();
+    Said {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A port on which nobody listens, outside the range from which the kernel takes ports by itself.
+pub(crate) fn free_port() -> u16 {
+    let mut random = [0; 2];
+    for _ in 0..1000 {
+        aws_lc_rs::rand::fill(&mut random).unwrap();
+        let port = 10_000 + u16::from_be_bytes(random) % 22_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port");
+}
+
+pub(crate) fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Writes a file for another program.
+pub(crate) fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
+    let path = dir.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}

@@ -1,0 +1,104 @@
+//! The audit trail as an auditor reads it: from its files.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::eventually;
+
+/// A trail's directory.
+#[derive(Clone)]
+pub(crate) struct Trail {
+    dir: PathBuf,
+}
+
+impl Trail {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The files with records, in order.
+    pub(crate) fn segments(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(&self.dir) else { return Vec::new() };
+        let mut segments: Vec<_> = entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
+            .collect();
+        segments.sort();
+        segments
+    }
+
+    /// Every whole line, as it is.
+    pub(crate) fn text(&self) -> String {
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).unwrap();
+            let whole = text.rfind('\n').map_or(0, |end| end + 1);
+            text[..whole].to_owned()
+        };
+        self.segments().iter().map(read).collect()
+    }
+
+    /// All records.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.text().lines().map(|line| Record(serde_json::from_str(line).unwrap())).collect()
+    }
+
+    /// The records of one action.
+    pub(crate) fn all(&self, action: &str) -> Vec<Record> {
+        self.records().into_iter().filter(|record| record.action() == action).collect()
+    }
+
+    /// The first `count` records of `action`, as soon as there are so many.
+    pub(crate) async fn wait_for(&self, action: &str, count: usize) -> Vec<Record> {
+        let what = format!("{count} records of {action} in {}", self.dir.display());
+        eventually(&what, || async {
+            let found = self.all(action);
+            (found.len() >= count).then_some(found)
+        })
+        .await
+    }
+
+    /// The record of `action`, as soon as it is there. Checks that there is no second one.
+    pub(crate) async fn only(&self, action: &str) -> Record {
+        let mut found = self.wait_for(action, 1).await;
+        assert_eq!(found.len(), 1, "{found:#?}");
+        found.remove(0)
+    }
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Record(Value);
+
+impl Record {
+    /// The field at a path of names with dots between; null when there is none.
+    pub(crate) fn field(&self, path: &str) -> &Value {
+        path.split('.').fold(&self.0, |value, name| &value[name])
+    }
+
+    /// The same, as text. Empty when there is none.
+    pub(crate) fn text(&self, path: &str) -> &str {
+        self.field(path).as_str().unwrap_or_default()
+    }
+
+    pub(crate) fn number(&self, path: &str) -> u64 {
+        self.field(path).as_u64().unwrap_or_else(|| panic!("no number {path} in {:#}", self.0))
+    }
+
+    pub(crate) fn action(&self) -> &str {
+        self.text("event.action")
+    }
+
+    pub(crate) fn reason(&self) -> &str {
+        self.text("event.reason")
+    }
+
+    /// The connection's id: the same on both sides.
+    pub(crate) fn connection(&self) -> &str {
+        self.text("myelin.connection")
+    }
+}
