@@ -76,11 +76,23 @@ impl Sidecars {
         [at(0), at(1), at(2)]
     }
 
-    /// Drains all of them, the caller's first.
-    pub(super) async fn stop(self) {
-        for running in [self.billing, self.fhir, self.pdq, self.lab] {
-            running.sidecar.stop().await;
+    /// Reads every configuration again, and says what came of it.
+    pub(super) async fn reload(&self) -> String {
+        let mut lines = Vec::new();
+        for running in self.all() {
+            lines.push(match running.sidecar.reload(load(&running.config)).await {
+                Ok(()) => format!("{}: reloaded", running.config.display()),
+                Err(error) => format!("{}: {}", running.config.display(), Report(&error)),
+            });
         }
+        lines.join("\n")
+    }
+
+    /// Drains all of them.
+    pub(super) async fn stop(self) {
+        let [billing, fhir, pdq, lab] =
+            [self.billing, self.fhir, self.pdq, self.lab].map(|running| running.sidecar.stop());
+        tokio::join!(billing, fhir, pdq, lab);
     }
 }
 
