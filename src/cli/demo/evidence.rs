@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_metric_is_the_sum_of_its_series() {
-        let page = "# HELP up x\nup{a=\"1\",b=\"1\"} 2\nup{a=\"1\",b=\"2\"} 3\nup_total{a=\"1\"} 9\n";
+        let page =
+            "# HELP up x\nup{a=\"1\",b=\"1\"} 2\nup{a=\"1\",b=\"2\"} 3\nup_total{a=\"1\"} 9\n";
 
         assert!((metric(page, "up", &[("a", "1")]) - 5.0).abs() < f64::EPSILON);
         assert!(metric(page, "up", &[("a", "2")]).abs() < f64::EPSILON);

@@ -18,7 +18,7 @@ pub(super) struct Guide {
     /// Whether that stays at the end.
     kept: bool,
     /// From the caller to each service.
-    paths: Vec<Way>,
+    ways: Vec<Way>,
     /// The sidecars.
     sidecars: Vec<Beside>,
     /// What to try.
@@ -52,16 +52,19 @@ struct Beside {
 struct Try {
     /// What it shows.
     about: &'static str,
-    /// A line for any POSIX shell.
+    /// For any POSIX shell, in the directory of everything.
     command: String,
-    /// How the line exits.
-    exit: i32,
+    /// Whether it exits with 0.
+    succeeds: bool,
     /// Text that it prints, among more.
     says: &'static str,
+    /// What a reader will see, when that is more than what it is sure to print.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shows: Option<&'static str>,
 }
 
 impl Guide {
-    /// For what is running. `myelin` is what this program was called as.
+    /// For what is running. `myelin` is how this program is called.
     pub(super) fn to(place: &Place, clinic: &Clinic, sidecars: &Sidecars, myelin: &Path) -> Self {
         let [fhir, pdq, lab] = sidecars.ways_out();
         let way = |service, speaks, out, sidecar, workload| Way {
@@ -71,150 +74,139 @@ impl Guide {
             sidecar,
             workload,
         };
-        let all = sidecars.all();
+        let beside = sidecars.all().map(|running| Beside {
+            service: running.service,
+            config: running.config.clone(),
+            admin: running.admin,
+        });
         Self {
             dir: place.dir().to_owned(),
             kept: place.is_kept(),
-            paths: vec![
+            ways: vec![
                 way("fhir", "REST", fhir, sidecars.fhir.first(), clinic.fhir.address),
                 way("pdq", "SOAP 1.1", pdq, sidecars.pdq.first(), clinic.pdq.address),
                 way("lab", "HL7 v2 over MLLP", lab, sidecars.lab.first(), clinic.lab.address),
             ],
-            sidecars: all
-                .map(|running| Beside {
-                    service: running.service,
-                    config: running.config.clone(),
-                    admin: running.admin,
-                })
-                .into(),
-            lines: calls(place, sidecars)
-                .into_iter()
-                .chain(looks(place, sidecars, myelin))
-                .collect(),
+            sidecars: beside.into(),
+            lines: calls(sidecars).into_iter().chain(looks(sidecars, myelin)).collect(),
         }
     }
 }
 
 /// Calls, some of which are turned away.
-fn calls(place: &Place, sidecars: &Sidecars) -> Vec<Try> {
+fn calls(sidecars: &Sidecars) -> Vec<Try> {
     let [fhir, pdq, lab] = sidecars.ways_out();
-    let file = |name: &str| quoted(&place.path(name));
     let port = sidecars.fhir.first().port();
-    let straight = |who: &str| {
+    let straight = |who: &str, more: &str| {
         format!(
-            "curl -sS --cacert {} --cert {} --key {} \\\n  --resolve fhir:{port}:127.0.0.1 https://fhir:{port}/fhir/Patient",
-            file("ca.crt"),
-            file(&format!("{who}.crt")),
-            file(&format!("{who}.key")),
+            "curl -sS --cacert ca.crt --cert {who}.crt --key {who}.key {more}\\\n  \
+             --resolve fhir:{port}:127.0.0.1 https://fhir:{port}/fhir/Patient"
         )
     };
     vec![
         Try::of(
             "The billing program reads a patient. It speaks plaintext, and so does the service.",
             format!("curl -sS http://{fhir}/fhir/Patient/4711"),
-            0,
             "\"family\": \"Mustermann\"",
         ),
         Try::of(
             "It may not register one: that is for admission alone (403).",
-            format!("curl -sS -d @{} http://{fhir}/fhir/Patient", file("patient.json")),
-            0,
+            format!("curl -sS -d @patient.json http://{fhir}/fhir/Patient"),
             "not allowed",
         ),
         Try::of(
-            "Admission may. It speaks mutual TLS itself, with PEM files, and needs no sidecar.",
-            format!("{} \\\n  -d @{}", straight("admission"), file("patient.json")),
-            0,
+            "Admission may. It speaks mutual TLS itself, and needs no sidecar.",
+            straight("admission", "-d @patient.json "),
             "\"family\": \"Newcomer\"",
         ),
         Try::of(
             "The kiosk has a certificate of the same authority, and is on nobody's list.",
-            straight("kiosk"),
-            KIOSK_EXIT,
-            KIOSK_SAYS,
-        ),
+            straight("kiosk", "--http1.1 "),
+            "curl: (",
+        )
+        .fails("curl: (52) Empty reply from server"),
         Try::of(
             "A stranger calls itself billing, by a certificate of another authority.",
-            straight("stranger"),
-            STRANGER_EXIT,
-            STRANGER_SAYS,
-        ),
+            straight("stranger", ""),
+            "curl: (",
+        )
+        .fails("curl: (56) … alert unknown ca"),
         Try::of(
-            "A SOAP call. (http://…/pdq?wsdl describes the service to a SOAP client.)",
+            "A SOAP call. A SOAP client finds the description of the service at /pdq?wsdl.",
             format!(
-                "curl -sS -H 'Content-Type: text/xml' -H 'SOAPAction: \"{FIND_PATIENTS}\"' \\\n  --data-binary @{} http://{pdq}/pdq",
-                file("find.xml")
+                "curl -sS -H 'Content-Type: text/xml' -H 'SOAPAction: \"{FIND_PATIENTS}\"' \\\n  \
+                 -d @find.xml http://{pdq}/pdq"
             ),
-            0,
             "<given>Erika</given>",
         ),
         Try::of(
             "An HL7 v2 message over MLLP, and its acknowledgement.",
             format!(
-                "(cat {}; sleep 1) | curl -sS telnet://{lab} | tr '\\013\\034\\r' '  \\n'",
-                file("adt.hl7")
+                "(cat adt.hl7; sleep 1) | curl -s -m 2 telnet://{lab} | tr '\\013\\034\\r' '  \\n'"
             ),
-            0,
             "MSA|AA|MSG00001",
         ),
     ]
 }
 
-/// Looks at what was put on record.
-fn looks(place: &Place, sidecars: &Sidecars, myelin: &Path) -> Vec<Try> {
-    let admin = sidecars.fhir.admin;
-    let trail = quoted(&sidecars.fhir.trail);
-    let (myelin, config) = (quoted(myelin), quoted(&place.path("fhir.yaml")));
+/// Looks at what was put on record, and a change of mind.
+fn looks(sidecars: &Sidecars, myelin: &Path) -> Vec<Try> {
+    let (admin, myelin) = (sidecars.fhir.admin, quoted(myelin));
+    let [fhir, ..] = sidecars.ways_out();
     vec![
         Try::of(
-            "The last record of the trail. No patient is in it, only who did what, and by which rule.",
-            format!("cat {trail}/trail-*.jsonl | tail -n 1 | python3 -m json.tool"),
-            0,
+            "The last record of the trail. No patient is in it, only who did what, by which rule.",
+            "cat audit/fhir/trail-*.jsonl | tail -n 1 | python3 -m json.tool".to_owned(),
             "\"event\": {",
         ),
         Try::of(
-            "Every record names the SHA-256 of the one before: nobody changes one unnoticed.",
-            format!("{myelin} audit verify {trail}"),
-            0,
+            "Every record names the SHA-256 of the one before: none is changed unnoticed.",
+            format!("{myelin} audit verify audit/fhir"),
             "an unbroken chain",
         ),
         Try::of(
-            "Who was turned away, and which rule came nearest.",
+            "Who was turned away, and how far each was from what a rule wants.",
             format!("curl -sS http://{admin}/denials"),
-            0,
             "\"nearest\": ",
         ),
         Try::of(
             "What Prometheus would scrape.",
             format!("curl -sS http://{admin}/metrics | grep ^myelin_requests_total"),
-            0,
             "decision=\"denied\"",
         ),
         Try::of(
             "What the sidecar is doing, its certificate and its policy.",
             format!("curl -sS http://{admin}/status"),
-            0,
             "\"spiffe\": \"spiffe://clinic.example/fhir\"",
         ),
         Try::of(
-            "Why billing may not register a patient, without anybody trying (exit code 1).",
+            "Why billing may not register a patient, without anybody trying.",
             format!(
-                "{myelin} explain -c {config} --peer billing --method POST --path /fhir/Patient"
+                "{myelin} explain -c fhir.yaml --peer billing --method POST --path /fhir/Patient"
             ),
-            1,
             "route `create-patient` does not allow peer `billing`",
+        )
+        .fails("… route `create-patient` does not allow peer `billing`"),
+        Try::of(
+            "Let billing register patients from now on, without a restart.",
+            format!(
+                "sed -i '/create-patient/s/allow: \\[/&billing, /' fhir.yaml; kill -HUP {}; sleep 1\n\
+                 curl -sS -d @patient.json http://{fhir}/fhir/Patient",
+                std::process::id()
+            ),
+            "\"family\": \"Newcomer\"",
         ),
     ]
 }
 
-const KIOSK_EXIT: i32 = 56;
-const KIOSK_SAYS: &str = "curl: (56)";
-const STRANGER_EXIT: i32 = 56;
-const STRANGER_SAYS: &str = "alert unknown ca";
-
 impl Try {
-    fn of(about: &'static str, command: String, exit: i32, says: &'static str) -> Self {
-        Self { about, command, exit, says }
+    fn of(about: &'static str, command: String, says: &'static str) -> Self {
+        Self { about, command, succeeds: true, says, shows: None }
+    }
+
+    /// The command exits with a failure, and usually shows this.
+    fn fails(self, shows: &'static str) -> Self {
+        Self { succeeds: false, shows: Some(shows), ..self }
     }
 }
 
@@ -230,45 +222,49 @@ fn quoted(path: &Path) -> String {
 
 impl fmt::Display for Guide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "A sample clinic is running on this machine, on loopback only. Everybody in it is made up.\n"
-        )?;
-        writeln!(f, "  the billing program's         the services' own           legacy services,")?;
-        writeln!(f, "  sidecar                       sidecars                    which know no TLS\n")?;
-        for Way { service, speaks, out, sidecar, workload } in &self.paths {
+        let dir = self.dir.display();
+        f.write_str(INTRODUCTION)?;
+        for Way { service, speaks, out, sidecar, workload } in &self.ways {
+            let [out, sidecar, workload] = [out, sidecar, workload].map(SocketAddr::port);
             writeln!(
                 f,
-                "  {out} ══ mutual TLS ══▶ {sidecar} ──plaintext──▶ {workload}  {service} ({speaks})"
+                "  curl ──plaintext──▶ {out:<5} ══ mutual TLS ══▶ {sidecar:<5} ──plaintext──▶ \
+                 {workload:<5}  {service}: {speaks}"
             )?;
         }
-        writeln!(f, "\nEach sidecar is spiffe://{TRUST_DOMAIN}/… , and has a configuration of its own:\n")?;
+        writeln!(f, "\nEach sidecar runs from a configuration of its own:\n")?;
         for Beside { service, config, admin } in &self.sidecars {
-            writeln!(f, "  {service:<8} {}   (admin: http://{admin})", config.display())?;
+            let config = config.display();
+            writeln!(f, "  {config}  spiffe://{TRUST_DOMAIN}/{service}, pages at http://{admin}/")?;
         }
-        writeln!(f, "\nTry these in another terminal:")?;
+        writeln!(f, "\nTo try it, in another terminal:\n\n     cd {}", quoted(&self.dir))?;
         for (index, line) in self.lines.iter().enumerate() {
             write!(f, "\n{:>3}. {line}", index + 1)?;
         }
-        let end = if self.kept { "stays" } else { "is removed then" };
-        writeln!(
+        let then = if self.kept { "stays" } else { "is removed" };
+        write!(
             f,
-            "\nCtrl-C ends it; {} {end}. Until then, what the services' sidecars decide is shown here.\n\
-             Change a configuration, and `kill -HUP {}` puts it in place.\n",
-            self.dir.display(),
-            std::process::id()
+            "\nCtrl-C ends all of it, and {dir} {then}.\n\
+             Until then, this is what the services' sidecars decide:\n"
         )
     }
 }
 
+/// Above the ways.
+const INTRODUCTION: &str = "\
+A sample clinic is running on this machine. Everybody in it is made up, and nothing but loopback is used.
+
+                      billing's                services'                legacy services,
+                      sidecar                  sidecars                 which know no TLS
+";
+
 impl fmt::Display for Try {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { about, command, says, .. } = self;
-        writeln!(f, "{about}")?;
-        for line in command.lines() {
-            writeln!(f, "       {line}")?;
+        writeln!(f, "{}", self.about)?;
+        for line in self.command.lines() {
+            writeln!(f, "     {line}")?;
         }
-        writeln!(f, "     → {says}")
+        writeln!(f, "     → {}", self.shows.unwrap_or(self.says))
     }
 }
 

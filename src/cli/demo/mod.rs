@@ -13,7 +13,7 @@ mod sidecars;
 mod signals;
 mod tour;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -161,7 +161,11 @@ async fn stay(
     Ok(Exit::Fine)
 }
 
-/// What a reader has to type to get this program again.
+/// How a reader calls this program from another directory.
 fn called_as() -> PathBuf {
-    std::env::args_os().next().map_or_else(|| Path::new("myelin").to_owned(), PathBuf::from)
+    let typed = std::env::args_os().next().map_or_else(|| PathBuf::from("myelin"), PathBuf::from);
+    if typed.components().count() == 1 {
+        return typed; // found by way of PATH
+    }
+    std::path::absolute(&typed).unwrap_or(typed)
 }

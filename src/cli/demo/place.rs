@@ -73,9 +73,9 @@ impl Place {
     /// Takes it away, unless it is to be kept.
     pub(super) fn close(self) -> anyhow::Result<()> {
         match self.temporary {
-            Some(temporary) => temporary
-                .close()
-                .with_context(|| format!("cannot remove {}: remove it by hand", self.dir.display())),
+            Some(temporary) => temporary.close().with_context(|| {
+                format!("cannot remove {}: remove it by hand", self.dir.display())
+            }),
             None => Ok(()),
         }
     }

@@ -46,7 +46,8 @@ impl Clinic {
         let (lab, at_lab) = Service::bind().await?;
 
         let desk = fhir::Desk::new(patients.clone(), fhir.journal.clone());
-        shutdown.spawn(http::serve(at_fhir, shutdown.clone(), move |request| desk.answer(&request)));
+        shutdown
+            .spawn(http::serve(at_fhir, shutdown.clone(), move |request| desk.answer(&request)));
         let desk = pdq::Desk::new(patients, pdq.journal.clone());
         shutdown.spawn(http::serve(at_pdq, shutdown.clone(), move |request| desk.answer(&request)));
         shutdown.spawn(lab::serve(at_lab, shutdown.clone(), lab.journal.clone()));

@@ -41,7 +41,9 @@ impl Desk {
         let (method, uri) = (request.method(), request.uri());
         self.journal.note(format!("{method} {}", uri.path()), vouched(request.headers()));
         match (method, uri.path(), uri.query()) {
-            (&Method::GET, "/pdq", Some("wsdl" | "WSDL")) => reply(StatusCode::OK, XML, wsdl(request)),
+            (&Method::GET, "/pdq", Some("wsdl" | "WSDL")) => {
+                reply(StatusCode::OK, XML, wsdl(request))
+            }
             (&Method::POST, "/pdq", _) => match self.call(request) {
                 Ok(answer) => reply(StatusCode::OK, XML, answer),
                 Err(why) => reply(StatusCode::INTERNAL_SERVER_ERROR, XML, fault(why)),
@@ -81,9 +83,7 @@ fn found(patients: &[Patient]) -> String {
              <gender>{gender}</gender><birthDate>{birth_date}</birthDate></patient>"
         );
     }
-    envelope(&format!(
-        "<FindPatientsResponse xmlns=\"{NAMESPACE}\">{list}</FindPatientsResponse>"
-    ))
+    envelope(&format!("<FindPatientsResponse xmlns=\"{NAMESPACE}\">{list}</FindPatientsResponse>"))
 }
 
 fn fault(why: &str) -> String {

@@ -45,12 +45,7 @@ pub(super) enum Caller {
 #[derive(Debug, Clone)]
 pub(super) enum Call {
     /// An HTTP request.
-    Http {
-        method: Method,
-        path: &'static str,
-        headers: Vec<(&'static str, String)>,
-        body: String,
-    },
+    Http { method: Method, path: &'static str, headers: Vec<(&'static str, String)>, body: String },
     /// An MLLP frame.
     Mllp(&'static str),
 }

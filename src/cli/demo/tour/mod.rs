@@ -194,7 +194,10 @@ impl<'a> Tour<'a> {
                 Ok(lines) => {
                     let told = PATIENT.iter().find(|told| lines.iter().any(|l| l.contains(**told)));
                     if let Some(told) = told {
-                        return Check::failed(what, format!("{told}, in that of {}", running.service));
+                        return Check::failed(
+                            what,
+                            format!("{told}, in that of {}", running.service),
+                        );
                     }
                 }
                 Err(error) => return Check::failed(what, error.to_string()),
@@ -239,7 +242,9 @@ fn reached(step: &Step, before: &Before, now: &Seen) -> Check {
     };
     let ok = more == 1 && now.what == wanted && now.vouched.as_deref() == on_behalf;
     let what = match on_behalf {
-        Some(peer) => format!("the service gets {wanted}, once and in plaintext, vouched for as {peer}"),
+        Some(peer) => {
+            format!("the service gets {wanted}, once and in plaintext, vouched for as {peer}")
+        }
         None => format!("the service gets {wanted}, once and in plaintext"),
     };
     Check::of(what, ok, || format!("it got {more} more, the last of them {now:?}"))
