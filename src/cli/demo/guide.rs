@@ -88,21 +88,19 @@ impl Guide {
                 way("lab", "HL7 v2 over MLLP", lab, sidecars.lab.first(), clinic.lab.address),
             ],
             sidecars: beside.into(),
-            lines: calls(sidecars).into_iter().chain(looks(sidecars, myelin)).collect(),
+            lines: [calls(sidecars), refusals(sidecars), other_protocols(sidecars)]
+                .into_iter()
+                .flatten()
+                .chain(looks(sidecars))
+                .chain(answers(sidecars, myelin))
+                .collect(),
         }
     }
 }
 
-/// Calls, some of which are turned away.
+/// Accesses, allowed and denied.
 fn calls(sidecars: &Sidecars) -> Vec<Try> {
-    let [fhir, pdq, lab] = sidecars.ways_out();
-    let port = sidecars.fhir.first().port();
-    let straight = |who: &str, more: &str| {
-        format!(
-            "curl -sS --cacert ca.crt --cert {who}.crt --key {who}.key {more}\\\n  \
-             --resolve fhir:{port}:127.0.0.1 https://fhir:{port}/fhir/Patient"
-        )
-    };
+    let [fhir, ..] = sidecars.ways_out();
     vec![
         Try::of(
             "The billing program reads a patient. It speaks plaintext, and so does the service.",
@@ -116,21 +114,43 @@ fn calls(sidecars: &Sidecars) -> Vec<Try> {
         ),
         Try::of(
             "Admission may. It speaks mutual TLS itself, and needs no sidecar.",
-            straight("admission", "-d @patient.json "),
+            straight(sidecars, "admission", "-d @patient.json "),
             "\"family\": \"Newcomer\"",
         ),
+    ]
+}
+
+/// Those who are turned away at the door.
+fn refusals(sidecars: &Sidecars) -> Vec<Try> {
+    vec![
         Try::of(
             "The kiosk has a certificate of the same authority, and is on nobody's list.",
-            straight("kiosk", "--http1.1 "),
+            straight(sidecars, "kiosk", "--http1.1 "),
             "curl: (",
         )
         .fails("curl: (52) Empty reply from server"),
         Try::of(
             "A stranger calls itself billing, by a certificate of another authority.",
-            straight("stranger", ""),
+            straight(sidecars, "stranger", ""),
             "curl: (",
         )
         .fails("curl: (56) … alert unknown ca"),
+    ]
+}
+
+/// Past the caller's own sidecar, by mutual TLS with the PEM files of `who`.
+fn straight(sidecars: &Sidecars, who: &str, more: &str) -> String {
+    let port = sidecars.fhir.first().port();
+    format!(
+        "curl -sS --cacert ca.crt --cert {who}.crt --key {who}.key {more}\\\n  \
+         --resolve fhir:{port}:127.0.0.1 https://fhir:{port}/fhir/Patient"
+    )
+}
+
+/// It is not only REST that hospitals speak.
+fn other_protocols(sidecars: &Sidecars) -> Vec<Try> {
+    let [_, pdq, lab] = sidecars.ways_out();
+    vec![
         Try::of(
             "A SOAP call. A SOAP client finds the description of the service at /pdq?wsdl.",
             format!(
@@ -149,20 +169,14 @@ fn calls(sidecars: &Sidecars) -> Vec<Try> {
     ]
 }
 
-/// Looks at what was put on record, and a change of mind.
-fn looks(sidecars: &Sidecars, myelin: &Path) -> Vec<Try> {
-    let (admin, myelin) = (sidecars.fhir.admin, quoted(myelin));
-    let [fhir, ..] = sidecars.ways_out();
+/// What was put on record, and what is counted.
+fn looks(sidecars: &Sidecars) -> Vec<Try> {
+    let admin = sidecars.fhir.admin;
     vec![
         Try::of(
             "The last record of the trail. No patient is in it, only who did what, by which rule.",
             "cat audit/fhir/trail-*.jsonl | tail -n 1 | python3 -m json.tool".to_owned(),
             "\"event\": {",
-        ),
-        Try::of(
-            "Every record names the SHA-256 of the one before: none is changed unnoticed.",
-            format!("{myelin} audit verify audit/fhir"),
-            "an unbroken chain",
         ),
         Try::of(
             "Who was turned away, and how far each was from what a rule wants.",
@@ -178,6 +192,18 @@ fn looks(sidecars: &Sidecars, myelin: &Path) -> Vec<Try> {
             "What the sidecar is doing, its certificate and its policy.",
             format!("curl -sS http://{admin}/status"),
             "\"spiffe\": \"spiffe://clinic.example/fhir\"",
+        ),
+    ]
+}
+
+/// What this program has to say about it, and a change of mind.
+fn answers(sidecars: &Sidecars, myelin: &Path) -> Vec<Try> {
+    let (myelin, [fhir, ..]) = (quoted(myelin), sidecars.ways_out());
+    vec![
+        Try::of(
+            "Every record names the SHA-256 of the one before: none is changed unnoticed.",
+            format!("{myelin} audit verify audit/fhir"),
+            "an unbroken chain",
         ),
         Try::of(
             "Why billing may not register a patient, without anybody trying.",
@@ -233,9 +259,12 @@ impl fmt::Display for Guide {
             )?;
         }
         writeln!(f, "\nEach sidecar runs from a configuration of its own:\n")?;
+        let lengths = self.sidecars.iter().map(|beside| beside.config.display().to_string().len());
+        let width = lengths.max().unwrap_or(0);
         for Beside { service, config, admin } in &self.sidecars {
-            let config = config.display();
-            writeln!(f, "  {config}  spiffe://{TRUST_DOMAIN}/{service}, pages at http://{admin}/")?;
+            let config = config.display().to_string();
+            let id = format!("spiffe://{TRUST_DOMAIN}/{service}");
+            writeln!(f, "  {config:<width$}  {id:<32}  pages at http://{admin}/")?;
         }
         writeln!(f, "\nTo try it, in another terminal:\n\n     cd {}", quoted(&self.dir))?;
         for (index, line) in self.lines.iter().enumerate() {
