@@ -11,9 +11,19 @@
 
 mod support;
 
+mod admin;
+mod audit;
+mod cli;
+mod config_files;
+mod foreign;
+mod layering;
+mod lifecycle;
 mod limits;
 mod outbound;
 mod pins;
+mod postgres;
+mod readme;
 mod refusals;
+mod rotation;
 mod tcp;
 mod tls;
