@@ -20,6 +20,11 @@ fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let listener = TcpListener::bind(&address)?;
     println!("listening on {}", listener.local_addr()?);
+    serve(&listener)
+}
+
+/// Answers callers, each on a thread of its own.
+pub(crate) fn serve(listener: &TcpListener) -> io::Result<()> {
     for caller in listener.incoming() {
         let caller = caller?;
         thread::spawn(move || {

@@ -21,18 +21,34 @@ use myelin::{audit, report};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
+    let Passed { answer, seen, trail } = pass_a_request(dir.path())?;
+    println!("the caller got:\n{answer}\n\nthe service saw:\n{seen}\n\nthe trail of ehr: {trail}");
+    Ok(())
+}
 
+/// What came of a request.
+pub(crate) struct Passed {
+    /// What the caller got.
+    pub(crate) answer: String,
+    /// What the service saw.
+    pub(crate) seen: String,
+    /// What the sidecar of the service has put on record.
+    pub(crate) trail: audit::Verified,
+}
+
+/// Brings up both sidecars in `dir`, passes one request, and takes them down.
+pub(crate) fn pass_a_request(dir: &Path) -> Result<Passed, Box<dyn Error>> {
     // A service that knows no TLS.
     let service = TcpListener::bind("127.0.0.1:0")?;
     let behind = service.local_addr()?.to_string();
     let serving = thread::spawn(move || serve_once(&service));
 
     // The sidecar beside it. With port 0 the kernel chooses; `started` says what.
-    let ehr = start(dir.path(), "ehr", &EHR.replace("{forward}", &behind))?;
+    let ehr = start(dir, "ehr", &EHR.replace("{forward}", &behind))?;
     let mutual_tls = address(&ehr)?;
 
     // The sidecar beside its caller.
-    let billing = start(dir.path(), "billing", &BILLING.replace("{to}", &mutual_tls))?;
+    let billing = start(dir, "billing", &BILLING.replace("{to}", &mutual_tls))?;
     let plaintext = address(&billing)?;
 
     // The caller knows no TLS either.
@@ -40,15 +56,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     write!(caller, "GET /chart HTTP/1.1\r\nHost: ehr\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     caller.read_to_string(&mut answer)?;
-    println!("the caller got:\n{answer}");
     let seen = serving.join().map_err(|_panicked| "the service came to a bad end")??;
-    println!("\nthe service saw:\n{seen}");
 
     // Draining finishes what is open, and closes the trails.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { tokio::join!(billing.stop(), ehr.stop()) });
-    println!("the trail of ehr: {}", audit::verify(&dir.path().join("trail-of-ehr"))?);
-    Ok(())
+    Ok(Passed { answer, seen, trail: audit::verify(&dir.join("trail-of-ehr"))? })
 }
 
 const EHR: &str = r#"

@@ -73,7 +73,7 @@ async fn the_tour_can_be_read_by_a_program() {
 
     let said = run(&mut demo(tmp.path(), &["--once", "--format", "json"]), "").await;
 
-    let steps: Vec<Value> = serde_json::from_str(&said.stdout).expect(&said.all());
+    let steps: Vec<Value> = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!(steps.len(), 10);
     for step in steps {
         assert_eq!(step["ok"], true, "{step:#}");

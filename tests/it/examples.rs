@@ -1,48 +1,35 @@
-//! The examples, run as a reader would.
+//! The examples do what they tell their readers.
 
-use std::process::Command;
+use std::net::TcpListener;
 
-use super::support::process::{Process, Said, run};
+use super::support::admin::get;
 
-fn example(name: &str) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--quiet", "--example", name, "--"]);
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    command
-}
+#[path = "../../examples/legacy_service.rs"]
+#[expect(dead_code, reason = "its `main`")]
+mod legacy_service;
 
-/// `cargo test` has built it; when a part of the tests is run alone, this may take longer than patience is.
-fn built() {
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--examples"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status();
-    assert!(built.unwrap().success());
-}
+#[path = "../../examples/two_sidecars.rs"]
+#[expect(dead_code, reason = "its `main`")]
+mod two_sidecars;
 
-#[tokio::test]
-async fn two_sidecars_pass_a_request_and_verify_its_trail() {
-    built();
+#[test]
+fn two_sidecars_pass_a_request_and_verify_its_trail() {
+    let dir = tempfile::tempdir().unwrap();
 
-    let Said { code, stdout, stderr } = run(&mut example("two_sidecars"), "").await;
+    let passed = two_sidecars::pass_a_request(dir.path()).unwrap();
 
-    assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert!(stdout.contains("hello, chart"), "{stdout}");
-    assert!(stdout.contains("URI=spiffe://hospital.example/billing"), "{stdout}");
-    assert!(stdout.contains("an unbroken chain"), "{stdout}");
+    assert!(passed.answer.ends_with("hello, chart\n"), "{}", passed.answer);
+    assert!(passed.seen.contains("URI=spiffe://hospital.example/billing"), "{}", passed.seen);
+    assert!(passed.trail.records >= 5, "{}", passed.trail);
 }
 
 #[tokio::test]
 async fn the_legacy_service_tells_what_it_sees() {
-    built();
-    // Not by way of cargo: its end would not be the example's.
-    let target = std::path::Path::new(env!("CARGO_BIN_EXE_myelin")).parent().unwrap();
-    let mut service =
-        Process::start(Command::new(target.join("examples/legacy_service")).arg("127.0.0.1:0"));
-    let said = service.says("listening on 127.0.0.1:").await;
-    let address = said.trim().trim_start_matches("listening on ");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || legacy_service::serve(&listener));
 
-    let answer = super::support::admin::get(address.parse().unwrap(), "/chart").await.unwrap();
+    let answer = get(address, "/chart").await.unwrap();
 
     assert_eq!(answer.status, 200);
     assert!(answer.body.starts_with("GET /chart HTTP/1.1\n"), "{}", answer.body);
