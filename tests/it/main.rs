@@ -16,6 +16,8 @@ mod admin;
 mod audit;
 mod cli;
 mod config_files;
+mod demo;
+mod examples;
 mod foreign;
 mod layering;
 mod lifecycle;
