@@ -11,4 +11,6 @@
 
 mod support;
 
+mod http_gate;
+mod http_routes;
 mod tcp;

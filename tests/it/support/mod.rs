@@ -2,6 +2,8 @@
 
 pub(crate) mod admin;
 pub(crate) mod client;
+pub(crate) mod http;
+pub(crate) mod legacy;
 pub(crate) mod mesh;
 pub(crate) mod openssl;
 pub(crate) mod outside;
