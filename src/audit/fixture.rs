@@ -5,7 +5,9 @@ use std::sync::Arc;
 use time::macros::datetime;
 
 use super::record::{Connection, ConnectionId, Rule, Tls};
-use crate::identity::{Fingerprint, ListenerName, PeerCertificate, PeerName, SpiffeId, Subject};
+use crate::identity::{
+    Fingerprint, LeafUse, ListenerName, PeerCertificate, PeerName, SpiffeId, Subject,
+};
 use crate::outcome::Direction;
 
 /// A connection as a hospital has thousands of.
@@ -48,6 +50,7 @@ fn certificate(id: &str) -> PeerCertificate {
         serial: "03A1".into(),
         sha256: Fingerprint([0xfe; 32]),
         key_sha256: Fingerprint([0xaa; 32]),
+        usage: LeafUse::default(),
         not_before: datetime!(2026-11-22 00:00 UTC),
         not_after: datetime!(2026-11-23 00:00 UTC),
     }

@@ -4,5 +4,7 @@
 
 mod peers;
 mod policy;
+#[cfg(test)]
+mod tests;
 
 pub use policy::{Denied, ListenerPolicy, Permit, RequestPermit};

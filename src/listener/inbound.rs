@@ -81,44 +81,13 @@ impl InboundListener {
         pool: &Arc<Pool<InboundHttp>>,
         life: &mut Life,
     ) -> Ending {
-        let begun = Instant::now();
         let now = self.live.snapshot(); // one view of keys and policy, until the peer is let in
         let state = &now.value;
-        let Plain::Tcp(socket) = downstream else { return Ending::Refused };
-        let destination = socket.local_addr().ok();
-        let describe = |session| describe(&state.config, source, destination, session);
-
-        let limit = state.config.limits.handshake_timeout;
-        let session = match tls::accept(Arc::clone(&state.tls), socket, limit).await {
-            Ok(session) => session,
-            Err(failed) => return self.refused(describe(Err(&failed)), failed).await,
+        let Some((session, connection)) = self.greet(state, downstream, source).await else {
+            return Ending::Refused;
         };
-        self.services.metrics.handshaken(begun.elapsed());
-
-        let mut connection = describe(Ok(&session));
-        let permit = match state.policy.authorize(&session.peer, clock::now()) {
-            Ok(permit) => permit,
-            Err(denied) => {
-                self.services.metrics.denied(denied.reason);
-                let connection = Arc::new(connection);
-                let version = state.policy.version();
-                self.services.audit.note(record::denied(&connection, &denied, version)).await;
-                return Ending::Denied;
-            }
-        };
-        connection.peer = Some(permit.peer().clone());
-        let not_after = session.peer.certificate.not_after.unix_timestamp();
-        self.services.metrics.peer_not_after(permit.peer(), not_after);
-
-        let connection = Arc::new(connection);
-        let allowed = record::allowed(&connection, &permit);
-        if self.services.audit.permit(allowed, state.config.phi).await.is_err() {
-            self.services.metrics.denied(DenyReason::NotAudited);
-            self.services.audit.note(record::not_audited(&connection)).await;
-            return Ending::Denied;
-        }
-        life.permitted = Some(Arc::clone(&connection));
-
+        let admitted = self.admit(state, session, connection, life).await;
+        let Some((session, permit, connection)) = admitted else { return Ending::Denied };
         match state.config.protocol {
             Protocol::Tcp => self.carry(&permit, session, &state.config, life).await,
             Protocol::Http => {
@@ -126,6 +95,73 @@ impl InboundListener {
                 Box::pin(self.exchange(connection, &permit, session, limits, pool, life)).await
             }
         }
+    }
+
+    /// Who is there? A handshake, or a refusal on record.
+    async fn greet(
+        &self,
+        state: &InboundState,
+        downstream: Plain,
+        source: Option<SocketAddr>,
+    ) -> Option<(Session, Connection)> {
+        let Plain::Tcp(socket) = downstream else { return None };
+        let begun = Instant::now();
+        let destination = socket.local_addr().ok();
+        let describe = |session| describe(&state.config, source, destination, session);
+        let limit = state.config.limits.handshake_timeout;
+        match tls::accept(Arc::clone(&state.tls), socket, limit).await {
+            Ok(session) => {
+                self.services.metrics.handshaken(begun.elapsed());
+                let connection = describe(Ok(&session));
+                Some((session, connection))
+            }
+            Err((failed, socket)) => {
+                self.services.metrics.refused(failed.refusal);
+                let connection = Arc::new(describe(Err(&failed)));
+                let record = Record::refused(connection, failed.refusal, failed.message);
+                self.services.audit.note(record).await;
+                if let Some(socket) = socket {
+                    tls::part(socket).await;
+                }
+                None
+            }
+        }
+    }
+
+    /// May they? A permit on record, or a denial on record.
+    async fn admit(
+        &self,
+        state: &InboundState,
+        session: Session,
+        mut connection: Connection,
+        life: &mut Life,
+    ) -> Option<(Session, Permit, Arc<Connection>)> {
+        let Services { audit, metrics, .. } = &self.services;
+        let permit = match state.policy.authorize(&session.peer, clock::now()) {
+            Ok(permit) => permit,
+            Err(denied) => {
+                metrics.denied(denied.reason);
+                let version = state.policy.version();
+                audit.note(record::denied(&Arc::new(connection), &denied, version)).await;
+                tls::part(session.stream).await;
+                return None;
+            }
+        };
+        connection.peer = Some(permit.peer().clone());
+        let not_after = session.peer.certificate.not_after.unix_timestamp();
+        metrics.peer_not_after(permit.peer(), not_after);
+
+        let connection = Arc::new(connection);
+        let allowed = record::allowed(&connection, &permit);
+        life.permitted = Some(Arc::clone(&connection));
+        if audit.permit(allowed, state.config.phi).await.is_err() {
+            life.permitted = None;
+            metrics.denied(DenyReason::NotAudited);
+            audit.note(record::not_audited(&connection)).await;
+            tls::part(session.stream).await;
+            return None;
+        }
+        Some((session, permit, connection))
     }
 
     /// HTTP, each request judged on its own.
@@ -179,13 +215,6 @@ impl InboundListener {
         )
         .await;
         life.relayed(ended)
-    }
-
-    async fn refused(&self, connection: Connection, failed: HandshakeFailed) -> Ending {
-        self.services.metrics.refused(failed.refusal);
-        let record = Record::refused(Arc::new(connection), failed.refusal, failed.message);
-        self.services.audit.note(record).await;
-        Ending::Refused
     }
 }
 

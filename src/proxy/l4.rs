@@ -117,8 +117,6 @@ struct Way {
     left: Vec<u8>,
     /// How much of `left` the writer has taken.
     taken: usize,
-    /// The writer may hold bytes back until it is flushed.
-    unflushed: bool,
     state: State,
     moved: u64,
 }
@@ -173,10 +171,8 @@ impl Way {
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
                 Poll::Pending => {
                     // Nothing to read: what the writer still holds must go out, the peer may wait for it.
-                    if self.unflushed {
-                        ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(Broken::Writing)?;
-                        self.unflushed = false;
-                    }
+                    // That may be TLS' own: an answer to what the other way has just read.
+                    ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(Broken::Writing)?;
                     return Poll::Pending;
                 }
             }
@@ -207,7 +203,6 @@ impl Way {
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::Writing(error))),
                 Poll::Ready(Ok(n)) => {
-                    self.unflushed = true;
                     rest = rest.get(n..).unwrap_or_default();
                 }
                 Poll::Pending => {
@@ -258,7 +253,6 @@ impl Way {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.taken += n;
-            self.unflushed = true;
         }
         if self.taken > 0 {
             self.left = Vec::new();
@@ -296,3 +290,6 @@ impl IdleWatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,8 @@ fn refusal_of_tls(error: &rustls::Error) -> Refusal {
         Error::AlertReceived(_) => Refusal::RefusedByPeer,
         Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
+            // Only clients older than TLS 1.2 do without it, and rustls looks for it before the version.
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired
             | PeerIncompatible::SupportedVersionsExtensionRequired
             | PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled

@@ -43,15 +43,26 @@ pub struct Session {
 ///
 /// # Errors
 ///
-/// Says why it came to nothing, with what the peer presented.
+/// Says why it came to nothing, with what the peer presented, and returns the socket unless it was too
+/// slow: an alert may still be on its way, see [`super::part()`].
 pub async fn accept(
     config: Arc<ServerConfig>,
     socket: TcpStream,
     limit: Duration,
-) -> Result<Session, HandshakeFailed> {
-    let handshake = TlsAcceptor::from(config).accept(Wire::new(socket));
-    let (stream, findings) = watched(handshake, limit).await?;
-    session(stream.into(), findings)
+) -> Result<Session, (HandshakeFailed, Option<Wire<TcpStream>>)> {
+    let handshake = TlsAcceptor::from(config).accept(Wire::new(socket)).into_fallible();
+    let mut rest = None;
+    let handshake = async {
+        handshake.await.map_err(|(error, socket)| {
+            rest = Some(socket);
+            error
+        })
+    };
+    let (stream, findings) = match watched(handshake, limit).await {
+        Ok(established) => established,
+        Err(failed) => return Err((failed, rest)),
+    };
+    session(stream.into(), findings).map_err(|failed| (failed, None))
 }
 
 /// Performs the client's side of a handshake on `socket`, within `limit` as a whole.

@@ -6,6 +6,7 @@
 mod config;
 mod error;
 mod handshake;
+mod part;
 mod provider;
 mod verify;
 mod wire;
@@ -13,6 +14,7 @@ mod wire;
 pub use config::{ConfigError, Expected, Pins, TlsClient, client_config, server_config};
 pub use error::{HandshakeFailed, alert_of};
 pub use handshake::{Session, TlsStream, accept, connect};
+pub use part::part;
 pub use provider::provider;
 pub use verify::examine;
 pub use wire::Wire;

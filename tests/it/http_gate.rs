@@ -122,6 +122,7 @@ where
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{shape:?}: {answer:?}");
         assert!(answer.contains("connection: close\r\n"), "{shape:?}: {answer:?}");
         assert_eq!(workload.received(), b"", "{shape:?}");
+        drop(wire);
         let denials = judged_by.trail().wait_for("request-denied", number + 1).await;
         assert_eq!(denials.len(), number + 1, "{shape:?}");
         assert_eq!(denials[number].reason(), "malformed_request", "{shape:?}");

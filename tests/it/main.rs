@@ -13,4 +13,10 @@ mod support;
 
 mod http_gate;
 mod http_routes;
+mod limits;
+mod outbound;
+mod pins;
+mod readme;
+mod refusals;
 mod tcp;
+mod tls;

@@ -309,7 +309,9 @@ impl Setup {
         let mut admin = None;
         for line in output.lines() {
             let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-            if let (Some(name), Some(address)) = (line["listener"].as_str(), line["listen"].as_str()) {
+            if let (Some(name), Some(address)) =
+                (line["listener"].as_str(), line["listen"].as_str())
+            {
                 listeners.push((name.to_owned(), address.to_owned()));
             }
             if let Some(text) = line["admin"].as_str() {

@@ -22,10 +22,13 @@ impl SClient {
 
     /// Presents this certificate.
     pub(crate) fn identity(mut self, identity: &Identity) -> Self {
-        self.command.arg("-cert").arg(identity.cert());
-        self.command.arg("-cert_chain").arg(identity.cert());
-        self.command.arg("-key").arg(identity.key());
-        self.command.arg("-CAfile").arg(identity.trust_bundle());
+        present(&mut self.command, identity);
+        self
+    }
+
+    /// With settings that only a configuration file of OpenSSL can make.
+    pub(crate) fn settings(mut self, file: &Path) -> Self {
+        self.command.env("OPENSSL_CONF", file);
         self
     }
 
@@ -43,10 +46,17 @@ impl SClient {
 /// Starts `openssl s_server` with this certificate on `port`.
 pub(crate) fn s_server(identity: &Identity, port: u16, args: &[&str]) -> Process {
     let mut command = Command::new(needs("openssl", "openssl"));
-    command.args(["s_server", "-accept", &format!("127.0.0.1:{port}"), "-cert"]);
-    command.arg(identity.cert()).arg("-cert_chain").arg(identity.cert());
-    command.arg("-key").arg(identity.key()).arg("-CAfile").arg(identity.trust_bundle());
+    command.args(["s_server", "-accept", &format!("127.0.0.1:{port}")]);
+    present(&mut command, identity);
     Process::start(command.args(args))
+}
+
+fn present(command: &mut Command, identity: &Identity) {
+    command.arg("-cert").arg(identity.cert()).arg("-key").arg(identity.key());
+    command.arg("-CAfile").arg(identity.trust_bundle());
+    if let Some(chain) = identity.intermediates() {
+        command.arg("-cert_chain").arg(chain);
+    }
 }
 
 /// Runs `openssl LINE` in `dir`.

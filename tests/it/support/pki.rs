@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
-    SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,6 +23,9 @@ impl Identity {
         for (name, text) in [("tls.crt", chain), ("tls.key", key), ("ca.crt", trust_bundle)] {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
+        let leaf = "-----END CERTIFICATE-----\n";
+        let rest = chain.split_once(leaf).map_or("", |(_, rest)| rest);
+        std::fs::write(dir.path().join("chain.crt"), rest).unwrap();
         // HAProxy wants both in one file.
         std::fs::write(dir.path().join("both.pem"), format!("{chain}{key}")).unwrap();
         Self { dir }
@@ -35,6 +38,12 @@ impl Identity {
         adjust(&mut params);
         let certificate = params.self_signed(&key).unwrap();
         Self::new(&certificate.pem(), &key.serialize_pem(), &certificate.pem())
+    }
+
+    /// What comes after the leaf, if there is anything.
+    pub(crate) fn intermediates(&self) -> Option<PathBuf> {
+        let path = self.dir.path().join("chain.crt");
+        path.metadata().is_ok_and(|file| file.len() > 0).then_some(path)
     }
 
     /// The chain, leaf first.

@@ -36,7 +36,8 @@ impl Process {
     pub(crate) fn start(command: &mut Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.stdin(Stdio::null());
+        // Held open: some programs take its end for a reason to stop.
+        command.stdin(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         let output = Arc::new(Mutex::new(String::new()));
         keep(child.stdout.take().unwrap(), &output);

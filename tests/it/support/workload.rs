@@ -194,7 +194,10 @@ async fn read(
     Ok(n > 0)
 }
 
-async fn echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), seen: &Seen) -> std::io::Result<()> {
+async fn echo(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    seen: &Seen,
+) -> std::io::Result<()> {
     let mut piece = Vec::new();
     while read(stream, seen, &mut piece).await? {
         stream.write_all(&piece).await?;
@@ -202,4 +205,3 @@ async fn echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), seen: &Seen) -
     }
     stream.shutdown().await
 }
-

@@ -122,8 +122,8 @@ const CASES: &[Case] = &[
     ("second is ambiguous", "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nPOST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[200, 400], &["GET /1 HTTP/1.1"]),
     ("second behind a bare line feed", "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\n\nGET /3 HTTP/1.1\r\nHost: h\r\n\r\n", &[200, 400], &["GET /1 HTTP/1.1"]),
     ("third behind a refused one", "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /.. HTTP/1.1\r\nHost: h\r\n\r\nGET /3 HTTP/1.1\r\nHost: h\r\n\r\n", &[200, 400], &["GET /1 HTTP/1.1"]),
-    ("request in a body", "POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 34\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n", &[200, 200], &["POST /1 HTTP/1.1", "GET /2 HTTP/1.1"]),
-    ("request in a chunk", "POST /1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n17\r\nGET /2 HTTP/1.1\r\n\r\n0\r\n\r\n\r\n0\r\n\r\nGET /3 HTTP/1.1\r\nHost: h\r\n\r\n", &[200, 200], &["POST /1 HTTP/1.1", "GET /3 HTTP/1.1"]),
+    ("request in a body", "POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 35\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n", &[200, 200], &["POST /1 HTTP/1.1", "GET /2 HTTP/1.1"]),
+    ("request in a chunk", "POST /1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n18\r\nGET /2 HTTP/1.1\r\n\r\n0\r\n\r\n\r\n0\r\n\r\nGET /3 HTTP/1.1\r\nHost: h\r\n\r\n", &[200, 200], &["POST /1 HTTP/1.1", "GET /3 HTTP/1.1"]),
     ("behind an upgrade", "GET /1 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n", &[200, 400], &["GET /1 HTTP/1.1"]),
     ("behind an upgrade to h2c", "GET /1 HTTP/1.1\r\nHost: h\r\nConnection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n", &[200, 400], &["GET /1 HTTP/1.1"]),
 ];

@@ -158,7 +158,8 @@ impl Host for Stage {
 
     async fn connect(&self, wanted: Wanted) -> Result<Connected<TcpStream, usize>, ConnectError> {
         let number = self.connects.fetch_add(1, Ordering::SeqCst) + 1;
-        let io = TcpStream::connect(self.target).await.map_err(|_| ConnectError::Unreachable)?;
+        let io =
+            TcpStream::connect(self.target).await.map_err(|_refused| ConnectError::Unreachable)?;
         io.set_nodelay(true).unwrap();
         let wanted = match wanted {
             Wanted::Http1 => Spoken::Http1,
@@ -239,14 +240,7 @@ pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<S
 pub(super) async fn read_body(stream: &mut (impl AsyncRead + Unpin), head: &str) -> String {
     let lower = head.to_lowercase();
     if lower.contains("transfer-encoding: chunked") {
-        let mut body = Vec::new();
-        let is_over = |body: &[u8]| {
-            body.ends_with(b"\r\n\r\n") && (body == b"0\r\n\r\n" || find(body, b"\r\n0\r\n"))
-        };
-        while !is_over(&body) {
-            body.push(timeout(SOON, stream.read_u8()).await.unwrap().unwrap());
-        }
-        return String::from_utf8_lossy(&body).into_owned();
+        return read_chunks(stream).await;
     }
     let length = lower
         .split("content-length: ")
@@ -257,8 +251,29 @@ pub(super) async fn read_body(stream: &mut (impl AsyncRead + Unpin), head: &str)
     String::from_utf8_lossy(&body).into_owned()
 }
 
-fn find(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+async fn read_chunks(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut all = String::new();
+    let mut is_last = false;
+    loop {
+        let mut line = String::new();
+        while !line.ends_with('\n') {
+            line.push(char::from(timeout(SOON, stream.read_u8()).await.unwrap().unwrap()));
+        }
+        all.push_str(&line);
+        if is_last && line == "\r\n" {
+            return all;
+        }
+        let size = usize::from_str_radix(line.trim_end().split(';').next().unwrap(), 16);
+        match size {
+            Ok(0) => is_last = true,
+            Ok(size) if !is_last => {
+                let mut chunk = vec![0; size + 2];
+                timeout(SOON, stream.read_exact(&mut chunk)).await.unwrap().unwrap();
+                all.push_str(&String::from_utf8_lossy(&chunk));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Reads one answer, head and body.
