@@ -11,11 +11,25 @@
 
 mod support;
 
+mod config_files;
+mod foreign;
+mod http_bodies;
+mod http_failures;
+mod http_foreign;
 mod http_gate;
+mod http_grpc;
+mod http_h2;
+mod http_headers;
+mod http_lifecycle;
+mod http_phi;
 mod http_routes;
+mod http_soap;
+mod http_websocket;
+mod layering;
 mod limits;
 mod outbound;
 mod pins;
+mod postgres;
 mod readme;
 mod refusals;
 mod tcp;

@@ -1,6 +1,8 @@
 //! Outbound listeners: several endpoints, and whom the server must prove to be.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::support::mesh::{Mesh, Running, Setup};
@@ -10,13 +12,17 @@ use crate::support::pki::{Ca, Identity};
 use crate::support::process::{free_port, loopback};
 use crate::support::workload::{Kind, Workload};
 
-/// Sends a line and returns the answer; empty when the connection ended without one.
+/// Sends a line and returns the answer's first; empty when the connection ended without one.
 pub(crate) async fn ask(sidecar: &Outside, line: &str) -> String {
-    let mut caller = TcpStream::connect(sidecar.address()).await.unwrap();
-    let mut answer = Vec::new();
+    ask_at(sidecar.address(), line).await
+}
+
+pub(crate) async fn ask_at(address: SocketAddr, line: &str) -> String {
+    let mut caller = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let mut answer = String::new();
     let _broken_off = caller.write_all(line.as_bytes()).await;
-    let _broken_off = caller.read_to_end(&mut answer).await;
-    String::from_utf8(answer).unwrap()
+    let _broken_off = caller.read_line(&mut answer).await;
+    answer
 }
 
 fn db(mesh: &Mesh, number: u8, workload: &Workload) -> Setup {

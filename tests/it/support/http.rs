@@ -169,6 +169,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
+    /// Drops what has been read and not asked for; how much that was, if anything.
+    pub(crate) fn take_ahead(&mut self) -> Option<usize> {
+        let count = std::mem::take(&mut self.ahead).len();
+        (count > 0).then_some(count)
+    }
+
     /// All that comes before the other side ends or breaks off.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while self.try_more().await {}
