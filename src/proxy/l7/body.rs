@@ -79,7 +79,7 @@ impl<H: Host> Body for Upload<H> {
         let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
-                this.flow.end(Ending::DownstreamLost);
+                this.flow.end(broken_upload(&error));
                 return Poll::Ready(Some(Err(BodyError::Broken(error))));
             }
             None => {
@@ -232,6 +232,17 @@ impl Idle {
             }
             sleep.as_mut().reset(deadline);
         }
+    }
+}
+
+/// Whether the downstream broke off, or broke HTTP.
+fn broken_upload(error: &hyper::Error) -> Ending {
+    use std::io::ErrorKind::{InvalidData, InvalidInput};
+    let source = std::error::Error::source(error);
+    let kind = source.and_then(|source| source.downcast_ref()).map(std::io::Error::kind);
+    match kind {
+        Some(InvalidData | InvalidInput) => Ending::ProtocolError,
+        Some(_) | None => Ending::DownstreamLost,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{CONTENT_TYPE, EXPECT, UPGRADE};
@@ -33,8 +33,6 @@ pub(super) struct Connection<H: Host> {
     pub(super) verdicts: Option<Arc<Verdicts>>,
     /// Requests so far.
     pub(super) requests: AtomicU64,
-    /// Whether a malformed request has been reported.
-    pub(super) reported: AtomicBool,
     /// Where a connection goes on that was upgraded.
     pub(super) tunnel: Mutex<Option<Tunnel<H>>>,
 }
@@ -84,7 +82,6 @@ impl<H: Host> Connection<H> {
         let checked = match approved.and_then(|()| gate::check(method, uri, version, headers)) {
             Ok(checked) => checked,
             Err(malformed) => {
-                self.reported.store(true, Ordering::Release);
                 return Err(self.reject(&rough, Rejection::Malformed(malformed)).await);
             }
         };
@@ -138,14 +135,7 @@ impl<H: Host> Connection<H> {
         let spare = spare(&parts, &lease, has_body);
         let upload = Upload::new(body, expectation.as_ref(), Arc::clone(&flow));
         let mut request = Request::from_parts(parts, upload);
-        if let Some(expectation) = &expectation {
-            let expectation = Arc::clone(expectation);
-            hyper::ext::on_informational(&mut request, move |answer| {
-                if answer.status() == StatusCode::CONTINUE {
-                    expectation.body_wanted();
-                }
-            });
-        }
+        expectation.iter().for_each(|expectation| listen_for_100(&mut request, expectation));
 
         let answered = self.send(&admitted, lease, request, spare, &flow).await;
         let (response, lease) = match answered {
@@ -356,6 +346,16 @@ fn expectation(parts: &request::Parts, upstream: Spoken) -> Option<Arc<Expectati
     let is_asked = headers::has_token(&parts.headers, &EXPECT, "100-continue");
     let can_be_passed_on = parts.version == Version::HTTP_11 && upstream == Spoken::Http1;
     (is_asked && can_be_passed_on).then(Arc::default)
+}
+
+/// Has the upstream's 100 let the body go.
+fn listen_for_100<B>(request: &mut Request<B>, expectation: &Arc<Expectation>) {
+    let expectation = Arc::clone(expectation);
+    hyper::ext::on_informational(request, move |answer| {
+        if answer.status() == StatusCode::CONTINUE {
+            expectation.body_wanted();
+        }
+    });
 }
 
 /// Keeps what is needed to send a request again if its connection, used before, was just being

@@ -20,8 +20,17 @@ const CHUNK_LINE_BYTES: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
     approved: AtomicU64,
-    refused: OnceLock<Malformed>,
+    refused: OnceLock<Refused>,
     upgrade: AtomicU8,
+}
+
+/// Where the watcher gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// Why.
+    pub(super) why: Malformed,
+    /// In the body of a request that was approved; else in a head.
+    pub(super) in_body: bool,
 }
 
 const UPGRADE_UNDECIDED: u8 = 0;
@@ -38,11 +47,17 @@ impl Verdicts {
         if number <= self.approved.load(Ordering::Acquire) {
             return Ok(());
         }
-        Err(self.refused().unwrap_or(Malformed::RequestLine))
+        Err(self.refused().map_or(Malformed::RequestLine, |refused| refused.why))
     }
 
-    /// Why the watcher gave up on this connection, if it did.
-    pub(super) fn refused(&self) -> Option<Malformed> {
+    /// Number of the request at which the watcher gave up, if it did.
+    pub(super) fn refused_number(&self) -> Option<u64> {
+        let in_body = self.refused()?.in_body;
+        Some(self.approved.load(Ordering::Acquire) + u64::from(!in_body))
+    }
+
+    /// Where the watcher gave up on this connection, if it did.
+    pub(super) fn refused(&self) -> Option<Refused> {
         self.refused.get().copied()
     }
 
@@ -105,19 +120,29 @@ impl Watcher {
     ///
     /// # Errors
     ///
-    /// The body of a request that was approved is broken: it may not reach the upstream as complete.
-    pub(super) fn feed(&mut self, bytes: &[u8], verdicts: &Verdicts) -> Result<(), Malformed> {
+    /// The body of a request that was approved is broken, behind so many of the bytes: it may not reach
+    /// the upstream as complete.
+    pub(super) fn feed(&mut self, bytes: &[u8], verdicts: &Verdicts) -> Result<(), usize> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let in_body = self.is_in_body();
-            if let Err(reason) = self.step(&mut rest, verdicts) {
-                self.state = State::Refused;
-                self.partial = Vec::new();
-                let _ = verdicts.refused.set(reason);
-                return if in_body { Err(reason) } else { Ok(()) };
+            let good = bytes.len() - rest.len();
+            if let Err(why) = self.step(&mut rest, verdicts) {
+                self.refuse(Refused { why, in_body }, verdicts);
+                return if in_body { Err(good) } else { Ok(()) };
             }
         }
+        // As hyper does: what is full and not complete will be too large.
+        if self.is_in_head() && self.seen >= self.limit {
+            self.refuse(Refused { why: Malformed::TooLarge, in_body: false }, verdicts);
+        }
         Ok(())
+    }
+
+    fn refuse(&mut self, refused: Refused, verdicts: &Verdicts) {
+        self.state = State::Refused;
+        self.partial = Vec::new();
+        let _ = verdicts.refused.set(refused);
     }
 
     /// Whether a head has begun and not ended.

@@ -13,7 +13,7 @@ use super::malformed::Malformed;
 use super::path;
 
 /// Header names that a server which turns `-` into `_` cannot tell from these.
-const CONFUSABLE: [&str; 8] = [
+const CONFUSABLE: [&str; 7] = [
     "content-length",
     "content-type",
     "transfer-encoding",
@@ -21,7 +21,6 @@ const CONFUSABLE: [&str; 8] = [
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
-    "proxy-authorization",
 ];
 
 /// What the gate has found out about a request that it let through.

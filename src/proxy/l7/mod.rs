@@ -27,7 +27,7 @@ mod watched;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub use pool::{Pool, PoolLimits};
 const STREAM_WINDOW: u32 = 1 << 20;
 /// HTTP/2 receive window of one connection.
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// How often an HTTP/2 connection with open streams is asked whether it still lives.
+/// How often a quiet HTTP/2 connection is asked whether it still lives.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long it may take to say so.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -122,7 +122,6 @@ where
         activity: Activity::new(),
         verdicts: verdicts.clone(),
         requests: AtomicU64::new(0),
-        reported: AtomicBool::new(false),
         tunnel: Mutex::new(None),
     });
     let ending = match verdicts {
@@ -179,9 +178,9 @@ where
     let tunnel = connection.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
     match tunnel {
         Some(tunnel) if ending == Ending::Finished => {
-            let tunnelled = tunnel.run(limits.idle_timeout);
+            let mut tunnelled = pin!(tunnel.run(limits.idle_timeout));
             tokio::select! {
-                () = tunnelled => Ending::Finished,
+                () = tunnelled.as_mut() => Ending::Finished,
                 () = shutdown.cutting() => {
                     connection.activity.cut();
                     Ending::Cut
@@ -195,13 +194,14 @@ where
 
 /// A malformed head that hyper turned away by itself never became a request; it is reported here.
 async fn report_unseen<H: Host>(connection: &Connection<H>, verdicts: &Verdicts) {
-    let Some(malformed) = verdicts.refused() else { return };
-    if connection.reported.swap(true, Ordering::AcqRel) {
+    let (Some(refused), Some(number)) = (verdicts.refused(), verdicts.refused_number()) else {
+        return;
+    };
+    if connection.requests.fetch_max(number, Ordering::AcqRel) >= number {
         return;
     }
-    let number = connection.requests.fetch_add(1, Ordering::AcqRel) + 1;
     let rough = Rough { number, version: None, method: None, headers: None };
-    connection.host.rejected(&rough, &Rejection::Malformed(malformed)).await;
+    connection.host.rejected(&rough, &Rejection::Malformed(refused.why)).await;
 }
 
 async fn http2<S, H>(
@@ -242,15 +242,7 @@ where
     H: Host,
 {
     let activity = &connection.activity;
-    let limits = &connection.limits;
-    let overdue = || {
-        // A request in flight may also wait for its answer, which has a timeout of its own.
-        let limit = match activity.is_busy() {
-            true => limits.idle_timeout.max(limits.response_timeout) + SETTLING,
-            false => limits.idle_timeout,
-        };
-        activity.last_moved() + limit
-    };
+    let overdue = || overdue(activity, &connection.limits);
     let mut timer = pin!(sleep_until(overdue()));
     let mut is_idle = false;
     let mut is_closing = false;
@@ -273,7 +265,7 @@ where
             () = timer.as_mut() => {
                 if overdue() > Instant::now() {
                     // It may cease to be busy, and then be due earlier.
-                    timer.as_mut().reset(overdue().min(Instant::now() + limits.idle_timeout));
+                    timer.as_mut().reset(overdue().min(Instant::now() + connection.limits.idle_timeout));
                 } else if is_idle || activity.is_busy() {
                     return Ending::Idle;
                 } else {
@@ -284,6 +276,17 @@ where
             }
         }
     }
+}
+
+/// When a connection on which nothing more moves has been idle for too long.
+fn overdue(activity: &Activity, limits: &Limits) -> Instant {
+    // A request in flight may also wait for its answer, which has a timeout of its own.
+    let limit = if activity.is_busy() {
+        limits.idle_timeout.max(limits.response_timeout) + SETTLING
+    } else {
+        limits.idle_timeout
+    };
+    activity.last_moved() + limit
 }
 
 /// How a connection ended that hyper gave up.

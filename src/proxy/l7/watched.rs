@@ -28,6 +28,8 @@ pub(super) struct Watched<S> {
     /// Runs while a head is incomplete; made only when one does not come in a single read.
     head_deadline: Option<Pin<Box<Sleep>>>,
     peer_closed: bool,
+    /// A body is broken: nothing more is read.
+    broken: bool,
     closing: Closing,
 }
 
@@ -57,6 +59,7 @@ impl<S> Watched<S> {
             header_timeout,
             head_deadline: None,
             peer_closed: false,
+            broken: false,
             closing: Closing::No,
         }
     }
@@ -79,6 +82,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.broken {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         let before = buffer.filled().len();
         if Pin::new(&mut this.io).poll_read(cx, buffer)?.is_pending() {
             ready!(this.poll_overdue(cx));
@@ -89,9 +95,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             this.peer_closed = true;
             return Poll::Ready(Ok(()));
         }
-        if this.watcher.feed(news, &this.verdicts).is_err() {
-            buffer.set_filled(before);
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        if let Err(good) = this.watcher.feed(news, &this.verdicts) {
+            this.broken = true;
+            buffer.set_filled(before + good);
+            if good == 0 {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
         }
         if !this.watcher.is_in_head() {
             this.head_deadline = None;

@@ -262,6 +262,30 @@ async fn a_downstream_that_leaves_mid_body_ends_the_exchange_once() {
 }
 
 #[tokio::test]
+async fn an_answer_without_body_keeps_the_length_that_it_states() {
+    let target = workload(|mut stream, _| async move {
+        while let Some(head) = read_head(&mut stream).await {
+            let status = if head.starts_with("HEAD") { "200 OK" } else { "204 No Content" };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 7\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let stage = Arc::new(Stage::inbound(target, WorkloadHttp::Auto));
+    let (mut near, _served) = stage.connect(Downstream::Http1);
+
+    for _ in 0..2 {
+        near.write_all(b"HEAD /a HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+        let head = read_head(&mut near).await.unwrap();
+        assert_eq!(head, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");
+        near.write_all(GET).await.unwrap();
+        let head = read_head(&mut near).await.unwrap();
+        assert_eq!(head, "HTTP/1.1 204 No Content\r\n\r\n");
+    }
+    assert_eq!(stage.connects.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_refusal_before_the_end_of_an_upload_arrives_whole() {
     let target = workload(|mut stream, _| async move {
         read_head(&mut stream).await;

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::AsyncWriteExt;
 
-use super::stage::{Stage, mirror, read_all, read_body, read_head, workload};
+use super::stage::{Event, Stage, mirror, read_all, read_body, read_head, workload};
 use crate::config::WorkloadHttp;
+use crate::outcome::Ending;
 use crate::proxy::l7::Downstream;
 
 /// Name, bytes, status of each answer in turn, and the request lines that the workload saw.
@@ -176,6 +177,59 @@ async fn an_ambiguous_request_is_refused_and_never_reaches_the_workload() {
 }
 
 #[tokio::test]
+async fn every_refusal_is_reported_once_with_its_reason() {
+    let cases = [
+        ("GET / HTTP/1.1\nHost: h\n\n", "line_ending"),
+        ("GET / HTTP/1.2\r\nHost: h\r\n\r\n", "request_line"), // hyper answers this one by itself
+        ("GET /.. HTTP/1.1\r\nHost: h\r\n\r\n", "dot_segment"),
+        ("GET / HTTP/1.1\r\n\r\n", "host_missing"),
+    ];
+    for (bytes, reason) in cases {
+        let stage = Arc::new(Stage::inbound(mirror().await, WorkloadHttp::Auto));
+        let (mut near, served) = stage.connect(Downstream::Http1);
+
+        near.write_all(bytes.as_bytes()).await.unwrap();
+        read_all(&mut near).await;
+        drop(near);
+
+        assert_eq!(served.await.unwrap().requests, 1);
+        assert_eq!(stage.events(), [Event::Rejected(reason)]);
+    }
+}
+
+#[tokio::test]
+async fn a_request_before_a_broken_one_is_answered_even_if_both_come_at_once() {
+    let stage = Arc::new(Stage::inbound(mirror().await, WorkloadHttp::Auto));
+    let (mut near, _served) = stage.connect(Downstream::Http1);
+    let requests = "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n\
+        POST /2 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n";
+
+    near.write_all(requests.as_bytes()).await.unwrap();
+    let answers = read_all(&mut near).await;
+
+    assert_eq!(answers.matches(" 200 OK").count(), 1, "{answers}");
+    assert!(answers.contains("GET /1"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_431() {
+    let mut stage = Stage::inbound(mirror().await, WorkloadHttp::Auto);
+    stage.limits.header_bytes = 8192;
+    let stage = Arc::new(stage);
+    let (mut near, served) = stage.connect(Downstream::Http1);
+
+    let head = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "a".repeat(9000));
+    near.write_all(head.as_bytes()).await.unwrap();
+    let answer = read_all(&mut near).await;
+
+    drop(near);
+    served.await.unwrap();
+
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert_eq!(stage.events(), [Event::Rejected("head_too_large")]);
+}
+
+#[tokio::test]
 async fn a_body_with_broken_chunks_never_looks_complete_to_the_workload() {
     let broken = [
         "3\r\nabcX\r\n0\r\n\r\n",
@@ -201,5 +255,6 @@ async fn a_body_with_broken_chunks_never_looks_complete_to_the_workload() {
         let answer = read_all(&mut near).await;
 
         assert!(!answer.contains(" 200 "), "{chunks:?}: {answer}");
+        assert_eq!(stage.ends(1).await[0].ending, Ending::ProtocolError, "{chunks:?}");
     }
 }

@@ -32,7 +32,7 @@ fn watch(bytes: &[u8], pieces: &[usize]) -> (u64, Option<Malformed>, bool) {
         }
     }
     let approved = (1..).take_while(|number| verdicts.check(*number).is_ok()).count();
-    (approved as u64, verdicts.refused(), watcher.is_at_rest())
+    (approved as u64, verdicts.refused().map(|refused| refused.why), watcher.is_at_rest())
 }
 
 /// One well-formed request, as text.
@@ -120,8 +120,7 @@ fn as_the_text_reads(bytes: &[u8], count: u64) -> Vec<(String, Option<usize>)> {
         let mut after = after.to_owned();
         let mut length = 0;
         if field("transfer-encoding").is_some() {
-            loop {
-                let Some((size, left)) = after.split_once("\r\n") else { break };
+            while let Some((size, left)) = after.split_once("\r\n") {
                 let digits = size.split([';', ' ', '\t']).next().unwrap();
                 let Ok(size) = usize::from_str_radix(digits, 16) else { break };
                 let (left, is_last) = (left.to_owned(), size == 0);
