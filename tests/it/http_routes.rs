@@ -133,21 +133,6 @@ async fn an_absolute_target_is_judged_by_its_path() {
 }
 
 #[tokio::test]
-async fn a_route_without_phi_is_not_on_record() {
-    let mesh = Mesh::new();
-    let workload = Legacy::start().await;
-    let ehr = start(&mesh, &workload).await;
-    let mut portal = mesh.http("portal", &ehr).await;
-
-    assert_eq!(status(&mut portal, "GET", "/healthz").await, 200);
-    assert_eq!(status(&mut portal, "GET", "/fhir/Patient/1").await, 200);
-
-    let recorded = ehr.trail().wait_for("request-completed", 1).await;
-    let templates: Vec<_> = recorded.iter().map(|record| record.text("url.path")).collect();
-    assert_eq!(templates, ["/fhir/Patient/{id}"]);
-}
-
-#[tokio::test]
 async fn an_entry_that_expires_ends_with_the_next_request() {
     let mesh = Mesh::new();
     let workload = Legacy::start().await;

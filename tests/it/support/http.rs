@@ -181,6 +181,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         std::mem::take(&mut self.ahead)
     }
 
+    /// One whole message as it came, or nothing if the other side ends instead.
+    pub(crate) async fn rest_of_one(&mut self) -> Vec<u8> {
+        while self.ahead.windows(4).all(|bytes| bytes != b"\r\n\r\n") {
+            if !self.try_more().await {
+                break;
+            }
+        }
+        std::mem::take(&mut self.ahead)
+    }
+
     /// Waits for the end, before which nothing may come.
     pub(crate) async fn ends(&mut self) {
         let rest = self.rest().await;
