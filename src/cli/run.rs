@@ -29,7 +29,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let sidecar = match Sidecar::start(config) {
         Ok(sidecar) => sidecar,
         Err(error) => {
-            console::error(&format!("error: {}", Report(&error)));
+            for problem in problems(&error) {
+                console::error(&format!("error: {problem}"));
+            }
             return Ok(exit_of(&error));
         }
     };
@@ -45,6 +47,20 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Drained::Cut(left) => tracing::warn!(left, "stopped; what had not finished was cut"),
     }
     Ok(Exit::Fine)
+}
+
+/// What is in the way, one a text; of key material the same as `check` says.
+fn problems(error: &StartError) -> Vec<String> {
+    match error {
+        StartError::Material(error) => error.problems(),
+        StartError::Service(_)
+        | StartError::Build(_)
+        | StartError::Threads(_)
+        | StartError::Audit(_)
+        | StartError::Bind(_)
+        | StartError::Metrics(_)
+        | StartError::Lost => vec![Report(error).to_string()],
+    }
 }
 
 /// Key material and configuration are for the operator to mend; the rest is the machine's.

@@ -11,6 +11,9 @@
 
 mod support;
 
+mod admin;
+mod audit;
+mod cli;
 mod config_files;
 mod foreign;
 mod http_bodies;
@@ -26,11 +29,13 @@ mod http_routes;
 mod http_soap;
 mod http_websocket;
 mod layering;
+mod lifecycle;
 mod limits;
 mod outbound;
 mod pins;
 mod postgres;
 mod readme;
 mod refusals;
+mod rotation;
 mod tcp;
 mod tls;

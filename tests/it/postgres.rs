@@ -27,7 +27,7 @@ fn as_user(program: &str) -> Command {
         let said = Command::new("id").args([of, "postgres"]).output().unwrap();
         String::from_utf8(said.stdout).unwrap().trim().to_owned()
     };
-    if std::process::Command::new("id").arg("-u").output().unwrap().stdout != b"0\n" {
+    if Command::new("id").arg("-u").output().unwrap().stdout != b"0\n" {
         return Command::new(bin(program));
     }
     let mut command = Command::new(needs("setpriv", "util-linux"));

@@ -22,7 +22,7 @@ pub(crate) struct Gate {
     pub(crate) db: Running,
     pub(crate) workload: Workload,
     pub(crate) identity: Identity,
-    mesh: Mesh,
+    pub(crate) mesh: Mesh,
 }
 
 impl Gate {

@@ -278,9 +278,22 @@ impl Setup {
         self.try_start().await.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The same; the error is the operator's text.
+    /// The same, with certificates that live shorter than a configuration may say.
+    pub(crate) async fn start_with_ttl(&self, short: Duration) -> Running {
+        let mut config = self.load().unwrap_or_else(|problems| panic!("{problems}"));
+        if let config::IdentitySource::Embedded { ttl, .. } = &mut config.identity {
+            *ttl = short;
+        }
+        self.start_from(config).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts the sidecar in this process; the error is the operator's text.
     pub(crate) async fn try_start(&self) -> Result<Running, String> {
         let config = self.load().unwrap_or_else(|problems| panic!("{problems}"));
+        self.start_from(config).await
+    }
+
+    async fn start_from(&self, config: Config) -> Result<Running, String> {
         // Starting blocks until everything listens.
         let sidecar = tokio::task::spawn_blocking(move || Sidecar::start(config)).await.unwrap();
         let sidecar = sidecar.map_err(|error| myelin::report::Report(&error).to_string())?;
