@@ -214,7 +214,8 @@ async fn a_connection_that_the_workload_closed_meanwhile_costs_no_request() {
     let mut web = mesh.http("web", &ehr).await;
     for n in 0..10 {
         // The workload answers one request a connection, and closes without saying so.
-        let (answer, ()) = tokio::join!(web.get(&format!("/{n}")), async {
+        let path = format!("/{n}");
+        let (answer, ()) = tokio::join!(web.get(&path), async {
             let mut call = workload.accept().await;
             call.head().await;
             call.send(ok("fine")).await;
