@@ -13,7 +13,7 @@ use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
 /// One admitted request, until its end is on record.
 pub(super) struct Ticket {
     method: Method,
-    /// `None` when the listener is no PHI endpoint: then requests are counted, not recorded.
+    /// `None` when neither listener nor route is a PHI endpoint: then requests are counted, not recorded.
     recorded: Option<(Arc<Connection>, Request, Rule)>,
 }
 
@@ -27,9 +27,10 @@ pub(super) async fn admit(
     phi: bool,
 ) -> Result<Ticket, NotAudited> {
     let method = head.method.clone();
-    let Some(connection) = connection.filter(|connection| connection.phi) else {
+    let Some(connection) = connection.filter(|connection| connection.phi || phi) else {
         return Ok(Ticket { method, recorded: None });
     };
+    let connection = of_phi(connection, phi);
     let request = Request {
         number: head.number,
         method: method.clone(),
@@ -39,14 +40,22 @@ pub(super) async fn admit(
         status: None,
     };
     let record = Record {
-        connection: Some(Arc::clone(connection)),
+        connection: Some(Arc::clone(&connection)),
         request: Some(request.clone()),
         rule: Some(rule.clone()),
         ..Record::new(Action::RequestAllowed)
     };
     let audited = services.audit.permit(record, phi).await;
     audited.map_err(|_not_durable| NotAudited)?;
-    Ok(Ticket { method, recorded: Some((Arc::clone(connection), request, rule)) })
+    Ok(Ticket { method, recorded: Some((connection, request, rule)) })
+}
+
+/// The connection as a record of this request shows it: a route may be PHI where its listener is not.
+fn of_phi(connection: &Arc<Connection>, phi: bool) -> Arc<Connection> {
+    if connection.phi || !phi {
+        return Arc::clone(connection);
+    }
+    Arc::new(Connection { phi: true, ..Connection::clone(connection) })
 }
 
 /// Counts and records the end of an admitted request.
