@@ -68,6 +68,7 @@ impl InboundListener {
         let begun = Instant::now();
         let mut life = Life::default();
         let ending = tokio::select! {
+            biased; // at the cut, what is in flight first hears that it was cut
             ending = self.serve(downstream, source, pool, &mut life) => ending,
             () = self.services.shutdown.cutting() => Ending::Cut,
         };
