@@ -289,6 +289,45 @@ async fn a_head_larger_than_the_limit_gets_431() {
 }
 
 #[tokio::test]
+async fn a_head_with_too_many_lines_gets_431() {
+    let mesh = Mesh::new();
+    let workload = Legacy::start().await;
+    let ehr = mesh.inbound("ehr").allow("web").http().forward(workload.target()).start().await;
+    let head = |lines: usize| format!("GET / HTTP/1.1\r\nHost: ehr\r\n{}\r\n", "X: 1\r\n".repeat(lines));
+
+    let mut web = mesh.http("web", &ehr).await;
+    web.send(head(99)).await;
+    assert_eq!(web.message().await.status(), 200);
+    web.send(head(100)).await;
+    assert_eq!(web.message().await.status(), 431);
+    web.ends().await;
+
+    assert_eq!(workload.asked().len(), 1);
+    drop(web);
+    let denied = ehr.trail().only("request-denied").await;
+    assert_eq!(denied.text("message"), "head_too_large");
+}
+
+#[tokio::test]
+async fn a_line_that_is_wrong_before_it_ends_is_on_record() {
+    let beginnings = [("GET / HTTP/1.1\r\n ", "header_syntax"), ("G@T", "request_line")];
+    for (beginning, label) in beginnings {
+        let mesh = Mesh::new();
+        let workload = Legacy::start().await;
+        let ehr = mesh.inbound("ehr").allow("web").http().forward(workload.target()).start().await;
+        let mut web = mesh.http("web", &ehr).await;
+
+        web.send(beginning).await;
+        let answer = String::from_utf8(web.rest().await).unwrap();
+        drop(web);
+
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert_eq!(ehr.trail().only("request-denied").await.text("message"), label);
+        assert_eq!(ehr.trail().only("connection-closed").await.reason(), "protocol_error");
+    }
+}
+
+#[tokio::test]
 async fn a_head_that_trickles_in_is_cut_off_in_time() {
     let mesh = Mesh::new();
     let workload = Legacy::start().await;
