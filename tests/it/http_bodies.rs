@@ -112,10 +112,10 @@ fn curl(args: &[&str]) -> Command {
     curl
 }
 
-/// A file of 2 GB that takes no room.
-fn sparse(dir: &Path) -> String {
+/// A file that takes no room.
+fn sparse(dir: &Path, size: u64) -> String {
     let path = dir.join("sparse");
-    std::fs::File::create(&path).unwrap().set_len(SIZE).unwrap();
+    std::fs::File::create(&path).unwrap().set_len(size).unwrap();
     path.display().to_string()
 }
 
@@ -132,7 +132,7 @@ async fn two_gigabytes_go_up_at_flat_memory() {
     let scale = Scale::of([&ehr, &web]);
 
     let url = format!("http://{}/image", web.address());
-    let file = sparse(mesh.dir());
+    let file = sparse(mesh.dir(), SIZE);
     let said = finish(curl(&["-T", &file, "-w", "%{http_code}", &url])).await;
 
     assert_eq!(String::from_utf8_lossy(&said.stdout), "201", "{said:?}");
@@ -152,6 +152,48 @@ async fn two_gigabytes_come_down_at_flat_memory() {
 
     assert_eq!(String::from_utf8_lossy(&said.stdout), format!("200 {SIZE}"), "{said:?}");
     scale.is_flat().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn much_goes_up_over_http2_at_flat_memory() {
+    let mesh = Mesh::new();
+    let (target, taken) = warehouse().await;
+    let (ehr, web) = processes(&mesh, &target).await;
+    let scale = Scale::of([&ehr, &web]);
+
+    let url = format!("http://{}/image", web.address());
+    let file = sparse(mesh.dir(), SIZE / 16);
+    let args = ["--http2-prior-knowledge", "-T", &file, "-w", "%{http_version} %{http_code}", &url];
+    let said = finish(curl(&args)).await;
+
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "2 201", "{said:?}");
+    assert_eq!(taken.load(Ordering::SeqCst), SIZE / 16);
+    scale.is_flat().await;
+}
+
+#[tokio::test]
+async fn unix_sockets_are_on_both_plaintext_sides() {
+    let mesh = Mesh::new();
+    let (near, far) = (mesh.dir().join("near.sock"), mesh.dir().join("far.sock"));
+    let workload = tokio::net::UnixListener::bind(&far).unwrap();
+    let ehr = mesh.inbound("ehr").allow("web").http().forward(&format!("unix:{}", far.display()));
+    let ehr = ehr.start().await;
+    let web = mesh.outbound("web").allow("ehr").http().to(ehr.address());
+    let _web = web.listen(&format!("unix:{}", near.display())).start().await;
+    let answer = async {
+        let mut call = crate::support::http::Wire::new(workload.accept().await.unwrap().0);
+        let head = call.head().await;
+        call.send(ok("by unix")).await;
+        (head, call)
+    };
+    let near = near.display().to_string();
+    let mut curl = curl(&["--unix-socket", &near, "http://ehr/a"]);
+
+    let (said, (head, _call)) = tokio::join!(run(&mut curl, ""), answer);
+
+    assert_eq!(said.stdout, "by unix", "{said:?}");
+    assert_eq!(head.line(), "GET /a HTTP/1.1");
+    assert_eq!(head.header("host"), Some("ehr"));
 }
 
 #[tokio::test]
@@ -314,7 +356,7 @@ async fn curl_learns_of_a_refusal_before_it_sends_its_body() {
         call.rest().await
     };
     let url = format!("http://{}/", pair.address());
-    let file = sparse(mesh.dir());
+    let file = sparse(mesh.dir(), SIZE);
     let args = ["-T", &file, "-H", "Expect: 100-continue", "-w", "%{http_code} %{size_upload}", &url];
     let mut curl = curl(&args);
 

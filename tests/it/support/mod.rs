@@ -9,6 +9,7 @@ pub(crate) mod openssl;
 pub(crate) mod outside;
 pub(crate) mod pki;
 pub(crate) mod process;
+pub(crate) mod python;
 pub(crate) mod trail;
 pub(crate) mod workload;
 
