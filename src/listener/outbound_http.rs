@@ -99,7 +99,8 @@ impl Host for OutboundHttp {
             DialFailed::NoEndpoint => ConnectError::NoneHealthy,
             DialFailed::Unreachable => ConnectError::Unreachable,
             DialFailed::TimedOut => ConnectError::Timeout,
-            DialFailed::Refused | DialFailed::NotAudited => ConnectError::Refused,
+            DialFailed::Refused => ConnectError::Refused,
+            DialFailed::NotAudited => ConnectError::NotAudited,
         })?;
         let spoken = match session.tls.next_protocol.as_deref() {
             Some("h2") => Spoken::Http2,

@@ -212,12 +212,12 @@ async fn records_that_changed_places_are_named() {
 }
 
 /// A disk of 256 KiB, with a directory for a trail.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     dir: TempDir,
 }
 
 impl SmallDisk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let mut mount = Command::new(needs("mount", "mount"));
         mount.args(["-t", "tmpfs", "-o", "size=256k,mode=700", "myelin-test"]).arg(dir.path());
@@ -226,11 +226,11 @@ impl SmallDisk {
         Self { dir }
     }
 
-    fn trail(&self) -> PathBuf {
+    pub(crate) fn trail(&self) -> PathBuf {
         self.dir.path().join("trail")
     }
 
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut size = 256 * 1024;
         while size > 0 {
             let path = self.dir.path().join(format!("ballast-{size}"));
@@ -240,7 +240,7 @@ impl SmallDisk {
         }
     }
 
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         for entry in fs::read_dir(self.dir.path()).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {

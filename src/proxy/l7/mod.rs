@@ -249,7 +249,7 @@ where
             ended = served.as_mut() => return match ended {
                 Ok(()) if is_idle => Ending::Idle,
                 Ok(()) => Ending::Finished,
-                Err(error) => ending(&error),
+                Err(error) => ending(&error, connection.verdicts.as_deref()),
             },
             () = shutdown.cutting() => return Ending::Cut,
             () = shutdown.draining(), if !is_closing => {
@@ -284,7 +284,10 @@ fn overdue(activity: &Activity, limits: &Limits) -> Instant {
 }
 
 /// How a connection ended that hyper gave up.
-fn ending(error: &hyper::Error) -> Ending {
+fn ending(error: &hyper::Error, verdicts: Option<&Verdicts>) -> Ending {
+    if let Some(verdicts) = verdicts.filter(|_| error.is_parse()) {
+        verdicts.turned_away(error.is_parse_too_large());
+    }
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(error) = cause.downcast_ref::<body::BodyError>() {

@@ -170,6 +170,11 @@ impl Setup {
         self
     }
 
+    /// Carries HTTP.
+    pub(crate) fn http(self) -> Self {
+        self.with("protocol: http")
+    }
+
     pub(crate) fn phi(self) -> Self {
         self.with("phi: true")
     }

@@ -3,11 +3,14 @@
 pub(crate) mod admin;
 pub(crate) mod client;
 pub(crate) mod gate;
+pub(crate) mod http;
+pub(crate) mod legacy;
 pub(crate) mod mesh;
 pub(crate) mod openssl;
 pub(crate) mod outside;
 pub(crate) mod pki;
 pub(crate) mod process;
+pub(crate) mod python;
 pub(crate) mod trail;
 pub(crate) mod workload;
 
