@@ -246,12 +246,12 @@ where
     loop {
         tokio::select! {
             biased;
+            () = shutdown.cutting() => return Ending::Cut, // before an answer that the cut has made
             ended = served.as_mut() => return match ended {
                 Ok(()) if is_idle => Ending::Idle,
                 Ok(()) => Ending::Finished,
                 Err(error) => ending(&error, connection.verdicts.as_deref()),
             },
-            () = shutdown.cutting() => return Ending::Cut,
             () = shutdown.draining(), if !is_closing => {
                 close(served.as_mut());
                 is_closing = true;
