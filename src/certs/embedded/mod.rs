@@ -96,7 +96,7 @@ impl Authority {
         Self::open_or_create_at(dir, trust_domain, clock::now())
     }
 
-    pub(super) fn open_or_create_at(
+    fn open_or_create_at(
         dir: &Path,
         trust_domain: &TrustDomain,
         now: OffsetDateTime,
@@ -133,6 +133,10 @@ impl Authority {
     /// The root's certificate in PEM: what peers need as their trust bundle.
     pub fn trust_bundle_pem(&self) -> &str {
         &self.root.pem
+    }
+
+    pub(super) fn root(&self) -> &CertificateDer<'static> {
+        &self.root.der
     }
 
     /// Issues a leaf, and checks it as a peer would. Its key is made here and kept in memory.

@@ -79,6 +79,33 @@ fn an_embedded_leaf_names_the_service_in_both_ways() {
 }
 
 #[test]
+fn an_embedded_leaf_is_replaced_when_it_is_due_and_kept_until_then() {
+    let dir = TempDir::new().unwrap();
+    let source = source(&embedded(&dir, Duration::from_secs(3)));
+    let first = source.load().unwrap().material;
+
+    let kept = source.load_again(&source, &first).unwrap().material;
+    sleep(Duration::from_secs(3));
+    let replaced = source.load_again(&source, &first).unwrap().material;
+
+    assert!(kept.same_as(&first));
+    assert!(!replaced.same_as(&first));
+}
+
+#[test]
+fn a_look_makes_no_authority() {
+    let dir = TempDir::new().unwrap();
+    let source = source(&embedded(&dir, Duration::from_secs(60)));
+
+    let error = source.look().unwrap_err();
+    assert!(matches!(error, MaterialError::Authority(AuthorityError::Missing { .. })), "{error}");
+    assert!(!dir.path().join("authority").exists());
+
+    let root = source.load().unwrap().material.trust_bundle;
+    assert_eq!(source.look().unwrap().material.trust_bundle, root);
+}
+
+#[test]
 fn a_check_of_the_embedded_authority_writes_nothing() {
     let dir = TempDir::new().unwrap();
     let identity = embedded(&dir, Duration::from_secs(60));
