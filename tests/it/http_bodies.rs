@@ -90,7 +90,7 @@ impl Scale {
         Self { stop, sampling }
     }
 
-    async fn is_flat(self) {
+    async fn stays_flat(self) {
         self.stop.store(true, Ordering::SeqCst);
         for (before, most) in self.sampling.await.unwrap() {
             let growth = most.saturating_sub(before);
@@ -137,7 +137,7 @@ async fn two_gigabytes_go_up_at_flat_memory() {
 
     assert_eq!(String::from_utf8_lossy(&said.stdout), "201", "{said:?}");
     assert_eq!(taken.load(Ordering::SeqCst), SIZE);
-    scale.is_flat().await;
+    scale.stays_flat().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,10 +148,11 @@ async fn two_gigabytes_come_down_at_flat_memory() {
     let scale = Scale::of([&ehr, &web]);
 
     let url = format!("http://{}/image", web.address());
-    let said = finish(curl(&["-o", "/dev/null", "-w", "%{http_code} %{size_download}", &url])).await;
+    let said =
+        finish(curl(&["-o", "/dev/null", "-w", "%{http_code} %{size_download}", &url])).await;
 
     assert_eq!(String::from_utf8_lossy(&said.stdout), format!("200 {SIZE}"), "{said:?}");
-    scale.is_flat().await;
+    scale.stays_flat().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -168,7 +169,7 @@ async fn much_goes_up_over_http2_at_flat_memory() {
 
     assert_eq!(String::from_utf8_lossy(&said.stdout), "2 201", "{said:?}");
     assert_eq!(taken.load(Ordering::SeqCst), SIZE / 16);
-    scale.is_flat().await;
+    scale.stays_flat().await;
 }
 
 #[tokio::test]
@@ -215,7 +216,8 @@ async fn every_byte_comes_back_as_it_went() {
     let data = format!("@{}", sent.display());
     let url = format!("http://{}/", pair.address());
     let back = mesh.dir().join("back");
-    let mut curl = curl(&["--data-binary", &data, "-H", "Expect:", "-o", &back.display().to_string(), &url]);
+    let mut curl =
+        curl(&["--data-binary", &data, "-H", "Expect:", "-o", &back.display().to_string(), &url]);
     let said = tokio::select! {
         said = run(&mut curl, "") => said,
         () = mirror => panic!("it ended early"),
@@ -292,7 +294,8 @@ async fn a_body_that_ends_with_its_connection_ends_ours() {
 #[tokio::test]
 async fn an_answer_to_head_has_a_length_and_no_body() {
     let mesh = Mesh::new();
-    let workload = Legacy::answering(|_| "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n".into()).await;
+    let workload =
+        Legacy::answering(|_| "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n".into()).await;
     let pair = mesh.pair(workload.target()).await;
     let mut caller = pair.connect().await;
 
@@ -357,7 +360,8 @@ async fn curl_learns_of_a_refusal_before_it_sends_its_body() {
     };
     let url = format!("http://{}/", pair.address());
     let file = sparse(mesh.dir(), SIZE);
-    let args = ["-T", &file, "-H", "Expect: 100-continue", "-w", "%{http_code} %{size_upload}", &url];
+    let args =
+        ["-T", &file, "-H", "Expect: 100-continue", "-w", "%{http_code} %{size_upload}", &url];
     let mut curl = curl(&args);
 
     let (said, body) = tokio::join!(run(&mut curl, ""), refuse);

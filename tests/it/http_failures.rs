@@ -28,7 +28,8 @@ fn tells_nothing(answer: &Message) {
     let text = format!("{}{}", answer.head.0, answer.text()).to_lowercase();
     let kind = answer.head.header("content-type");
     assert_eq!(kind, Some("text/plain"), "{text}");
-    let inward = ["127.0.0.1", "os error", "refused", "errno", "hyper", "rust", "myelin", "ehr", "tls"];
+    let inward =
+        ["127.0.0.1", "os error", "refused", "errno", "hyper", "rust", "myelin", "ehr", "tls"];
     for word in inward {
         assert!(!text.contains(word), "{word:?} in {text}");
     }
@@ -98,7 +99,9 @@ async fn a_workload_that_is_slow_is_504() {
 
 #[tokio::test]
 async fn a_workload_that_breaks_off_without_an_answer_is_502() {
-    for beginning in ["", "HTTP/1.1 200 OK\r\nContent-Le", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 999999\r\n\r\n"] {
+    for beginning in
+        ["", "HTTP/1.1 200 OK\r\nContent-Le", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 999999\r\n\r\n"]
+    {
         let mesh = Mesh::new();
         let workload = ByHand::new().await;
         let ehr = ehr(&mesh, &workload.target()).start().await;
@@ -148,7 +151,10 @@ async fn an_answer_that_breaks_off_never_looks_complete() {
     let halves = [
         ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "half"),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "4\r\nhalf\r\n"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nxx\r\n", "4\r\nhalf\r\n"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nxx\r\n",
+            "4\r\nhalf\r\n",
+        ),
     ];
     for (half, arrives) in halves {
         let mesh = Mesh::new();
@@ -188,7 +194,8 @@ async fn a_client_that_leaves_ends_the_work_of_the_workload() {
 
 #[tokio::test]
 async fn an_upload_that_breaks_off_never_looks_complete() {
-    let halves = ["Content-Length: 100\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"];
+    let halves =
+        ["Content-Length: 100\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"];
     for half in halves {
         let mesh = Mesh::new();
         let workload = ByHand::new().await;

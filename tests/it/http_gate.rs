@@ -38,8 +38,14 @@ const LENGTHS: &[Shape] = &[
 ];
 
 const LINES: &[Shape] = &[
-    Shape("header_syntax", b"POST / HTTP/1.1\r\nHost: ehr\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
-    Shape("header_syntax", b"POST / HTTP/1.1\r\nHost: ehr\r\nX: 1\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    Shape(
+        "header_syntax",
+        b"POST / HTTP/1.1\r\nHost: ehr\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    ),
+    Shape(
+        "header_syntax",
+        b"POST / HTTP/1.1\r\nHost: ehr\r\nX: 1\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
     Shape("header_syntax", b"GET / HTTP/1.1\r\n Host: ehr\r\n\r\n"),
     Shape("header_syntax", b"GET / HTTP/1.1\r\nHost: ehr\r\nno colon\r\n\r\n"),
     Shape("header_syntax", b"GET / HTTP/1.1\r\nHost: ehr\r\n: no name\r\n\r\n"),
@@ -81,8 +87,14 @@ const HOSTS: &[Shape] = &[
     Shape("method", b"CONNECT ehr:80 HTTP/1.1\r\nHost: ehr:80\r\n\r\n"),
     Shape("method", b"TRACE / HTTP/1.1\r\nHost: ehr\r\n\r\n"),
     Shape("connection_header", b"GET / HTTP/1.1\r\nHost: ehr\r\nConnection: close, Host\r\n\r\n"),
-    Shape("connection_header", b"GET / HTTP/1.1\r\nHost: ehr\r\nConnection: X-Forwarded-Client-Cert\r\n\r\n"),
-    Shape("confusable_header", b"GET / HTTP/1.1\r\nHost: ehr\r\nX_Forwarded_Client_Cert: By=nobody\r\n\r\n"),
+    Shape(
+        "connection_header",
+        b"GET / HTTP/1.1\r\nHost: ehr\r\nConnection: X-Forwarded-Client-Cert\r\n\r\n",
+    ),
+    Shape(
+        "confusable_header",
+        b"GET / HTTP/1.1\r\nHost: ehr\r\nX_Forwarded_Client_Cert: By=nobody\r\n\r\n",
+    ),
     Shape("confusable_header", b"POST / HTTP/1.1\r\nHost: ehr\r\nContent_Length: 3\r\n\r\n"),
 ];
 
@@ -107,8 +119,12 @@ const PATHS: &[Shape] = &[
 ];
 
 /// Sends every shape on a connection of its own, and then a good request, which alone may arrive.
-async fn judge<S, F>(corpus: &[Shape], connect: impl Fn() -> F, judged_by: &Outside, workload: &Legacy)
-where
+async fn judge<S, F>(
+    corpus: &[Shape],
+    connect: impl Fn() -> F,
+    judged_by: &Outside,
+    workload: &Legacy,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = Wire<S>>,
 {
@@ -293,7 +309,8 @@ async fn a_head_with_too_many_lines_gets_431() {
     let mesh = Mesh::new();
     let workload = Legacy::start().await;
     let ehr = mesh.inbound("ehr").allow("web").http().forward(workload.target()).start().await;
-    let head = |lines: usize| format!("GET / HTTP/1.1\r\nHost: ehr\r\n{}\r\n", "X: 1\r\n".repeat(lines));
+    let head =
+        |lines: usize| format!("GET / HTTP/1.1\r\nHost: ehr\r\n{}\r\n", "X: 1\r\n".repeat(lines));
 
     let mut web = mesh.http("web", &ehr).await;
     web.send(head(99)).await;

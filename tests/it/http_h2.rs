@@ -56,7 +56,8 @@ async fn nghttp_is_a_peer_over_mutual_tls() {
     let url = format!("https://{}/a", ehr.address());
     let (cert, key) = (option("cert", web.cert()), option("key", web.key()));
     let said =
-        nghttp(&["-v", "--no-verify-peer", &cert, &key, "-H:authority: ehr", "-Hx-one: 1", &url]).await;
+        nghttp(&["-v", "--no-verify-peer", &cert, &key, "-H:authority: ehr", "-Hx-one: 1", &url])
+            .await;
 
     assert!(said.stdout.contains(":status: 200"), "{}", said.stdout);
     assert!(said.stdout.contains("x-mixed-case: 1"), "{}", said.stdout);
@@ -100,9 +101,17 @@ async fn a_thousand_requests_over_ten_connections_are_all_answered() {
 
     let said = run(&mut h2load, "").await;
 
-    assert!(said.stdout.contains("1000 succeeded, 0 failed, 0 errored, 0 timeout"), "{}", said.all());
+    assert!(
+        said.stdout.contains("1000 succeeded, 0 failed, 0 errored, 0 timeout"),
+        "{}",
+        said.all()
+    );
     assert!(said.stdout.contains("1000 2xx"), "{}", said.stdout);
     assert_eq!(workload.asked().len(), 1000);
+    let counted = [("method", "GET"), ("status", "2xx"), ("decision", "allowed")];
+    for sidecar in [&pair.ehr, &pair.web] {
+        sidecar.metric_is("myelin_requests_total", &counted, 1000.0).await;
+    }
     assert!(workload.connections() <= 60, "{}", workload.connections());
 }
 

@@ -149,7 +149,8 @@ async fn what_belongs_to_one_connection_ends_with_it() {
 async fn upper_and_lower_case_stay_as_they_were_both_ways() {
     let mesh = Mesh::new();
     let workload = Legacy::answering(|_| {
-        "HTTP/1.1 200 Everything Fine\r\nContent-Length: 2\r\nX-mIxEd: a\r\nETag: \"1\"\r\n\r\nok".into()
+        "HTTP/1.1 200 Everything Fine\r\nContent-Length: 2\r\nX-mIxEd: a\r\nETag: \"1\"\r\n\r\nok"
+            .into()
     })
     .await;
     let pair = mesh.pair(workload.target()).await;

@@ -10,7 +10,12 @@ const ROUTES: &str = r#"routes:
       - { name: health, methods: [GET], path: /healthz, phi: false, allow: [portal] }"#;
 
 fn ehr(mesh: &Mesh, workload: &Legacy) -> Setup {
-    mesh.inbound("ehr").allow("billing").allow("portal").http().forward(workload.target()).with(ROUTES)
+    mesh.inbound("ehr")
+        .allow("billing")
+        .allow("portal")
+        .http()
+        .forward(workload.target())
+        .with(ROUTES)
 }
 
 async fn start(mesh: &Mesh, workload: &Legacy) -> Running {
