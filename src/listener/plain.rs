@@ -1,6 +1,7 @@
 //! The plaintext side: TCP on loopback or a unix socket.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -34,6 +35,20 @@ pub(super) fn tune(socket: &TcpStream) {
 }
 
 impl Plain {
+    /// Takes pacing off a stream whose other end is on loopback.
+    ///
+    /// There is no path to be fair to, and no bottleneck to find. Where BBR is the system's choice it
+    /// would pace all the same, and the timer that it arms for every write takes a fifth of the CPU.
+    pub(super) fn unpaced(self, other_end: Option<SocketAddr>) -> Self {
+        if let (Self::Tcp(socket), Some(address)) = (&self, other_end)
+            && address.ip().is_loopback()
+            && let Err(error) = SockRef::from(socket).set_tcp_congestion(b"reno")
+        {
+            tracing::debug!(%error, "congestion control of a loopback socket left as it is");
+        }
+        self
+    }
+
     /// Connects to the workload within `limit`.
     pub(super) async fn connect(
         target: &Target,
@@ -43,7 +58,7 @@ impl Plain {
             match target {
                 Target::Tcp(address) => TcpStream::connect(address).await.map(|socket| {
                     tune(&socket);
-                    Self::Tcp(socket)
+                    Self::Tcp(socket).unpaced(Some(*address))
                 }),
                 Target::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
             }

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +20,12 @@ use crate::audit::{ConnectionId, Tls};
 use crate::identity::PeerIdentity;
 use crate::outcome::Refusal;
 
-/// A TLS stream over TCP, of either side.
-pub type TlsStream = tokio_rustls::TlsStream<Wire<TcpStream>>;
+/// A TLS stream over TCP, of either side. Boxed: it is large, and is moved into whatever uses it.
+pub type TlsStream = Box<tokio_rustls::TlsStream<Wire<TcpStream>>>;
+
+/// Sealed bytes that a stream holds for a socket that is full: what the relay moves at once goes out in
+/// one system call.
+const SEALED: usize = 128 * 1024;
 
 /// The label of our exporter (RFC 8446, 7.5): both sidecars of a connection derive the same id from it.
 const CONNECTION_ID_LABEL: &[u8] = b"EXPORTER-myelin-connection-id";
@@ -52,17 +56,18 @@ pub async fn accept(
 ) -> Result<Session, (HandshakeFailed, Option<Wire<TcpStream>>)> {
     let handshake = TlsAcceptor::from(config).accept(Wire::new(socket)).into_fallible();
     let mut rest = None;
-    let handshake = async {
+    let handshake = Box::pin(async {
         handshake.await.map_err(|(error, socket)| {
             rest = Some(socket);
             error
         })
-    };
-    let (stream, findings) = match watched(handshake, limit).await {
+    });
+    let (mut stream, findings) = match watched(handshake, limit).await {
         Ok(established) => established,
         Err(failed) => return Err((failed, rest)),
     };
-    session(stream.into(), findings).map_err(|failed| (failed, None))
+    stream.get_mut().1.set_buffer_limit(Some(SEALED));
+    session(Box::new(stream.into()), findings).map_err(|failed| (failed, None))
 }
 
 /// Performs the client's side of a handshake on `socket`, within `limit` as a whole.
@@ -77,17 +82,19 @@ pub async fn connect(
     limit: Duration,
 ) -> Result<Session, HandshakeFailed> {
     let handshake = TlsConnector::from(client.config()).connect(name, Wire::new(socket));
-    let (stream, findings) = watched(handshake, limit).await?;
-    session(stream.into(), findings)
+    let (mut stream, findings) = watched(Box::pin(handshake), limit).await?;
+    stream.get_mut().1.set_buffer_limit(Some(SEALED));
+    session(Box::new(stream.into()), findings)
 }
 
 /// Polls a handshake and collects what the verifier finds on the way.
+///
+/// Its state is boxed, and so gone when it is done: it would be the largest part of a connection's task.
 async fn watched<S>(
-    handshake: impl Future<Output = io::Result<S>>,
+    mut handshake: Pin<Box<impl Future<Output = io::Result<S>>>>,
     limit: Duration,
 ) -> Result<(S, Findings), HandshakeFailed> {
     let mut findings = Findings::default();
-    let mut handshake = pin!(handshake);
     let polled = poll_fn(|cx| {
         let poll = handshake.as_mut().poll(cx);
         if let Some(found) = take_findings() {
@@ -112,7 +119,7 @@ fn session(stream: TlsStream, findings: Findings) -> Result<Session, HandshakeFa
     let Some(peer) = findings.identity else {
         return Err(HandshakeFailed::without_certificate(findings.presented));
     };
-    let server_name = match &stream {
+    let server_name = match &*stream {
         tokio_rustls::TlsStream::Server(stream) => stream.get_ref().1.server_name(),
         tokio_rustls::TlsStream::Client(_) => None,
     };
@@ -127,7 +134,7 @@ fn session(stream: TlsStream, findings: Findings) -> Result<Session, HandshakeFa
 }
 
 fn connection_id(stream: &TlsStream) -> Result<ConnectionId, rustls::Error> {
-    let id = match stream {
+    let id = match &**stream {
         tokio_rustls::TlsStream::Server(stream) => {
             stream.get_ref().1.export_keying_material([0; 16], CONNECTION_ID_LABEL, None)
         }

@@ -340,3 +340,26 @@ async fn a_listener_without_phi_works_while_the_disk_is_full() {
     }
     assert_eq!(workload.connections(), 5);
 }
+
+#[tokio::test]
+async fn while_the_disk_is_full_no_phi_goes_out_either() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Line).await;
+    let db = mesh.inbound("db").allow("web").forward(workload.target()).start().await;
+    let disk = SmallDisk::new();
+    let audit = format!("dir: {}", disk.trail().display());
+    let setup = mesh.outbound("web").allow("db").to(db.address()).phi();
+    let web = setup.audit(&audit).start().await;
+    assert_eq!(crate::outbound::ask(&web, "hello\n").await, "you said hello\n");
+
+    disk.fill();
+    eventually("the trail to fail", || async {
+        crate::outbound::ask(&web, "hello\n").await.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(crate::outbound::ask(&web, "attack at dawn\n").await, "");
+
+    assert!(!String::from_utf8(workload.received()).unwrap().contains("attack"));
+    let denied = ("myelin_connections_denied_total", [("reason", "not_audited")]);
+    assert!(web.metric(denied.0, &denied.1).await >= 2.0);
+}

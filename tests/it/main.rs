@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::print_stderr,
     reason = "tests"
 )]
 
@@ -15,6 +16,8 @@ mod admin;
 mod audit;
 mod cli;
 mod config_files;
+mod demo;
+mod examples;
 mod foreign;
 mod http_bodies;
 mod http_failures;
@@ -37,6 +40,7 @@ mod pins;
 mod postgres;
 mod readme;
 mod refusals;
+mod reload;
 mod rotation;
 mod tcp;
 mod tls;

@@ -119,7 +119,7 @@ where
         host,
         pool,
         limits: limits.clone(),
-        activity: Activity::new(),
+        activity: Activity::new(shutdown.clone()),
         verdicts: verdicts.clone(),
         requests: AtomicU64::new(0),
         tunnel: Mutex::new(None),
@@ -181,10 +181,7 @@ where
             let mut tunnelled = pin!(tunnel.run(limits.idle_timeout));
             tokio::select! {
                 () = tunnelled.as_mut() => Ending::Finished,
-                () = shutdown.cutting() => {
-                    connection.activity.cut();
-                    Ending::Cut
-                }
+                () = shutdown.cutting() => Ending::Cut,
             }
         }
         Some(_) | None if verdicts.refused().is_some() => Ending::ProtocolError,
@@ -254,10 +251,7 @@ where
                 Ok(()) => Ending::Finished,
                 Err(error) => ending(&error, connection.verdicts.as_deref()),
             },
-            () = shutdown.cutting() => {
-                activity.cut();
-                return Ending::Cut;
-            }
+            () = shutdown.cutting() => return Ending::Cut,
             () = shutdown.draining(), if !is_closing => {
                 close(served.as_mut());
                 is_closing = true;

@@ -1,0 +1,77 @@
+//! What evidence costs: a record handed to the trail, and a permit's record made durable.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may panic")]
+
+mod common;
+
+use std::sync::Arc;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use myelin::audit::{Action, Audit, Connection, ConnectionId, Record};
+use myelin::config::AuditSettings;
+use myelin::identity::ListenerName;
+use myelin::outcome::Direction;
+use myelin::telemetry::metrics::Metrics;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+fn main() {
+    divan::main();
+}
+
+/// A trail in the target directory: a scratch directory in memory would flatter it.
+fn trail() -> (Runtime, TempDir, Audit) {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let settings =
+        AuditSettings { dir: dir.path().join("audit"), ..common::config(1, 0).audit.unwrap() };
+    let audit = Audit::open(Some(&settings), "bench", Metrics::new().unwrap().audit()).unwrap();
+    (Builder::new_current_thread().enable_all().build().unwrap(), dir, audit)
+}
+
+fn record() -> Record {
+    let peer = common::peer(&common::material("peer-0"));
+    let connection = Connection {
+        id: ConnectionId([7; 16]),
+        listener: ListenerName::new("fhir"),
+        direction: Direction::Inbound,
+        protocol: "tcp",
+        phi: true,
+        source: Some(([127, 0, 0, 1], 50_000).into()),
+        destination: Some(([127, 0, 0, 1], 8443).into()),
+        endpoint: None,
+        tls: None,
+        identity: Some(peer.to_string()),
+        certificate: Some(peer.certificate),
+        peer: None,
+    };
+    Record { connection: Some(Arc::new(connection)), ..Record::new(Action::ConnectionAllowed) }
+}
+
+/// What the data path pays for a record that nobody waits for; the writer keeps up or it waits.
+#[divan::bench]
+fn noted(bencher: Bencher<'_, '_>) {
+    let (runtime, _dir, audit) = trail();
+    let record = record();
+    bencher.counter(ItemsCount::new(1_000_usize)).bench_local(|| {
+        runtime.block_on(async {
+            for _ in 0..1_000 {
+                audit.note(record.clone()).await;
+            }
+        })
+    });
+    runtime.block_on(audit.close());
+}
+
+/// Permits that ask at the same time share an `fdatasync`.
+#[divan::bench(args = [1, 8, 64])]
+fn durable(bencher: Bencher<'_, '_>, at_once: usize) {
+    let (runtime, _dir, audit) = trail();
+    let record = record();
+    bencher.counter(ItemsCount::new(at_once)).bench_local(|| {
+        runtime.block_on(async {
+            let permits = (0..at_once).map(|_| audit.permit(record.clone(), true));
+            futures_util::future::try_join_all(permits).await.unwrap()
+        })
+    });
+    runtime.block_on(audit.close());
+}
