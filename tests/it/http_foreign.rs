@@ -15,7 +15,7 @@ use crate::support::process::{Process, free_port, loopback, needs, run, write};
 
 /// A workload behind a sidecar that lets in `web`, and room for a foreign client in front of it.
 struct Server {
-    mesh: Mesh,
+    _mesh: Mesh,
     ehr: Running,
     workload: Legacy,
     web: Identity,
@@ -33,7 +33,7 @@ impl Server {
         let ehr = ehr.start().await;
         let web = mesh.pem("web");
         let plain = loopback(free_port());
-        Self { mesh, ehr, workload, web, dir: TempDir::new().unwrap(), plain }
+        Self { _mesh: mesh, ehr, workload, web, dir: TempDir::new().unwrap(), plain }
     }
 
     /// Requests through the foreign client reach the workload under its name.

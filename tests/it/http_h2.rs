@@ -108,6 +108,10 @@ async fn a_thousand_requests_over_ten_connections_are_all_answered() {
     );
     assert!(said.stdout.contains("1000 2xx"), "{}", said.stdout);
     assert_eq!(workload.asked().len(), 1000);
+    let counted = [("method", "GET"), ("status", "2xx"), ("decision", "allowed")];
+    for sidecar in [&pair.ehr, &pair.web] {
+        sidecar.metric_is("myelin_requests_total", &counted, 1000.0).await;
+    }
     assert!(workload.connections() <= 60, "{}", workload.connections());
 }
 

@@ -26,6 +26,7 @@ mod http_gate;
 mod http_grpc;
 mod http_h2;
 mod http_headers;
+mod http_large;
 mod http_lifecycle;
 mod http_phi;
 mod http_routes;

@@ -32,8 +32,6 @@ pub(crate) struct Head(pub(crate) String);
 pub(crate) struct Message {
     pub(crate) head: Head,
     pub(crate) body: Vec<u8>,
-    /// The lines behind the last chunk.
-    pub(crate) trailers: String,
 }
 
 impl Head {
@@ -136,19 +134,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// The next message, to its end as its head gives it; without one, to the end of the connection.
     pub(crate) async fn message(&mut self) -> Message {
         let head = self.head().await;
-        let (mut body, mut trailers) = (Vec::new(), String::new());
+        let mut body = Vec::new();
         let has_none = matches!(head.status(), 204 | 304) || !head.line().starts_with("HTTP/");
         if head.header("transfer-encoding").is_some() {
-            (body, trailers) = self.chunks().await;
+            body = self.chunks().await;
         } else if let Some(length) = head.header("content-length") {
             body = self.bytes(length.parse().unwrap()).await;
         } else if !has_none {
             body = self.rest().await;
         }
-        Message { head, body, trailers }
+        Message { head, body }
     }
 
-    async fn chunks(&mut self) -> (Vec<u8>, String) {
+    /// The chunks of a body; the trailers behind them are read, too.
+    async fn chunks(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
         loop {
             let line = String::from_utf8(self.through(b"\r\n").await).unwrap();
@@ -159,14 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             body.extend(self.bytes(size).await);
             assert_eq!(self.bytes(2).await, b"\r\n");
         }
-        let mut trailers = String::new();
-        loop {
-            let line = String::from_utf8(self.through(b"\r\n").await).unwrap();
-            if line == "\r\n" {
-                return (body, trailers);
-            }
-            trailers.push_str(&line);
-        }
+        while self.through(b"\r\n").await != b"\r\n" {}
+        body
     }
 
     /// Drops what has been read and not asked for; how much that was, if anything.
