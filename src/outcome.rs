@@ -43,6 +43,8 @@ pub enum Refusal {
     RefusedByPeer,
     /// Not finished within `handshake_timeout`.
     TooSlow,
+    /// The source has as many unfinished handshakes as one source may have.
+    TooMany,
     /// The connection was lost underneath.
     Lost,
     /// Any other violation of the TLS protocol.
@@ -51,7 +53,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::NoCertificate,
         Self::UnknownIssuer,
         Self::Expired,
@@ -71,6 +73,7 @@ impl Refusal {
         Self::NoSharedProtocol,
         Self::RefusedByPeer,
         Self::TooSlow,
+        Self::TooMany,
         Self::Lost,
         Self::Protocol,
     ];
@@ -97,6 +100,7 @@ impl Refusal {
             Self::NoSharedProtocol => "no_shared_protocol",
             Self::RefusedByPeer => "refused_by_peer",
             Self::TooSlow => "too_slow",
+            Self::TooMany => "too_many",
             Self::Lost => "lost",
             Self::Protocol => "protocol",
         }
@@ -112,6 +116,8 @@ pub enum DenyReason {
     NotListed,
     /// The peer's entry in `peers` has expired.
     ListingExpired,
+    /// The peer's certificate has expired since its handshake.
+    CertificateExpired,
     /// No route matches the request.
     NoRoute,
     /// A route matches, and does not allow the peer.
@@ -124,10 +130,11 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::UnknownPeer,
         Self::NotListed,
         Self::ListingExpired,
+        Self::CertificateExpired,
         Self::NoRoute,
         Self::NotListedForRoute,
         Self::MalformedRequest,
@@ -140,6 +147,7 @@ impl DenyReason {
             Self::UnknownPeer => "unknown_peer",
             Self::NotListed => "not_listed",
             Self::ListingExpired => "listing_expired",
+            Self::CertificateExpired => "certificate_expired",
             Self::NoRoute => "no_route",
             Self::NotListedForRoute => "not_listed_for_route",
             Self::MalformedRequest => "malformed_request",

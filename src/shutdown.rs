@@ -61,6 +61,20 @@ impl Shutdown {
         self.drain.is_cancelled()
     }
 
+    /// Whether what is still open must end at once.
+    pub fn is_cutting(&self) -> bool {
+        self.cut.is_cancelled()
+    }
+
+    /// Does `work` unless it is cut before it is done.
+    pub async fn until_cut<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.cutting() => None,
+        }
+    }
+
     /// Resolves when what is still open must end at once.
     pub async fn cutting(&self) {
         self.cut.cancelled().await;

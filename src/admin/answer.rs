@@ -57,7 +57,7 @@ fn ready(admin: &Admin, scope: Scope) -> Response<Full<Bytes>> {
 
 fn status(admin: &Admin) -> Value {
     let view = admin.view.snapshot();
-    let mut status = view.value.json(view.generation.number());
+    let mut status = view.value.json();
     if let Some(fields) = status.as_object_mut() {
         let trail = serde_json::to_value(admin.audit.status()).unwrap_or(Value::Null);
         fields.insert("audit".to_owned(), trail);

@@ -19,6 +19,8 @@ pub struct View {
     pub config: PathBuf,
     /// Its digest: the version of the policy.
     pub policy: Fingerprint,
+    /// How many configurations took effect since the start, the first included.
+    pub configurations: u64,
     /// When the process started.
     pub started: OffsetDateTime,
     /// Our own certificate.
@@ -64,7 +66,7 @@ impl View {
         None
     }
 
-    pub(super) fn json(&self, generation: u64) -> Value {
+    pub(super) fn json(&self) -> Value {
         json!({
             "service": self.service,
             "version": env!("CARGO_PKG_VERSION"),
@@ -72,7 +74,7 @@ impl View {
             "draining": self.draining,
             "config": {
                 "path": self.config,
-                "generation": generation,
+                "generation": self.configurations,
                 "policy": format!("sha256:{}", self.policy),
             },
             "certificate": {

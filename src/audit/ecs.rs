@@ -355,7 +355,7 @@ impl<'a> Myelin<'a> {
             connection: Some(hex::encode(connection.id.0)),
             identity: identity(connection),
             peer: connection.peer.as_ref().map(|peer| peer.as_str()),
-            phi: Some(connection.phi),
+            phi: Some(record.request.as_ref().map_or(connection.phi, |request| request.phi)),
             endpoint: connection.endpoint.as_deref(),
             ..trail
         }

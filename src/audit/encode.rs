@@ -174,6 +174,7 @@ mod tests {
             method: http::Method::GET,
             template: Some("/fhir/Patient/{id}".into()),
             version: "1.1",
+            phi: false, // its route says otherwise than its listener
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
             status: None,
         });
@@ -183,6 +184,7 @@ mod tests {
         assert_eq!(line["url"]["path"], "/fhir/Patient/{id}");
         assert_eq!(line["http"]["request"]["id"], format!("{}-3", "05".repeat(16)));
         assert_eq!(line["myelin"]["request"], 3);
+        assert_eq!(line["myelin"]["phi"], false);
         assert_eq!(line["trace"]["id"], "4bf92f3577b34da6a3ce929d0e0e4736");
     }
 

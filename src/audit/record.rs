@@ -122,6 +122,8 @@ pub struct Request {
     pub template: Option<Arc<str>>,
     /// HTTP version as the downstream spoke it: `1.0`, `1.1`, `2`.
     pub version: &'static str,
+    /// Whether it is an access to PHI: its route may say otherwise than its listener.
+    pub phi: bool,
     /// W3C trace id, if a well-formed `traceparent` came along.
     pub trace_id: Option<String>,
     /// The answer's status, once there is one.

@@ -1,6 +1,6 @@
 //! From an authenticated peer to its entries in `peers`, in a few hash lookups.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::config::{Peer, PeerMatcher};
@@ -11,7 +11,7 @@ use crate::identity::{DnsName, Fingerprint, PeerIdentity, Proof, SpiffeId, Subje
 pub(super) struct Peers {
     all: Vec<Arc<Peer>>,
     spiffe: HashMap<SpiffeId, Vec<Arc<Peer>>>,
-    dns: HashMap<DnsName, Vec<Arc<Peer>>>,
+    dns: BTreeMap<DnsName, Vec<Arc<Peer>>>, // in order: a wildcard certificate may match several
     certificates: HashMap<Fingerprint, Vec<Arc<Peer>>>,
     keys: HashMap<Fingerprint, Vec<Arc<Peer>>>,
     subjects: Vec<Arc<Peer>>,
@@ -48,7 +48,9 @@ impl Peers {
             Proof::Pin => None,
         };
         let spiffe = chained.and_then(|c| c.spiffe.as_ref()).and_then(|id| self.spiffe.get(id));
+        // Where a SPIFFE ID is used, it is the one name that counts.
         let dns = chained
+            .filter(|certificate| certificate.spiffe.is_none())
             .into_iter()
             .flat_map(|certificate| &certificate.dns)
             .flat_map(|name| self.named(name));

@@ -18,6 +18,7 @@ pub struct ListenerPolicy {
     listener: ListenerName,
     rule: Arc<str>,
     version: Fingerprint,
+    /// Whether a request is an access to PHI where no route says otherwise.
     phi: bool,
     allowed: Peers,
     known: Peers,
@@ -132,6 +133,14 @@ impl ListenerPolicy {
     ///
     /// Says why not, and which entry came nearest.
     pub fn authorize(&self, who: &PeerIdentity, now: OffsetDateTime) -> Result<Permit, Denied> {
+        if who.certificate.not_after <= now {
+            return Err(Denied {
+                reason: DenyReason::CertificateExpired,
+                rule: Arc::clone(&self.rule),
+                template: None,
+                nearest: "the peer's certificate has expired since its handshake".to_owned(),
+            });
+        }
         let mut expired = None;
         for peer in self.allowed.recognize(who) {
             match peer.expires {
@@ -205,6 +214,12 @@ impl ListenerPolicy {
         })
     }
 
+    /// Whether anything behind this listener is PHI: the listener itself, or one of its routes.
+    pub fn guards_phi(&self) -> bool {
+        let routes = self.routes.iter().flatten();
+        self.phi || routes.into_iter().any(|compiled| compiled.route.phi)
+    }
+
     /// The version of the policy: the configuration's digest.
     pub fn version(&self) -> Fingerprint {
         self.version
@@ -221,7 +236,10 @@ impl ListenerPolicy {
 }
 
 fn matches(template: &PathTemplate, path: &str) -> bool {
+    // One slash at the end changes nothing: to most workloads both are the same page, and a rule that one
+    // spelling escapes is none.
     let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
     let mut parts = path.split('/').peekable();
     if path.is_empty() {
         parts.next();

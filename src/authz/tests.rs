@@ -116,6 +116,28 @@ fn an_expired_entry_lets_nobody_in() {
 }
 
 #[test]
+fn an_expired_certificate_lets_nobody_in_even_after_its_handshake() {
+    let policy = allowing("billing: { spiffe: \"spiffe://td/billing\" }", "billing");
+    let late = datetime!(2027-01-01 0:00 UTC);
+
+    let denied = policy.authorize(&spiffe("spiffe://td/billing"), late).unwrap_err();
+
+    assert_eq!(denied.reason, DenyReason::CertificateExpired);
+}
+
+#[test]
+fn beside_a_spiffe_id_no_other_name_counts() {
+    let policy = allowing("lis: { dns: lis.example }", "lis");
+    let both = chained(PeerCertificate {
+        spiffe: Some(SpiffeId::parse("spiffe://td/mallory").unwrap()),
+        dns: vec![DnsName::parse("lis.example").unwrap()],
+        ..certificate()
+    });
+
+    assert_eq!(ask(&policy, &both), Err(DenyReason::UnknownPeer));
+}
+
+#[test]
 fn a_wildcard_stands_for_one_label() {
     let exact = allowing("lab: { dns: lis.lab.example }", "lab");
     let wild = allowing("lab: { dns: \"*.lab.example\" }", "lab");
@@ -211,6 +233,7 @@ fn the_first_route_that_matches_decides() {
     assert_eq!(request("billing", Method::GET, "/fhir/Patient/42"), Ok("fhir/read".into()));
     assert_eq!(request("lab", Method::DELETE, "/healthz"), Ok("fhir/health".into()));
     assert_eq!(request("lab", Method::GET, "/files"), Ok("fhir/files".into()));
+    assert_eq!(request("billing", Method::GET, "/fhir/Patient/42/"), Ok("fhir/read".into()));
     assert_eq!(request("lab", Method::GET, "/files/a/b"), Ok("fhir/files".into()));
 }
 

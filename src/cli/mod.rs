@@ -49,6 +49,22 @@ enum Command {
     },
 }
 
+impl Command {
+    /// What is logged when the environment does not say: a demonstration explains itself on its own.
+    fn log_filter(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => "error",
+            Self::Run(_)
+            | Self::Check(_)
+            | Self::Init(_)
+            | Self::Explain(_)
+            | Self::Audit(_)
+            | Self::Healthcheck(_)
+            | Self::Completions { .. } => "",
+        }
+    }
+}
+
 /// Which configuration a command works with.
 #[derive(Debug, Clone, clap::Args)]
 struct ConfigFile {
@@ -93,7 +109,8 @@ impl From<Exit> for ExitCode {
 /// Runs the command that the arguments name. A bad command line exits with 2.
 pub fn main() -> ExitCode {
     let command = Arguments::parse().command;
-    log::start(log_format(), &environment("MYELIN_LOG").unwrap_or_default());
+    let filter = environment("MYELIN_LOG").unwrap_or_else(|| command.log_filter().to_owned());
+    log::start(log_format(), &filter);
     let exit = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

@@ -4,7 +4,7 @@ use tokio::runtime::Builder;
 
 use super::{ConfigFile, Exit, console, load};
 use crate::report::Report;
-use crate::runtime::{Sidecar, StartError, until_stopped};
+use crate::runtime::{Sidecar, Signals, StartError, until_stopped};
 use crate::shutdown::Drained;
 
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     for warning in config.warnings.iter() {
         tracing::warn!(line = warning.line, key = warning.key, "{}", warning.text);
     }
-    let signals = Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let signals = runtime.block_on(async { Signals::catch() })?;
     let sidecar = match Sidecar::start(config) {
         Ok(sidecar) => sidecar,
         Err(error) => {
@@ -41,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         admin = ?sidecar.started().admin,
         "ready"
     );
-    let drained = signals.block_on(until_stopped(sidecar, || load(path)))?;
+    let drained = runtime.block_on(until_stopped(sidecar, signals, || load(path)));
     match drained {
         Drained::Clean => tracing::info!("stopped; everything had finished"),
         Drained::Cut(left) => tracing::warn!(left, "stopped; what had not finished was cut"),

@@ -1,6 +1,6 @@
 //! The checked configuration. Every value already holds what its comment promises.
 //!
-//! Built only by [`load`] and [`parse`], which look at everything before they give up.
+//! Built only by [`load`] and [`parse()`], which look at everything before they give up.
 
 mod address;
 mod check;

@@ -4,20 +4,19 @@ use std::fs::Permissions;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use super::Services;
 use super::plain::{Plain, tune};
 use crate::config::ListenAddr;
+use crate::identity::ListenerName;
 
 /// After a failed accept: out of file descriptors must not spin a core.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -51,8 +50,10 @@ impl Drop for Unlink {
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}{}", hint(source))]
+#[error("{what}: cannot listen on {address}{}", hint(source))]
 pub struct BindError {
+    /// Whose address it is.
+    pub what: String,
     /// The address, as configured.
     pub address: String,
     /// What the kernel said.
@@ -73,19 +74,24 @@ fn hint(error: &io::Error) -> &'static str {
 ///
 /// # Errors
 ///
-/// Names the address, and what is in the way.
-pub fn bind(address: &ListenAddr) -> Result<Bound, BindError> {
+/// Names the listener, the address, and what is in the way.
+pub fn bind(name: &ListenerName, address: &ListenAddr) -> Result<Bound, BindError> {
+    let what = || format!("listener `{name}`");
     match address {
         ListenAddr::Tcp(tcp) => bind_tcp(*tcp)
             .and_then(|socket| Ok((ListenAddr::Tcp(socket.local_addr()?), socket)))
             .map(|(address, socket)| Bound { socket: Listening::Tcp(socket), address })
-            .map_err(|source| BindError { address: tcp.to_string(), source }),
+            .map_err(|source| BindError { what: what(), address: tcp.to_string(), source }),
         ListenAddr::Unix(path) => bind_unix(path)
             .map(|socket| Bound {
                 socket: Listening::Unix { socket, _file: Unlink(path.clone()) },
                 address: address.clone(),
             })
-            .map_err(|source| BindError { address: format!("unix:{}", path.display()), source }),
+            .map_err(|source| BindError {
+                what: what(),
+                address: format!("unix:{}", path.display()),
+                source,
+            }),
     }
 }
 
@@ -99,8 +105,14 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    // A file left behind by a process that was killed answers nobody; one that answers is in use.
-    if path.exists() {
+    // A socket left behind by a process that was killed answers nobody; one that answers is in use.
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "something else than a socket has this name; move it away or choose another",
+            ));
+        }
         match StdUnixStream::connect(path) {
             Ok(_answered) => return Err(io::ErrorKind::AddrInUse.into()),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -135,26 +147,20 @@ impl Bound {
     }
 }
 
-/// A connection's place among those that may be open; it is held to the connection's end.
-///
-/// `None` never happens: the semaphore is not closed.
-pub(super) type Slot = Option<OwnedSemaphorePermit>;
-
 /// Accepts until the drain, and spawns the life of each connection.
 ///
-/// The life holds its slot itself: a task around it would be twice as large, for every open connection.
-pub(super) async fn accept_loop<F>(
+/// `slot` comes first: without one, peers wait in the kernel's backlog, not in our memory.
+pub(super) async fn accept_loop<T, S, F>(
     bound: Bound,
-    limit: usize,
     services: &Services,
-    life: impl Fn(Plain, Option<SocketAddr>, Slot) -> F,
+    slot: impl Fn() -> S,
+    life: impl Fn(Plain, Option<SocketAddr>, T) -> F,
 ) where
+    S: Future<Output = T>,
     F: Future<Output = ()> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(limit));
     loop {
-        // The slot comes first: at the limit, peers wait in the kernel's backlog, not in our memory.
-        let next = async { (slot(&slots).await, bound.accept().await) };
+        let next = async { (slot().await, bound.accept().await) };
         let (slot, accepted) = tokio::select! {
             biased;
             () = services.shutdown.draining() => return,
@@ -169,8 +175,4 @@ pub(super) async fn accept_loop<F>(
             }
         }
     }
-}
-
-async fn slot(slots: &Arc<Semaphore>) -> Slot {
-    Arc::clone(slots).acquire_owned().await.ok()
 }

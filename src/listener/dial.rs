@@ -2,15 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::outbound::OutboundState;
 use super::plain::tune;
 use super::{Services, record};
-use crate::audit::{Connection, Record};
+use crate::audit::{Action, Connection, Record};
 use crate::authz::Permit;
 use crate::clock;
 use crate::outcome::{DenyReason, Direction, Ending};
@@ -60,51 +61,92 @@ pub(super) async fn dial(
     client: &TlsClient,
     source: Option<SocketAddr>,
 ) -> Result<Dialed, DialFailed> {
-    let limit = state.config.limits.connect_timeout;
-    let found = timeout(limit, state.upstreams.candidates(&services.shutdown)).await;
-    let candidates = found.map_err(|_elapsed| DialFailed::TimedOut)?;
-    let attempts = candidates.len().clamp(1, ATTEMPTS);
-    let share = limit / u32::try_from(attempts).unwrap_or(1);
+    let deadline = Instant::now() + state.config.limits.connect_timeout;
+    let resolving = state.upstreams.candidates(&services.shutdown);
+    let candidates = timeout_at(deadline, resolving).await.unwrap_or_default();
+    if candidates.is_empty() {
+        let failed = DialFailed::NoEndpoint;
+        let message = "no endpoint's name could be resolved".to_owned();
+        not_reached(services, describe(state, None, source, None), failed, message).await;
+        return Err(failed);
+    }
     let mut failed = DialFailed::NoEndpoint;
-    for candidate in candidates.iter().take(attempts) {
-        let deadline = Instant::now() + share;
-        let socket = match timeout(share, TcpStream::connect(candidate.address)).await {
-            Ok(Ok(socket)) => socket,
-            Ok(Err(error)) => {
-                tracing::warn!(endpoint = %candidate.label, %error, "endpoint not reached");
-                state.upstreams.failed(candidate);
-                failed = DialFailed::Unreachable;
-                continue;
-            }
-            Err(_elapsed) => {
-                tracing::warn!(endpoint = %candidate.label, "endpoint did not answer in time");
-                state.upstreams.failed(candidate);
-                failed = DialFailed::TimedOut;
-                continue;
-            }
-        };
-        tune(&socket);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let limit = left.min(state.config.limits.handshake_timeout);
-        let begun = Instant::now();
-        match tls::connect(client, server_name(candidate), socket, limit).await {
+    let mut left = candidates.len().min(ATTEMPTS);
+    for candidate in candidates.iter().take(left) {
+        let share =
+            deadline.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(1);
+        left -= 1;
+        match attempt(state, services, client, candidate, source, share).await {
             Ok(session) => {
-                services.metrics.handshaken(begun.elapsed());
                 state.upstreams.worked(candidate);
                 return admit(state, services, candidate, source, session).await;
             }
-            Err(refused) => {
+            Err(why) => {
                 state.upstreams.failed(candidate);
-                services.metrics.refused(refused.refusal);
-                let connection = describe(state, candidate, source, Err(&refused));
-                let record =
-                    Record::refused(Arc::new(connection), refused.refusal, refused.message);
-                services.audit.note(record).await;
-                failed = DialFailed::Refused;
+                failed = why;
             }
         }
     }
     Err(failed)
+}
+
+/// One endpoint, within its share of the time. What comes to nothing goes on record.
+async fn attempt(
+    state: &OutboundState,
+    services: &Services,
+    client: &TlsClient,
+    candidate: &Candidate,
+    source: Option<SocketAddr>,
+    share: Duration,
+) -> Result<Session, DialFailed> {
+    let deadline = Instant::now() + share;
+    let unreached = match timeout_at(deadline, TcpStream::connect(candidate.address)).await {
+        Ok(Ok(socket)) => Ok(socket),
+        Ok(Err(error)) => Err((DialFailed::Unreachable, error.to_string())),
+        Err(_elapsed) => Err((DialFailed::TimedOut, format!("no answer within {share:?}"))),
+    };
+    let socket = match unreached {
+        Ok(socket) => socket,
+        Err((failed, message)) => {
+            tracing::debug!(endpoint = %candidate.label, %message, "endpoint not reached");
+            let connection = describe(state, Some(candidate), source, None);
+            not_reached(services, connection, failed, message).await;
+            return Err(failed);
+        }
+    };
+    tune(&socket);
+    let left = deadline.saturating_duration_since(Instant::now());
+    let limit = left.min(state.config.limits.handshake_timeout);
+    let begun = Instant::now();
+    match tls::connect(client, server_name(candidate), socket, limit).await {
+        Ok(session) => {
+            services.metrics.handshaken(begun.elapsed());
+            Ok(session)
+        }
+        Err(refused) => {
+            services.metrics.refused(refused.refusal);
+            let connection = describe(state, Some(candidate), source, Some(Err(&refused)));
+            let record = Record::refused(Arc::new(connection), refused.refusal, refused.message);
+            services.audit.note(record).await;
+            Err(DialFailed::Refused)
+        }
+    }
+}
+
+/// An attempt that reached nobody is an attempt all the same.
+async fn not_reached(
+    services: &Services,
+    connection: Connection,
+    failed: DialFailed,
+    message: String,
+) {
+    let record = Record {
+        reason: Some(failed.ending().label()),
+        message: Some(message),
+        connection: Some(Arc::new(connection)),
+        ..Record::new(Action::ConnectionRefused)
+    };
+    services.audit.note(record).await;
 }
 
 /// Puts the permit on record. The verifier has already asked `expect`, before our certificate was shown.
@@ -115,7 +157,7 @@ async fn admit(
     source: Option<SocketAddr>,
     session: Session,
 ) -> Result<Dialed, DialFailed> {
-    let mut connection = describe(state, candidate, source, Ok(&session));
+    let mut connection = describe(state, Some(candidate), source, Some(Ok(&session)));
     let permit = match state.policy.authorize(&session.peer, clock::now()) {
         Ok(permit) => permit,
         Err(denied) => {
@@ -145,13 +187,14 @@ fn server_name(candidate: &Candidate) -> ServerName<'static> {
         .map_or_else(|_no_dns_name| candidate.address.ip().into(), |name| name.to_owned())
 }
 
-fn describe(
+/// What is known of a connection to the peer, as far as it got.
+pub(super) fn describe(
     state: &OutboundState,
-    candidate: &Candidate,
+    candidate: Option<&Candidate>,
     source: Option<SocketAddr>,
-    handshake: Result<&Session, &HandshakeFailed>,
+    handshake: Option<Result<&Session, &HandshakeFailed>>,
 ) -> Connection {
-    let session = handshake.ok();
+    let session = handshake.and_then(Result::ok);
     Connection {
         id: session.map_or_else(record::random_id, |session| session.id),
         listener: state.config.name.clone(),
@@ -159,12 +202,13 @@ fn describe(
         protocol: record::protocol(state.config.protocol),
         phi: state.config.phi,
         source,
-        destination: Some(candidate.address),
-        endpoint: Some(candidate.label.as_ref().to_owned()),
+        destination: candidate.map(|candidate| candidate.address),
+        endpoint: candidate.map(|candidate| candidate.label.as_ref().to_owned()),
         tls: session.map(|session| session.tls.clone()),
         certificate: match handshake {
-            Ok(session) => Some(Arc::clone(&session.peer.certificate)),
-            Err(failed) => failed.presented.clone(),
+            Some(Ok(session)) => Some(Arc::clone(&session.peer.certificate)),
+            Some(Err(failed)) => failed.presented.clone(),
+            None => None,
         },
         identity: session.map(|session| session.peer.to_string()),
         peer: None,

@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::time::Instant;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
 
 use super::counted::{Counted, Side};
+use super::crowd::{Crowd, Line, Place};
 use super::inbound_http::InboundHttp;
 use super::life::Life;
 use super::plain::Plain;
@@ -17,10 +21,13 @@ use crate::clock;
 use crate::config::{Inbound, Limits, Protocol};
 use crate::identity::SpiffeId;
 use crate::live::Live;
-use crate::outcome::{DenyReason, Direction, Ending};
+use crate::outcome::{DenyReason, Direction, Ending, Refusal};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
 use crate::tls::{self, HandshakeFailed, Session};
+
+/// How often refusals that got no line of their own are told of.
+const REST: Duration = Duration::from_secs(1);
 
 /// One generation of an inbound listener: settings, keys and policy that belong together.
 pub struct InboundState {
@@ -40,6 +47,23 @@ pub struct InboundListener {
     services: Services,
 }
 
+/// What the connections of a listener share.
+struct Room {
+    pool: Arc<Pool<InboundHttp>>,
+    /// Those who were let in.
+    slots: Arc<Semaphore>,
+    /// Those who were not, or not yet.
+    crowd: Arc<Crowd>,
+}
+
+impl Room {
+    /// Waits until somebody more could be let in, and for a place among the unfinished handshakes.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        drop(self.slots.acquire().await);
+        self.crowd.place().await
+    }
+}
+
 impl InboundListener {
     /// Serves according to the current state, whatever that is when a connection comes.
     pub fn new(live: Live<InboundState>, services: Services) -> Arc<Self> {
@@ -50,14 +74,22 @@ impl InboundListener {
     pub async fn run(self: Arc<Self>, bound: Bound) {
         let limits = self.live.snapshot().value.config.limits.clone();
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
-        accept::accept_loop(bound, limits.connections, &self.services, |stream, source, slot| {
-            let (this, pool) = (Arc::clone(&self), Arc::clone(&pool));
-            async move {
-                this.connection(stream, source, &pool).await;
-                drop(slot);
-            }
-        })
-        .await;
+        let slots = Arc::new(Semaphore::new(limits.connections));
+        let room = Arc::new(Room { pool, slots, crowd: Crowd::new() });
+        let accepting = accept::accept_loop(
+            bound,
+            &self.services,
+            || room.place(),
+            |stream, source, place| {
+                let (this, room) = (Arc::clone(&self), Arc::clone(&room));
+                async move { this.connection(stream, source, place, &room).await }
+            },
+        );
+        tokio::select! {
+            () = accepting => {}
+            () = self.tell_of_the_rest(&room.crowd) => {}
+        }
+        self.rest(&room.crowd).await;
     }
 
     /// One connection. However it ends, it is counted and recorded here, once.
@@ -65,52 +97,105 @@ impl InboundListener {
         &self,
         downstream: Plain,
         source: Option<SocketAddr>,
-        pool: &Arc<Pool<InboundHttp>>,
+        place: Option<OwnedSemaphorePermit>,
+        room: &Arc<Room>,
     ) {
         let _open = self.services.metrics.opened();
         let begun = Instant::now();
         let mut life = Life::default();
-        let ending = tokio::select! {
-            ending = self.serve(downstream, source, pool, &mut life) => ending,
-            () = self.services.shutdown.cutting() => Ending::Cut,
+        let (Plain::Tcp(socket), Some(source)) = (downstream, source) else { return };
+        let ending = match room.crowd.enter(source, place) {
+            Some(place) => self.serve(socket, source, place, room, &mut life).await,
+            None => {
+                self.services.metrics.refused(Refusal::TooMany);
+                room.crowd.line(source);
+                Ending::Refused
+            }
         };
         life.end(&self.services, ending, begun).await;
     }
 
+    /// Refusals that got no line of their own are told of once a second.
+    async fn tell_of_the_rest(&self, crowd: &Crowd) {
+        loop {
+            sleep(REST).await;
+            self.rest(crowd).await;
+        }
+    }
+
+    async fn rest(&self, crowd: &Crowd) {
+        for (source, count) in crowd.rest() {
+            let state = self.live.snapshot();
+            let source = Some(SocketAddr::new(source, 0));
+            let connection = Arc::new(describe(&state.value, source, None, None));
+            let message = format!(
+                "{count} more handshakes of this source, or its /64, came to nothing; a source gets a \
+                 bounded number of lines of its own"
+            );
+            self.services.audit.note(record::flood(connection, message)).await;
+        }
+    }
+
     async fn serve(
         &self,
-        downstream: Plain,
-        source: Option<SocketAddr>,
-        pool: &Arc<Pool<InboundHttp>>,
+        downstream: TcpStream,
+        source: SocketAddr,
+        place: Place,
+        room: &Room,
         life: &mut Life,
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy, until the peer is let in
         let state = &now.value;
-        let Some((session, connection)) = self.greet(state, downstream, source).await else {
-            return Ending::Refused;
+        let shutdown = &self.services.shutdown;
+        let entering = Box::pin(self.enter(state, downstream, source, room, life));
+        let (session, permit, connection, _slot) = match shutdown.until_cut(entering).await {
+            Some(Ok(entered)) => entered,
+            Some(Err(ending)) => return ending,
+            None => return Ending::Cut,
         };
-        let admitted = self.admit(state, session, connection, life).await;
-        let Some((session, permit, connection)) = admitted else { return Ending::Denied };
+        drop(place);
         match state.config.protocol {
-            Protocol::Tcp => self.carry(&permit, session, &state.config, life).await,
+            Protocol::Tcp => {
+                let carrying = self.carry(&permit, session, &state.config, life);
+                shutdown.until_cut(carrying).await.unwrap_or(Ending::Cut)
+            }
             Protocol::Http => {
                 let limits = &state.config.limits;
+                let pool = &room.pool;
                 Box::pin(self.exchange(connection, &permit, session, limits, pool, life)).await
             }
         }
+    }
+
+    /// From an accepted socket to a peer that is let in, or an ending.
+    async fn enter(
+        &self,
+        state: &InboundState,
+        downstream: TcpStream,
+        source: SocketAddr,
+        room: &Room,
+        life: &mut Life,
+    ) -> Result<(Session, Permit, Arc<Connection>, Option<OwnedSemaphorePermit>), Ending> {
+        let greeted = self.greet(state, downstream, source, room).await;
+        let (session, connection) = greeted.ok_or(Ending::Refused)?;
+        let slot = Arc::clone(&room.slots).acquire_owned().await.ok();
+        let admitted = self.admit(state, session, connection, life).await;
+        admitted
+            .map(|(session, permit, connection)| (session, permit, connection, slot))
+            .ok_or(Ending::Denied)
     }
 
     /// Who is there? A handshake, or a refusal on record.
     async fn greet(
         &self,
         state: &InboundState,
-        downstream: Plain,
-        source: Option<SocketAddr>,
+        socket: TcpStream,
+        source: SocketAddr,
+        room: &Room,
     ) -> Option<(Session, Connection)> {
-        let Plain::Tcp(socket) = downstream else { return None };
         let begun = Instant::now();
         let destination = socket.local_addr().ok();
-        let describe = |session| describe(&state.config, source, destination, session);
+        let describe = |handshake| describe(state, Some(source), destination, Some(handshake));
         let limit = state.config.limits.handshake_timeout;
         match tls::accept(Arc::clone(&state.tls), socket, limit).await {
             Ok(session) => {
@@ -120,9 +205,11 @@ impl InboundListener {
             }
             Err((failed, socket)) => {
                 self.services.metrics.refused(failed.refusal);
-                let connection = Arc::new(describe(Err(&failed)));
-                let record = Record::refused(connection, failed.refusal, failed.message);
-                self.services.audit.note(record).await;
+                if let Line::Own = room.crowd.line(source) {
+                    let connection = Arc::new(describe(Err(&failed)));
+                    let record = Record::refused(connection, failed.refusal, failed.message);
+                    self.services.audit.note(record).await;
+                }
                 if let Some(socket) = socket {
                     tls::part(socket).await;
                 }
@@ -157,7 +244,7 @@ impl InboundListener {
         let connection = Arc::new(connection);
         let allowed = record::allowed(&connection, &permit);
         life.permitted = Some(Arc::clone(&connection));
-        if audit.permit(allowed, state.config.phi).await.is_err() {
+        if audit.permit(allowed, connection.phi).await.is_err() {
             life.permitted = None;
             metrics.denied(DenyReason::NotAudited);
             audit.note(record::not_audited(&connection)).await;
@@ -223,25 +310,26 @@ impl InboundListener {
 
 /// What is known of a connection after its handshake, however that ended.
 fn describe(
-    config: &Inbound,
+    state: &InboundState,
     source: Option<SocketAddr>,
     destination: Option<SocketAddr>,
-    handshake: Result<&Session, &HandshakeFailed>,
+    handshake: Option<Result<&Session, &HandshakeFailed>>,
 ) -> Connection {
-    let session = handshake.ok();
+    let (config, session) = (&state.config, handshake.and_then(Result::ok));
     Connection {
         id: session.map_or_else(record::random_id, |session| session.id),
         listener: config.name.clone(),
         direction: Direction::Inbound,
         protocol: record::protocol(config.protocol),
-        phi: config.phi,
+        phi: state.policy.guards_phi(),
         source,
         destination,
         endpoint: None,
         tls: session.map(|session| session.tls.clone()),
         certificate: match handshake {
-            Ok(session) => Some(Arc::clone(&session.peer.certificate)),
-            Err(failed) => failed.presented.clone(),
+            Some(Ok(session)) => Some(Arc::clone(&session.peer.certificate)),
+            Some(Err(failed)) => failed.presented.clone(),
+            None => None,
         },
         identity: session.map(|session| session.peer.to_string()),
         peer: None,

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use super::Services;
 use super::inbound::InboundState;
 use super::plain::Plain;
-use super::requests::{self, Refused, Ticket};
+use super::requests::{self, Refused, Ticket, Wish};
 use crate::audit::{Connection, Rule};
 use crate::authz::{Denied, RequestPermit};
 use crate::clock;
@@ -25,7 +25,7 @@ pub(super) struct InboundHttp {
     services: Services,
     connection: Arc<Connection>,
     peer: PeerIdentity,
-    name: PeerName,
+    pool: Arc<str>,
     facing: Facing,
 }
 
@@ -33,6 +33,8 @@ pub(super) struct InboundHttp {
 pub(super) struct Judged {
     permit: RequestPermit,
     version: Fingerprint,
+    /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
+    phi: bool,
 }
 
 /// Policy's no, and the version of the policy that said it.
@@ -57,7 +59,8 @@ impl InboundHttp {
             client_ip: client_ip.and_then(|ip| HeaderValue::from_str(&ip).ok()),
             proto: HeaderValue::from_static("https"),
         };
-        Self { live, services, connection, peer, name, facing }
+        let pool = format!("{name} {}", peer.certificate.sha256).into();
+        Self { live, services, connection, peer, pool, facing }
     }
 }
 
@@ -74,10 +77,8 @@ impl Host for InboundHttp {
 
     /// Peers do not share connections to the workload: some workloads log a connection in, not a request.
     fn pool_key(&self) -> PoolKey {
-        PoolKey {
-            name: self.name.as_str().into(),
-            generation: self.live.snapshot().generation.number(),
-        }
+        let generation = self.live.snapshot().generation.number();
+        PoolKey { name: Arc::clone(&self.pool), generation }
     }
 
     fn judge(&self, head: &Head<'_>) -> Result<Judged, Denial> {
@@ -88,7 +89,7 @@ impl Host for InboundHttp {
         policy
             .authorize(&self.peer, clock::now())
             .and_then(|permit| policy.authorize_request(&permit, head.method, head.path))
-            .map(|permit| Judged { permit, version })
+            .map(|permit| Judged { permit, version, phi: now.value.config.phi })
             .map_err(|denied| Denial { denied, version })
     }
 
@@ -121,9 +122,9 @@ impl Host for InboundHttp {
     ) -> Result<Ticket, NotAudited> {
         let permit = &judged.permit;
         let rule = Rule { name: Arc::clone(permit.rule()), version: judged.version, nearest: None };
-        let connection = Some(&self.connection);
-        requests::admit(&self.services, connection, head, permit.template(), rule, permit.phi())
-            .await
+        let wish = Wish { recorded: judged.phi || permit.phi(), phi: permit.phi() };
+        let (connection, template) = (&self.connection, permit.template());
+        requests::admit(&self.services, connection, head, template, rule, wish).await
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Denial>) {
@@ -154,7 +155,7 @@ impl Host for InboundHttp {
                 status: 503,
             },
         };
-        requests::rejected(&self.services, Some(&self.connection), rough, refused).await;
+        requests::rejected(&self.services, &self.connection, rough, refused).await;
     }
 
     fn completed(&self, ticket: Ticket, end: RequestEnd) {

@@ -2,6 +2,7 @@
 
 mod accept;
 mod counted;
+mod crowd;
 mod dial;
 mod inbound;
 mod inbound_http;

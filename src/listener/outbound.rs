@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::dial::{Dialed, dial};
@@ -51,7 +52,9 @@ impl OutboundListener {
     pub async fn run(self: Arc<Self>, bound: Bound) {
         let limits = self.live.snapshot().value.config.limits.clone();
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
-        accept::accept_loop(bound, limits.connections, &self.services, |stream, source, slot| {
+        let slots = Arc::new(Semaphore::new(limits.connections));
+        let slot = || Arc::clone(&slots).acquire_owned();
+        accept::accept_loop(bound, &self.services, slot, |stream, source, slot| {
             let (this, pool) = (Arc::clone(&self), Arc::clone(&pool));
             async move {
                 this.connection(stream.unpaced(source), source, &pool).await;
@@ -71,10 +74,7 @@ impl OutboundListener {
         let _open = self.services.metrics.opened();
         let begun = Instant::now();
         let mut life = Life::default();
-        let ending = tokio::select! {
-            ending = self.serve(downstream, source, pool, &mut life) => ending,
-            () = self.services.shutdown.cutting() => Ending::Cut,
-        };
+        let ending = self.serve(downstream, source, pool, &mut life).await;
         life.end(&self.services, ending, begun).await;
     }
 
@@ -87,7 +87,10 @@ impl OutboundListener {
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy
         match now.value.config.protocol {
-            Protocol::Tcp => self.carry(downstream, source, &now.value, life).await,
+            Protocol::Tcp => {
+                let carrying = self.carry(downstream, source, &now.value, life);
+                self.services.shutdown.until_cut(carrying).await.unwrap_or(Ending::Cut)
+            }
             Protocol::Http => {
                 let limits = &now.value.config.limits;
                 Box::pin(self.exchange(downstream, source, limits, pool)).await
@@ -117,7 +120,8 @@ impl OutboundListener {
         state: &OutboundState,
         life: &mut Life,
     ) -> Ending {
-        let dialed = match dial(state, &self.services, &state.tls, source).await {
+        let dialing = Box::pin(dial(state, &self.services, &state.tls, source));
+        let dialed = match dialing.await {
             Ok(dialed) => dialed,
             Err(failed) => return failed.ending(),
         };

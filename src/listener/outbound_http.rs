@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::counted::{Counted, Side, Tally};
-use super::dial::{DialFailed, Dialed, dial};
+use super::dial::{DialFailed, Dialed, describe, dial};
 use super::outbound::OutboundState;
-use super::requests::{self, Refused, Ticket};
+use super::requests::{self, Refused, Ticket, Wish};
 use super::{Services, record};
 use crate::audit::{Connection, Rule};
 use crate::authz::Permit;
@@ -27,6 +27,8 @@ pub(super) struct OutboundHttp {
     services: Services,
     source: Option<SocketAddr>,
     facing: Facing,
+    /// What is known of a request that has no connection to the peer.
+    unconnected: Arc<Connection>,
 }
 
 /// A connection to the peer, which many requests may share. Its end is recorded when it is dropped.
@@ -41,7 +43,9 @@ pub(super) struct Link {
 impl Drop for Link {
     fn drop(&mut self) {
         let (moved, took) = (self.tally.moved(), self.begun.elapsed());
-        let closed = record::closed(&self.connection, Ending::Finished, None, moved, took);
+        let cut = self.services.shutdown.is_cutting();
+        let ending = if cut { Ending::Cut } else { Ending::Finished };
+        let closed = record::closed(&self.connection, ending, None, moved, took);
         self.services.audit.note_now(closed);
     }
 }
@@ -52,7 +56,8 @@ impl OutboundHttp {
         services: Services,
         source: Option<SocketAddr>,
     ) -> Self {
-        Self { live, services, source, facing: Facing::Outbound }
+        let unconnected = Arc::new(describe(&live.snapshot().value, None, source, None));
+        Self { live, services, source, facing: Facing::Outbound, unconnected }
     }
 }
 
@@ -94,7 +99,8 @@ impl Host for OutboundHttp {
             DialFailed::NoEndpoint => ConnectError::NoneHealthy,
             DialFailed::Unreachable => ConnectError::Unreachable,
             DialFailed::TimedOut => ConnectError::Timeout,
-            DialFailed::Refused | DialFailed::NotAudited => ConnectError::Refused,
+            DialFailed::Refused => ConnectError::Refused,
+            DialFailed::NotAudited => ConnectError::NotAudited,
         })?;
         let spoken = match session.tls.next_protocol.as_deref() {
             Some("h2") => Spoken::Http2,
@@ -113,17 +119,17 @@ impl Host for OutboundHttp {
         (): &(),
         link: Option<&Link>,
     ) -> Result<Ticket, NotAudited> {
+        let connection = link.map_or(&self.unconnected, |link| &link.connection);
         let rule = Rule {
             name: match link {
                 Some(link) => Arc::clone(link.permit.rule()),
-                None => self.live.snapshot().value.config.name.as_str().into(),
+                None => connection.listener.as_str().into(),
             },
             version: self.live.snapshot().value.policy.version(),
             nearest: None,
         };
-        let connection = link.map(|link| &link.connection);
-        let phi = connection.is_some_and(|connection| connection.phi);
-        requests::admit(&self.services, connection, head, None, rule, phi).await
+        let wanted = Wish { recorded: connection.phi, phi: connection.phi };
+        requests::admit(&self.services, connection, head, None, rule, wanted).await
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Infallible>) {
@@ -137,7 +143,7 @@ impl Host for OutboundHttp {
             Rejection::NotAudited => (DenyReason::NotAudited, None, 503),
         };
         let refused = Refused { reason, message, template: None, rule: None, status };
-        requests::rejected(&self.services, None, rough, refused).await;
+        requests::rejected(&self.services, &self.unconnected, rough, refused).await;
     }
 
     fn completed(&self, ticket: Ticket, end: RequestEnd) {

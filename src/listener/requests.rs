@@ -13,28 +13,38 @@ use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
 /// One admitted request, until its end is on record.
 pub(super) struct Ticket {
     method: Method,
-    /// `None` when the listener is no PHI endpoint: then requests are counted, not recorded.
+    /// `None` when neither listener nor route is a PHI endpoint: then it is counted, not recorded.
     recorded: Option<(Arc<Connection>, Request, Rule)>,
+}
+
+/// How a request is to be recorded.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish {
+    /// At all. Requests that have nothing to do with PHI are only counted.
+    pub(super) recorded: bool,
+    /// As an access to PHI: on disk before the first byte.
+    pub(super) phi: bool,
 }
 
 /// Puts an admitted request on record, durably if it is an access to PHI.
 pub(super) async fn admit(
     services: &Services,
-    connection: Option<&Arc<Connection>>,
+    connection: &Arc<Connection>,
     head: &Head<'_>,
     template: Option<&Arc<str>>,
     rule: Rule,
-    phi: bool,
+    wish: Wish,
 ) -> Result<Ticket, NotAudited> {
     let method = head.method.clone();
-    let Some(connection) = connection.filter(|connection| connection.phi) else {
+    if !wish.recorded {
         return Ok(Ticket { method, recorded: None });
-    };
+    }
     let request = Request {
         number: head.number,
         method: method.clone(),
         template: template.map(Arc::clone),
         version: version(Some(head.version)),
+        phi: wish.phi,
         trace_id: trace_id(head.headers),
         status: None,
     };
@@ -44,7 +54,7 @@ pub(super) async fn admit(
         rule: Some(rule.clone()),
         ..Record::new(Action::RequestAllowed)
     };
-    let audited = services.audit.permit(record, phi).await;
+    let audited = services.audit.permit(record, wish.phi).await;
     audited.map_err(|_not_durable| NotAudited)?;
     Ok(Ticket { method, recorded: Some((Arc::clone(connection), request, rule)) })
 }
@@ -82,7 +92,7 @@ pub(super) struct Refused {
 /// Counts and records a request that was not let through.
 pub(super) async fn rejected(
     services: &Services,
-    connection: Option<&Arc<Connection>>,
+    connection: &Arc<Connection>,
     rough: &Rough<'_>,
     refused: Refused,
 ) {
@@ -95,13 +105,14 @@ pub(super) async fn rejected(
         method,
         template: refused.template,
         version: version(rough.version),
+        phi: connection.phi,
         trace_id: rough.headers.and_then(trace_id),
         status: Some(refused.status),
     };
     let record = Record {
         reason: Some(refused.reason.label()),
         message: refused.message,
-        connection: connection.map(Arc::clone),
+        connection: Some(Arc::clone(connection)),
         request: rough.method.map(|_known| request),
         rule: refused.rule,
         ..Record::new(Action::RequestDenied)

@@ -108,7 +108,8 @@ impl Listeners {
             plan.outbound.iter().map(|state| (&state.config.name, Socket::of_outbound(state))),
         );
         wanted.find_map(|(name, socket)| {
-            let holder = running.iter().find(|(_, held)| held.address == socket.address)?;
+            let same = |held: &&Socket| held.address == socket.address && held.is_one_place();
+            let holder = running.iter().find(|(_, held)| same(held))?;
             (holder.0 != name || *holder.1 != socket).then(|| holder.0.clone())
         })
     }
@@ -128,7 +129,7 @@ impl Listeners {
         });
         inbound
             .chain(outbound)
-            .map(|(name, address)| bind(&address).map(|bound| (name, bound)))
+            .map(|(name, address)| bind(&name, &address).map(|bound| (name, bound)))
             .collect()
     }
 
@@ -145,7 +146,10 @@ impl Listeners {
         });
         for state in plan.inbound {
             match (self.inbound.get_mut(&state.config.name), bound.remove(&state.config.name)) {
-                (Some(running), _) => running.publish(state),
+                (Some(running), _) => {
+                    running.drain_timeout = state.config.limits.drain_timeout;
+                    running.publish(state);
+                }
                 (None, Some(bound)) => self.start_inbound(state, bound),
                 (None, None) => {}
             }
@@ -155,6 +159,7 @@ impl Listeners {
                 (Some(running), _) => {
                     let upstreams = Arc::clone(&state.upstreams);
                     running.upstreams = Some((state.config.to.clone(), upstreams));
+                    running.drain_timeout = state.config.limits.drain_timeout;
                     running.publish(state);
                 }
                 (None, Some(bound)) => self.start_outbound(state, bound),
@@ -280,6 +285,14 @@ impl Socket {
             address: state.config.listen.clone(),
             protocol: state.config.protocol,
             connections: state.config.limits.connections,
+        }
+    }
+
+    /// With port 0 the kernel chooses another place each time.
+    fn is_one_place(&self) -> bool {
+        match &self.address {
+            ListenAddr::Tcp(address) => address.port() != 0,
+            ListenAddr::Unix(_) => true,
         }
     }
 }

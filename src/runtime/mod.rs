@@ -12,12 +12,11 @@ mod supervisor;
 mod threads;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 pub use build::{BuildError, pins};
-pub use signals::until_stopped;
+pub use signals::{Signals, until_stopped};
 
 use crate::audit;
 use crate::certs::MaterialError;
@@ -33,7 +32,6 @@ pub struct Sidecar {
     commands: mpsc::Sender<Command>,
     started: Started,
     shutdown: Shutdown,
-    drain_timeout: Duration,
     threads: Threads,
 }
 
@@ -67,8 +65,8 @@ pub enum StartError {
     #[error("the configuration cannot be carried out")]
     Build(#[source] BuildError),
     /// An address cannot be bound.
-    #[error("an address cannot be bound")]
-    Bind(#[source] BindError),
+    #[error(transparent)]
+    Bind(BindError),
     /// The metrics cannot be set up.
     #[error("the metrics cannot be set up")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
@@ -102,8 +100,8 @@ pub enum ReloadError {
     #[error("the configuration cannot be carried out")]
     Build(#[source] BuildError),
     /// A new address cannot be bound.
-    #[error("an address cannot be bound")]
-    Bind(#[source] BindError),
+    #[error(transparent)]
+    Bind(BindError),
     /// The sidecar is at its end.
     #[error("the sidecar is shutting down")]
     Stopping,
@@ -117,10 +115,9 @@ impl Sidecar {
     /// Says what is in the way; nothing is left running then.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let shutdown = Shutdown::default();
-        let drain_timeout = config.limits.drain_timeout;
         let (commands, inbox) = mpsc::channel(16);
         let (threads, started) = threads::start(config, inbox, shutdown.clone())?;
-        Ok(Self { commands, started, shutdown, drain_timeout, threads })
+        Ok(Self { commands, started, shutdown, threads })
     }
 
     /// Where it listens.
@@ -149,7 +146,7 @@ impl Sidecar {
     /// Drains for at most `drain_timeout`, then cuts; the trail is closed last.
     pub async fn stop(self) -> Drained {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Stop { grace: self.drain_timeout, answer };
+        let command = Command::Stop { answer };
         let drained = match self.commands.send(command).await {
             Ok(()) => answered.await.unwrap_or(Drained::Clean),
             Err(_gone) => Drained::Clean,

@@ -2,25 +2,44 @@
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Sidecar;
 use crate::config::{Config, Problems};
 use crate::report::Report;
 use crate::shutdown::Drained;
 
+/// The signals that a sidecar obeys, caught from when this is made.
+///
+/// Made before anything starts: a signal that comes early then waits, and does not kill.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Catches the signals, within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The handlers cannot be set up.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Runs until a signal ends the process. `load` reads the configuration again.
-///
-/// # Errors
-///
-/// The signal handlers cannot be set up.
 pub async fn until_stopped(
     sidecar: Sidecar,
+    signals: Signals,
     load: impl Fn() -> Result<Config, Problems>,
-) -> io::Result<Drained> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+) -> Drained {
+    let Signals { mut terminate, mut interrupt, mut hangup } = signals;
     loop {
         tokio::select! {
             _ = hangup.recv() => match sidecar.reload(load()).await {
@@ -36,7 +55,7 @@ pub async fn until_stopped(
     tokio::pin!(stopping);
     loop {
         tokio::select! {
-            drained = &mut stopping => return Ok(drained),
+            drained = &mut stopping => return drained,
             _ = terminate.recv() => cut(),
             _ = interrupt.recv() => cut(),
         }

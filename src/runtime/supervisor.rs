@@ -32,7 +32,6 @@ pub(super) enum Command {
         answer: oneshot::Sender<Result<(), ReloadError>>,
     },
     Stop {
-        grace: Duration,
         answer: oneshot::Sender<Drained>,
     },
 }
@@ -43,6 +42,8 @@ pub(super) struct Supervisor {
     trigger: Trigger,
     listeners: Listeners,
     view: Publisher<View>,
+    /// Configurations that took effect.
+    configurations: u64,
     started: OffsetDateTime,
     last_failure: Option<String>,
     draining: bool,
@@ -93,7 +94,8 @@ impl Supervisor {
 
         listeners.put_in_place(plan, bound);
         let started_at = clock::now();
-        let (view, reader) = live(view_of(&config, &first, &listeners, started_at, None, false));
+        let view = view_of(&config, &first, &listeners, started_at);
+        let (view, reader) = live(view);
         let (material_publisher, material) = live(first.clone());
         let (trigger, triggered) = certs::trigger();
         let rotator = Rotator {
@@ -127,6 +129,7 @@ impl Supervisor {
             trigger,
             listeners,
             view,
+            configurations: 1,
             started: started_at,
             last_failure: None,
             draining: false,
@@ -152,8 +155,8 @@ impl Supervisor {
                         // Whoever asked may have gone; the outcome is on record all the same.
                         let _heard = answer.send(result);
                     }
-                    Some(Command::Stop { grace, answer }) => {
-                        let drained = self.drain(grace).await;
+                    Some(Command::Stop { answer }) => {
+                        let drained = self.drain(self.config.limits.drain_timeout).await;
                         let _heard = answer.send(drained);
                         return;
                     }
@@ -188,9 +191,10 @@ impl Supervisor {
                 self.audit.note(Record { message: Some(message), ..rejected }).await;
             }
         }
-        let generation = self.show();
+        self.show();
         if result.is_ok() {
-            tracing::info!(%generation, policy = ?self.config.digest, "configuration reloaded");
+            let count = self.configurations;
+            tracing::info!(count, policy = ?self.config.digest, "configuration reloaded");
         }
         result
     }
@@ -209,7 +213,11 @@ impl Supervisor {
         }
         let bound = self.listeners.bind(&plan).map_err(ReloadError::Bind)?;
         self.listeners.put_in_place(plan, bound);
+        if !config.warnings.is_empty() {
+            tracing::warn!("the new configuration deserves a look\n{}", config.warnings);
+        }
         self.config = config;
+        self.configurations += 1;
         Ok(())
     }
 
@@ -239,17 +247,15 @@ impl Supervisor {
         drained
     }
 
-    fn show(&mut self) -> crate::live::Generation {
+    fn show(&mut self) {
         let material = self.material.snapshot();
-        let view = view_of(
-            &self.config,
-            &material.value,
-            &self.listeners,
-            self.started,
-            self.last_failure.clone(),
-            self.draining,
-        );
-        self.view.publish(view)
+        let view = view_of(&self.config, &material.value, &self.listeners, self.started);
+        self.view.publish(View {
+            configurations: self.configurations,
+            last_failure: self.last_failure.clone(),
+            draining: self.draining,
+            ..view
+        });
     }
 }
 
@@ -257,7 +263,13 @@ async fn bind_admin(
     address: Option<std::net::SocketAddr>,
 ) -> Result<Option<(tokio::net::TcpListener, std::net::SocketAddr)>, StartError> {
     let Some(address) = address else { return Ok(None) };
-    let failed = |source| StartError::Bind(BindError { address: address.to_string(), source });
+    let failed = |source| {
+        StartError::Bind(BindError {
+            what: "admin".to_owned(),
+            address: address.to_string(),
+            source,
+        })
+    };
     let socket = admin::bind(address).await.map_err(failed)?;
     let bound = socket.local_addr().map_err(failed)?;
     Ok(Some((socket, bound)))
@@ -268,8 +280,6 @@ fn view_of(
     material: &Material,
     listeners: &Listeners,
     started: OffsetDateTime,
-    last_failure: Option<String>,
-    draining: bool,
 ) -> View {
     let open = config.audit.as_ref().is_some_and(|audit| audit.on_failure == OnFailure::Allow);
     View {
@@ -279,8 +289,9 @@ fn view_of(
         started,
         certificate: Arc::clone(&material.facts),
         listeners: listeners.views(config),
-        last_failure,
-        draining,
+        configurations: 1,
+        last_failure: None,
+        draining: false,
         fails_open: if open { vec!["audit.on_failure"] } else { Vec::new() },
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::mpsc as blocking;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 use tokio::sync::mpsc;
@@ -12,6 +13,9 @@ use super::supervisor::{Command, Supervisor};
 use super::{StartError, Started};
 use crate::config::Config;
 use crate::shutdown::Shutdown;
+
+/// What still runs when everything has been cut gets so long to notice.
+const LEFT: Duration = Duration::from_millis(200);
 
 /// The running threads.
 pub(super) struct Threads {
@@ -88,8 +92,10 @@ fn start_data(workers: usize, end: CancellationToken) -> io::Result<(Handle, Joi
         .enable_all()
         .build()?;
     let handle = runtime.handle().clone();
-    let thread = Builder::new()
-        .name("myelin-data-main".to_owned())
-        .spawn(move || runtime.block_on(end.cancelled_owned()))?;
+    let thread = Builder::new().name("myelin-data-main".to_owned()).spawn(move || {
+        runtime.block_on(end.cancelled_owned());
+        // A resolver that does not answer is not waited for.
+        runtime.shutdown_timeout(LEFT);
+    })?;
     Ok((handle, thread))
 }

@@ -182,6 +182,7 @@ impl Verifier {
             Ok(()) => Proof::Chain,
             Err(why) if why.refusal != Refusal::Revoked && self.pins.hold(&certificate) => {
                 judge_dates(&certificate, now)?;
+                self.judge_listed(leaf)?;
                 Proof::Pin
             }
             Err(why) => return Err(why),
@@ -223,6 +224,19 @@ impl Verifier {
             verify(revocation(&crls, webpki::RevocationCheckDepth::Chain))?;
         }
         self.judge_leaf(facts)
+    }
+
+    /// A pin replaces the chain, and never hides a revocation: with a chain that fails for another reason
+    /// webpki may not have come to look.
+    fn judge_listed(&self, leaf: &CertificateDer<'_>) -> Result<(), Why> {
+        let certificate = EndEntityCert::try_from(leaf).map_err(refusal_of)?;
+        let lists = self.crls.iter().filter(|list| list.issuer() == certificate.issuer());
+        for list in lists {
+            if !matches!(list.find_serial(certificate.serial()), Ok(None)) {
+                return Err(refusal_of(webpki::Error::CertRevoked));
+            }
+        }
+        Ok(())
     }
 
     fn usage(&self) -> KeyUsage {

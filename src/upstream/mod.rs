@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use health::Health;
 use tokio::net::lookup_host;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::config::Endpoint;
@@ -18,6 +19,8 @@ use crate::telemetry::metrics::ListenerMetrics;
 
 /// How long an answer of the resolver is good for; after that it is used while a new one is fetched.
 const FRESH: Duration = Duration::from_secs(10);
+/// After a failure, with no address known, the resolver is asked again so soon.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long the resolver may take.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 /// Addresses kept of one name.
@@ -27,6 +30,8 @@ const ADDRESSES: usize = 64;
 pub struct Upstreams {
     endpoints: Vec<Place>,
     turn: AtomicUsize,
+    /// Tells those who wait that the resolver has answered.
+    answered: Notify,
     metrics: Arc<ListenerMetrics>,
 }
 
@@ -42,6 +47,7 @@ struct Resolved {
     addresses: Vec<SocketAddr>,
     at: Option<Instant>,
     refreshing: bool,
+    literal: bool,
 }
 
 /// One address to try.
@@ -64,30 +70,57 @@ impl Upstreams {
             .map(|endpoint| Place {
                 label: format!("{}:{}", endpoint.host, endpoint.port).into(),
                 endpoint: endpoint.clone(),
-                resolved: Mutex::default(),
+                resolved: Mutex::new(Resolved::of(endpoint)),
                 health: Mutex::default(),
             })
             .collect();
         for place in &endpoints {
             metrics.upstream_healthy(&place.label, true);
         }
-        Arc::new(Self { endpoints, turn: AtomicUsize::new(0), metrics })
+        let (turn, answered) = (AtomicUsize::new(0), Notify::new());
+        Arc::new(Self { endpoints, turn, answered, metrics })
     }
 
     /// The addresses to try, in this order: those in use in turn, then those set aside, the one that is
-    /// due first before the others. Empty when no name could be resolved.
+    /// due first before the others.
+    ///
+    /// Names are resolved all at once. Whoever has an answer is a candidate; only when nobody has one, the
+    /// first answer is waited for. Empty when no name could be resolved.
     pub async fn candidates(self: &Arc<Self>, shutdown: &Shutdown) -> Vec<Candidate> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let answered = self.answered.notified(); // before the look, so that no answer is missed
+            let resolving = self.resolve_stale(shutdown);
+            let candidates = self.known(turn);
+            if !candidates.is_empty() || !resolving {
+                return candidates;
+            }
+            answered.await;
+        }
+    }
+
+    /// Asks for every name whose answer is old, unless that is under way; whether any is under way.
+    fn resolve_stale(self: &Arc<Self>, shutdown: &Shutdown) -> bool {
+        let mut resolving = false;
+        for (index, place) in self.endpoints.iter().enumerate() {
+            if place.resolved().begins(Instant::now()) {
+                let this = Arc::clone(self);
+                shutdown.spawn(async move { this.resolve(index).await });
+            }
+            resolving |= place.resolved().refreshing;
+        }
+        resolving
+    }
+
+    fn known(&self, turn: usize) -> Vec<Candidate> {
         let now = Instant::now();
         let mut in_use = Vec::new();
         let mut aside = Vec::new();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.endpoints.len();
         for index in (0..count).map(|i| (turn + i) % count) {
             let Some(place) = self.endpoints.get(index) else { continue };
-            let addresses = self.addresses(place, index, shutdown).await;
-            let due = lock(&place.health).due();
-            let length = addresses.len().max(1);
-            let first = (turn / count) % length;
+            let addresses = place.resolved().addresses.clone();
+            let first = (turn / count) % addresses.len().max(1);
             let turned = addresses.iter().cycle().skip(first).take(addresses.len());
             let candidates = turned.map(|address| Candidate {
                 host: Arc::clone(&place.endpoint.host),
@@ -95,7 +128,7 @@ impl Upstreams {
                 address: *address,
                 place: index,
             });
-            match due {
+            match lock(&place.health).due() {
                 Some(due) if due > now => aside.extend(candidates.map(|c| (due, c))),
                 Some(_) | None => in_use.extend(candidates),
             }
@@ -108,11 +141,8 @@ impl Upstreams {
     /// The candidate could not be connected to, or was not whom we expect: its endpoint is set aside,
     /// longer each time.
     pub fn failed(&self, candidate: &Candidate) {
-        if let Some(place) = self.endpoints.get(candidate.place)
-            && lock(&place.health).failed(Instant::now())
-        {
-            self.metrics.upstream_healthy(&place.label, false);
-            tracing::warn!(endpoint = %place.label, "endpoint set aside after a failure");
+        if let Some(place) = self.endpoints.get(candidate.place) {
+            self.set_aside(place);
         }
     }
 
@@ -134,52 +164,67 @@ impl Upstreams {
             .collect()
     }
 
-    async fn addresses(
-        self: &Arc<Self>,
-        place: &Place,
-        index: usize,
-        shutdown: &Shutdown,
-    ) -> Vec<SocketAddr> {
-        if let Ok(ip) = place.endpoint.host.parse::<IpAddr>() {
-            return vec![SocketAddr::new(ip, place.endpoint.port)];
-        }
-        let known = {
-            let mut resolved = lock(&place.resolved);
-            let fresh = resolved.at.is_some_and(|at| at.elapsed() < FRESH);
-            if !fresh && !resolved.addresses.is_empty() && !resolved.refreshing {
-                resolved.refreshing = true;
-                let this = Arc::clone(self);
-                shutdown.spawn(async move {
-                    if let Some(place) = this.endpoints.get(index) {
-                        place.resolve().await;
-                    }
-                });
-            }
-            resolved.addresses.clone()
-        };
-        if known.is_empty() { place.resolve().await } else { known }
-    }
-}
-
-impl Place {
-    /// Asks the resolver. Without an answer the old addresses stay.
-    async fn resolve(&self) -> Vec<SocketAddr> {
-        let lookup = lookup_host((self.endpoint.host.as_ref(), self.endpoint.port));
+    /// Asks the resolver. Without an answer the old addresses stay; without any, the endpoint is set aside.
+    async fn resolve(&self, index: usize) {
+        let Some(place) = self.endpoints.get(index) else { return };
+        let lookup = lookup_host((place.endpoint.host.as_ref(), place.endpoint.port));
         let answer = match timeout(LOOKUP_LIMIT, lookup).await {
             Ok(Ok(addresses)) => Ok(addresses.take(ADDRESSES).collect::<Vec<_>>()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_elapsed) => Err(format!("no answer within {LOOKUP_LIMIT:?}")),
         };
-        let mut resolved = lock(&self.resolved);
-        resolved.refreshing = false;
-        resolved.at = Some(Instant::now());
+        let unknown = place.resolved().answer(answer, &place.label);
+        if unknown {
+            self.set_aside(place);
+        }
+        self.answered.notify_waiters();
+    }
+
+    fn set_aside(&self, place: &Place) {
+        if lock(&place.health).failed(Instant::now()) {
+            self.metrics.upstream_healthy(&place.label, false);
+            tracing::warn!(endpoint = %place.label, "endpoint set aside after a failure");
+        }
+    }
+}
+
+impl Place {
+    fn resolved(&self) -> MutexGuard<'_, Resolved> {
+        lock(&self.resolved)
+    }
+}
+
+impl Resolved {
+    /// What an endpoint begins with: an IP address needs no resolver, ever.
+    fn of(endpoint: &Endpoint) -> Self {
+        let literal = endpoint.host.parse::<IpAddr>().ok();
+        Self {
+            addresses: literal.map(|ip| SocketAddr::new(ip, endpoint.port)).into_iter().collect(),
+            literal: literal.is_some(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the caller is to ask the resolver; from then on that is under way.
+    fn begins(&mut self, now: Instant) -> bool {
+        let good_for = if self.addresses.is_empty() { RETRY } else { FRESH };
+        let fresh = self.at.is_some_and(|at| now.saturating_duration_since(at) < good_for);
+        let ask = !self.literal && !fresh && !self.refreshing;
+        self.refreshing |= ask;
+        ask
+    }
+
+    /// Takes an answer; whether nothing is known of the endpoint now.
+    fn answer(&mut self, answer: Result<Vec<SocketAddr>, String>, label: &str) -> bool {
+        self.refreshing = false;
+        self.at = Some(Instant::now());
         match answer {
-            Ok(addresses) => resolved.addresses = addresses,
+            Ok(addresses) => self.addresses = addresses,
             Err(error) => {
-                tracing::warn!(endpoint = %self.label, %error, "the endpoint's name did not resolve");
+                tracing::warn!(endpoint = %label, %error, "the endpoint's name did not resolve");
             }
         }
-        resolved.addresses.clone()
+        self.addresses.is_empty()
     }
 }
 
@@ -229,6 +274,21 @@ mod tests {
         let again = labels(&upstreams).await;
         assert!(again == ["127.0.0.1", "127.0.0.2"] || again == ["127.0.0.2", "127.0.0.1"]);
         assert_ne!(labels(&upstreams).await, again, "both take turns again");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_holds_nobody_up() {
+        let upstreams = upstreams(&["name.invalid", "127.0.0.1"]);
+
+        assert_eq!(labels(&upstreams).await, ["127.0.0.1"]);
+    }
+
+    #[tokio::test]
+    async fn without_any_address_the_answer_is_waited_for_and_the_endpoint_set_aside() {
+        let upstreams = upstreams(&["name.invalid"]);
+
+        assert!(labels(&upstreams).await.is_empty());
+        assert_eq!(upstreams.status(), [("name.invalid:8443".into(), false)]);
     }
 
     #[tokio::test]

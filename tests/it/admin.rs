@@ -154,7 +154,7 @@ async fn a_scrape_is_answered_while_the_data_threads_are_busy() {
     let mesh = Mesh::new();
     let workload = Workload::tcp(Kind::Echo).await;
     let db = mesh.inbound("db").allow("web").forward(workload.target()).start().await;
-    let mut web = mesh.connect("web", &db).await;
+    let web = mesh.connect("web", &db).await;
     let (mut from, mut to) = tokio::io::split(web.stream);
     let pumping = tokio::spawn(async move {
         let _until_the_end = tokio::io::copy(&mut tokio::io::repeat(7), &mut to).await;

@@ -212,12 +212,12 @@ async fn records_that_changed_places_are_named() {
 }
 
 /// A disk of 256 KiB, with a directory for a trail.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     dir: TempDir,
 }
 
 impl SmallDisk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let mut mount = Command::new(needs("mount", "mount"));
         mount.args(["-t", "tmpfs", "-o", "size=256k,mode=700", "myelin-test"]).arg(dir.path());
@@ -226,11 +226,11 @@ impl SmallDisk {
         Self { dir }
     }
 
-    fn trail(&self) -> PathBuf {
+    pub(crate) fn trail(&self) -> PathBuf {
         self.dir.path().join("trail")
     }
 
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut size = 256 * 1024;
         while size > 0 {
             let path = self.dir.path().join(format!("ballast-{size}"));
@@ -240,7 +240,7 @@ impl SmallDisk {
         }
     }
 
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         for entry in fs::read_dir(self.dir.path()).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {
@@ -339,4 +339,27 @@ async fn a_listener_without_phi_works_while_the_disk_is_full() {
         mesh.connect("web", &db).await.echoes("hello").await;
     }
     assert_eq!(workload.connections(), 5);
+}
+
+#[tokio::test]
+async fn while_the_disk_is_full_no_phi_goes_out_either() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Line).await;
+    let db = mesh.inbound("db").allow("web").forward(workload.target()).start().await;
+    let disk = SmallDisk::new();
+    let audit = format!("dir: {}", disk.trail().display());
+    let setup = mesh.outbound("web").allow("db").to(db.address()).phi();
+    let web = setup.audit(&audit).start().await;
+    assert_eq!(crate::outbound::ask(&web, "hello\n").await, "you said hello\n");
+
+    disk.fill();
+    eventually("the trail to fail", || async {
+        crate::outbound::ask(&web, "hello\n").await.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(crate::outbound::ask(&web, "attack at dawn\n").await, "");
+
+    assert!(!String::from_utf8(workload.received()).unwrap().contains("attack"));
+    let denied = ("myelin_connections_denied_total", [("reason", "not_audited")]);
+    assert!(web.metric(denied.0, &denied.1).await >= 2.0);
 }

@@ -288,7 +288,7 @@ async fn curl(address: SocketAddr) -> String {
 }
 
 /// One process, so that it is ended by its id.
-fn nginx(dir: &Path, config: &str) -> Process {
+pub(crate) fn nginx(dir: &Path, config: &str) -> Process {
     let module = Path::new("/usr/lib/nginx/modules/ngx_stream_module.so");
     assert!(module.exists(), "apt-get install libnginx-mod-stream");
     let text = format!(
@@ -303,14 +303,14 @@ fn nginx(dir: &Path, config: &str) -> Process {
 }
 
 /// Where nginx may keep what it is sent.
-fn temporary(dir: &Path) -> String {
+pub(crate) fn temporary(dir: &Path) -> String {
     ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {}/{name};", dir.display()))
         .concat()
         + "access_log off;"
 }
 
-fn haproxy(dir: &Path, config: &str) -> Process {
+pub(crate) fn haproxy(dir: &Path, config: &str) -> Process {
     let file = write(dir, "haproxy.cfg", config);
     Process::start(Command::new(needs("haproxy", "haproxy")).args(["-db", "-f"]).arg(file))
 }

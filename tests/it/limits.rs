@@ -184,3 +184,49 @@ async fn at_the_limit_of_connections_peers_wait_and_are_served_when_one_is_over(
     third.await.unwrap().echoes("three").await;
     second.echoes("two again").await;
 }
+
+#[tokio::test]
+async fn without_file_descriptors_peers_wait_and_the_process_lives_on() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Echo).await;
+    let setup = mesh.inbound("db").allow("web").forward(workload.target());
+    let db = setup.limits("handshake_timeout: 1s").spawn_with_files(40).await;
+
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        silent.push(TcpStream::connect(db.address()).await.unwrap());
+    }
+    crate::support::until("the limit to be met", || {
+        db.process.output().contains("connection not accepted")
+    })
+    .await;
+    drop(silent);
+
+    mesh.connect("web", &db).await.echoes("hello").await;
+    assert!(db.metric("myelin_accept_errors_total", &[]).await >= 1.0);
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_says_nothing_is_given_up() {
+    let mesh = Mesh::new();
+    let silent = Workload::tcp(Kind::NeverReads).await;
+    let setup = mesh.outbound("web").allow("db").to(silent.target());
+    let web = setup.limits("handshake_timeout: 300ms").start().await;
+
+    assert_eq!(crate::outbound::ask(&web, "hello\n").await, "");
+
+    assert_eq!(web.trail().only("connection-refused").await.reason(), "too_slow");
+    web.ended("refused", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up_after_connect_timeout() {
+    let mesh = Mesh::new();
+    let full = Full::new().await;
+    let setup = mesh.outbound("web").allow("db").to(full.address);
+    let web = setup.limits("connect_timeout: 300ms").start().await;
+
+    assert_eq!(crate::outbound::ask(&web, "hello\n").await, "");
+
+    web.ended("upstream_timeout", 1.0).await;
+}

@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::print_stderr,
     reason = "tests"
 )]
 
@@ -15,7 +16,21 @@ mod admin;
 mod audit;
 mod cli;
 mod config_files;
+mod demo;
+mod examples;
 mod foreign;
+mod http_bodies;
+mod http_failures;
+mod http_foreign;
+mod http_gate;
+mod http_grpc;
+mod http_h2;
+mod http_headers;
+mod http_lifecycle;
+mod http_phi;
+mod http_routes;
+mod http_soap;
+mod http_websocket;
 mod layering;
 mod lifecycle;
 mod limits;
@@ -24,6 +39,7 @@ mod pins;
 mod postgres;
 mod readme;
 mod refusals;
+mod reload;
 mod rotation;
 mod tcp;
 mod tls;

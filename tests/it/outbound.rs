@@ -191,3 +191,41 @@ async fn a_server_that_refuses_us_is_recorded_as_one() {
     assert_eq!(closed.reason(), "refused");
     assert!(closed.text("message").contains("UnknownCA"), "{closed:?}");
 }
+
+#[tokio::test]
+async fn a_server_whose_certificate_is_for_clients_only_gets_no_byte() {
+    let mesh = Mesh::new();
+    let ca = Ca::new("Hospital CA");
+    let identity = ca.issue("web");
+    let client_only = ca.issue_with("db", |params| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let port = free_port();
+    let mut server = s_server(&client_only, port, &["-Verify", "1"]);
+    server.says("ACCEPT").await;
+    let setup = mesh.outbound("web").allow("db").files(&identity, &[]);
+    let web = setup.to(loopback(port)).start().await;
+
+    assert_eq!(ask(&web, "attack at dawn\n").await, "");
+
+    assert_eq!(web.trail().only("connection-refused").await.reason(), "wrong_purpose");
+    server.says("alert").await;
+    assert!(!server.output().contains("attack"), "{}", server.output());
+}
+
+#[tokio::test]
+async fn after_a_server_that_is_not_the_right_one_the_next_endpoint_is_tried() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Line).await;
+    let wrong = mesh.inbound("mallory").allow("web").forward(workload.target()).start().await;
+    let right = db(&mesh, 1, &workload).start().await;
+    let setup = mesh.outbound("web").allow("db1").to(wrong.address()).to(right.address());
+    let web = setup.start().await;
+
+    assert_eq!(ask(&web, "hello\n").await, "you said hello\n");
+
+    assert_eq!(web.trail().only("connection-refused").await.reason(), "unexpected_server");
+    assert!(wrong.trail().all("connection-allowed").is_empty());
+    let allowed = web.trail().only("connection-allowed").await;
+    assert_eq!(allowed.text("myelin.peer"), "db1");
+}

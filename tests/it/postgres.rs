@@ -38,7 +38,13 @@ fn as_user(program: &str) -> Command {
 
 struct Database {
     dir: TempDir,
-    _server: Process,
+    server: Process,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.server.stop("QUIT");
+    }
 }
 
 impl Database {
@@ -57,7 +63,7 @@ impl Database {
         postgres.args(["-c", "listen_addresses=", "-c", "fsync=off"]);
         let mut server = Process::start(&mut postgres);
         server.says("ready to accept connections").await;
-        Self { dir, _server: server }
+        Self { dir, server }
     }
 
     fn socket(&self) -> String {

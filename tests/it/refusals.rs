@@ -9,118 +9,10 @@ use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::mesh::{Mesh, Running, Setup};
+use crate::support::gate::Gate;
+use crate::support::mesh::Setup;
 use crate::support::openssl::{SClient, lax};
-use crate::support::pki::{Ca, Identity, dns, spiffe, uri};
-use crate::support::process::Said;
-use crate::support::trail::Record;
-use crate::support::workload::{Kind, Workload};
-
-/// A sidecar that trusts an authority of which the test has the key, and lets in `web`.
-pub(crate) struct Gate {
-    pub(crate) ca: Ca,
-    pub(crate) db: Running,
-    pub(crate) workload: Workload,
-    pub(crate) identity: Identity,
-    pub(crate) mesh: Mesh,
-}
-
-impl Gate {
-    pub(crate) async fn new() -> Self {
-        Self::with(|setup, _| setup).await
-    }
-
-    pub(crate) async fn with(adjust: impl FnOnce(Setup, &Ca) -> Setup) -> Self {
-        let mesh = Mesh::new();
-        let ca = Ca::new("Hospital CA");
-        let identity = ca.issue("db");
-        let workload = Workload::tcp(Kind::Line).await;
-        let setup = mesh.inbound("db").allow("web").forward(workload.target());
-        let db = adjust(setup.files(&identity, &[]), &ca).start().await;
-        Self { ca, db, workload, identity, mesh }
-    }
-
-    pub(crate) fn client(&self, identity: &Identity) -> SClient {
-        SClient::to(self.db.address()).identity(identity)
-    }
-
-    /// Lets this peer in, and says so in every way.
-    pub(crate) async fn admits(&self, identity: &Identity) -> Record {
-        self.admits_with(self.client(identity)).await
-    }
-
-    pub(crate) async fn admits_with(&self, client: SClient) -> Record {
-        let said = client.send("hello\n").await;
-        assert!(said.stdout.contains("you said hello"), "{said:#?}");
-        let closed = self.db.trail().wait_for("connection-closed", 1).await.remove(0);
-        let allowed = self.db.trail().wait_for("connection-allowed", 1).await.remove(0);
-        assert_eq!(closed.connection(), allowed.connection());
-        allowed
-    }
-
-    /// Refuses this peer for `reason`, and says so in every way.
-    pub(crate) async fn refuses(&self, identity: &Identity, reason: &str, alert: u8) -> Record {
-        let record = self.refuses_with(self.client(identity), reason, alert).await;
-        let subject = record.text("tls.client.subject");
-        assert!(!subject.is_empty(), "the certificate is not on record: {record:?}");
-        assert_eq!(
-            format!("sha256:{}", record.text("tls.client.hash.sha256").to_lowercase()),
-            identity.pin()
-        );
-        record
-    }
-
-    pub(crate) async fn refuses_with(&self, client: SClient, reason: &str, alert: u8) -> Record {
-        let said = client.send("hello\n").await;
-        self.is_alerted(&said, alert);
-        let record = self.db.trail().only("connection-refused").await;
-        assert_eq!(record.reason(), reason, "{record:#?}");
-        assert_eq!(record.text("event.outcome"), "failure");
-        assert_eq!(record.text("myelin.listener"), "db");
-        assert!(!record.text("message").is_empty());
-        assert!(record.field("myelin.identity").is_null(), "nobody was authenticated");
-        self.db
-            .metric_is("myelin_handshakes_total", &[("listener", "db"), ("result", reason)], 1.0)
-            .await;
-        self.db.ended("refused", 1.0).await;
-        self.nothing_passed();
-        record
-    }
-
-    /// Knows this peer, and does not let it in for `reason`.
-    pub(crate) async fn denies(&self, identity: &Identity, reason: &str) -> Record {
-        let said = self.client(identity).send("hello\n").await;
-        assert!(!said.stdout.contains("you said"), "{said:#?}");
-        let record = self.db.trail().only("connection-denied").await;
-        assert_eq!(record.reason(), reason, "{record:#?}");
-        assert_eq!(record.text("rule.name"), "db");
-        assert!(record.text("rule.version").starts_with("sha256:"));
-        assert!(!record.text("myelin.nearest").is_empty());
-        assert!(!record.text("tls.client.subject").is_empty());
-        self.db
-            .metric_is(
-                "myelin_connections_denied_total",
-                &[("listener", "db"), ("reason", reason)],
-                1.0,
-            )
-            .await;
-        self.db.ended("denied", 1.0).await;
-        self.nothing_passed();
-        record
-    }
-
-    /// The peer learns what TLS tells everybody, and nothing about our inside.
-    fn is_alerted(&self, said: &Said, alert: u8) {
-        let said = said.all();
-        assert!(!said.contains("you said"), "{said}");
-        assert!(said.contains(&format!("SSL alert number {alert}")), "{said}");
-    }
-
-    pub(crate) fn nothing_passed(&self) {
-        assert_eq!(self.workload.connections(), 0);
-        assert!(self.db.trail().all("connection-allowed").is_empty());
-    }
-}
+use crate::support::pki::{Ca, dns, spiffe, uri};
 
 fn in_hours(hours: i64) -> OffsetDateTime {
     OffsetDateTime::now_utc() + time::Duration::hours(hours)
@@ -318,11 +210,8 @@ async fn a_peer_may_be_listed_by_dns_name_or_by_subject() {
 /// A sidecar with a revocation list, on which number 66 stands.
 async fn with_crl(next_update: OffsetDateTime) -> Gate {
     let gate = Gate::new().await;
-    let path = gate.identity.dir().join("ca.crl");
-    std::fs::write(&path, gate.ca.crl(&[66], next_update)).unwrap();
-    let setup = gate.mesh.inbound("db").allow("web").forward(gate.workload.target());
-    let db = setup.audit(&format!("dir: {}", gate.mesh.dir().join("trail").display()));
-    let db = db.files(&gate.identity, &[&path]).start().await;
+    std::fs::write(gate.crl(), gate.ca.crl(&[66], next_update)).unwrap();
+    let db = gate.setup_with_crl().start().await;
     Gate { db, ..gate }
 }
 
@@ -341,6 +230,38 @@ async fn a_peer_whose_certificate_is_not_on_the_revocation_list_is_let_in() {
     let gate = with_crl(in_hours(24)).await;
 
     gate.admits(&gate.ca.issue("web")).await;
+}
+
+#[tokio::test]
+async fn a_revocation_list_that_is_overdue_lets_nobody_in() {
+    let gate = with_crl(in_hours(24)).await;
+    let list = gate.ca.crl(&[], OffsetDateTime::now_utc() + time::Duration::seconds(1));
+    std::fs::write(gate.identity.dir().join("ca.crl"), list).unwrap();
+    let reloaded = gate.db.reload(&gate.setup_with_crl()).await;
+    assert!(reloaded.is_ok(), "{reloaded:?}");
+
+    let web = gate.ca.issue("web");
+    let said = crate::support::eventually("the list to be overdue", || async {
+        let said = gate.client(&web).send("hello\n").await;
+        said.stderr.contains("SSL alert").then_some(said)
+    })
+    .await;
+
+    assert!(!said.stdout.contains("you said"), "{said:#?}");
+    let refused = gate.db.trail().only("connection-refused").await;
+    assert_eq!(refused.reason(), "crl_expired");
+}
+
+#[tokio::test]
+async fn a_peer_of_an_authority_without_a_revocation_list_is_refused_when_others_have_one() {
+    let gate = with_crl(in_hours(24)).await;
+    let other = Ca::new("Second CA");
+    std::fs::write(gate.identity.trust_bundle(), gate.ca.pem() + &other.pem()).unwrap();
+    gate.db.reload(&gate.setup_with_crl()).await.unwrap();
+    let web = other.issue("web");
+    std::fs::write(web.trust_bundle(), gate.ca.pem()).unwrap();
+
+    gate.refuses(&web, "revocation_unknown", 48).await;
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::refusals::Gate;
 use crate::support::client::{Peer, connect};
 use crate::support::eventually;
+use crate::support::gate::Gate;
 use crate::support::mesh::{Mesh, Setup};
 use crate::support::pki::{Ca, sha256};
 use crate::support::workload::{Kind, Workload};

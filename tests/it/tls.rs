@@ -8,9 +8,10 @@ use rcgen::ExtendedKeyUsagePurpose;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::outbound::ask;
-use crate::refusals::Gate;
 use crate::support::client::{config, connect_with};
-use crate::support::process::{needs, write};
+use crate::support::gate::Gate;
+use crate::support::openssl::without_ems;
+use crate::support::process::needs;
 use crate::support::workload::Kind;
 use crate::tcp::pair;
 
@@ -41,12 +42,7 @@ async fn tls_1_2_is_spoken_with_openssl() {
 async fn tls_1_2_without_extended_master_secret_is_refused() {
     let gate = Gate::new().await;
     let web = gate.ca.issue("web");
-    let settings = write(
-        gate.db.config.parent().unwrap(),
-        "openssl.cnf",
-        "openssl_conf = c\n[c]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\n\
-         Options = -ExtendedMasterSecret\n",
-    );
+    let settings = without_ems(gate.db.config.parent().unwrap());
     let client = gate.client(&web).args(&["-tls1_2"]).settings(&settings);
 
     gate.refuses_with(client, "protocol", 40).await;
@@ -177,12 +173,7 @@ async fn nist_refuses_groups_that_are_not_approved() {
 async fn compatible_takes_old_clients_and_certificates_that_name_no_purpose() {
     let gate = Gate::with(|setup, _| setup.profile("compatible")).await;
     let vague = gate.ca.issue_with("web", |params| params.extended_key_usages.clear());
-    let settings = write(
-        gate.db.config.parent().unwrap(),
-        "openssl.cnf",
-        "openssl_conf = c\n[c]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\n\
-         Options = -ExtendedMasterSecret\n",
-    );
+    let settings = without_ems(gate.db.config.parent().unwrap());
     let args = ["-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"];
 
     let client = gate.client(&vague).args(&args).settings(&settings);
@@ -212,4 +203,31 @@ async fn cipher_suites_narrow_the_profile() {
 
     assert_eq!(allowed.text("tls.cipher"), "TLS_AES_128_GCM_SHA256");
     assert!(said.all().contains("SSL alert number 40"), "{said:#?}");
+}
+
+/// The id that both sides of a connection can derive, as another program derives it.
+async fn id_by_openssl(version: &str) -> (String, String) {
+    let gate = Gate::new().await;
+    let web = gate.ca.issue("web");
+    let export =
+        ["-keymatexport", "EXPORTER-myelin-connection-id", "-keymatexportlen", "16", version];
+    let said = gate.client(&web).args(&export).send("hello\n").await;
+    let derived = said.stdout.split("Keying material: ").nth(1).unwrap();
+    let derived = derived.lines().next().unwrap().to_lowercase();
+    let allowed = gate.db.trail().only("connection-allowed").await;
+    (derived, allowed.connection().to_owned())
+}
+
+#[tokio::test]
+async fn a_foreign_program_derives_the_same_connection_id_from_tls_1_3() {
+    let (derived, recorded) = id_by_openssl("-tls1_3").await;
+
+    assert_eq!(derived, recorded);
+}
+
+#[tokio::test]
+async fn a_foreign_program_derives_the_same_connection_id_from_tls_1_2() {
+    let (derived, recorded) = id_by_openssl("-tls1_2").await;
+
+    assert_eq!(derived, recorded);
 }

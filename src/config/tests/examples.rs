@@ -37,6 +37,18 @@ fn every_example_is_good_and_needs_no_warning() {
 }
 
 #[test]
+fn the_sidecars_of_the_composed_pair_are_good_and_need_no_warning() {
+    let docker = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker");
+    for service in ["ehr", "billing", "research"] {
+        let path = docker.join(service).with_extension("yaml");
+        let config = load(&path, &without_env).unwrap_or_else(|problems| panic!("{problems}"));
+
+        assert_eq!(config.warnings.to_string(), "");
+        assert!(config.spiffe_id().unwrap().as_str().ends_with(service));
+    }
+}
+
+#[test]
 fn the_reference_shows_the_defaults() {
     let reference = load(&directory().join("myelin.yaml"), &without_env).unwrap();
     let minimal = parse(&[HEAD, "audit: {dir: a}\n"].concat()).unwrap();

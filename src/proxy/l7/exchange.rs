@@ -119,7 +119,10 @@ impl<H: Host> Connection<H> {
         let leased = self.pool.lease(&self.host, wanted).await;
         let ticket = match self.record(&admitted, &parts, leased.as_ref().ok()).await {
             Ok(ticket) => ticket,
-            Err(response) => return response,
+            Err(response) => {
+                leased.into_iter().for_each(|unused| unused.give_back(true));
+                return response;
+            }
         };
         let flow = Flow::new(Arc::clone(&self.host), begun, ticket, in_flight);
         let lease = match leased {

@@ -1,6 +1,6 @@
 //! What moves in one exchange, and on one connection: counted, timed, and ended exactly once.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::host::{Host, RequestEnd};
 use crate::outcome::Ending;
+use crate::shutdown::Shutdown;
 
 /// What happens on one downstream connection.
 #[derive(Debug)]
@@ -18,18 +19,18 @@ pub(super) struct Activity {
     /// Microseconds from `begun` to the last thing that moved.
     moved: AtomicU64,
     in_flight: AtomicUsize,
-    cut: AtomicBool,
     quiet: Notify,
+    shutdown: Shutdown,
 }
 
 impl Activity {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(shutdown: Shutdown) -> Arc<Self> {
         Arc::new(Self {
             begun: Instant::now(),
             moved: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
-            cut: AtomicBool::new(false),
             quiet: Notify::new(),
+            shutdown,
         })
     }
 
@@ -47,11 +48,6 @@ impl Activity {
     /// When something moved last.
     pub(super) fn last_moved(&self) -> Instant {
         self.begun + Duration::from_micros(self.moved.load(Ordering::Relaxed))
-    }
-
-    /// From now on what ends was cut.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
     }
 
     /// Resolves when no request is in flight.
@@ -208,10 +204,15 @@ impl<H: Host> Flow<H> {
 
 impl<H: Host> Drop for Flow<H> {
     fn drop(&mut self) {
-        let was_cut = self.in_flight.0.cut.load(Ordering::Acquire);
-        // Nobody said why: the future was dropped, which hyper does when the downstream is gone.
-        let dropped = if was_cut { Ending::Cut } else { Ending::DownstreamLost };
-        let end = self.outcome(self.ending.get().copied().unwrap_or(dropped));
+        let ending = match self.ending.get() {
+            Some(Ending::Finished) => Ending::Finished,
+            // A cut ends all connections at once; which of them notices first says nothing.
+            Some(_) | None if self.in_flight.0.shutdown.is_cutting() => Ending::Cut,
+            Some(ending) => *ending,
+            // Nobody said why: the future was dropped, which hyper does when the downstream is gone.
+            None => Ending::DownstreamLost,
+        };
+        let end = self.outcome(ending);
         let ticket = self.ticket.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(ticket) = ticket {
             self.host.completed(ticket, end);

@@ -9,10 +9,12 @@
 //! one, so whatever the watcher does not understand is refused (RFC 9112, sections 2.2, 3, 5 and 6).
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::malformed::Malformed;
 
+/// Most headers of one head; hyper takes as many.
+const HEADERS: usize = 100;
 /// Longest line that gives the size of a chunk, extensions included.
 const CHUNK_LINE_BYTES: usize = 4096;
 
@@ -21,6 +23,8 @@ const CHUNK_LINE_BYTES: usize = 4096;
 pub(super) struct Verdicts {
     approved: AtomicU64,
     refused: OnceLock<Refused>,
+    /// Whether a request line has passed of which the head has not ended.
+    in_headers: AtomicBool,
     upgrade: AtomicU8,
 }
 
@@ -59,6 +63,16 @@ impl Verdicts {
     /// Where the watcher gave up on this connection, if it did.
     pub(super) fn refused(&self) -> Option<Refused> {
         self.refused.get().copied()
+    }
+
+    /// hyper has turned a head away by itself, maybe before its line was whole: then it is refused here.
+    pub(super) fn turned_away(&self, too_large: bool) {
+        let why = match self.in_headers.load(Ordering::Acquire) {
+            _ if too_large => Malformed::TooLarge,
+            true => Malformed::HeaderSyntax,
+            false => Malformed::RequestLine,
+        };
+        let _ = self.refused.set(Refused { why, in_body: false });
     }
 
     /// Tells whether the upgrade that the last request asked for was granted.
@@ -105,6 +119,7 @@ enum State {
 #[derive(Debug, Default)]
 struct Head {
     http11: bool,
+    headers: usize,
     length: Option<u64>,
     chunked: bool,
     upgrade: bool,
@@ -218,6 +233,7 @@ impl Watcher {
             State::Start => {
                 self.head = Head { http11: request_line(line)?, ..Head::default() };
                 self.state = State::Headers;
+                verdicts.in_headers.store(true, Ordering::Release);
             }
             State::Headers if line.is_empty() => self.head_ends(verdicts)?,
             State::Headers => self.head.header(line)?,
@@ -251,6 +267,7 @@ impl Watcher {
             (Some(0) | None, false) => self.after_body(),
         };
         verdicts.upgrade.store(UPGRADE_UNDECIDED, Ordering::Release);
+        verdicts.in_headers.store(false, Ordering::Release);
         verdicts.approved.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
@@ -273,6 +290,8 @@ impl Watcher {
 impl Head {
     fn header(&mut self, line: &[u8]) -> Result<(), Malformed> {
         let (name, value) = header_line(line)?;
+        self.headers += 1;
+        within(self.headers, HEADERS)?;
         if name.eq_ignore_ascii_case(b"content-length") {
             let length = digits(value, 10).ok_or(Malformed::ContentLength)?;
             if self.length.replace(length).is_some() {

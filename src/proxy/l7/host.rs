@@ -178,6 +178,9 @@ pub enum ConnectError {
     /// As many upstream connections are open as may be.
     #[error("too many upstream connections")]
     Exhausted,
+    /// The connection could not be put on record, and may not be used without.
+    #[error("the upstream connection could not be put on record")]
+    NotAudited,
 }
 
 /// Requests with equal keys may share upstream connections.

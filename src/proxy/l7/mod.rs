@@ -119,7 +119,7 @@ where
         host,
         pool,
         limits: limits.clone(),
-        activity: Activity::new(),
+        activity: Activity::new(shutdown.clone()),
         verdicts: verdicts.clone(),
         requests: AtomicU64::new(0),
         tunnel: Mutex::new(None),
@@ -181,10 +181,7 @@ where
             let mut tunnelled = pin!(tunnel.run(limits.idle_timeout));
             tokio::select! {
                 () = tunnelled.as_mut() => Ending::Finished,
-                () = shutdown.cutting() => {
-                    connection.activity.cut();
-                    Ending::Cut
-                }
+                () = shutdown.cutting() => Ending::Cut,
             }
         }
         Some(_) | None if verdicts.refused().is_some() => Ending::ProtocolError,
@@ -252,12 +249,9 @@ where
             ended = served.as_mut() => return match ended {
                 Ok(()) if is_idle => Ending::Idle,
                 Ok(()) => Ending::Finished,
-                Err(error) => ending(&error),
+                Err(error) => ending(&error, connection.verdicts.as_deref()),
             },
-            () = shutdown.cutting() => {
-                activity.cut();
-                return Ending::Cut;
-            }
+            () = shutdown.cutting() => return Ending::Cut,
             () = shutdown.draining(), if !is_closing => {
                 close(served.as_mut());
                 is_closing = true;
@@ -290,7 +284,10 @@ fn overdue(activity: &Activity, limits: &Limits) -> Instant {
 }
 
 /// How a connection ended that hyper gave up.
-fn ending(error: &hyper::Error) -> Ending {
+fn ending(error: &hyper::Error, verdicts: Option<&Verdicts>) -> Ending {
+    if let Some(verdicts) = verdicts.filter(|_| error.is_parse()) {
+        verdicts.turned_away(error.is_parse_too_large());
+    }
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(error) = cause.downcast_ref::<body::BodyError>() {

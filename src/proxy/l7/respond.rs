@@ -30,9 +30,9 @@ impl Failure {
         match self {
             Self::NotConnected(ConnectError::Unreachable | ConnectError::Refused)
             | Self::Broken => StatusCode::BAD_GATEWAY,
-            Self::NotConnected(ConnectError::NoneHealthy | ConnectError::Exhausted) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotConnected(
+                ConnectError::NoneHealthy | ConnectError::Exhausted | ConnectError::NotAudited,
+            ) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotConnected(ConnectError::Timeout) | Self::Late => StatusCode::GATEWAY_TIMEOUT,
             Self::Stalled => StatusCode::REQUEST_TIMEOUT,
         }
@@ -46,6 +46,7 @@ impl Failure {
             Self::NotConnected(ConnectError::NoneHealthy | ConnectError::Exhausted) => {
                 "upstream is not available\n"
             }
+            Self::NotConnected(ConnectError::NotAudited) => "not available\n",
             Self::NotConnected(ConnectError::Timeout) | Self::Late => "upstream did not answer\n",
             Self::Broken => "upstream broke off\n",
             Self::Stalled => "request body stood still\n",
@@ -56,6 +57,7 @@ impl Failure {
     pub(super) fn ending(self) -> Ending {
         match self {
             Self::NotConnected(ConnectError::Timeout) => Ending::UpstreamTimeout,
+            Self::NotConnected(ConnectError::NotAudited) => Ending::Denied,
             Self::NotConnected(
                 ConnectError::Unreachable
                 | ConnectError::Refused

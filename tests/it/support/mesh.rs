@@ -170,6 +170,11 @@ impl Setup {
         self
     }
 
+    /// Carries HTTP.
+    pub(crate) fn http(self) -> Self {
+        self.with("protocol: http")
+    }
+
     pub(crate) fn phi(self) -> Self {
         self.with("phi: true")
     }
@@ -207,10 +212,6 @@ impl Setup {
         self
     }
 
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     fn path(&self) -> PathBuf {
         self.dir.join("myelin.yaml")
     }
@@ -227,8 +228,9 @@ impl Setup {
         let mut text = format!(
             "version: 1\nservice: {service}\ntrust_domain: hospital.example\n\
              identity: {{ {identity} }}\naudit: {{ {audit} }}\nadmin: {{ {admin} }}\n\
-             runtime: {{ workers: 2 }}\npeers:\n"
+             runtime: {{ workers: 2 }}\n"
         );
+        text.push_str(if self.peers.is_empty() { "peers: {}\n" } else { "peers:\n" });
         for (name, entry) in &self.peers {
             writeln!(text, "  {name}: {{ {entry} }}").unwrap();
         }
@@ -311,7 +313,21 @@ impl Setup {
 
     /// Starts the sidecar as a process of its own, and waits until it is ready.
     pub(crate) async fn spawn(&self) -> Spawned {
-        let mut process = Process::start(&mut self.command());
+        self.spawn_by(&mut self.command()).await
+    }
+
+    /// The same, with no more than so many open files.
+    pub(crate) async fn spawn_with_files(&self, files: usize) -> Spawned {
+        let command = self.command();
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]);
+        limited.arg(command.get_program()).args(command.get_args());
+        limited.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        self.spawn_by(&mut limited).await
+    }
+
+    async fn spawn_by(&self, command: &mut Command) -> Spawned {
+        let mut process = Process::start(command);
         let output = process.says("\"ready\"").await;
         let mut listeners = Vec::new();
         let mut admin = None;

@@ -2,11 +2,15 @@
 
 pub(crate) mod admin;
 pub(crate) mod client;
+pub(crate) mod gate;
+pub(crate) mod http;
+pub(crate) mod legacy;
 pub(crate) mod mesh;
 pub(crate) mod openssl;
 pub(crate) mod outside;
 pub(crate) mod pki;
 pub(crate) mod process;
+pub(crate) mod python;
 pub(crate) mod trail;
 pub(crate) mod workload;
 
@@ -16,7 +20,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// So long a test waits for what must come; nothing that passes takes this long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(10);
 

@@ -1,7 +1,7 @@
 //! The `openssl` program as a peer.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::pki::Identity;
@@ -59,20 +59,17 @@ fn present(command: &mut Command, identity: &Identity) {
     }
 }
 
-/// Runs `openssl LINE` in `dir`.
-pub(crate) async fn openssl(dir: &Path, line: &str) -> Said {
-    let mut command = Command::new(needs("openssl", "openssl"));
-    let said = run(command.args(line.split_whitespace()).current_dir(dir), "").await;
-    assert_eq!(said.code, Some(0), "openssl {line}: {said:?}");
-    said
+/// An `openssl` configuration that leaves out extended master secret.
+pub(crate) fn without_ems(dir: &Path) -> PathBuf {
+    settings(dir, "Options = -ExtendedMasterSecret")
 }
 
 /// An `openssl` configuration that allows what it forbids by default: TLS 1.0 and 1.1.
-pub(crate) fn lax(dir: &Path) -> std::path::PathBuf {
-    write(
-        dir,
-        "openssl.cnf",
-        "openssl_conf = c\n[c]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\n\
-         MinProtocol = TLSv1\nCipherString = DEFAULT:@SECLEVEL=0\n",
-    )
+pub(crate) fn lax(dir: &Path) -> PathBuf {
+    settings(dir, "MinProtocol = TLSv1\nCipherString = DEFAULT:@SECLEVEL=0")
+}
+
+fn settings(dir: &Path, lines: &str) -> PathBuf {
+    let sections = "openssl_conf = c\n[c]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\n";
+    write(dir, "openssl.cnf", &format!("{sections}{lines}\n"))
 }

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
@@ -29,6 +31,7 @@ pub(crate) struct Process {
     child: Child,
     name: String,
     output: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -40,9 +43,11 @@ impl Process {
         command.stdin(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         let output = Arc::new(Mutex::new(String::new()));
-        keep(child.stdout.take().unwrap(), &output);
-        keep(child.stderr.take().unwrap(), &output);
-        Self { child, name, output }
+        let readers = vec![
+            keep(child.stdout.take().unwrap(), &output),
+            keep(child.stderr.take().unwrap(), &output),
+        ];
+        Self { child, name, output, readers }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -58,8 +63,8 @@ impl Process {
     pub(crate) async fn says(&mut self, words: &str) -> String {
         let what = format!("{} to say {words:?}", self.name);
         eventually(&what, || {
+            let ended = self.has_ended();
             let output = self.output();
-            let ended = self.child.try_wait().unwrap();
             assert!(
                 ended.is_none() || output.contains(words),
                 "{} ended ({ended:?}) without saying {words:?}:\n{output}",
@@ -74,7 +79,7 @@ impl Process {
     pub(crate) async fn listens(&mut self, address: SocketAddr) {
         let what = format!("{} to listen on {address}", self.name);
         eventually(&what, || {
-            let ended = self.child.try_wait().unwrap();
+            let ended = self.has_ended();
             assert!(ended.is_none(), "{} ended: {ended:?}\n{}", self.name, self.output());
             async move { TcpStream::connect(address).await.ok().map(|_| ()) }
         })
@@ -90,12 +95,28 @@ impl Process {
     /// Waits until it has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let what = format!("{} to end; it said\n{}", self.name, self.output());
-        until(&what, || self.child.try_wait().unwrap().is_some()).await;
+        until(&what, || self.has_ended().is_some()).await;
         self.child.wait().unwrap()
     }
 
+    /// Asks it to end and waits for a while: a program with children of its own must not simply be killed.
+    pub(crate) fn stop(&mut self, signal: &str) {
+        self.signal(signal);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.is_running() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.has_ended().is_none()
+    }
+
+    /// How it has ended, if it has; then all that it said has been read.
+    fn has_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().unwrap()?;
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        Some(status)
     }
 }
 
@@ -109,7 +130,7 @@ impl Drop for Process {
     }
 }
 
-fn keep(from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) {
+fn keep(from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) -> JoinHandle<()> {
     let to = Arc::clone(to);
     std::thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n') {
@@ -118,7 +139,7 @@ fn keep(from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) {
             to.push_str(&String::from_utf8_lossy(&line));
             to.push('\n');
         }
-    });
+    })
 }
 
 /// What a program that has ended said.
