@@ -1,4 +1,4 @@
-//! An error and its causes on one line.
+//! How things are told: an error and its causes on one line, a number with its noun.
 
 use std::error::Error;
 use std::fmt;
@@ -20,9 +20,29 @@ impl fmt::Display for Report<'_> {
     }
 }
 
+/// Displays a number with its noun: `1 record`, `2 records`.
+///
+/// Only for nouns whose plural is made with `s`.
+pub struct Count(pub u64, pub &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, noun) = self;
+        let ending = if *number == 1 { "" } else { "s" };
+        write!(f, "{number} {noun}{ending}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        let told = [0, 1, 2].map(|number| Count(number, "record").to_string());
+
+        assert_eq!(told, ["0 records", "1 record", "2 records"]);
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("cannot read the file")]

@@ -44,6 +44,7 @@ use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
 pub use record::*;
+pub use segment::look;
 pub use status::TrailStatus;
 pub use verify::{Broken, Verified, verify};
 

@@ -1,7 +1,7 @@
 //! The trail's files: a locked directory of segments.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError, read_dir, remove_file};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError, read_dir, remove_file};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -32,11 +32,10 @@ impl Directory {
     /// Makes `path` if it is not there, and locks it.
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Directory { dir: path.into(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        let mode = path.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-        if mode & 0o022 != 0 {
-            return Err(OpenError::Exposed { dir: path.into(), mode });
+        if !matches!(path.metadata(), Ok(metadata) if !metadata.is_dir()) {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         }
+        fit(path, &path.metadata().map_err(failed)?)?;
         let lock = private().write(true).create(true).open(path.join("lock")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.into(), _lock: lock }),
@@ -102,6 +101,44 @@ impl Directory {
     fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
+}
+
+/// Whether nothing but a directory, and one that is ours alone to change, is at `path`.
+fn fit(path: &Path, metadata: &Metadata) -> Result<(), OpenError> {
+    if !metadata.is_dir() {
+        let source = io::ErrorKind::NotADirectory.into();
+        return Err(OpenError::Directory { dir: path.into(), source });
+    }
+    match metadata.permissions().mode() & 0o7777 {
+        mode if mode & 0o022 != 0 => Err(OpenError::Exposed { dir: path.into(), mode }),
+        _ => Ok(()),
+    }
+}
+
+/// Looks whether a trail could be kept in `dir`, and changes nothing. One that is in use is fit.
+///
+/// # Errors
+///
+/// What [`super::Audit::open`] would say: something else is there, others may change it, or it can be
+/// neither used nor made.
+pub fn look(dir: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Directory { dir: dir.into(), source };
+    let place = match dir.metadata() {
+        Ok(metadata) => {
+            fit(dir, &metadata)?;
+            dir
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !dir.is_symlink() => {
+            let above = dir.ancestors().skip(1).find(|above| above.exists());
+            above.unwrap_or_else(|| Path::new("."))
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let tried = tempfile::tempfile_in(place); // it has no name, or loses it at once
+    tried.map(drop).map_err(|error| {
+        let kind = error.kind();
+        failed(io::Error::new(kind, format!("nothing can be made in {}: {kind}", place.display())))
+    })
 }
 
 fn private() -> OpenOptions {
@@ -230,4 +267,43 @@ pub(super) fn tail(path: &Path) -> io::Result<Tail> {
     }
     tail.torn = read - tail.length;
     Ok(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{create_dir, set_permissions, write};
+
+    use super::*;
+    use crate::report::Report;
+
+    fn said(dir: &Path) -> String {
+        Report(&look(dir).unwrap_err()).to_string()
+    }
+
+    #[test]
+    fn a_directory_that_is_there_or_can_be_made_is_fit_and_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+
+        look(dir.path()).unwrap();
+        look(&dir.path().join("to/be/made")).unwrap();
+
+        assert_eq!(read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_keeps_a_trail_from_being_kept_is_seen_beforehand() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, open, link) =
+            (dir.path().join("file"), dir.path().join("open"), dir.path().join("link"));
+        write(&file, "").unwrap();
+        create_dir(&open).unwrap();
+        set_permissions(&open, PermissionsExt::from_mode(0o770)).unwrap();
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+
+        assert!(said(&file).ends_with("file for the audit trail: not a directory"));
+        assert!(said(&file.join("below")).contains("directory"), "{}", said(&file.join("below")));
+        assert!(said(&open).contains("has mode 0770") && said(&open).contains("chmod 0700"));
+        assert!(said(&link).contains("No such file"), "{}", said(&link));
+        assert!(said(Path::new("/proc/myelin")).contains("nothing can be made in /proc"));
+    }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::encode::{Hash, NOTHING_BEFORE, hash};
 use super::line::Line;
 use super::segment::{SegmentName, segments};
+use crate::report::Count;
 
 /// Bytes that are read at a time.
 const BUFFER: usize = 1024 * 1024;
@@ -75,6 +76,18 @@ pub enum Broken {
         /// Why.
         #[source]
         source: serde_json::Error,
+    },
+    /// A line with nothing on it.
+    #[error(
+        "{}:{line}: the line is blank, which no line of the trail is: something else wrote to the file, \
+         an editor perhaps",
+        file.display()
+    )]
+    Blank {
+        /// Which file.
+        file: PathBuf,
+        /// Which line.
+        line: u64,
     },
     /// A line that is longer than any record.
     #[error("{}:{line}: longer than any record of the trail", file.display())]
@@ -177,6 +190,9 @@ fn read_segment(path: &Path, name: &SegmentName, chain: &mut Option<Chain>) -> R
         }
         let Some(bytes) = buffer.strip_suffix(b"\n") else { break };
         number += 1;
+        if bytes.trim_ascii().is_empty() {
+            return Err(Broken::Blank { file: path.into(), line: number });
+        }
         let line = Line::parse(bytes).map_err(|source| Broken::NotARecord {
             file: path.into(),
             line: number,
@@ -322,7 +338,8 @@ impl Chain {
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { records, segments, first_sequence, last_sequence, .. } = self;
-        writeln!(f, "{records} records in {segments} files: an unbroken chain")?;
+        let (records, segments) = (Count(*records, "record"), Count(*segments, "file"));
+        writeln!(f, "{records} in {segments}: an unbroken chain")?;
         writeln!(f, "first: record {first_sequence} at {}", self.first_time)?;
         writeln!(f, "last:  record {last_sequence} at {}", self.last_time)?;
         write!(f, "SHA-256 of the last line: {}", self.last_hash)?;
@@ -331,15 +348,14 @@ impl fmt::Display for Verified {
             Some(true) => write!(f, "\nwhat came before was removed when its retention was over")?,
             Some(false) => write!(f, "\nwhat came before is gone, and no record says why")?,
         }
-        if self.earlier_than_previous > 0 {
-            write!(
-                f,
-                "\n{} records are earlier than their predecessor",
-                self.earlier_than_previous
-            )?;
+        match self.earlier_than_previous {
+            0 => {}
+            1 => write!(f, "\n1 record is earlier than its predecessor")?,
+            records => write!(f, "\n{records} records are earlier than their predecessors")?,
         }
         if self.unfinished_bytes > 0 {
-            write!(f, "\n{} bytes of an unfinished line at the end", self.unfinished_bytes)?;
+            let bytes = Count(self.unfinished_bytes, "byte");
+            write!(f, "\n{bytes} of an unfinished line at the end")?;
         }
         Ok(())
     }

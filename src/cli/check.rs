@@ -1,11 +1,15 @@
-//! `myelin check`: every problem of a configuration and its key material, before anything runs.
+//! `myelin check`: every problem of a configuration and of what it points at, before anything runs.
 
-use serde_json::json;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 
+use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, load};
+use crate::audit;
 use crate::certs::Source;
-use crate::config::Config;
-use crate::report::Report;
+use crate::config::{Config, ListenAddr, Severity};
+use crate::report::{Count, Report};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -17,53 +21,69 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    match load(&arguments.file.config) {
-        Ok(config) => checked(&config, arguments.format),
-        Err(problems) => {
-            match arguments.format {
-                Format::Text => console::error(problems.to_string().trim_end()),
-                Format::Json => console::line(&serde_json::to_string_pretty(&problems)?),
-            }
-            Ok(Exit::BadConfig)
-        }
+    let (findings, sound) = match load(&arguments.file.config) {
+        Ok(config) => (looked_at(&config)?, Some(config)),
+        Err(problems) => (Findings::of(problems), None),
+    };
+    findings.print(arguments.format)?;
+    if findings.count(Severity::Error) > 0 {
+        return Ok(Exit::BadConfig);
     }
+    if let (Some(config), Format::Text) = (sound, arguments.format) {
+        console::line(&summary(&config, findings.count(Severity::Warning)));
+    }
+    Ok(Exit::Fine)
 }
 
 /// The configuration is sound; now what it points at.
-fn checked(config: &Config, format: Format) -> anyhow::Result<Exit> {
-    let material = Source::of(config)?.check();
-    let (warnings, failures) = match &material {
-        Ok(warnings) => (warnings.clone(), Vec::new()),
-        Err(error) => (Vec::new(), error.problems()),
-    };
-    match format {
-        Format::Text => {
-            console::print(&config.warnings.to_string());
-            for warning in &warnings {
-                console::line(&format!("warning: {warning}"));
-            }
-            for failure in &failures {
-                console::error(&format!("error: {failure}"));
-            }
-            if failures.is_empty() {
-                console::line(&format!(
-                    "{}: {} inbound and {} outbound listeners, {} peers, no problems",
-                    config.path.display(),
-                    config.inbound.len(),
-                    config.outbound.len(),
-                    config.peers.len()
-                ));
-            }
+fn looked_at(config: &Config) -> anyhow::Result<Findings> {
+    let mut findings = Findings::of(config.warnings.clone());
+    match Source::of(config)?.check() {
+        Ok(warnings) => warnings.into_iter().for_each(|text| findings.warn("identity", text)),
+        Err(error) => {
+            error.problems().into_iter().for_each(|text| findings.error("identity", text));
         }
-        Format::Json => console::line(&serde_json::to_string_pretty(&json!({
-            "path": config.path,
-            "problems": failures,
-            "warnings": config.warnings.iter().map(|w| &w.text).chain(&warnings).collect::<Vec<_>>(),
-        }))?),
     }
-    if let Err(error) = &material {
-        tracing::debug!("{}", Report(error));
-        return Ok(Exit::BadConfig);
+    if let Some(Err(error)) = config.audit.as_ref().map(|settings| audit::look(&settings.dir)) {
+        findings.error("audit.dir", Report(&error).to_string());
     }
-    Ok(Exit::Fine)
+    for (index, outbound) in config.outbound.iter().enumerate() {
+        let ListenAddr::Unix(path) = &outbound.listen else { continue };
+        if let Some(why) = in_the_way(path) {
+            let text = format!("listener `{}`: {why}", outbound.name);
+            findings.error(&format!("outbound[{index}].listen"), text);
+        }
+    }
+    Ok(findings)
+}
+
+/// Why no socket can be bound at `path`, as far as that can be seen.
+fn in_the_way(path: &Path) -> Option<String> {
+    match path.metadata() {
+        Ok(metadata) if metadata.file_type().is_socket() => None,
+        Ok(_) => Some(format!(
+            "{} is there and is no socket; move it away, or listen elsewhere",
+            path.display()
+        )),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty())?;
+            (!dir.is_dir()).then(|| format!("{} is no directory; make it", dir.display()))
+        }
+        Err(error) => Some(format!("{}: {error}", path.display())),
+    }
+}
+
+fn summary(config: &Config, warnings: u64) -> String {
+    let count = |list: usize, noun| Count(u64::try_from(list).unwrap_or(u64::MAX), noun);
+    let mut summary = format!(
+        "{}: {}, {}, {}, no problems",
+        config.path.display(),
+        count(config.inbound.len(), "inbound listener"),
+        count(config.outbound.len(), "outbound listener"),
+        count(config.peers.len(), "peer"),
+    );
+    if warnings > 0 {
+        summary.push_str(&format!(", {}", Count(warnings, "warning")));
+    }
+    summary
 }

@@ -3,25 +3,34 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
 use http::Method;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use time::Duration;
 
-use super::{ConfigFile, Exit, Format, console, load};
+use super::findings::Findings;
+use super::{ConfigFile, Exit, Format, chain, console, load};
 use crate::authz::{Denied, ListenerPolicy};
-use crate::certs::Source;
+use crate::certs::{Material, Source};
 use crate::clock;
-use crate::config::{Config, Inbound, Peer, PeerMatcher};
+use crate::config::{self, Config, Inbound, Peer, PeerMatcher, Protocol};
 use crate::identity::{
     DnsName, Fingerprint, LeafUse, PeerCertificate, PeerIdentity, PeerName, Proof, SpiffeId,
     Subject,
 };
+use crate::proxy::l7::Malformed;
+use crate::report::Report;
 use crate::tls;
 
+/// Most names that a message lists.
+const LISTED: usize = 10;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 allowed on every listener asked about, 1 denied on one of them, 2 a bad argument, such as \
+a peer that is not in the configuration, 3 bad configuration or key material";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     file: ConfigFile,
@@ -31,10 +40,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
     /// The HTTP method; with --path, asks the routes, too
-    #[arg(long, requires = "path")]
+    #[arg(long, requires = "path", value_parser = method)]
     method: Option<Method>,
-    /// The HTTP path, decoded
-    #[arg(long)]
+    /// The HTTP path as a request has it, without a query
+    #[arg(long, value_parser = path)]
     path: Option<String>,
     /// How to print the answer
     #[arg(long, value_enum, default_value = "text")]
@@ -49,14 +58,61 @@ struct Who {
     #[arg(long, value_name = "NAME")]
     peer: Option<String>,
     /// A SPIFFE ID, proven by a chain
-    #[arg(long, value_name = "URI")]
-    spiffe: Option<String>,
+    #[arg(long, value_name = "URI", value_parser = spiffe)]
+    spiffe: Option<SpiffeId>,
     /// A DNS name, proven by a chain
-    #[arg(long, value_name = "NAME")]
-    dns: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = DnsName::parse)]
+    dns: Option<DnsName>,
     /// A certificate with its intermediates in PEM; verified as a listener would
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
+}
+
+fn spiffe(text: &str) -> Result<SpiffeId, String> {
+    SpiffeId::parse(text).map_err(|error| Report(&error).to_string())
+}
+
+/// A method that a request with a route can have.
+fn method(text: &str) -> Result<Method, String> {
+    let wrong = || "not an HTTP method, like GET or POST".to_owned();
+    let method = Method::from_bytes(text.as_bytes()).map_err(|_error| wrong())?;
+    if text.bytes().any(|b| b.is_ascii_lowercase()) {
+        return Err(format!("methods are upper-case; did you mean {}?", text.to_ascii_uppercase()));
+    }
+    match method {
+        Method::CONNECT | Method::TRACE => Err(Malformed::Method.text().to_owned()),
+        method => Ok(method),
+    }
+}
+
+/// The path as policy sees it: one that the gate would refuse never comes that far.
+fn path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err("a path begins with '/'".to_owned());
+    }
+    if text.contains(['?', '#']) {
+        return Err("rules look at the path alone: leave out the query and the fragment".to_owned());
+    }
+    let refused = |malformed: Malformed| {
+        format!("{}; such a request is refused before any rule is asked", malformed.text())
+    };
+    Malformed::check_path(text).map(Into::into).map_err(refused)
+}
+
+/// Why there is no answer.
+struct Unanswered {
+    exit: Exit,
+    problems: Vec<String>,
+}
+
+impl Unanswered {
+    fn argument(problem: String) -> Self {
+        Self { exit: Exit::BadCommand, problems: vec![problem] }
+    }
+
+    fn material(problems: Vec<String>) -> Self {
+        Self { exit: Exit::BadConfig, problems }
+    }
 }
 
 /// The answer for one listener.
@@ -71,23 +127,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let config = match load(&arguments.file.config) {
         Ok(config) => config,
         Err(problems) => {
-            console::error(problems.to_string().trim_end());
+            Findings::of(problems).print(Format::Text)?;
             return Ok(Exit::BadConfig);
         }
     };
-    let listeners: Vec<&Inbound> = config
-        .inbound
-        .iter()
-        .filter(|l| arguments.listener.as_ref().is_none_or(|name| name == l.name.as_str()))
-        .collect();
-    if listeners.is_empty() {
-        let names: Vec<_> = config.inbound.iter().map(|l| l.name.to_string()).collect();
-        bail!("no such inbound listener; there are: {}", names.join(", "));
-    }
-    let mut answers = Vec::new();
-    for listener in listeners {
-        answers.push(answer(&config, listener, arguments)?);
-    }
+    let answers = match answers(&config, arguments) {
+        Ok(answers) => answers,
+        Err(Unanswered { exit, problems }) => {
+            for problem in problems {
+                console::error(&format!("error: {problem}"));
+            }
+            return Ok(exit);
+        }
+    };
     match arguments.format {
         Format::Text => answers.iter().for_each(|answer| console::line(&answer.to_string())),
         Format::Json => {
@@ -98,83 +150,153 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(if answers.iter().all(|answer| answer.allowed) { Exit::Fine } else { Exit::Failed })
 }
 
-fn answer(config: &Config, listener: &Inbound, arguments: &Arguments) -> anyhow::Result<Answer> {
-    let who = match identity(config, listener, &arguments.who)? {
-        Ok(who) => who,
-        Err(refused) => {
-            return Ok(Answer {
-                listener: listener.name.to_string(),
-                allowed: false,
-                rule: "TLS handshake".to_owned(),
-                why: refused,
-            });
+fn answers(config: &Config, arguments: &Arguments) -> Result<Vec<Answer>, Unanswered> {
+    let listeners = listeners(config, arguments.listener.as_deref())?;
+    let subject = Peers::of(config, &arguments.who)?;
+    listeners.into_iter().map(|listener| answer(config, listener, &subject, arguments)).collect()
+}
+
+fn listeners<'c>(config: &'c Config, name: Option<&str>) -> Result<Vec<&'c Inbound>, Unanswered> {
+    let Some(name) = name else {
+        return match config.inbound.is_empty() {
+            true => {
+                let text = "the configuration has no inbound listener: nobody may connect".into();
+                Err(Unanswered::argument(text))
+            }
+            false => Ok(config.inbound.iter().collect()),
+        };
+    };
+    match config.inbound.iter().find(|listener| listener.name.as_str() == name) {
+        Some(listener) => Ok(vec![listener]),
+        None => {
+            let names: Vec<_> = config.inbound.iter().map(|l| l.name.as_str()).collect();
+            let text =
+                format!("no inbound listener `{}`{}", name.escape_debug(), known(name, &names));
+            Err(Unanswered::argument(text))
         }
+    }
+}
+
+/// The name that was meant, or all that there are.
+fn known(name: &str, names: &[&str]) -> String {
+    match config::nearest(name, names.iter().copied()) {
+        Some(nearest) => format!("; did you mean `{nearest}`?"),
+        None if names.is_empty() => "; there is none".to_owned(),
+        None => {
+            let more = if names.len() > LISTED { ", …" } else { "" };
+            let names: Vec<_> = names.iter().take(LISTED).copied().collect();
+            format!("; there are: {}{more}", names.join(", "))
+        }
+    }
+}
+
+/// Who connects.
+enum Peers {
+    /// Somebody with these names, believed.
+    Named(PeerIdentity),
+    /// Somebody with this chain, which is to be verified against the key material.
+    Presenting(Vec<CertificateDer<'static>>, Box<Material>),
+}
+
+impl Peers {
+    fn of(config: &Config, who: &Who) -> Result<Self, Unanswered> {
+        if let Some(path) = &who.cert {
+            let chain = chain::read(path).map_err(Unanswered::argument)?;
+            return Ok(Self::Presenting(chain, Box::new(material(config)?)));
+        }
+        let mut certificate = nobody();
+        let mut proof = Proof::Chain;
+        if let Some(name) = &who.peer {
+            let Some(peer) = config.peers.get(&PeerName::new(name)) else {
+                let names: Vec<_> = config.peers.keys().map(PeerName::as_str).collect();
+                let text =
+                    format!("no entry `{}` in peers{}", name.escape_debug(), known(name, &names));
+                return Err(Unanswered::argument(text));
+            };
+            proof = become_peer(&mut certificate, peer);
+        }
+        if let Some(id) = &who.spiffe {
+            certificate.spiffe = Some(id.clone());
+        }
+        if let Some(name) = &who.dns {
+            certificate.dns = vec![name.clone()];
+        }
+        Ok(Self::Named(PeerIdentity { certificate: Arc::new(certificate), proof }))
+    }
+
+    /// Whom `listener` takes the peer for, or why the handshake comes to nothing.
+    fn seen_by(
+        &self,
+        config: &Config,
+        listener: &Inbound,
+    ) -> Result<Result<PeerIdentity, String>, Unanswered> {
+        let (chain, material) = match self {
+            Self::Named(identity) => return Ok(Ok(identity.clone())),
+            Self::Presenting(chain, material) => (chain, material),
+        };
+        let pins = crate::runtime::pins(config, &listener.allow);
+        let examined = tls::examine(material, &config.tls, &pins, chain, clock::now())
+            .map_err(|error| Unanswered::material(vec![Report(&error).to_string()]))?;
+        Ok(examined.map_err(|failed| format!("{}: {}", failed.refusal.label(), failed.message)))
+    }
+}
+
+/// The key material; an authority that is not there is not made for a question.
+fn material(config: &Config) -> Result<Material, Unanswered> {
+    let source = Source::of(config)
+        .map_err(|error| Unanswered::material(vec![Report(&error).to_string()]))?;
+    let loaded = source.look().map_err(|error| Unanswered::material(error.problems()))?;
+    Ok(loaded.material)
+}
+
+fn answer(
+    config: &Config,
+    listener: &Inbound,
+    peers: &Peers,
+    arguments: &Arguments,
+) -> Result<Answer, Unanswered> {
+    let answer = |allowed, rule: &str, why| Answer {
+        listener: listener.name.to_string(),
+        allowed,
+        rule: rule.to_owned(),
+        why,
+    };
+    let no = |denied: Denied| {
+        let why = format!("{}: {}", denied.reason.label(), denied.nearest);
+        answer(false, &denied.rule, why)
+    };
+    let who = match peers.seen_by(config, listener)? {
+        Ok(who) => who,
+        Err(refused) => return Ok(answer(false, "TLS handshake", refused)),
     };
     let policy = ListenerPolicy::inbound(config, listener);
-    let no = |denied: Denied| Answer {
-        listener: listener.name.to_string(),
-        allowed: false,
-        rule: denied.rule.to_string(),
-        why: format!("{}: {}", denied.reason.label(), denied.nearest),
-    };
     let permit = match policy.authorize(&who, clock::now()) {
         Ok(permit) => permit,
         Err(denied) => return Ok(no(denied)),
     };
-    let Some(path) = &arguments.path else {
-        return Ok(Answer {
-            listener: listener.name.to_string(),
-            allowed: true,
-            rule: permit.rule().to_string(),
-            why: format!("peer `{}` may connect", permit.peer()),
-        });
+    let peer = permit.peer();
+    let path = match (&arguments.path, listener.protocol) {
+        (Some(path), Protocol::Http) => path,
+        (Some(_), Protocol::Tcp) => {
+            let why =
+                format!("peer `{peer}` may connect; `protocol: tcp` has no requests to judge");
+            return Ok(answer(true, permit.rule(), why));
+        }
+        (None, _) => {
+            return Ok(answer(true, permit.rule(), format!("peer `{peer}` may connect")));
+        }
     };
     let method = arguments.method.clone().unwrap_or(Method::GET);
     Ok(match policy.authorize_request(&permit, &method, path) {
-        Ok(request) => Answer {
-            listener: listener.name.to_string(),
-            allowed: true,
-            rule: request.rule().to_string(),
-            why: match request.template() {
-                Some(template) => format!("peer `{}` may {method} {template}", permit.peer()),
-                None => format!("peer `{}` may ask for anything: no routes", permit.peer()),
-            },
-        },
+        Ok(request) => {
+            let why = match request.template() {
+                Some(template) => format!("peer `{peer}` may {method} {template}"),
+                None => format!("peer `{peer}` may ask for anything: no routes"),
+            };
+            answer(true, request.rule(), why)
+        }
         Err(denied) => no(denied),
     })
-}
-
-/// Whom a listener would take the peer for; the inner error is a refused handshake.
-fn identity(
-    config: &Config,
-    listener: &Inbound,
-    who: &Who,
-) -> anyhow::Result<Result<PeerIdentity, String>> {
-    if let Some(path) = &who.cert {
-        let chain = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .with_context(|| format!("{}: no certificates in PEM", path.display()))?;
-        let material = Source::of(config)?.load()?.material;
-        let pins = crate::runtime::pins(config, &listener.allow);
-        let examined = tls::examine(&material, &config.tls, &pins, &chain, clock::now())?;
-        return Ok(
-            examined.map_err(|failed| format!("{}: {}", failed.refusal.label(), failed.message))
-        );
-    }
-    let mut certificate = nobody();
-    let mut proof = Proof::Chain;
-    if let Some(name) = &who.peer {
-        let peer = config.peers.get(&PeerName::new(name));
-        let peer = peer.with_context(|| format!("no entry `{name}` in peers"))?;
-        proof = become_peer(&mut certificate, peer);
-    }
-    if let Some(uri) = &who.spiffe {
-        certificate.spiffe = Some(SpiffeId::parse(uri)?);
-    }
-    if let Some(name) = &who.dns {
-        certificate.dns = vec![DnsName::parse(name)?];
-    }
-    Ok(Ok(PeerIdentity { certificate: Arc::new(certificate), proof }))
 }
 
 /// Gives the certificate whatever makes it `peer`'s.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::{ConfigFile, Exit, console, load};
+use super::findings::Findings;
+use super::{ConfigFile, Exit, Format, console, load};
 
 /// For the whole answer.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
                 None => bail!("the configuration has neither admin.listen nor admin.probe_listen"),
             },
             Err(problems) => {
-                console::error(problems.to_string().trim_end());
+                Findings::of(problems).print(Format::Text)?;
                 return Ok(Exit::BadConfig);
             }
         },

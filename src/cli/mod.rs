@@ -1,10 +1,12 @@
 //! The commands. The only place that reads the environment and prints.
 
 mod audit;
+mod chain;
 mod check;
 mod console;
 mod demo;
 mod explain;
+mod findings;
 mod healthcheck;
 mod init;
 mod run;
@@ -18,9 +20,12 @@ use crate::config::{self, Config, Problems};
 use crate::report::Report;
 use crate::telemetry::log;
 
+const EXIT_CODES: &str = "\
+Exit codes: 0 fine, 1 failed while running, 2 bad command line, 3 bad configuration or key material";
+
 /// A mutual-TLS sidecar for healthcare services that speak no TLS.
 #[derive(Debug, Parser)]
-#[command(name = "myelin", version, arg_required_else_help = true)]
+#[command(name = "myelin", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -93,6 +98,7 @@ enum Format {
 enum Exit {
     Fine,
     Failed,
+    BadCommand,
     BadConfig,
 }
 
@@ -101,6 +107,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Fine => Self::SUCCESS,
             Exit::Failed => Self::from(1),
+            Exit::BadCommand => Self::from(2),
             Exit::BadConfig => Self::from(3),
         }
     }
@@ -109,10 +116,17 @@ impl From<Exit> for ExitCode {
 /// Runs the command that the arguments name. A bad command line exits with 2.
 pub fn main() -> ExitCode {
     let command = Arguments::parse().command;
+    let format = match log_format() {
+        Ok(format) => format,
+        Err(problem) => {
+            console::error(&format!("error: {problem}"));
+            return Exit::BadCommand.into();
+        }
+    };
     let filter = environment("MYELIN_LOG").unwrap_or_else(|| command.log_filter().to_owned());
-    log::start(log_format(), &filter);
+    log::start(format, &filter);
     let exit = match command {
-        Command::Run(arguments) => run::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments, format),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
@@ -147,9 +161,11 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn log_format() -> log::Format {
+fn log_format() -> Result<log::Format, String> {
     match environment("MYELIN_LOG_FORMAT").as_deref() {
-        Some("json") => log::Format::Json,
-        Some(_) | None => log::Format::Text,
+        None | Some("") => Ok(log::Format::Text),
+        Some(text) => text.parse().map_err(|error: log::FormatError| {
+            format!("MYELIN_LOG_FORMAT={} {error}", text.escape_debug())
+        }),
     }
 }

@@ -2,10 +2,13 @@
 
 use tokio::runtime::Builder;
 
-use super::{ConfigFile, Exit, console, load};
+use super::findings::Findings;
+use super::{ConfigFile, Exit, Format, console, load};
+use crate::config::Config;
 use crate::report::Report;
-use crate::runtime::{Sidecar, Signals, StartError, until_stopped};
+use crate::runtime::{Sidecar, Signals, StartError, raise_limit, until_stopped};
 use crate::shutdown::Drained;
+use crate::telemetry::log;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -13,20 +16,19 @@ pub(super) struct Arguments {
     file: ConfigFile,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exit> {
     let path = &arguments.file.config;
     let config = match load(path) {
         Ok(config) => config,
         Err(problems) => {
-            console::error(problems.to_string().trim_end());
+            Findings::of(problems).print(Format::Text)?;
             return Ok(Exit::BadConfig);
         }
     };
-    for warning in config.warnings.iter() {
-        tracing::warn!(line = warning.line, key = warning.key, "{}", warning.text);
-    }
+    warn(&config, log)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let signals = runtime.block_on(async { Signals::catch() })?;
+    raise_limit(&config);
     let sidecar = match Sidecar::start(config) {
         Ok(sidecar) => sidecar,
         Err(error) => {
@@ -50,14 +52,29 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// What is in the way, one a text; of key material the same as `check` says.
+/// Tells what deserves a look: as `check` does, unless a program reads the log.
+fn warn(config: &Config, log: log::Format) -> anyhow::Result<()> {
+    match log {
+        log::Format::Text => Findings::of(config.warnings.clone()).print(Format::Text),
+        log::Format::Json => {
+            for warning in config.warnings.iter() {
+                let (line, column) = (warning.line, warning.column);
+                let (path, hint) = (config.path.display(), warning.hint.as_deref());
+                tracing::warn!(%path, line, column, key = warning.key, hint, "{}", warning.text);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What is in the way, one a text; of key material and trail the same as `check` says.
 fn problems(error: &StartError) -> Vec<String> {
     match error {
         StartError::Material(error) => error.problems(),
+        StartError::Audit(error) => vec![Report(error).to_string()],
         StartError::Service(_)
         | StartError::Build(_)
         | StartError::Threads(_)
-        | StartError::Audit(_)
         | StartError::Bind(_)
         | StartError::Metrics(_)
         | StartError::Lost => vec![Report(error).to_string()],

@@ -7,6 +7,8 @@
 pub(super) struct Section {
     /// Those of this release.
     pub(super) keys: &'static [&'static str],
+    /// Those that must be there, and how their values may look.
+    pub(super) required: &'static [(&'static str, &'static str)],
     /// Those that are planned, and what to do instead. They are refused, never passed over.
     pub(super) later: &'static [(&'static str, &'static str)],
 }
@@ -27,6 +29,12 @@ pub(super) static FILE: Section = Section {
         "runtime",
         "limits",
     ],
+    required: &[
+        ("version", "1"),
+        ("service", "ehr"),
+        ("trust_domain", "hospital.example"),
+        ("identity", "{ embedded: { dir: /var/lib/myelin/authority } }"),
+    ],
     later: &[],
 };
 
@@ -35,28 +43,38 @@ const ENROL: &str = "use `files`, and let the tool that fetches the certificates
 /// `identity`
 pub(super) static IDENTITY: Section = Section {
     keys: &["embedded", "files"],
+    required: &[],
     later: &[("est", ENROL), ("vault", ENROL), ("spiffe", ENROL)],
 };
 
 /// `identity.embedded`
-pub(super) static EMBEDDED: Section = Section { keys: &["dir", "ttl"], later: &[] };
+pub(super) static EMBEDDED: Section = Section {
+    keys: &["dir", "ttl"],
+    required: &[("dir", "/var/lib/myelin/authority")],
+    later: &[],
+};
 
 /// `identity.files`
-pub(super) static FILES: Section =
-    Section { keys: &["cert", "key", "trust_bundle", "crls"], later: &[] };
+pub(super) static FILES: Section = Section {
+    keys: &["cert", "key", "trust_bundle", "crls"],
+    required: &[("cert", "tls.crt"), ("key", "tls.key"), ("trust_bundle", "ca.crt")],
+    later: &[],
+};
 
 /// `tls`
 pub(super) static TLS: Section =
-    Section { keys: &["profile", "fips", "cipher_suites"], later: &[] };
+    Section { keys: &["profile", "fips", "cipher_suites"], required: &[], later: &[] };
 
 /// An entry of `peers`
 pub(super) static PEER: Section = Section {
     keys: &["spiffe", "dns", "subject", "pin", "spki", "expires", "owner", "ticket", "note"],
+    required: &[],
     later: &[],
 };
 
 /// `subject` of an entry of `peers`
-pub(super) static SUBJECT: Section = Section { keys: &["cn", "o", "ou"], later: &[] };
+pub(super) static SUBJECT: Section =
+    Section { keys: &["cn", "o", "ou"], required: &[], later: &[] };
 
 /// An item of `inbound`
 pub(super) static INBOUND: Section = Section {
@@ -74,6 +92,12 @@ pub(super) static INBOUND: Section = Section {
         "routes",
         "limits",
     ],
+    required: &[
+        ("name", "fhir"),
+        ("listen", "0.0.0.0:8443"),
+        ("forward", "127.0.0.1:8080"),
+        ("protocol", "http"),
+    ],
     later: &[
         ("until", "remove it: `mode: strict` and `enforce: true` hold without an end"),
         ("messages", "remove it: the listener carries every message of the peers on `allow`"),
@@ -87,26 +111,36 @@ pub(super) static INBOUND: Section = Section {
 /// An item of `routes`
 pub(super) static ROUTE: Section = Section {
     keys: &["name", "methods", "path", "allow", "phi"],
+    required: &[("name", "read-patient"), ("path", "/fhir/Patient/{id}")],
     later: &[("soap_action", "tell operations apart by `path`, or allow the whole endpoint")],
 };
 
 /// An item of `outbound`
 pub(super) static OUTBOUND: Section = Section {
     keys: &["name", "listen", "listen_anywhere", "to", "expect", "protocol", "phi", "limits"],
+    required: &[
+        ("name", "to-lab"),
+        ("listen", "127.0.0.1:9002"),
+        ("to", "[lab.example:8443]"),
+        ("expect", "[lab]"),
+        ("protocol", "http"),
+    ],
     later: &[],
 };
 
 /// `audit`
 pub(super) static AUDIT: Section = Section {
     keys: &["dir", "on_failure", "retention"],
+    required: &[("dir", "/var/log/myelin/audit")],
     later: &[("export", "let a log shipper follow `trail-*.jsonl` in `audit.dir`")],
 };
 
 /// `admin`
-pub(super) static ADMIN: Section = Section { keys: &["listen", "probe_listen"], later: &[] };
+pub(super) static ADMIN: Section =
+    Section { keys: &["listen", "probe_listen"], required: &[], later: &[] };
 
 /// `runtime`
-pub(super) static RUNTIME: Section = Section { keys: &["workers"], later: &[] };
+pub(super) static RUNTIME: Section = Section { keys: &["workers"], required: &[], later: &[] };
 
 /// `limits`, of the file and of a listener
 pub(super) static LIMITS: Section = Section {
@@ -121,6 +155,7 @@ pub(super) static LIMITS: Section = Section {
         "header_bytes",
         "streams",
     ],
+    required: &[],
     later: &[],
 };
 
@@ -170,6 +205,19 @@ mod tests {
                 let text = property["description"].as_str().unwrap_or_default();
                 assert!(!text.is_empty(), "{pointer}/{key} has no description");
             }
+        }
+    }
+
+    #[test]
+    fn the_schema_and_the_readers_require_the_same_keys() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+
+        for (pointer, section) in sections() {
+            let object = schema.pointer(pointer).unwrap();
+            let named = object["required"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let described: BTreeSet<_> = named.iter().filter_map(Value::as_str).collect();
+            let known: BTreeSet<_> = section.required.iter().map(|(key, _)| *key).collect();
+            assert_eq!(described, known, "{pointer}");
         }
     }
 

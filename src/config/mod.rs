@@ -3,6 +3,7 @@
 //! Built only by [`load`] and [`parse()`], which look at everything before they give up.
 
 mod address;
+mod broken;
 mod check;
 mod keys;
 mod parse;
@@ -26,6 +27,8 @@ use time::OffsetDateTime;
 
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};
+pub use read::nearest;
+pub use scalar::{NameError, check_name};
 pub use template::PathTemplateError;
 
 use crate::identity::{DnsName, Fingerprint, ListenerName, PeerName, SpiffeId, TrustDomain};

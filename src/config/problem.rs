@@ -33,15 +33,21 @@ impl fmt::Display for Severity {
 }
 
 /// One thing that is wrong, or that deserves a look.
+///
+/// For `--format json` it is an object that always has the same fields; what there is not is null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Line, from 1. 0 when it is about the file as a whole.
+    /// Line, from 1. 0 when it is about the file as a whole, or about something else than the file.
+    #[serde(serialize_with = "unless_zero")]
     pub line: usize,
     /// Column in characters, from 1.
+    #[serde(serialize_with = "unless_zero")]
     pub column: usize,
     /// How many characters are wrong, from `column` on.
+    #[serde(serialize_with = "unless_zero")]
     pub length: usize,
     /// The key it is about, like `inbound[0].listen`.
+    #[serde(serialize_with = "unless_empty")]
     pub key: String,
     /// What is wrong, lower-case, without a trailing period.
     pub text: String,
@@ -49,6 +55,25 @@ pub struct Problem {
     pub hint: Option<String>,
     /// Whether the configuration is refused for it.
     pub severity: Severity,
+}
+
+impl Problem {
+    /// Something that is wrong with what the configuration points at, not with its text.
+    pub fn elsewhere(key: &str, text: String, severity: Severity) -> Self {
+        Fault::new(text).at(Place::FILE, key, severity)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn unless_zero<S: Serializer>(number: &usize, to: S) -> Result<S::Ok, S::Error> {
+    match number {
+        0 => to.serialize_none(),
+        number => number.serialize(to),
+    }
+}
+
+fn unless_empty<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+    if text.is_empty() { to.serialize_none() } else { to.serialize_str(text) }
 }
 
 /// A stretch of one line of the file.
@@ -111,7 +136,7 @@ impl Fault {
 
 /// All that was found in one file, in the order of the file.
 ///
-/// `Display` is what the operator sees; serialized, it is a list for `--format json`.
+/// `Display` is what the operator sees, one screen a problem.
 #[derive(Clone)]
 pub struct Problems {
     path: PathBuf,
@@ -145,6 +170,24 @@ impl Problems {
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
+
+    /// All of them on one line, for logs and records: `PATH:LINE:COLUMN: TEXT (HINT)`, joined by `; `.
+    ///
+    /// Warnings are left out beside errors: what a configuration is refused for is the news.
+    pub fn one_line(&self) -> String {
+        let refused = self.list.iter().any(|problem| problem.severity == Severity::Error);
+        let told = self.list.iter().filter(|p| !refused || p.severity == Severity::Error);
+        told.map(|problem| self.line_of(problem)).collect::<Vec<_>>().join("; ")
+    }
+
+    fn line_of(&self, problem: &Problem) -> String {
+        let Problem { line, column, text, .. } = problem;
+        let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        match line {
+            0 => format!("{}: {text}{hint}", self.path.display()),
+            line => format!("{}:{line}:{column}: {text}{hint}", self.path.display()),
+        }
+    }
 }
 
 impl std::error::Error for Problems {}
@@ -170,19 +213,6 @@ impl fmt::Display for Problems {
             show(f, &self.path, problem, line.copied())?;
         }
         Ok(())
-    }
-}
-
-impl Serialize for Problems {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Row<'p> {
-            path: String,
-            #[serde(flatten)]
-            problem: &'p Problem,
-        }
-        let path = self.path.display().to_string();
-        serializer.collect_seq(self.list.iter().map(|problem| Row { path: path.clone(), problem }))
     }
 }
 
@@ -238,10 +268,10 @@ impl Excerpt {
     }
 }
 
-/// Keeps the columns straight and the terminal safe.
+/// Keeps the columns straight, the terminal safe, and a tab visible.
 fn printable(c: char) -> char {
     match c {
-        '\t' => ' ',
+        '\t' => '→',
         c if c.is_control() => '\u{fffd}',
         c => c,
     }
@@ -281,7 +311,7 @@ mod tests {
 
         assert_eq!(
             problems.to_string(),
-            "error: it is wrong\n --> m.yaml:2:4\n  |\n2 | b: foo\n  |    ^^^\n  = help: mend it"
+            "error: it is wrong\n --> m.yaml:2:4\n  |\n2 | b:→foo\n  |    ^^^\n  = help: mend it"
         );
     }
 
@@ -313,13 +343,32 @@ mod tests {
     }
 
     #[test]
-    fn for_programs_they_are_a_list_of_flat_objects() {
-        let problems = Problems::new(Path::new("m.yaml"), "a: 1", vec![problem(1, 4, 1)]);
+    fn for_programs_every_problem_has_the_same_fields() {
+        let placed = serde_json::to_string(&problem(1, 4, 1)).unwrap();
+        let elsewhere = Problem::elsewhere("", "no key".into(), Severity::Warning);
 
         assert_eq!(
-            serde_json::to_string(&problems).unwrap(),
-            r#"[{"path":"m.yaml","line":1,"column":4,"length":1,"key":"a.b","text":"it is wrong","hint":"mend it","severity":"error"}]"#
+            placed,
+            r#"{"line":1,"column":4,"length":1,"key":"a.b","text":"it is wrong","hint":"mend it","severity":"error"}"#
         );
+        assert_eq!(
+            serde_json::to_string(&elsewhere).unwrap(),
+            r#"{"line":null,"column":null,"length":null,"key":null,"text":"no key","hint":null,"severity":"warning"}"#
+        );
+    }
+
+    #[test]
+    fn on_one_line_each_has_its_place_and_the_mend() {
+        let list = vec![
+            problem(2, 4, 3),
+            Problem { hint: None, ..problem(0, 0, 0) },
+            Problem { severity: Severity::Warning, ..problem(1, 1, 1) },
+        ];
+        let problems = Problems::new(Path::new("m.yaml"), "", list.clone());
+        let warnings = Problems::new(Path::new("m.yaml"), "", vec![list[2].clone()]);
+
+        assert_eq!(problems.one_line(), "m.yaml: it is wrong; m.yaml:2:4: it is wrong (mend it)");
+        assert_eq!(warnings.one_line(), "m.yaml:1:1: it is wrong (mend it)");
     }
 
     #[test]

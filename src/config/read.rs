@@ -177,16 +177,16 @@ impl<'a> Reader<'a> {
         read.into_iter().collect()
     }
 
-    /// A list that must not be empty.
+    /// A list that must not be empty. `empty`: what is wrong with that, and how to mend it.
     pub(super) fn some<T>(
         &self,
         node: &Node,
         item: impl Fn(&Self, &Node) -> Option<T>,
-        empty: &str,
+        (empty, hint): (&str, &str),
     ) -> Option<Vec<T>> {
         let list = self.list(node, item)?;
         if list.is_empty() {
-            self.error(node.at(), Fault::new(empty));
+            self.error(node.at(), Fault::new(empty).hint(hint));
             return None;
         }
         Some(list)
@@ -267,7 +267,13 @@ impl<'f, 'a> Fields<'f, 'a> {
             return read(self.reader, &entry.node);
         }
         let inside = inside(&self.node.key);
-        self.reader.error(self.node.at(), Fault::new(format!("`{key}` is missing{inside}")));
+        let fault = Fault::new(format!("`{key}` is missing{inside}"));
+        let like = self.section.required.iter().find(|(name, _)| *name == key);
+        let fault = match like {
+            Some((_, like)) => fault.hint(format!("add it, like `{key}: {like}`")),
+            None => fault,
+        };
+        self.reader.error(self.node.at(), fault);
         None
     }
 
@@ -322,7 +328,7 @@ fn inside(key: &str) -> String {
 }
 
 /// The one of `known` that `name` was probably meant to be.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     if name.len() > MAX_SLIP {
         return None;
     }

@@ -25,8 +25,33 @@ pub(super) fn flag(text: &str) -> Result<bool, Fault> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(Fault::new("is neither true nor false")),
+        _ => {
+            let fault = Fault::new("is neither true nor false");
+            Err(match text.to_ascii_lowercase().as_str() {
+                "yes" | "y" | "on" | "1" | "true" => fault.quoting("write `true`"),
+                "no" | "n" | "off" | "0" | "false" => fault.quoting("write `false`"),
+                _ => fault.hint("write `true` or `false`"),
+            })
+        }
     }
+}
+
+/// A text that cannot be the name of a listener or a peer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NameError(String);
+
+/// Checks a name as the configuration has them for listeners and peers.
+///
+/// # Errors
+///
+/// Says what is wrong with it, and what a name has.
+pub fn check_name(text: &str) -> Result<(), NameError> {
+    let told = |fault: Fault| match fault.hint {
+        Some(hint) => NameError(format!("it {}: {hint}", fault.text)),
+        None => NameError(format!("it {}", fault.text)),
+    };
+    name(text).map(|_name| ()).map_err(told)
 }
 
 /// A name of the operator's: `[a-z0-9][a-z0-9_.-]*`, at most 63 bytes.
@@ -63,12 +88,16 @@ pub(super) fn choice<T: Copy>(
         }
         let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
         if later.contains(&text) {
-            let only = names.join(" and ");
             let are = if names.len() == 1 { "is" } else { "are" };
-            return Err(Fault::new(format!("is not in this release; only {only} {are}")));
+            let fault =
+                Fault::new(format!("is not in this release; only {} {are}", names.join(" and ")));
+            return Err(match names.as_slice() {
+                [only] => fault.hint(only_one(only)),
+                _ => fault,
+            });
         }
         let fault = match names.as_slice() {
-            [only] => Fault::new(format!("is not {only}")),
+            [only] => return Err(Fault::new(format!("is not {only}")).hint(only_one(only))),
             _ => Fault::new(format!("is not one of {}", names.join(", "))),
         };
         Err(match nearest(text, names.into_iter()) {
@@ -76,6 +105,11 @@ pub(super) fn choice<T: Copy>(
             None => fault,
         })
     }
+}
+
+/// How to mend a key that has one value in this release, which is its default.
+fn only_one(only: &str) -> String {
+    format!("write `{only}`, or remove the key: it is the only one in this release")
 }
 
 /// A whole number in `range`.
@@ -217,6 +251,15 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_in_other_words_is_told_in_ours() {
+        let hint = |text| flag(text).unwrap_err().hint.unwrap();
+
+        assert_eq!((hint("yes"), hint("True")), ("write `true`".into(), "write `true`".into()));
+        assert_eq!((hint("Off"), hint("0")), ("write `false`".into(), "write `false`".into()));
+        assert_eq!(hint("maybe"), "write `true` or `false`");
+    }
+
+    #[test]
     fn names_are_plain_and_short() {
         for good in ["a", "0", "ct-2", "to.lab_1"] {
             assert!(name(good).is_ok(), "{good}");
@@ -231,6 +274,9 @@ mod tests {
         let mode = choice(&[("strict", ())], &["permissive"]);
 
         assert_eq!(mode("permissive").unwrap_err().text, "is not in this release; only strict is");
-        assert_eq!(mode("stric").unwrap_err().hint.unwrap(), "did you mean `strict`?");
+        assert_eq!(
+            mode("stric").unwrap_err().hint.unwrap(),
+            "write `strict`, or remove the key: it is the only one in this release"
+        );
     }
 }

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
+use super::broken::{anchors, diagnosis};
 use super::problem::{Fault, Place, Problem, Severity, quoted};
 
 /// Deepest nesting. The format itself needs 5.
@@ -126,7 +127,10 @@ impl<'t> Builder<'t> {
                 Err(fault.at(self.place(span), "", Severity::Error))
             }
             Some(Ok((event, span))) => Ok((event, self.place(span))),
-            Some(Err(error)) => Err(self.broken(&error)),
+            Some(Err(error)) => {
+                let (fault, place) = diagnosis(&self.lines, &error);
+                Err(fault.at(place, "", Severity::Error))
+            }
             None => Ok((Event::StreamEnd, Place::FILE)),
         }
     }
@@ -137,6 +141,26 @@ impl<'t> Builder<'t> {
         let text = line.checked_sub(1).and_then(|index| self.lines.get(index)).unwrap_or(&"");
         let rest: String = text.chars().skip(before).take(span.len().max(1)).collect();
         Place { line, column: before + 1, length: rest.trim_end().chars().count().max(1) }
+    }
+
+    /// The place of the anchor or tag, which begins with `sign`, of what stands at `place`: the parser
+    /// knows only where the value begins, which may be lines later.
+    fn mark_before(&self, sign: char, place: Place) -> Place {
+        let above = self.lines.iter().enumerate().take(place.line).rev();
+        for (index, line) in above {
+            let end = if index + 1 == place.line { place.column - 1 } else { usize::MAX };
+            let characters: Vec<char> = line.chars().take(end).collect();
+            let begins = |at: &usize| {
+                let before = at.checked_sub(1).and_then(|before| characters.get(before));
+                characters.get(*at) == Some(&sign)
+                    && before.is_none_or(|c| c.is_whitespace() || "[{,".contains(*c))
+            };
+            let Some(at) = (0..characters.len()).rev().find(begins) else { continue };
+            let name = characters.iter().skip(at);
+            let length = name.take_while(|c| !c.is_whitespace() && !"[]{},".contains(**c)).count();
+            return Place { line: index + 1, column: at + 1, length };
+        }
+        place
     }
 
     fn node(
@@ -159,12 +183,12 @@ impl<'t> Builder<'t> {
             _ => (0, false),
         };
         if anchor != 0 {
-            self.refuse(anchors(), place, &key);
+            self.refuse(anchors(), self.mark_before('&', place), &key);
         }
         if tag {
             let fault = Fault::new("tags like `!!str` are not accepted here")
                 .hint("remove the tag; every key knows what it wants");
-            self.refuse(fault, place, &key);
+            self.refuse(fault, self.mark_before('!', place), &key);
         }
         let value = match event {
             Event::Scalar(text, style, _, _) => scalar(&text, style),
@@ -229,19 +253,6 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// The parser's complaint; one about the end of the file points at its last line.
-    fn broken(&self, error: &ScanError) -> Problem {
-        let marker = error.marker();
-        let place = match self.lines.last() {
-            Some(last) if marker.line() > self.lines.len() => {
-                let column = last.chars().count().max(1);
-                Place { line: self.lines.len(), column, length: 1 }
-            }
-            _ => Place { line: marker.line(), column: marker.col() + 1, length: 1 },
-        };
-        complaint(error.info()).at(place, "", Severity::Error)
-    }
-
     fn refuse(&mut self, fault: Fault, place: Place, key: &str) {
         self.problems.push(fault.at(place, key, Severity::Error));
     }
@@ -258,44 +269,6 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
 pub(super) fn join(key: &str, name: &str) -> String {
     let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     if key.is_empty() { name } else { format!("{key}.{name}") }
-}
-
-fn anchors() -> Fault {
-    Fault::new("anchors and aliases (`&name`, `*name`) are not accepted here")
-        .hint("write the value out; quote a text that begins with `&` or `*`")
-}
-
-/// The parser's complaint, in words that say what to look at.
-fn complaint(info: &str) -> Fault {
-    const INDENTATION: &str = "check the indentation: keys of one mapping, and dashes of one list, \
-                               begin in the same column";
-    let has = |part: &str| info.contains(part);
-    if has("tab") {
-        Fault::new("a tab stands where only spaces may").hint("indent with spaces")
-    } else if has("anchor") {
-        anchors()
-    } else if has("flow mapping") || has("flow sequence") || has("flow construct") {
-        Fault::new("this `{ }` or `[ ]` is not closed, or lacks a comma")
-            .hint("inside of it, quote a text that has braces or commas, like \"${NAME}\"")
-    } else if has("mapping values are not allowed") || has("illegal placement of ':'") {
-        Fault::new("a `:` is not expected here").hint(
-            "check the indentation of this line, look for an open `{`, `[` or quote above it, \
-             and quote a text that has `: ` in it",
-        )
-    } else if has("found unexpected end of stream") {
-        Fault::new("this quote is never closed").hint("close it at the end of the text")
-    } else if has("recursion limit") {
-        Fault::new(format!("nested deeper than {MAX_DEPTH} levels"))
-    } else if has("unexpected character") || has("plain scalar cannot start") {
-        Fault::new("a text cannot begin with this character").hint("quote the text")
-    } else if has("escape") {
-        Fault::new("this is no escape that YAML knows")
-            .hint("use single quotes for a text with backslashes")
-    } else if has("indent") || has("did not find expected") || has("simple key") {
-        Fault::new("this does not continue what stands above it").hint(INDENTATION)
-    } else {
-        Fault::new(format!("this is not YAML: {info}"))
-    }
 }
 
 #[cfg(test)]
@@ -351,6 +324,22 @@ mod tests {
         assert!(problem("? [a]\n: 1\n").2.starts_with("a key is a text"));
         assert_eq!(problem("a: 1\n---\nb: 1\n"), (2, 1, "a second document begins here".into()));
         assert_eq!(problem("a: 1\0\nb: 2\n").2, "a control character is not accepted here");
+    }
+
+    #[test]
+    fn an_anchor_or_a_tag_is_shown_where_it_stands() {
+        let place = |text: &str| {
+            let (_, problems) = read(text);
+            let problem = problems.first().expect("a problem");
+            (problem.line, problem.column, problem.length)
+        };
+
+        assert_eq!(place("a: &x 1\n"), (1, 4, 2));
+        assert_eq!(place("a: &long\n  # why\n  b: 1\n"), (1, 4, 5));
+        assert_eq!(place("&y a: 1\n"), (1, 1, 2));
+        assert_eq!(place("a: [1, &z {b: 1}]\n"), (1, 8, 2));
+        assert_eq!(place("a: !!str 1\n"), (1, 4, 5));
+        assert_eq!(place("a: *x\n"), (1, 4, 1));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! of its own.
 
 mod build;
+mod descriptors;
 mod listeners;
 mod restart;
 mod signals;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use tokio::sync::{mpsc, oneshot};
 
 pub use build::{BuildError, pins};
+pub use descriptors::raise_limit;
 pub use signals::{Signals, until_stopped};
 
 use crate::audit;

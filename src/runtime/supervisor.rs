@@ -185,7 +185,10 @@ impl Supervisor {
                 self.audit.note(loaded_record(&self.config)).await;
             }
             Err(error) => {
-                let message = Report(error).to_string();
+                let message = match error {
+                    ReloadError::Problems(problems) => problems.one_line(),
+                    other => Report(other).to_string(),
+                };
                 self.last_failure = Some(message.clone());
                 let rejected = Record::new(Action::ConfigRejected);
                 self.audit.note(Record { message: Some(message), ..rejected }).await;
@@ -312,7 +315,9 @@ fn rotation_record(event: &Rotation) -> Record {
         Rotation::Rotated { facts, .. } => {
             let message = format!(
                 "serial {}, sha256 {}, valid until {}",
-                facts.serial, facts.sha256, facts.not_after
+                facts.serial,
+                facts.sha256,
+                clock::rfc3339(facts.not_after)
             );
             Record { message: Some(message), ..Record::new(Action::CertificateRotated) }
         }

@@ -1,6 +1,7 @@
 //! Logs: to standard error, for the operator. Per-connection truth is the audit trail, not a log line.
 
 use std::io::IsTerminal;
+use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 
@@ -11,6 +12,23 @@ pub enum Format {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// A text that names no [`Format`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is neither text nor json")]
+pub struct FormatError;
+
+impl FromStr for Format {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(FormatError),
+        }
+    }
 }
 
 /// Sends logs to standard error from now on. A second call changes nothing.

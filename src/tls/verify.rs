@@ -189,7 +189,7 @@ impl Verifier {
         };
         let identity = PeerIdentity { certificate, proof };
         if let Some(expected) = &self.expected {
-            expected(&identity).map_err(Why::unexpected)?;
+            expected(&identity).map_err(|nearest| Why::unexpected(&nearest))?;
         }
         findings.identity = Some(identity);
         Ok(())

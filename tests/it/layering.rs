@@ -43,7 +43,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("tls", &["audit", "certs", "config", "identity", "outcome", "report"]),
+    ("tls", &["audit", "certs", "clock", "config", "identity", "outcome", "report"]),
     ("authz", &["config", "identity", "outcome"]),
     ("proxy", &["authz", "config", "outcome", "shutdown", "telemetry"]),
     ("upstream", &["config", "shutdown", "telemetry"]),

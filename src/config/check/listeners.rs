@@ -75,7 +75,8 @@ pub(super) fn outbound(
     let name = listener_name(&mut fields, ledger);
     let listen = own_listen(context, &mut fields, ledger);
     let to = fields.required("to", |reader, node| {
-        let to = reader.some(node, located(endpoint), "an empty list leads nowhere")?;
+        let empty = ("an empty list leads nowhere", "name where the server is: [lab.example:8443]");
+        let to = reader.some(node, located(endpoint), empty)?;
         Some(distinct(context, to))
     });
     let expect = fields.required("expect", |reader, node| {

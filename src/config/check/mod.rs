@@ -129,7 +129,8 @@ fn carried(fields: &mut Fields<'_, '_>, context: &Context<'_, '_>) -> Option<Car
 fn version(text: &str) -> Result<(), Fault> {
     match text {
         "1" => Ok(()),
-        _ => Err(Fault::new("is not a version that this release reads; only 1 is")),
+        _ => Err(Fault::new("is not a version that this release reads; only 1 is")
+            .hint("write `version: 1`")),
     }
 }
 

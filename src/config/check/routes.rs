@@ -64,11 +64,8 @@ impl Routes<'_, '_, '_> {
         let mut fields = Fields::open(reader, node, &keys::ROUTE)?;
         let name = fields.required("name", located(name));
         let methods = fields.or("methods", Vec::new(), |reader, node| {
-            reader.some(
-                node,
-                one(method),
-                "an empty list of methods; remove the key for all methods",
-            )
+            let empty = ("an empty list of methods", "remove the key for all methods");
+            reader.some(node, one(method), empty)
         });
         let path = fields.required("path", one(path));
         let peers = &self.context.peers;

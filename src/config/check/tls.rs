@@ -55,7 +55,8 @@ pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<TlsSettings> 
     let profile = fields.or("profile", DEFAULT.profile, one(choice(PROFILES, &[])));
     let fips = fields.or("fips", (), one(choice(&[("off", ())], &["required"])));
     let cipher_suites = fields.or("cipher_suites", Vec::new(), |reader, node| {
-        let nothing = "an empty list leaves nothing to negotiate; remove the key for all suites";
+        let nothing =
+            ("an empty list leaves nothing to negotiate", "remove the key for all suites");
         reader.some(node, |reader, node| suite_in(reader, node, profile), nothing).map(distinct)
     });
     fields.finish();

@@ -25,6 +25,7 @@ fn a_misspelt_key_is_named_with_what_was_meant() {
   |
 6 |   - name: fhir
   |     ^^^^
+  = help: add it, like `listen: 0.0.0.0:8443`
 
 error: unknown key `lisen` in inbound[0]
  --> m.yaml:7:5
@@ -68,12 +69,14 @@ inbound:
   |
 1 | version: 2
   | ^^^^^^^
+  = help: add it, like `service: ehr`
 
 error: `version: 2` is not a version that this release reads; only 1 is
  --> m.yaml:1:10
   |
 1 | version: 2
   |          ^
+  = help: write `version: 1`
 
 error: unknown key `servce`
  --> m.yaml:2:1
@@ -143,6 +146,7 @@ error: `phi: yes` is neither true nor false
    |
 12 |     phi: yes
    |          ^^^
+   = help: write `true`
 
 error: `inbound[0].allow` wants a list, this is a text
   --> m.yaml:13:12
@@ -191,11 +195,11 @@ fn a_tab_is_pointed_at() {
     assert_eq!(
         screen,
         r#"error: a tab stands where only spaces may
- --> m.yaml:6:2
+ --> m.yaml:6:1
   |
-6 |  listen: off
-  |  ^
-  = help: indent with spaces"#
+6 | →listen: off
+  | ^
+  = help: use spaces"#
     );
 }
 
@@ -219,7 +223,7 @@ fn a_line_that_slipped_is_pointed_at() {
   |
 7 |    probe_listen: 0.0.0.0:9902
   |                ^
-  = help: check the indentation of this line, look for an open `{`, `[` or quote above it, and quote a text that has `: ` in it"#
+  = help: check the indentation of this line, and quote a text that has `: ` in it"#
     );
 }
 
@@ -237,12 +241,12 @@ fn an_open_bracket_is_pointed_at() {
 
     assert_eq!(
         screen,
-        r#"error: this `{ }` or `[ ]` is not closed, or lacks a comma
- --> m.yaml:6:10
+        r#"error: this `[` is never closed
+ --> m.yaml:5:10
   |
-6 |   {name: a
+5 | inbound: [
   |          ^
-  = help: inside of it, quote a text that has braces or commas, like "${NAME}""#
+  = help: close it with `]`"#
     );
 }
 
@@ -252,7 +256,7 @@ fn a_substitution_in_braces_needs_quotes() {
 
     assert_eq!(
         screen,
-        r#"error: this `{ }` or `[ ]` is not closed, or lacks a comma
+        r#"error: this `{ }` or `[ ]` lacks a comma or a `:`
  --> m.yaml:5:18
   |
 5 | admin: {listen: ${ADMIN}}
@@ -283,10 +287,10 @@ admin: *l
   = help: add `inbound` for peers that come in, or `outbound` for the workload's way out
 
 error: anchors and aliases (`&name`, `*name`) are not accepted here
- --> m.yaml:5:12
+ --> m.yaml:5:9
   |
 5 | limits: &l {connections: 1}
-  |            ^
+  |         ^^
   = help: write the value out; quote a text that begins with `&` or `*`
 
 error: anchors and aliases (`&name`, `*name`) are not accepted here

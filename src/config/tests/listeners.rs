@@ -29,6 +29,7 @@ error: an empty list leads nowhere
   |
 7 |   - {name: to-lab, listen: "0.0.0.0:9002", to: [], expect: [], protocol: tcp}
   |                                            ^^
+  = help: name where the server is: [lab.example:8443]
 
 error: an empty list expects nobody: no server could be the right one
  --> m.yaml:7:52
@@ -144,11 +145,12 @@ inbound:
    |                                ^^^
    = help: did you mean `GET`?
 
-error: an empty list of methods; remove the key for all methods
+error: an empty list of methods
   --> m.yaml:14:22
    |
 14 |       - { name: two, methods: [], path: "/a%20b", allow: [a] }
    |                      ^^^^^^^
+   = help: remove the key for all methods
 
 error: `path: /a%20b` is not a path
   --> m.yaml:14:41
@@ -190,6 +192,7 @@ error: `name` is missing in inbound[0].routes[4]
    |
 17 |       - { path: "/a/{x}b" }
    |           ^^^^
+   = help: add it, like `name: read-patient`
 
 warning: nobody may use this route: it allows no peer
   --> m.yaml:17:11

@@ -50,6 +50,7 @@ error: `fips: required` is not in this release; only off is
   |
 6 | tls: { fips: required }
   |              ^^^^^^^^
+  = help: write `off`, or remove the key: it is the only one in this release
 
 error: `protocol: mllp` is not in this release; only tcp and http are
   --> m.yaml:12:15
@@ -63,12 +64,14 @@ error: `mode: permissive` is not in this release; only strict is
    |
 13 |     mode: permissive
    |           ^^^^^^^^^^
+   = help: write `strict`, or remove the key: it is the only one in this release
 
 error: `enforce: false` is not in this release; only true is
   --> m.yaml:14:14
    |
 14 |     enforce: false
    |              ^^^^^
+   = help: write `true`, or remove the key: it is the only one in this release
 
 error: `until` is not in this release
   --> m.yaml:15:5
@@ -272,6 +275,7 @@ error: `dir` is missing in audit
   |
 6 | audit: {retention: 1h, on_failure: alow}
   | ^^^^^
+  = help: add it, like `dir: /var/log/myelin/audit`
 
 error: `retention: 1h` is less than 1day, the least
  --> m.yaml:6:20
@@ -333,11 +337,13 @@ error: `key` is missing in identity.files
   |
 6 |   files: {cert: tls.crt}
   |   ^^^^^
+  = help: add it, like `key: tls.key`
 
 error: `trust_bundle` is missing in identity.files
  --> m.yaml:6:3
   |
 6 |   files: {cert: tls.crt}
-  |   ^^^^^"#
+  |   ^^^^^
+  = help: add it, like `trust_bundle: ca.crt`"#
     );
 }

@@ -73,7 +73,8 @@ fn answered(text: &str) {
             assert!(!problems.is_empty());
             let shown = format!("{problems}\n{problems:?}");
             assert!(!shown.contains("hunter"), "{shown}");
-            serde_json::to_string(&problems).unwrap();
+            serde_json::to_string(&problems.iter().collect::<Vec<_>>()).unwrap();
+            assert!(!problems.one_line().contains('\n'));
         }
     }
 }

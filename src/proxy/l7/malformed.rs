@@ -1,6 +1,10 @@
 //! The closed set of reasons for which a request never reaches policy.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
+
+use super::path;
 
 /// Why a request is ambiguous or breaks HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +85,57 @@ impl Malformed {
             Self::ConnectionHeader => "connection_header",
             Self::ConfusableHeader => "confusable_header",
         }
+    }
+
+    /// A sentence for the operator.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::RequestLine => "the request line is not `METHOD TARGET HTTP/1.x`",
+            Self::HeaderSyntax => "a header line is folded, has no colon, or has space before it",
+            Self::LineEnding => "a line does not end in CRLF",
+            Self::ControlCharacter => "a control character stands where none may be",
+            Self::TooLarge => "the head is larger than `header_bytes`",
+            Self::ContentLength => "content-length is repeated or no number",
+            Self::TransferEncoding => {
+                "transfer-encoding is anything but one `chunked`, or stands in HTTP/1.0"
+            }
+            Self::TwoLengths => "content-length and transfer-encoding stand side by side",
+            Self::Chunk => "a chunk of the body is not well-formed",
+            Self::BehindUpgrade => "bytes follow a request for an upgrade that was not granted",
+            Self::HostMissing => "there is no host",
+            Self::HostRepeated => "host is repeated",
+            Self::HostInvalid => "host is not a host with an optional port",
+            Self::HostMismatch => "the target names another host than host does",
+            Self::Target => "the target has a form that this method may not have",
+            Self::Method => "CONNECT and TRACE are not carried",
+            Self::PathCharacter => {
+                "the path has a raw character that no path may have: encode it, like %20 for a space"
+            }
+            Self::PathEncoding => {
+                "the path has a percent-encoding that is broken, or hides a delimiter or another \
+                 encoding"
+            }
+            Self::DotSegment => "the path has a `.` or `..` segment",
+            Self::EmptySegment => "the path has two slashes in a row",
+            Self::PathParameter => {
+                "the path has a `;`, at which some workloads cut the segment off"
+            }
+            Self::ConnectionHeader => {
+                "connection names a header that policy, identity or framing rest on"
+            }
+            Self::ConfusableHeader => {
+                "a header's name differs from one that matters by `_` for `-` alone"
+            }
+        }
+    }
+
+    /// The path of a request as policy sees it: decoded once, as the gate does.
+    ///
+    /// # Errors
+    ///
+    /// Says for what the gate would refuse it.
+    pub fn check_path(path: &str) -> Result<Cow<'_, str>, Self> {
+        path::decode(path)
     }
 
     /// What the downstream is answered.

@@ -1,0 +1,186 @@
+//! `myelin init`: a configuration and an authority for a service, ready to run.
+
+mod page;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+
+use super::{Exit, console};
+use crate::certs::embedded::Authority;
+use crate::config::{self, NameError, Target, check_name};
+use crate::identity::{DnsName, SpiffeId, TrustDomain};
+
+/// Shortest lifetime of a certificate of `--issue`.
+const MIN_TTL: Duration = Duration::from_secs(60);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The service that the sidecar stands beside
+    #[arg(long, value_name = "NAME")]
+    service: Name,
+    /// The trust domain of its SPIFFE ID
+    #[arg(long, value_name = "DOMAIN", default_value = "hospital.example", value_parser = TrustDomain::parse)]
+    trust_domain: TrustDomain,
+    /// Where everything is written
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// Where peers connect
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:8443")]
+    listen: SocketAddr,
+    /// Where the service listens, on this machine: IP:PORT or unix:PATH
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = workload)]
+    forward: Target,
+    /// Where operators connect, on this machine
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901", value_parser = loopback)]
+    admin: SocketAddr,
+    /// What the service speaks
+    #[arg(long, value_enum, default_value = "http")]
+    protocol: Protocol,
+    /// A peer that may connect, by its service's name; may be given several times
+    #[arg(long, value_name = "NAME")]
+    allow: Vec<Name>,
+    /// Also issue a certificate and key for this service, as PEM files for other programs; may be given
+    /// several times
+    #[arg(long, value_name = "NAME", value_parser = issued)]
+    issue: Vec<Name>,
+    /// Lifetime of the certificates of --issue
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = ttl)]
+    issue_ttl: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    Http,
+    Tcp,
+}
+
+/// A service's name that can name a listener, a peer and a file, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Name(String);
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        check_name(text).map(|()| Self(text.to_owned()))
+    }
+}
+
+fn issued(text: &str) -> Result<Name, String> {
+    match text {
+        "ca" => Err("ca.crt is where the trust bundle is written".to_owned()),
+        text => text.parse().map_err(|error: NameError| error.to_string()),
+    }
+}
+
+fn ttl(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(ttl) if ttl >= MIN_TTL => Ok(ttl),
+        Ok(_) => Err("less than a minute".to_owned()),
+        Err(_) => Err("a number with its unit is wanted, like 12h, 30d or 1y".to_owned()),
+    }
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_error| "IP:PORT is wanted".to_owned())?;
+    match address.ip().to_canonical().is_loopback() {
+        true => Ok(address),
+        false => {
+            Err("not a loopback address, and this side is plaintext: use 127.0.0.1".to_owned())
+        }
+    }
+}
+
+fn workload(text: &str) -> Result<Target, String> {
+    match text.strip_prefix("unix:") {
+        Some("") => Err("names no socket; write unix:/run/app.sock".to_owned()),
+        Some(path) => Ok(Target::Unix(path.into())),
+        None => match loopback(text)? {
+            address if address.port() == 0 => Err("nothing can connect to port 0".to_owned()),
+            address => Ok(Target::Tcp(address)),
+        },
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let (dir, domain) = (&arguments.dir, &arguments.trust_domain);
+    let path = dir.join("myelin.yaml");
+    let kept = path.symlink_metadata().is_ok();
+    if kept && arguments.issue.is_empty() {
+        bail!("{} exists; move it away, or choose another --dir", path.display());
+    }
+    let text = page::configuration(arguments);
+    // What was written by `init` must never be refused by `run`.
+    if let Err(problems) = config::parse(&path, &text, &|_| None) {
+        console::error("error: these arguments do not fit together, and nothing was written:\n");
+        console::error(&problems.to_string());
+        return Ok(Exit::BadCommand);
+    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("cannot make {}", dir.display()))?;
+    let authority_dir = dir.join("authority");
+    let authority = Authority::open_or_create(&authority_dir, domain)?;
+    console::line(&format!("{}: the authority of {domain}", authority_dir.display()));
+    if kept {
+        console::line(&format!("{}: kept as it is", path.display()));
+    } else {
+        write(&path, 0o644, &text)?;
+        console::line(&format!("{}: the configuration", path.display()));
+    }
+    issue(arguments, &authority)?;
+    let file = page::shell_word(&path.display().to_string());
+    console::line(&format!("\nNext: myelin check -c {file} && myelin run -c {file}"));
+    Ok(Exit::Fine)
+}
+
+/// Certificates and keys for other programs.
+fn issue(arguments: &Arguments, authority: &Authority) -> anyhow::Result<()> {
+    let dir = &arguments.dir;
+    if !arguments.issue.is_empty() {
+        replace(&dir.join("ca.crt"), 0o644, authority.trust_bundle_pem())?;
+    }
+    for Name(name) in &arguments.issue {
+        let id = SpiffeId::of(&arguments.trust_domain, name)?;
+        let dns: Vec<_> = DnsName::parse(name).into_iter().collect();
+        let pair = authority.issue_pem(&id, &dns, arguments.issue_ttl)?;
+        let (chain, key) = (dir.join(format!("{name}.crt")), dir.join(format!("{name}.key")));
+        replace(&chain, 0o644, &pair.chain)?;
+        replace(&key, 0o600, &pair.key)?;
+        console::line(&format!("{}, {}: {id}", chain.display(), key.display()));
+    }
+    Ok(())
+}
+
+/// Never writes over a file.
+fn write(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Puts a new file in the place of the old one, which readers see whole or not at all.
+fn replace(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    if new.exists() {
+        fs::remove_file(&new).with_context(|| format!("cannot remove {}", new.display()))?;
+    }
+    write(&new, mode, text)?;
+    fs::rename(&new, path).with_context(|| format!("cannot write {}", path.display()))
+}
