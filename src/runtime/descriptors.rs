@@ -12,7 +12,7 @@ const OTHERS: u64 = 64;
 pub fn raise_limit(config: &Config) {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit.clone()) {
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::debug!(%error, "the limit on open files stays as it is");
     }
     let inbound = config.inbound.iter().map(|listener| &listener.limits);
