@@ -246,12 +246,13 @@ where
     loop {
         tokio::select! {
             biased;
+            // First: upstream is cut at the same moment, and must not look as if it had broken off.
+            () = shutdown.cutting() => return Ending::Cut,
             ended = served.as_mut() => return match ended {
                 Ok(()) if is_idle => Ending::Idle,
                 Ok(()) => Ending::Finished,
                 Err(error) => ending(&error, connection.verdicts.as_deref()),
             },
-            () = shutdown.cutting() => return Ending::Cut,
             () = shutdown.draining(), if !is_closing => {
                 close(served.as_mut());
                 is_closing = true;
