@@ -1,10 +1,11 @@
 //! The bounded way from the data path to the writer.
 //!
 //! A plain channel with a semaphore for its bound: those who hand in wait without blocking a thread, and
-//! the writer, a thread of its own, waits without a runtime.
+//! the writer, a thread of its own, waits without a runtime. Records that nobody waits for are gathered
+//! for a moment, because to wake the writer for each would cost the data path more than the record.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -14,6 +15,8 @@ use super::record::Record;
 
 /// Records that may wait for the writer.
 const CAPACITY: usize = 8192;
+/// How long the writer gathers records that nobody waits for, before it writes them.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long the writer waits, at its end, for a record whose sender has a place but was interrupted.
 const STRAGGLER: Duration = Duration::from_millis(100);
 
@@ -38,38 +41,74 @@ pub(super) struct NoPlace;
 pub(super) struct Door {
     sender: Sender<Option<Handed>>,
     places: Arc<Semaphore>,
+    urgent: Arc<Urgent>,
 }
 
 /// The writer's end.
 pub(super) struct Inbox {
     receiver: Receiver<Option<Handed>>,
     places: Arc<Semaphore>,
+    urgent: Arc<Urgent>,
+}
+
+/// Whether something was handed in that the writer must not let wait.
+#[derive(Default)]
+struct Urgent {
+    raised: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Urgent {
+    fn raise(&self) {
+        *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits until it is raised, at most for `limit`, and lowers it.
+    fn wait(&self, limit: Duration) {
+        let raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(raised, limit, |raised| !*raised);
+        let (mut raised, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *raised = false;
+    }
 }
 
 /// Makes both ends.
 pub(super) fn queue() -> (Door, Inbox) {
     let (sender, receiver) = channel();
     let places = Arc::new(Semaphore::new(CAPACITY));
-    (Door { sender, places: Arc::clone(&places) }, Inbox { receiver, places })
+    let urgent = Arc::new(Urgent::default());
+    let door = Door { sender, places: Arc::clone(&places), urgent: Arc::clone(&urgent) };
+    (door, Inbox { receiver, places, urgent })
 }
 
 impl Door {
     /// Waits for a place and hands in.
     pub(super) async fn hand_in(&self, handed: Handed) -> Result<(), NoPlace> {
         self.places.acquire().await.map_err(|_closed| NoPlace)?.forget();
-        self.sender.send(Some(handed)).map_err(|_gone| NoPlace)
+        self.send(handed)
     }
 
     /// Hands in if there is a place.
     pub(super) fn hand_in_now(&self, handed: Handed) -> Result<(), NoPlace> {
         self.places.try_acquire().map_err(|_full| NoPlace)?.forget();
-        self.sender.send(Some(handed)).map_err(|_gone| NoPlace)
+        self.send(handed)
+    }
+
+    fn send(&self, handed: Handed) -> Result<(), NoPlace> {
+        let awaited = handed.waiting.is_some();
+        self.sender.send(Some(handed)).map_err(|_gone| NoPlace)?;
+        if awaited {
+            self.urgent.raise();
+        }
+        Ok(())
     }
 
     /// Asks the writer to come to its end.
     pub(super) fn close(&self) {
         // When the writer is gone already, that is what was asked for.
         let _gone = self.sender.send(None);
+        self.urgent.raise();
     }
 }
 
@@ -94,6 +133,9 @@ impl Inbox {
             Err(RecvTimeoutError::Timeout) => return More::Yes,
             Err(RecvTimeoutError::Disconnected) => return More::No,
         };
+        if matches!(&next, Some(Some(handed)) if handed.waiting.is_none()) {
+            self.urgent.wait(GATHER);
+        }
         let mut more = More::Yes;
         while let Some(message) = next {
             match message {
@@ -117,5 +159,46 @@ impl Inbox {
             }
             self.places.add_permits(batch.len() - before);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::audit::Action;
+    use crate::clock;
+
+    fn handed(waiting: Option<Waiting>) -> Handed {
+        let record = Box::new(Record::new(Action::ConnectionAllowed));
+        Handed { at: clock::now(), record, waiting }
+    }
+
+    #[test]
+    fn a_record_that_somebody_waits_for_ends_the_gathering() {
+        let urgent = Urgent::default();
+        urgent.raise();
+        urgent.wait(Duration::from_secs(3600)); // would not come back in time
+
+        let (door, inbox) = queue();
+        let (waiting, _answer) = oneshot::channel();
+        door.hand_in_now(handed(None)).unwrap();
+        door.hand_in_now(handed(Some(waiting))).unwrap();
+
+        let mut batch = Vec::new();
+        assert_eq!(inbox.take(&mut batch, None), More::Yes);
+        assert_eq!(batch.len(), 2);
+    }
+
+    #[test]
+    fn the_end_is_heard_behind_records_that_nobody_waits_for() {
+        let (door, inbox) = queue();
+        door.hand_in_now(handed(None)).unwrap();
+        door.close();
+
+        let mut batch = Vec::new();
+        assert_eq!(inbox.take(&mut batch, None), More::No);
+        assert_eq!(batch.len(), 1);
     }
 }

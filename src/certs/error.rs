@@ -1,6 +1,7 @@
 //! Why key material could not be had.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::check::Unfit;
 use super::embedded::AuthorityError;
@@ -16,6 +17,14 @@ pub enum MaterialError {
     /// The embedded authority cannot be used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The authority in the directory is not the one whose certificates are in use.
+    #[error("{}: holds another authority than the one in use, {lost}, whose peers would be refused: put the old one back, or restart to begin anew with this one", dir.display())]
+    OtherAuthority {
+        /// The directory.
+        dir: PathBuf,
+        /// The roots in use that would no longer be trusted.
+        lost: String,
+    },
     /// It was read, and no peer would accept it.
     #[error(transparent)]
     Unfit(#[from] Unfit),

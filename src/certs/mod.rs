@@ -3,6 +3,7 @@
 //! A [`Source`] loads [`Material`]: from an [`embedded`] authority, or from [`files`]. Whatever the
 //! source, [`check`] looks at it as a peer would before anybody uses it. [`rotate`] renews it.
 
+mod anchors;
 pub mod check;
 pub mod embedded;
 mod error;
@@ -10,6 +11,7 @@ pub mod files;
 mod inspect;
 #[cfg(test)]
 mod openssl;
+mod request;
 pub mod rotate;
 mod source;
 
@@ -22,7 +24,8 @@ use time::OffsetDateTime;
 
 pub use check::Needs;
 pub use error::MaterialError;
-pub use rotate::{Rotation, Rotator, Trigger, Triggered, trigger};
+pub use request::{Prepared, Trigger, Triggered, trigger};
+pub use rotate::{Rotation, Rotator};
 pub use source::{Loaded, Source};
 
 use crate::identity::PeerCertificate;

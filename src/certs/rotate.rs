@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Loaded, Material, MaterialError, Source};
+use super::inspect::moment;
+use super::request::Request;
+use super::{Loaded, Material, MaterialError, Prepared, Source, Triggered};
 use crate::clock;
 use crate::identity::PeerCertificate;
 use crate::live::Publisher;
@@ -27,8 +29,8 @@ const LAST_RETRY: Duration = Duration::from_secs(300);
 const BREATH: Duration = Duration::from_secs(1);
 /// A file system that does not answer is given up after this.
 const LOADING: Duration = Duration::from_secs(60);
-/// Requests to reload that may wait; there is one signal handler.
-const WAITING: usize = 4;
+/// Material that was prepared for somebody is given up after this, so that renewals go on.
+const DECIDING: Duration = Duration::from_secs(60);
 
 /// What came of an attempt to replace key material.
 #[derive(Debug, Clone)]
@@ -45,44 +47,6 @@ pub enum Rotation {
         /// Every problem, one a text.
         problems: Vec<String>,
     },
-}
-
-/// Asks the rotation to load key material now.
-#[derive(Debug, Clone)]
-pub struct Trigger(mpsc::Sender<Request>);
-
-/// The other end of [`Trigger`].
-#[derive(Debug)]
-pub struct Triggered(mpsc::Receiver<Request>);
-
-#[derive(Debug)]
-struct Request {
-    source: Option<Source>,
-    answer: oneshot::Sender<Result<Arc<PeerCertificate>, MaterialError>>,
-}
-
-/// A trigger, and what it triggers.
-pub fn trigger() -> (Trigger, Triggered) {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    (Trigger(sender), Triggered(receiver))
-}
-
-impl Trigger {
-    /// Loads key material anew, or from a new source when there is one, and puts it in place.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be used, and the old one stays, as does the old source.
-    pub async fn reload(
-        &self,
-        source: Option<Source>,
-    ) -> Result<Arc<PeerCertificate>, MaterialError> {
-        let (answer, answered) = oneshot::channel();
-        if self.0.send(Request { source, answer }).await.is_err() {
-            return Err(MaterialError::BrokenOff);
-        }
-        answered.await.unwrap_or(Err(MaterialError::BrokenOff))
-    }
 }
 
 /// The task that renews key material.
@@ -121,26 +85,48 @@ impl Rotator {
                 Some(request) = self.triggered.0.recv() => Some(request),
                 () = wake => None,
             };
-            let (source, answer) = match request {
-                Some(request) => (request.source, Some(request.answer)),
-                None if self.is_due() && retry.may() => (None, None),
-                None => continue,
-            };
-            let source = source.unwrap_or_else(|| self.source.clone());
-            let result = self.load(&loader, source, &on_event).await;
-            retry.after(&result);
-            if let Some(answer) = answer {
-                let _ = answer.send(result); // whoever asked may be gone
+            match request {
+                Some(request) => self.answer(request, &loader, &mut retry, &on_event).await,
+                None if self.source.is_due(&self.current, clock::now()) && retry.may() => {
+                    let source = self.source.clone();
+                    let result = self.load(&loader, &source, &on_event).await;
+                    retry.after(&result);
+                    if let Ok(loaded) = result {
+                        self.put_in_place(source, loaded, &on_event);
+                    }
+                }
+                None => {}
             }
         }
     }
 
-    fn is_due(&self) -> bool {
-        let now = clock::now();
-        // A clock that was set back makes our certificate one of the future.
-        self.source
-            .renew_at(&self.current)
-            .is_some_and(|due| now >= due || now < self.current.facts.not_before)
+    /// Loads what is asked for, and puts it in place if whoever asked wants that. No renewal comes
+    /// between the two.
+    async fn answer(
+        &mut self,
+        request: Request,
+        loader: &Loader,
+        retry: &mut Retry,
+        on_event: &impl Fn(Rotation),
+    ) {
+        let source = request.source.unwrap_or_else(|| self.source.clone());
+        let result = self.load(loader, &source, on_event).await;
+        retry.after(&result);
+        let loaded = match result {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let _heard = request.answer.send(Err(error)); // whoever asked may be gone
+                return;
+            }
+        };
+        let (prepared, go_ahead) = Prepared::new(loaded.material.clone());
+        if request.answer.send(Ok(prepared)).is_err() {
+            return;
+        }
+        if let Ok(Ok(done)) = timeout(DECIDING, go_ahead).await {
+            self.put_in_place(source, loaded, on_event);
+            let _heard = done.send(());
+        }
     }
 
     fn wake_at(&self, retry: &Retry) -> Instant {
@@ -150,47 +136,44 @@ impl Rotator {
     }
 
     async fn load(
-        &mut self,
+        &self,
         loader: &Loader,
-        source: Source,
+        source: &Source,
         on_event: &impl Fn(Rotation),
-    ) -> Result<Arc<PeerCertificate>, MaterialError> {
-        match loader.load(source.clone()).await {
-            Ok(Loaded { material, mut warnings }) => {
-                self.source = source;
-                let facts = Arc::clone(&material.facts);
-                if !material.same_as(&self.current) {
-                    warnings.extend(names_lost(&self.current.facts, &facts));
-                    for warning in &warnings {
-                        tracing::warn!("{warning}");
-                    }
-                    self.put_in_place(material);
-                    on_event(Rotation::Rotated { facts: Arc::clone(&facts), warnings });
-                }
-                Ok(facts)
-            }
-            Err(error) => {
-                self.metrics.rotated(false);
-                let problems = error.problems();
-                tracing::error!(?problems, "key material rejected; the old one stays in use");
-                on_event(Rotation::Rejected { problems });
-                Err(error)
-            }
-        }
+    ) -> Result<Loaded, MaterialError> {
+        let (source, old) = (source.clone(), self.source.clone());
+        let in_use = self.current.clone();
+        let loaded = loader.run(move || source.load_again(&old, &in_use)).await;
+        loaded.inspect_err(|error| {
+            self.metrics.rotated(false);
+            let problems = error.problems();
+            tracing::error!(?problems, "key material rejected; the old one stays in use");
+            on_event(Rotation::Rejected { problems });
+        })
     }
 
-    fn put_in_place(&mut self, material: Material) {
+    fn put_in_place(&mut self, source: Source, loaded: Loaded, on_event: &impl Fn(Rotation)) {
+        self.source = source;
+        let Loaded { material, mut warnings } = loaded;
+        if material.same_as(&self.current) {
+            return;
+        }
+        let facts = Arc::clone(&material.facts);
+        warnings.extend(names_lost(&self.current.facts, &facts));
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
         self.current = material.clone();
         let generation = self.publisher.publish(material);
         self.metrics.rotated(true);
         measure(&self.current, &self.metrics);
-        let facts = &self.current.facts;
         tracing::info!(
             %generation,
             serial = facts.serial,
-            not_after = %facts.not_after,
+            not_after = %moment(facts.not_after),
             "key material rotated"
         );
+        on_event(Rotation::Rotated { facts, warnings });
     }
 }
 
@@ -228,14 +211,17 @@ impl Default for Loader {
 }
 
 impl Loader {
-    async fn load(&self, source: Source) -> Result<Loaded, MaterialError> {
+    async fn run(
+        &self,
+        load: impl FnOnce() -> Result<Loaded, MaterialError> + Send + 'static,
+    ) -> Result<Loaded, MaterialError> {
         // While an attempt hangs there is no second one: threads would pile up.
         let Ok(alone) = Arc::clone(&self.0).try_acquire_owned() else {
             return Err(MaterialError::TooSlow(LOADING));
         };
         let loading = spawn_blocking(move || {
             let _alone = alone;
-            source.load()
+            load()
         });
         match timeout(LOADING, loading).await {
             Ok(Ok(loaded)) => loaded,

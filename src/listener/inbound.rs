@@ -59,8 +59,13 @@ struct Room {
 impl Room {
     /// Waits until somebody more could be let in, and for a place among the unfinished handshakes.
     async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        drop(self.slots.acquire().await);
+        self.free().await;
         self.crowd.place().await
+    }
+
+    /// Waits until somebody more could be let in.
+    async fn free(&self) {
+        drop(self.slots.acquire().await);
     }
 }
 
@@ -100,6 +105,10 @@ impl InboundListener {
         place: Option<OwnedSemaphorePermit>,
         room: &Arc<Room>,
     ) {
+        // Others may have been let in since the accept: then its handshake waits for one of them to end.
+        if self.services.shutdown.until_cut(room.free()).await.is_none() {
+            return;
+        }
         let _open = self.services.metrics.opened();
         let begun = Instant::now();
         let mut life = Life::default();

@@ -59,7 +59,7 @@ impl InboundHttp {
             client_ip: client_ip.and_then(|ip| HeaderValue::from_str(&ip).ok()),
             proto: HeaderValue::from_static("https"),
         };
-        let pool = format!("{name} {}", peer.certificate.sha256).into();
+        let pool = format!("{name} {peer}").into();
         Self { live, services, connection, peer, pool, facing }
     }
 }
@@ -122,7 +122,7 @@ impl Host for InboundHttp {
     ) -> Result<Ticket, NotAudited> {
         let permit = &judged.permit;
         let rule = Rule { name: Arc::clone(permit.rule()), version: judged.version, nearest: None };
-        let wish = Wish { recorded: judged.phi || permit.phi(), phi: permit.phi() };
+        let wish = Wish { recorded: judged.phi || permit.phi(), phi: permit.phi(), permit: true };
         let (connection, template) = (&self.connection, permit.template());
         requests::admit(&self.services, connection, head, template, rule, wish).await
     }

@@ -128,8 +128,9 @@ impl Host for OutboundHttp {
             version: self.live.snapshot().value.policy.version(),
             nearest: None,
         };
-        let wanted = Wish { recorded: connection.phi, phi: connection.phi };
-        requests::admit(&self.services, connection, head, None, rule, wanted).await
+        let phi = connection.phi;
+        let wish = Wish { recorded: phi, phi, permit: link.is_some() };
+        requests::admit(&self.services, connection, head, None, rule, wish).await
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Infallible>) {

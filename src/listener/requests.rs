@@ -24,6 +24,8 @@ pub(super) struct Wish {
     pub(super) recorded: bool,
     /// As an access to PHI: on disk before the first byte.
     pub(super) phi: bool,
+    /// With its permit. Not so when there is nobody to send it to: then only its end is recorded.
+    pub(super) permit: bool,
 }
 
 /// Puts an admitted request on record, durably if it is an access to PHI.
@@ -48,14 +50,16 @@ pub(super) async fn admit(
         trace_id: trace_id(head.headers),
         status: None,
     };
-    let record = Record {
-        connection: Some(Arc::clone(connection)),
-        request: Some(request.clone()),
-        rule: Some(rule.clone()),
-        ..Record::new(Action::RequestAllowed)
-    };
-    let audited = services.audit.permit(record, wish.phi).await;
-    audited.map_err(|_not_durable| NotAudited)?;
+    if wish.permit {
+        let record = Record {
+            connection: Some(Arc::clone(connection)),
+            request: Some(request.clone()),
+            rule: Some(rule.clone()),
+            ..Record::new(Action::RequestAllowed)
+        };
+        let audited = services.audit.permit(record, wish.phi).await;
+        audited.map_err(|_not_durable| NotAudited)?;
+    }
     Ok(Ticket { method, recorded: Some((Arc::clone(connection), request, rule)) })
 }
 

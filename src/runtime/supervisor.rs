@@ -205,14 +205,14 @@ impl Supervisor {
             return Err(ReloadError::NeedsRestart(keys));
         }
         let source = Source::of(&config).map_err(ReloadError::Service)?;
-        self.trigger.reload(Some(source)).await.map_err(ReloadError::Material)?;
-        let material = self.material.snapshot();
-        let plan = self.listeners.plan(&config, &material.value).map_err(ReloadError::Build)?;
+        let prepared = self.trigger.prepare(Some(source)).await.map_err(ReloadError::Material)?;
+        let plan = self.listeners.plan(&config, prepared.material()).map_err(ReloadError::Build)?;
         if let Some(listener) = self.listeners.held(&plan) {
             return Err(ReloadError::Held(listener));
         }
         let bound = self.listeners.bind(&plan).map_err(ReloadError::Bind)?;
-        self.listeners.put_in_place(plan, bound);
+        prepared.put_in_place().await.map_err(ReloadError::Material)?;
+        self.listeners.put_in_place(plan, bound); // nothing can fail from here on
         if !config.warnings.is_empty() {
             tracing::warn!("the new configuration deserves a look\n{}", config.warnings);
         }

@@ -4,6 +4,7 @@
 //! itself. Several sidecars of one machine may share the directory; a lock keeps them apart. Leaf keys
 //! are made in memory and never written.
 
+mod error;
 mod params;
 mod store;
 
@@ -16,8 +17,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+pub use error::AuthorityError;
 pub use params::BACKDATED;
-pub use store::AuthorityError;
 
 use super::check::{Needs, Offered, Origin, check};
 use super::inspect::{self, moment};
@@ -25,7 +26,7 @@ use super::{Material, MaterialError};
 use crate::clock;
 use crate::config::Profile;
 use crate::identity::{DnsName, SpiffeId, Subject, TrustDomain};
-use store::{Certificate, Pair, Store};
+use store::{Certificate, Found, Pair, Store};
 
 /// An authority that can issue.
 pub struct Authority {
@@ -33,6 +34,7 @@ pub struct Authority {
     origin: String,
     root: Certificate,
     issuing: Pair,
+    remarks: Vec<String>,
 }
 
 /// What a leaf is to say.
@@ -66,20 +68,23 @@ impl Authority {
         Self::from_store(&store, trust_domain, clock::now())
     }
 
-    /// Opens the authority in `dir` and leaves the directory as it is, whoever asks: the issuing
-    /// authority is not replaced, no file is made.
+    /// Opens the authority in `dir` and leaves the directory as it is, whoever asks: no file is made.
+    /// Where [`Self::open`] would replace the issuing authority, the new one is not kept.
     ///
     /// # Errors
     ///
-    /// As [`Self::open`], or there is no issuing authority.
+    /// As [`Self::open`].
     pub fn look(dir: &Path, trust_domain: &TrustDomain) -> Result<Self, AuthorityError> {
         let store = Store::look(dir)?;
+        let now = clock::now();
         let root = store.certificate("root")?;
-        check_root(&store, &root.der, trust_domain, clock::now())?;
-        let issuing = store
-            .pair("issuing")?
-            .ok_or_else(|| AuthorityError::Incomplete { path: dir.join("issuing.crt") })?;
-        Ok(Self::of(&store, trust_domain, root, issuing))
+        check_root(&store, &root.der, trust_domain, now)?;
+        let (issuing, new) = issuing(&store, &root, trust_domain, now)?;
+        let remark = new.map(|why| format!("{why}: a new issuing authority will be made"));
+        Ok(Self {
+            remarks: remark.into_iter().collect(),
+            ..Self::of(&store, trust_domain, root, issuing)
+        })
     }
 
     /// Opens the authority in `dir`, or makes directory and authority when there is none.
@@ -91,7 +96,7 @@ impl Authority {
         Self::open_or_create_at(dir, trust_domain, clock::now())
     }
 
-    pub(super) fn open_or_create_at(
+    fn open_or_create_at(
         dir: &Path,
         trust_domain: &TrustDomain,
         now: OffsetDateTime,
@@ -112,27 +117,26 @@ impl Authority {
     ) -> Result<Self, AuthorityError> {
         let root = store.certificate("root")?;
         check_root(store, &root.der, trust_domain, now)?;
-        let issuing = match store.pair("issuing")? {
-            Some(pair) if params::is_fresh(&pair.certificate.der, now) => pair,
-            _ => {
-                let root_key = store.key("root")?; // read only when it is needed
-                let issuing = params::issuing(trust_domain, &root.der, &root_key, now)?;
-                store.write("issuing", &issuing)?;
-                tracing::info!(dir = %store.dir().display(), "made a new issuing authority");
-                issuing
-            }
-        };
+        let (issuing, new) = issuing(store, &root, trust_domain, now)?;
+        if let Some(why) = new {
+            store.write("issuing", &issuing)?;
+            tracing::info!(dir = %store.dir().display(), why, "made a new issuing authority");
+        }
         Ok(Self::of(store, trust_domain, root, issuing))
     }
 
     fn of(store: &Store, trust_domain: &TrustDomain, root: Certificate, issuing: Pair) -> Self {
         let origin = format!("authority in {}", store.dir().display());
-        Self { trust_domain: trust_domain.clone(), origin, root, issuing }
+        Self { trust_domain: trust_domain.clone(), origin, root, issuing, remarks: Vec::new() }
     }
 
     /// The root's certificate in PEM: what peers need as their trust bundle.
     pub fn trust_bundle_pem(&self) -> &str {
         &self.root.pem
+    }
+
+    pub(super) fn root(&self) -> &CertificateDer<'static> {
+        &self.root.der
     }
 
     /// Issues a leaf, and checks it as a peer would. Its key is made here and kept in memory.
@@ -190,7 +194,7 @@ impl Authority {
                 trust_bundle: format!("root of the {}", self.origin),
                 crls: Vec::new(),
             },
-            warnings: Vec::new(),
+            warnings: self.remarks.clone(),
         })
     }
 
@@ -211,6 +215,33 @@ impl Authority {
         let params = params::leaf(leaf, &self.trust_domain, now, last)?;
         let issuer = Issuer::from_ca_cert_der(issuing, &*self.issuing.key)?;
         Ok((params.signed_by(&*key, &issuer)?.into(), key))
+    }
+}
+
+/// The issuing authority; or another, not written yet, and why it is needed.
+fn issuing(
+    store: &Store,
+    root: &Certificate,
+    trust_domain: &TrustDomain,
+    now: OffsetDateTime,
+) -> Result<(Pair, Option<String>), AuthorityError> {
+    let why = match store.pair("issuing")? {
+        Found::Whole(pair) if params::is_fresh(&pair.certificate.der, now) => {
+            return Ok((pair, None));
+        }
+        Found::Whole(pair) => {
+            let at = inspect::not_after(&pair.certificate.der).unwrap_or(now);
+            format!("{}: ends at {}", store.dir().join("issuing.crt").display(), moment(at))
+        }
+        Found::Lacking(what) => what,
+    };
+    // The root's key is read only when it is needed: it may be kept elsewhere until then.
+    match store.pair("root")? {
+        Found::Whole(pair) => {
+            let made = params::issuing(trust_domain, &root.der, &pair.key, now)?;
+            Ok((made, Some(why)))
+        }
+        Found::Lacking(root) => Err(AuthorityError::NoIssuing { why, root }),
     }
 }
 

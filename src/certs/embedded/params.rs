@@ -9,7 +9,8 @@ use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
 use super::Leaf;
-use super::store::{AuthorityError, Pair};
+use super::error::AuthorityError;
+use super::store::Pair;
 use crate::certs::inspect;
 use crate::identity::TrustDomain;
 

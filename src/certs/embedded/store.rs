@@ -4,7 +4,7 @@
 //! the two, counts as not there.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -15,103 +15,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
+use super::error::AuthorityError;
 use crate::certs::inspect;
-use crate::identity::{SpiffeId, TrustDomain};
 
 /// So often another process's lock is looked at …
 const LOCK_LOOKS: u32 = 200;
 /// … with this between: 10 s in all. Nobody holds it for longer than it takes to write four files.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
-
-/// Why the embedded authority cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthorityError {
-    /// There is no authority in the directory.
-    #[error("{}: no authority here; `myelin init` makes one", dir.display())]
-    Missing {
-        /// The directory.
-        dir: PathBuf,
-    },
-    /// A file of it is missing while others are there.
-    #[error("{}: no such file, but other files of the authority are there: restore it, or move the rest away to begin anew", path.display())]
-    Incomplete {
-        /// The missing file.
-        path: PathBuf,
-    },
-    /// Others may see or change it.
-    #[error("{}: other users may use it (mode {mode:04o}), and it holds an authority's keys: chmod {wanted} it", path.display())]
-    Exposed {
-        /// The directory or file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-        /// The mode it should have.
-        wanted: &'static str,
-    },
-    /// It is no directory.
-    #[error("{}: is no directory", dir.display())]
-    NoDirectory {
-        /// What stands there.
-        dir: PathBuf,
-    },
-    /// The system does not let us.
-    #[error("{}: cannot be {what}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What was tried.
-        what: &'static str,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// Another process does not let go of it.
-    #[error("{}: locked by another process for more than 10 s", path.display())]
-    Locked {
-        /// The lock.
-        path: PathBuf,
-    },
-    /// A file of it is not what it was when we wrote it.
-    #[error("{}: is damaged: restore it", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is another trust domain's.
-    #[error("{}: holds the authority of another trust domain ({held}), not of {trust_domain}: set identity.embedded.dir to a directory of its own", dir.display())]
-    OtherTrustDomain {
-        /// The directory.
-        dir: PathBuf,
-        /// The root's subject.
-        held: String,
-        /// The trust domain that was asked for.
-        trust_domain: TrustDomain,
-    },
-    /// Its root is over.
-    #[error("{}: expired at {at}: move the authority away to begin anew, and give its new root to all peers", path.display())]
-    RootExpired {
-        /// The root's certificate.
-        path: PathBuf,
-        /// The end of its validity.
-        at: String,
-    },
-    /// A leaf was asked for that it does not stand for.
-    #[error("{name} is not of the authority's trust domain {trust_domain}")]
-    Foreign {
-        /// What was asked for.
-        name: SpiffeId,
-        /// The authority's own.
-        trust_domain: TrustDomain,
-    },
-    /// No certificate could be made.
-    #[error("cannot make a certificate")]
-    Make(#[from] rcgen::Error),
-    /// A key that was just made cannot be used.
-    #[error("cannot use a new key")]
-    Key(#[source] rustls::Error),
-    /// The system has no random numbers.
-    #[error("no random numbers from the system")]
-    Random,
-}
 
 /// A certificate in both of its forms.
 pub(super) struct Certificate {
@@ -123,6 +33,27 @@ pub(super) struct Certificate {
 pub(super) struct Pair {
     pub(super) certificate: Certificate,
     pub(super) key: Zeroizing<KeyPair>,
+}
+
+/// What was found where a pair should be.
+pub(super) enum Found {
+    Whole(Pair),
+    /// What it lacks, for operators.
+    Lacking(String),
+}
+
+impl Found {
+    fn lacking(error: AuthorityError) -> Result<Self, AuthorityError> {
+        match error {
+            AuthorityError::Incomplete { path } => {
+                Ok(Self::Lacking(format!("{}: no such file", path.display())))
+            }
+            AuthorityError::Damaged { path } => {
+                Ok(Self::Lacking(format!("{}: is damaged", path.display())))
+            }
+            error => Err(error),
+        }
+    }
 }
 
 impl From<rcgen::Certificate> for Certificate {
@@ -150,21 +81,17 @@ impl Store {
     }
 
     pub(super) fn open_or_create(dir: &Path) -> Result<Self, AuthorityError> {
-        if !dir.exists() {
+        if !is_directory(dir)? {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(dir)
-                .map_err(|source| failed(dir, "made", source))?;
+                .map_err(|source| AuthorityError::io(dir, "made", source))?;
         }
         Self::locked(dir, OpenOptions::new().create(true).truncate(false).write(true).mode(0o600))
     }
 
     fn locked(dir: &Path, open: &OpenOptions) -> Result<Self, AuthorityError> {
-        let metadata = fs::metadata(dir).map_err(|source| failed(dir, "read", source))?;
-        if !metadata.is_dir() {
-            return Err(AuthorityError::NoDirectory { dir: dir.to_owned() });
-        }
         private(dir, "700")?;
         let path = dir.join("lock");
         let lock = match open.open(&path) {
@@ -172,13 +99,15 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(Self { dir: dir.to_owned(), _lock: None }); // only to look
             }
-            Err(source) => return Err(failed(&path, "opened", source)),
+            Err(source) => return Err(AuthorityError::io(&path, "opened", source)),
         };
         for _ in 0..LOCK_LOOKS {
             match lock.try_lock() {
                 Ok(()) => return Ok(Self { dir: dir.to_owned(), _lock: Some(lock) }),
                 Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE),
-                Err(TryLockError::Error(source)) => return Err(failed(&path, "locked", source)),
+                Err(TryLockError::Error(source)) => {
+                    return Err(AuthorityError::io(&path, "locked", source));
+                }
             }
         }
         Err(AuthorityError::Locked { path })
@@ -188,17 +117,9 @@ impl Store {
         &self.dir
     }
 
-    /// Whether an authority is still to be made: there is none, or the making of one broke off after
-    /// its first file.
+    /// Whether an authority is still to be made.
     pub(super) fn is_new(&self) -> Result<bool, AuthorityError> {
-        let is_there = |name: &str| self.dir.join(name).exists();
-        if is_there("root.crt") {
-            return Ok(false);
-        }
-        if is_there("issuing.crt") || is_there("issuing.key") {
-            return Err(AuthorityError::Incomplete { path: self.dir.join("root.crt") });
-        }
-        Ok(true)
+        is_new(&self.dir)
     }
 
     pub(super) fn certificate(&self, name: &str) -> Result<Certificate, AuthorityError> {
@@ -219,23 +140,22 @@ impl Store {
         key.map(Zeroizing::new).ok_or(AuthorityError::Damaged { path })
     }
 
-    /// The pair, or `None` when it is not there whole.
-    pub(super) fn pair(&self, name: &str) -> Result<Option<Pair>, AuthorityError> {
-        let not_there = |error| match error {
-            AuthorityError::Incomplete { .. } | AuthorityError::Damaged { .. } => Ok(None),
-            error => Err(error),
-        };
+    pub(super) fn pair(&self, name: &str) -> Result<Found, AuthorityError> {
         let certificate = match self.certificate(name) {
             Ok(certificate) => certificate,
-            Err(error) => return not_there(error),
+            Err(error) => return Found::lacking(error),
         };
         let key = match self.key(name) {
             Ok(key) => key,
-            Err(error) => return not_there(error),
+            Err(error) => return Found::lacking(error),
         };
         let fits = inspect::certificate(&certificate.der)
             .is_some_and(|x509| x509.public_key().raw == key.subject_public_key_info());
-        Ok(fits.then_some(Pair { certificate, key }))
+        if fits {
+            return Ok(Found::Whole(Pair { certificate, key }));
+        }
+        let path = self.dir.join(format!("{name}.crt"));
+        Ok(Found::Lacking(format!("{}: does not fit {name}.key", path.display())))
     }
 
     /// Writes the key first: a certificate without a key would look like an authority.
@@ -256,33 +176,59 @@ impl Store {
             file.persist(&path)?;
             File::open(&self.dir)?.sync_all()
         };
-        write().map_err(|source| failed(&path, "written", source))
+        write().map_err(|source| match source.kind() {
+            // Files are replaced: it is the directory's permissions that count.
+            ErrorKind::PermissionDenied => AuthorityError::io(&self.dir, "written to", source),
+            _ => AuthorityError::io(&path, "written", source),
+        })
     }
 
     fn read(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, AuthorityError> {
         fs::read(path).map(Zeroizing::new).map_err(|source| match source.kind() {
             ErrorKind::NotFound => AuthorityError::Incomplete { path: path.to_owned() },
-            _ => failed(path, "read", source),
+            _ => AuthorityError::io(path, "read", source),
         })
     }
 }
 
 fn not_missing(dir: &Path) -> Result<(), AuthorityError> {
-    if dir.join("root.crt").exists() || dir.join("root.key").exists() {
-        return Ok(());
+    if !is_directory(dir)? || is_new(dir)? {
+        return Err(AuthorityError::Missing { dir: dir.to_owned() });
     }
-    Err(AuthorityError::Missing { dir: dir.to_owned() })
+    Ok(())
+}
+
+/// Whether the directory is there. What we may not see is not taken for missing.
+fn is_directory(dir: &Path) -> Result<bool, AuthorityError> {
+    match fs::metadata(dir) {
+        Ok(metadata) if metadata.is_dir() => Ok(true),
+        Ok(_) => Err(AuthorityError::NoDirectory { dir: dir.to_owned() }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(AuthorityError::io(dir, "read", source)),
+    }
+}
+
+/// Whether there is no authority in the directory, or the making of one broke off after its first
+/// file, the root's key.
+fn is_new(dir: &Path) -> Result<bool, AuthorityError> {
+    let is_there = |name: &str| {
+        let path = dir.join(name);
+        path.try_exists().map_err(|source| AuthorityError::io(&path, "read", source))
+    };
+    if is_there("root.crt")? {
+        return Ok(false);
+    }
+    if is_there("issuing.crt")? || is_there("issuing.key")? {
+        return Err(AuthorityError::Incomplete { path: dir.join("root.crt") });
+    }
+    Ok(true)
 }
 
 fn private(path: &Path, wanted: &'static str) -> Result<(), AuthorityError> {
-    let metadata = fs::metadata(path).map_err(|source| failed(path, "read", source))?;
+    let metadata = fs::metadata(path).map_err(|source| AuthorityError::io(path, "read", source))?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(AuthorityError::Exposed { path: path.to_owned(), mode, wanted });
     }
     Ok(())
-}
-
-fn failed(path: &Path, what: &'static str, source: io::Error) -> AuthorityError {
-    AuthorityError::Io { path: path.to_owned(), what, source }
 }

@@ -266,7 +266,7 @@ fn a_lost_root_is_not_silently_replaced() {
 #[test]
 fn the_root_key_may_be_kept_elsewhere_until_it_is_needed() {
     let (_parent, dir) = place();
-    Authority::open_or_create(&dir, &domain()).unwrap();
+    let made = Authority::open_or_create(&dir, &domain()).unwrap();
     fs::remove_file(dir.join("root.key")).unwrap();
 
     Authority::open(&dir, &domain()).unwrap().issue(&ehr(), &[], HOUR).unwrap();
@@ -274,9 +274,29 @@ fn the_root_key_may_be_kept_elsewhere_until_it_is_needed() {
     let later = clock::now() + time::Duration::days(300);
     assert_eq!(
         error(Authority::open_or_create_at(&dir, &domain(), later), &dir),
-        "DIR/root.key: no such file, but other files of the authority are there: restore it, or \
-         move the rest away to begin anew"
+        format!(
+            "DIR/issuing.crt: ends at {}; a new issuing authority cannot be made either: \
+             DIR/root.key: no such file: restore one of them",
+            moment(inspect::not_after(&made.issuing.certificate.der).unwrap())
+        )
     );
+}
+
+#[test]
+fn a_root_key_that_is_not_the_roots_signs_nothing() {
+    let (_parent, dir) = place();
+    let (_other, other) = place();
+    Authority::open_or_create(&dir, &domain()).unwrap();
+    Authority::open_or_create(&other, &domain()).unwrap();
+    fs::copy(other.join("root.key"), dir.join("root.key")).unwrap();
+    fs::remove_file(dir.join("issuing.key")).unwrap();
+
+    assert_eq!(
+        error(Authority::open(&dir, &domain()), &dir),
+        "DIR/issuing.key: no such file; a new issuing authority cannot be made either: \
+         DIR/root.crt: does not fit root.key: restore one of them"
+    );
+    assert!(!dir.join("issuing.key").exists());
 }
 
 #[test]
@@ -284,7 +304,7 @@ fn what_stands_in_the_way_is_named() {
     let (_parent, dir) = place();
     assert_eq!(
         error(Authority::open(&dir, &domain()), &dir),
-        "DIR: no authority here; `myelin init` makes one"
+        "DIR: no authority here: put back the one that was, or make a new one with `myelin init`"
     );
     Authority::open_or_create(&dir, &domain()).unwrap();
 
@@ -307,7 +327,13 @@ fn what_stands_in_the_way_is_named() {
         "DIR/root.crt: is damaged: restore it"
     );
     let file = dir.join("lock");
-    assert_eq!(error(Authority::open_or_create(&file, &domain()), &file), "DIR: is no directory");
+    for result in [
+        Authority::open_or_create(&file, &domain()),
+        Authority::open(&file, &domain()),
+        Authority::look(&file, &domain()),
+    ] {
+        assert_eq!(error(result, &file), "DIR: is no directory");
+    }
 }
 
 #[test]

@@ -5,11 +5,13 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 
 use super::*;
-use crate::certs::Needs;
 use crate::certs::openssl::{BOTH, OpenSsl};
+use crate::certs::{Needs, Trigger, trigger};
 use crate::config::{IdentitySource, Profile};
 use crate::identity::TrustDomain;
 use crate::live::{Live, live};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 struct Running {
     live: Live<Material>,
@@ -175,16 +177,178 @@ async fn files_that_did_not_change_are_no_rotation() {
 async fn a_new_source_takes_over_only_if_it_is_good() {
     let pki = OpenSsl::with_leaf();
     let dir = TempDir::new().unwrap();
-    let running = run(source(&files(&pki)));
+    let running = run(source(&embedded(&dir, HOUR)));
     let missing = OpenSsl::new();
 
     running.trigger.reload(Some(source(&files(&missing)))).await.unwrap_err();
     running.trigger.reload(None).await.unwrap();
     assert!(running.live.snapshot().value.same_as(&running.first));
 
-    let hour = Duration::from_secs(3600);
-    running.trigger.reload(Some(source(&embedded(&dir, hour)))).await.unwrap();
-    assert_eq!(running.live.snapshot().value.presented.cert.len(), 2);
+    running.trigger.reload(Some(source(&files(&pki)))).await.unwrap();
+    let root = running.live.snapshot().value.trust_bundle.clone();
+    running.trigger.reload(None).await.unwrap();
+    assert_ne!(root, running.first.trust_bundle);
+    assert_eq!(running.live.snapshot().value.trust_bundle, root);
+}
+
+#[tokio::test]
+async fn an_embedded_leaf_that_is_not_due_stays_at_a_reload() {
+    let dir = TempDir::new().unwrap();
+    let running = run(source(&embedded(&dir, HOUR)));
+
+    let facts = running.trigger.reload(None).await.unwrap();
+    let again = Some(source(&embedded(&dir, HOUR)));
+    running.trigger.reload(again).await.unwrap();
+
+    assert_eq!(facts.serial, running.first.facts.serial);
+    assert_eq!(running.live.snapshot().generation.number(), 1);
+    assert!(running.events.lock().unwrap().is_empty());
+
+    running.trigger.reload(Some(source(&embedded(&dir, HOUR * 2)))).await.unwrap();
+    assert_eq!(running.live.snapshot().generation.number(), 2);
+}
+
+#[tokio::test]
+async fn an_authority_that_is_gone_is_not_made_anew_while_its_leaf_is_in_use() {
+    let dir = TempDir::new().unwrap();
+    let mut running = run(source(&embedded(&dir, Duration::from_secs(3))));
+    let (authority, away) = (dir.path().join("authority"), dir.path().join("away"));
+    fs::rename(&authority, &away).unwrap();
+
+    let error = running.trigger.reload(None).await.unwrap_err();
+    while running.events.lock().unwrap().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(50)).await; // a renewal finds the same
+    }
+
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{}: no authority here: put back the one that was, or make a new one with `myelin init`",
+            authority.display()
+        )
+    );
+    assert_eq!(running.problems(), error.problems());
+    assert!(!authority.exists());
+    assert!(running.live.snapshot().value.same_as(&running.first));
+    fs::rename(&away, &authority).unwrap();
+    assert_eq!(running.replaced().await.trust_bundle, running.first.trust_bundle);
+}
+
+#[tokio::test]
+async fn an_authority_is_not_exchanged_for_another() {
+    let dir = TempDir::new().unwrap();
+    let running = run(source(&embedded(&dir, HOUR)));
+    let authority = dir.path().join("authority");
+    fs::rename(&authority, dir.path().join("away")).unwrap();
+    source(&embedded(&dir, HOUR)).load().unwrap();
+
+    let error = running.trigger.reload(None).await.unwrap_err().to_string();
+
+    let begin = format!(
+        "{}: holds another authority than the one in use, O=td, CN=Myelin root ",
+        authority.display()
+    );
+    assert!(error.starts_with(&begin) && error.contains(" (sha256 "), "{error}");
+    assert!(running.live.snapshot().value.same_as(&running.first));
+    assert_eq!(running.problems(), [error]);
+}
+
+#[tokio::test]
+async fn a_trust_anchor_that_is_taken_out_of_the_bundle_is_warned_of() {
+    let pki = OpenSsl::with_leaf();
+    pki.root("former");
+    let root = pki.read("root.crt");
+    let bundle = pki.write("root.crt", pki.read("former.crt") + &root);
+    let running = run(source(&files(&pki)));
+    pki.write("root.crt", root);
+
+    running.trigger.reload(None).await.unwrap();
+
+    let events = running.events.lock().unwrap();
+    let Rotation::Rotated { warnings, .. } = &events[0] else { panic!("{events:?}") };
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    let begin = format!("{}: no longer holds O=Hospital, CN=former (sha256 ", bundle.display());
+    assert!(warning.starts_with(&begin), "{warning}");
+    assert!(
+        warning.ends_with("): peers with certificates from there are refused from now on"),
+        "{warning}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_prepared_changes_nothing_unless_it_is_put_in_place() {
+    let pki = OpenSsl::with_leaf();
+    let dir = TempDir::new().unwrap();
+    let running = run(source(&embedded(&dir, HOUR)));
+    let other = || Some(source(&files(&pki)));
+
+    let prepared = running.trigger.prepare(other()).await.unwrap();
+    assert_ne!(prepared.material().facts.serial, running.first.facts.serial);
+    drop(prepared);
+    running.trigger.reload(None).await.unwrap();
+    assert_eq!(running.live.snapshot().generation.number(), 1);
+    assert!(running.events.lock().unwrap().is_empty());
+
+    let prepared = running.trigger.prepare(other()).await.unwrap();
+    let serial = prepared.material().facts.serial.clone();
+    prepared.put_in_place().await.unwrap();
+    assert_eq!(running.live.snapshot().value.facts.serial, serial);
+    assert_eq!(running.events.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn no_renewal_comes_between_preparing_and_putting_in_place() {
+    let dir = TempDir::new().unwrap();
+    let mut running = run(source(&embedded(&dir, Duration::from_secs(3))));
+
+    let prepared = running.trigger.prepare(None).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(running.live.snapshot().generation.number(), 1);
+    prepared.put_in_place().await.unwrap();
+
+    assert!(!running.replaced().await.same_as(&running.first));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_prepared_and_forgotten_holds_up_nobody_for_ever() {
+    let pki = OpenSsl::with_leaf();
+    let running = run(source(&files(&pki)));
+    pki.sign("leaf", "root", BOTH, "-days 80");
+
+    let forgotten = running.trigger.prepare(None).await.unwrap();
+    let next = running.trigger.reload(None).await.unwrap();
+
+    assert_eq!(running.live.snapshot().value.facts.serial, next.serial);
+    assert!(matches!(forgotten.put_in_place().await, Err(MaterialError::BrokenOff)));
+    assert_eq!(running.live.snapshot().generation.number(), 2);
+}
+
+#[tokio::test]
+async fn whoever_asks_and_goes_away_holds_up_nobody() {
+    let pki = OpenSsl::with_leaf();
+    let running = run(source(&files(&pki)));
+
+    let gone = timeout(Duration::ZERO, running.trigger.prepare(None)).await;
+
+    assert!(gone.is_err());
+    timeout(Duration::from_secs(20), running.trigger.reload(None)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_log_says_until_when_the_new_certificate_is_valid_in_rfc_3339() {
+    let pki = OpenSsl::with_leaf();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let written = Mutex::new(log.reopen().unwrap());
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(written).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let running = run(source(&files(&pki)));
+    pki.sign("leaf", "root", BOTH, "-days 80");
+
+    let facts = running.trigger.reload(None).await.unwrap();
+
+    let text = fs::read_to_string(log.path()).unwrap();
+    assert!(text.contains(&format!("not_after={}", moment(facts.not_after))), "{text}");
+    assert!(moment(facts.not_after).ends_with('Z'));
 }
 
 #[tokio::test]

@@ -79,6 +79,33 @@ fn an_embedded_leaf_names_the_service_in_both_ways() {
 }
 
 #[test]
+fn an_embedded_leaf_is_replaced_when_it_is_due_and_kept_until_then() {
+    let dir = TempDir::new().unwrap();
+    let source = source(&embedded(&dir, Duration::from_secs(3)));
+    let first = source.load().unwrap().material;
+
+    let kept = source.load_again(&source, &first).unwrap().material;
+    sleep(Duration::from_secs(3));
+    let replaced = source.load_again(&source, &first).unwrap().material;
+
+    assert!(kept.same_as(&first));
+    assert!(!replaced.same_as(&first));
+}
+
+#[test]
+fn a_look_makes_no_authority() {
+    let dir = TempDir::new().unwrap();
+    let source = source(&embedded(&dir, Duration::from_secs(60)));
+
+    let error = source.look().unwrap_err();
+    assert!(matches!(error, MaterialError::Authority(AuthorityError::Missing { .. })), "{error}");
+    assert!(!dir.path().join("authority").exists());
+
+    let root = source.load().unwrap().material.trust_bundle;
+    assert_eq!(source.look().unwrap().material.trust_bundle, root);
+}
+
+#[test]
 fn a_check_of_the_embedded_authority_writes_nothing() {
     let dir = TempDir::new().unwrap();
     let identity = embedded(&dir, Duration::from_secs(60));
@@ -95,10 +122,50 @@ fn a_check_of_the_embedded_authority_writes_nothing() {
     fs::remove_file(authority.join("lock")).unwrap();
     assert_eq!(source(&identity).check().unwrap(), [""; 0]);
     assert!(!authority.join("lock").exists());
+}
 
-    fs::remove_file(authority.join("issuing.key")).unwrap();
-    let error = source(&identity).check().unwrap_err();
-    assert!(error.to_string().ends_with("restore it, or move the rest away to begin anew"));
+#[test]
+fn a_check_of_a_damaged_authority_tells_what_a_start_would_do() {
+    let dir = TempDir::new().unwrap();
+    let source = source(&embedded(&dir, Duration::from_secs(60)));
+    let authority = dir.path().join("authority");
+    let path = |name: &str| authority.join(name).display().to_string();
+    source.load().unwrap();
+    let chain = |source: &Source| source.load().unwrap().material.presented.cert.clone();
+    let before = chain(&source);
+
+    fs::remove_file(path("issuing.key")).unwrap();
+    let key = path("issuing.key");
+    assert_eq!(
+        source.check().unwrap(),
+        [format!("{key}: no such file: a new issuing authority will be made")]
+    );
+    assert!(!fs::exists(&key).unwrap());
+    assert_ne!(chain(&source)[1], before[1]);
+
+    fs::remove_file(path("issuing.key")).unwrap();
+    fs::rename(path("root.key"), path("away")).unwrap();
+    let told = source.check().unwrap_err().problems();
+    assert_eq!(
+        told,
+        [format!(
+            "{key}: no such file; a new issuing authority cannot be made either: {}: no such file: \
+             restore one of them",
+            path("root.key")
+        )]
+    );
+    assert_eq!(source.load().unwrap_err().problems(), told);
+
+    fs::remove_file(path("root.crt")).unwrap();
+    let told = source.check().unwrap_err().problems();
+    assert!(told[0].starts_with(&format!("{}: no such file, but other files", path("root.crt"))));
+    assert_eq!(source.load().unwrap_err().problems(), told);
+
+    fs::remove_file(path("issuing.crt")).unwrap();
+    fs::rename(path("away"), path("root.key")).unwrap();
+    let told = source.check().unwrap();
+    assert!(told[0].ends_with("no authority here yet: a new one will be made"), "{told:?}");
+    source.load().unwrap();
 }
 
 #[test]

@@ -246,8 +246,7 @@ where
     loop {
         tokio::select! {
             biased;
-            // First: upstream is cut at the same moment, and must not look as if it had broken off.
-            () = shutdown.cutting() => return Ending::Cut,
+            () = shutdown.cutting() => return Ending::Cut, // before an answer that the cut has made
             ended = served.as_mut() => return match ended {
                 Ok(()) if is_idle => Ending::Idle,
                 Ok(()) => Ending::Finished,
