@@ -14,7 +14,7 @@ use super::{Services, record};
 use crate::audit::{Action, Connection, Record};
 use crate::authz::Permit;
 use crate::clock;
-use crate::outcome::{DenyReason, Direction, Ending};
+use crate::outcome::{DenyReason, Direction, Ending, Refusal};
 use crate::tls::{self, HandshakeFailed, Session, TlsClient};
 use crate::upstream::Candidate;
 
@@ -37,6 +37,8 @@ pub(super) enum DialFailed {
     Unreachable,
     /// No endpoint answered in time.
     TimedOut,
+    /// The handshake of the last endpoint that was tried did not come to its end in time.
+    TooSlow,
     /// The last endpoint that was tried refused us, or is not whom we expect.
     Refused,
     /// The permit could not be put on record.
@@ -48,7 +50,7 @@ impl DialFailed {
         match self {
             Self::NoEndpoint | Self::Unreachable => Ending::UpstreamUnreachable,
             Self::TimedOut => Ending::UpstreamTimeout,
-            Self::Refused => Ending::Refused,
+            Self::TooSlow | Self::Refused => Ending::Refused,
             Self::NotAudited => Ending::Denied,
         }
     }
@@ -125,10 +127,12 @@ async fn attempt(
         }
         Err(refused) => {
             services.metrics.refused(refused.refusal);
+            let is_silent = refused.refusal == Refusal::TooSlow;
+            let failed = if is_silent { DialFailed::TooSlow } else { DialFailed::Refused };
             let connection = describe(state, Some(candidate), source, Some(Err(&refused)));
             let record = Record::refused(Arc::new(connection), refused.refusal, refused.message);
             services.audit.note(record).await;
-            Err(DialFailed::Refused)
+            Err(failed)
         }
     }
 }

@@ -98,7 +98,7 @@ impl Host for OutboundHttp {
         let Dialed { session, permit, connection } = dialed.map_err(|failed| match failed {
             DialFailed::NoEndpoint => ConnectError::NoneHealthy,
             DialFailed::Unreachable => ConnectError::Unreachable,
-            DialFailed::TimedOut => ConnectError::Timeout,
+            DialFailed::TimedOut | DialFailed::TooSlow => ConnectError::Timeout,
             DialFailed::Refused => ConnectError::Refused,
             DialFailed::NotAudited => ConnectError::NotAudited,
         })?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use crate::support::http::ByHand;
+use crate::support::http::{ByHand, https};
 use crate::support::legacy::{Legacy, ok};
 use crate::support::mesh::Mesh;
 use crate::support::process::{needs, run};
@@ -309,8 +309,9 @@ async fn peers_do_not_share_connections_to_the_workload() {
     let ehr = mesh.inbound("ehr").allow("web").allow("lab").http().forward(workload.target());
     let ehr = ehr.start().await;
 
-    for name in ["web", "lab", "web", "lab"] {
-        assert_eq!(mesh.http(name, &ehr).await.get("/").await.status(), 200);
+    let (web, lab) = (mesh.pem("web"), mesh.pem("lab"));
+    for peer in [&web, &lab, &web, &lab] {
+        assert_eq!(https(peer, &ehr).await.get("/").await.status(), 200);
     }
 
     assert_eq!(workload.connections(), 2);
