@@ -67,7 +67,7 @@ fn in_the_way(path: &Path) -> Option<String> {
         )),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty())?;
-            (!dir.is_dir()).then(|| format!("{} is no directory; make it", dir.display()))
+            (!dir.is_dir()).then(|| format!("there is no directory {}; make it", dir.display()))
         }
         Err(error) => Some(format!("{}: {error}", path.display())),
     }

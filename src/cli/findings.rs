@@ -43,7 +43,8 @@ impl Findings {
 
     fn print_text(&self) {
         if !self.text.is_empty() {
-            console::error(&self.text.to_string());
+            let behind = if self.elsewhere.is_empty() { "" } else { "\n" };
+            console::error(&format!("{}{behind}", self.text));
         }
         for problem in &self.elsewhere {
             console::error(&format!("{}: {}", problem.severity, problem.text));

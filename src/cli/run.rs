@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exi
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listeners = sidecar.started().listeners.len(),
-        admin = ?sidecar.started().admin,
+        admin = sidecar.started().admin.map(tracing::field::display),
         "ready"
     );
     let drained = runtime.block_on(until_stopped(sidecar, signals, || load(path)));

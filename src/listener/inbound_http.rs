@@ -131,7 +131,7 @@ impl Host for InboundHttp {
         let refused = match rejection {
             Rejection::Malformed(malformed) => Refused {
                 reason: DenyReason::MalformedRequest,
-                message: Some(malformed.label().to_owned()),
+                message: Some(format!("{}: {}", malformed.label(), malformed.text())),
                 template: None,
                 rule: None,
                 status: malformed.status().as_u16(),

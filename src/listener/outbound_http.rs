@@ -137,7 +137,7 @@ impl Host for OutboundHttp {
         let (reason, message, status) = match rejection {
             Rejection::Malformed(malformed) => (
                 DenyReason::MalformedRequest,
-                Some(malformed.label().to_owned()),
+                Some(format!("{}: {}", malformed.label(), malformed.text())),
                 malformed.status().as_u16(),
             ),
             Rejection::Denied(never) => match *never {},

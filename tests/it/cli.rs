@@ -27,6 +27,7 @@ async fn refused_by_both(file: &Path) -> String {
     let checked = myelin(&["check", "--config", file.to_str().unwrap()]).await;
     assert_eq!(checked.code, Some(3), "{checked:#?}");
     assert_eq!(checked.stderr, ran, "`check` and `run` say different things");
+    assert_eq!(checked.stdout, "", "what is in the way is on standard error");
     ran
 }
 
@@ -139,8 +140,11 @@ async fn an_audit_directory_that_cannot_be_used_is_named() {
     let file = setup(&mesh).audit(&format!("dir: {}", in_the_way.display())).write();
 
     let said = refused(&file, 1).await;
+    let checked = myelin(&["check", "--config", file.to_str().unwrap()]).await;
 
     assert!(said.contains(in_the_way.to_str().unwrap()), "{said}");
+    assert!(said.contains("not a directory"), "{said}");
+    assert_eq!((checked.code, checked.stderr), (Some(3), said));
 }
 
 #[tokio::test]
@@ -154,8 +158,10 @@ async fn an_audit_directory_that_others_may_write_to_is_refused() {
     let file = setup(&mesh).audit(&format!("dir: {}", open.display())).write();
 
     let said = refused(&file, 1).await;
+    let checked = myelin(&["check", "--config", file.to_str().unwrap()]).await;
 
     assert!(said.contains("chmod 0700"), "{said}");
+    assert_eq!((checked.code, checked.stderr), (Some(3), said));
 }
 
 #[tokio::test]
@@ -170,35 +176,76 @@ async fn two_sidecars_cannot_write_the_same_trail() {
 }
 
 #[tokio::test]
-async fn init_writes_what_check_accepts() {
+async fn warnings_are_printed_at_the_start_as_check_prints_them() {
     let mesh = Mesh::new();
-    let new = mesh.dir().join("new");
-    let dir = new.to_str().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let file = mesh.inbound("db").peer("web", "dns: web").forward("127.0.0.1:9").listen(&address);
+    let file = file.write();
 
-    let made = myelin(&[
-        "init",
-        "--service",
-        "ehr",
-        "--allow",
-        "billing",
-        "--issue",
-        "billing",
-        "--dir",
-        dir,
-    ])
-    .await;
-    let checked = myelin(&["check", "--config", &format!("{dir}/myelin.yaml")]).await;
+    let checked = myelin(&["check", "--config", file.to_str().unwrap()]).await;
+    let ran = refused(&file, 1).await;
 
-    assert_eq!(made.code, Some(0), "{made:#?}");
-    assert_eq!(checked.code, Some(0), "{checked:#?}");
-    use std::os::unix::fs::PermissionsExt;
-    let mode = |name: &str| {
-        let path = Path::new(dir).join(name);
-        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
-    };
-    assert_eq!(mode("billing.key"), 0o600);
-    assert_eq!(mode("authority"), 0o700);
-    assert_eq!(mode("authority/root.key"), 0o600);
+    assert!(checked.stderr.starts_with("warning: nobody may connect"), "{checked:#?}");
+    assert!(ran.starts_with(&checked.stderr), "{ran}");
+}
+
+#[tokio::test]
+async fn for_programs_check_always_answers_in_the_same_form() {
+    let (sound, misspelt, keyless) = (Mesh::new(), Mesh::new(), Mesh::new());
+    let identity = keyless.pem("db");
+    std::fs::remove_file(identity.key()).unwrap();
+
+    for (file, code, problems) in [
+        (setup(&sound).write(), 0, 0),
+        (setup(&misspelt).with("alow: [web]").write(), 3, 1),
+        (setup(&keyless).files(&identity, &[]).write(), 3, 1),
+        (Path::new("/nowhere/myelin.yaml").to_owned(), 3, 1),
+    ] {
+        let said = myelin(&["check", "--format", "json", "-c", file.to_str().unwrap()]).await;
+        let answer: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+
+        assert_eq!((said.code, said.stderr.as_str()), (Some(code), ""), "{said:#?}");
+        let keys: Vec<_> = answer.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["path", "problems", "warnings"]);
+        assert_eq!(answer["problems"].as_array().unwrap().len(), problems, "{said:#?}");
+        for problem in answer["problems"].as_array().unwrap() {
+            let keys: Vec<_> = problem.as_object().unwrap().keys().collect();
+            assert_eq!(keys, ["line", "column", "length", "key", "text", "hint", "severity"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_where_a_socket_is_to_be_bound_is_named() {
+    let mesh = Mesh::new();
+    let in_the_way = mesh.dir().join("lab.sock");
+    std::fs::write(&in_the_way, "").unwrap();
+    let file = setup(&mesh)
+        .file(&format!(
+            "outbound: [{{ name: lab, listen: \"unix:{}\", to: [lab.example:1], expect: [web], \
+             protocol: tcp }}]",
+            in_the_way.display()
+        ))
+        .write();
+
+    let checked = myelin(&["check", "--config", file.to_str().unwrap()]).await;
+
+    assert_eq!(checked.code, Some(3), "{checked:#?}");
+    assert!(checked.stderr.contains("lab.sock is there and is no socket"), "{checked:#?}");
+}
+
+#[tokio::test]
+async fn an_unknown_form_of_the_log_is_a_bad_command_line() {
+    let mesh = Mesh::new();
+    let file = setup(&mesh).write();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_myelin"));
+    command.args(["check", "-c", file.to_str().unwrap()]).env("MYELIN_LOG_FORMAT", "jsno");
+
+    let said = run(&mut command, "").await;
+
+    assert_eq!(said.code, Some(2), "{said:#?}");
+    assert_eq!(said.stderr, "error: MYELIN_LOG_FORMAT=jsno is neither text nor json\n");
 }
 
 #[tokio::test]

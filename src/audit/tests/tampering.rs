@@ -76,6 +76,15 @@ async fn a_deleted_line_is_found_where_it_is_missing() {
 }
 
 #[tokio::test]
+async fn a_blank_line_is_called_one() {
+    let dir = trail_of(2).await;
+
+    let found = after(&dir, |lines| lines.push(String::new()));
+
+    assert!(found.starts_with("5: the line is blank"), "{found}");
+}
+
+#[tokio::test]
 async fn swapped_lines_are_found_at_the_first() {
     let dir = trail_of(8).await;
 
