@@ -183,6 +183,9 @@ async fn every_refusal_is_reported_once_with_its_reason() {
         ("GET / HTTP/1.2\r\nHost: h\r\n\r\n", "request_line"), // hyper answers this one by itself
         ("GET /.. HTTP/1.1\r\nHost: h\r\n\r\n", "dot_segment"),
         ("GET / HTTP/1.1\r\n\r\n", "host_missing"),
+        // hyper turns these away before their line ends.
+        ("G@T", "request_line"),
+        ("GET / HTTP/1.1\r\n ", "header_syntax"),
     ];
     for (bytes, reason) in cases {
         let stage = Arc::new(Stage::inbound(mirror().await, WorkloadHttp::Auto));
