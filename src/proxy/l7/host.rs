@@ -175,7 +175,7 @@ pub enum ConnectError {
     /// All endpoints are set aside.
     #[error("no upstream is healthy")]
     NoneHealthy,
-    /// As many upstream connections are open as may be.
+    /// As many upstream connections are in use as may be open, and none came free in time.
     #[error("too many upstream connections")]
     Exhausted,
     /// The connection could not be put on record, and may not be used without.
@@ -188,7 +188,7 @@ pub enum ConnectError {
 pub struct PoolKey {
     /// The workload, or the peer.
     pub name: Arc<str>,
-    /// Changes when connections made before must not be used any more.
+    /// Grows when connections made before must not be used any more.
     pub generation: u64,
 }
 

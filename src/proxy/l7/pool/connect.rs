@@ -9,7 +9,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::{Lease, Open, Pool, Shared};
+use super::room::{Need, Room};
+use super::shelves::Shared;
+use super::{Lease, Open, Pool};
 use crate::proxy::l7::host::{ConnectError, Connected, Host, PoolKey, Spoken, Wanted};
 use crate::proxy::l7::tracked::Tracked;
 use crate::proxy::l7::{
@@ -17,18 +19,26 @@ use crate::proxy::l7::{
 };
 
 impl<H: Host> Pool<H> {
-    /// Opens a connection. A new HTTP/2 connection is on the shelf at once, for others to share.
+    /// Opens a connection, as soon as there is room for one. A new HTTP/2 connection is on the shelf at
+    /// once, for others to share.
     pub(super) async fn open(
         self: &Arc<Self>,
         host: &H,
         key: PoolKey,
         wanted: Wanted,
+        need: Need,
     ) -> Result<Lease<H>, ConnectError> {
-        let slot = Arc::clone(&self.open).try_acquire_owned();
-        let slot = slot.map_err(|_none_left| ConnectError::Exhausted)?;
+        let slot = match self.room(&key, wanted, need).await? {
+            Room::Slot(slot) => slot,
+            Room::Back(lease) => return Ok(lease),
+        };
         let Connected { io, spoken, link } = host.connect(wanted).await?;
         let open = Arc::new(Open { link, _slot: slot });
-        self.lock().shelf(&key).answers.learn(wanted, spoken);
+        self.on_shelves(|shelves| {
+            if let Some(shelf) = shelves.shelf(&key) {
+                shelf.answers.learn(wanted, spoken);
+            }
+        });
         match spoken {
             Spoken::Http1 => self.http1(io, open, key).await,
             Spoken::Http2 => self.http2(io, open, key).await,
@@ -83,10 +93,17 @@ impl<H: Host> Pool<H> {
             since: Instant::now(),
         };
         let lease = Lease::http2(sender, open, key.clone(), self, streams, false);
-        let mut shelves = self.lock();
-        if !shelves.closed {
-            shelves.shelf(&key).http2.push(shared);
-        }
+        let unwanted = self.on_shelves(|shelves| {
+            let is_open = !shelves.closed;
+            match shelves.shelf(&key).filter(|_| is_open) {
+                Some(shelf) => {
+                    shelf.http2.push(shared);
+                    None
+                }
+                None => Some(shared),
+            }
+        });
+        drop(unwanted); // the lease alone keeps it open
         Ok(lease)
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
+use tokio::sync::Notify;
 
 use super::{Open, Pool};
 use crate::proxy::l7::body::Upload;
@@ -31,11 +32,15 @@ enum Sender<H: Host> {
     },
 }
 
-struct Stream(Arc<AtomicU32>);
+struct Stream {
+    streams: Arc<AtomicU32>,
+    returned: Arc<Notify>,
+}
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.streams.fetch_sub(1, Ordering::AcqRel);
+        self.returned.notify_one();
     }
 }
 
@@ -67,7 +72,8 @@ impl<H: Host> Lease<H> {
         reused: bool,
     ) -> Self {
         streams.fetch_add(1, Ordering::AcqRel);
-        let sender = Sender::Http2 { sender, _stream: Stream(streams) };
+        let stream = Stream { streams, returned: Arc::clone(&pool.returned) };
+        let sender = Sender::Http2 { sender, _stream: stream };
         Self { sender, open, key, pool: Arc::clone(pool), reused }
     }
 

@@ -2,16 +2,19 @@
 //!
 //! One pool for all connections of a listener. HTTP/1 connections are lent one request at a time,
 //! the one that was used last first; HTTP/2 connections are shared up to a number of streams. What
-//! waits, what is open and how long it waits all have bounds.
+//! waits, what is open and how long it waits all have bounds. A connection that only waits is closed
+//! before a request of anybody else is turned away for want of room.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use hyper::client::conn::http1;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
+
+use self::room::Need;
+use self::shelves::{Answers, Failed, Shared, Shelves, Waiting};
 
 use super::body::Upload;
 use super::host::{ConnectError, Host, PoolKey, Spoken, Wanted};
@@ -20,6 +23,8 @@ use crate::shutdown::Shutdown;
 
 mod connect;
 mod lease;
+mod room;
+mod shelves;
 
 pub(super) use lease::{Lease, SendError};
 
@@ -58,68 +63,9 @@ pub struct Pool<H: Host> {
     bounds: PoolLimits,
     limits: Limits,
     open: Arc<Semaphore>,
+    /// A connection, or a stream of one, is not used any more.
+    returned: Arc<Notify>,
     shutdown: Shutdown,
-}
-
-struct Shelves<H: Host> {
-    of: HashMap<PoolKey, Shelf<H>>,
-    waiting: usize,
-    closed: bool,
-}
-
-/// What there is for one key.
-struct Shelf<H: Host> {
-    http1: Vec<Waiting<H>>,
-    http2: Vec<Shared<H>>,
-    /// Held by who opens an HTTP/2 connection, so that others wait for it instead of opening theirs.
-    opening: Arc<tokio::sync::Mutex<Option<Failed>>>,
-    answers: Answers,
-}
-
-/// What upstreams answered with when a version was wanted.
-#[derive(Debug, Clone, Copy)]
-struct Answers {
-    to_http1: Spoken,
-    to_http2: Spoken,
-}
-
-impl Answers {
-    /// What is to be expected before anything is known.
-    const UNKNOWN: Self = Self { to_http1: Spoken::Http1, to_http2: Spoken::Http2 };
-
-    fn to(self, wanted: Wanted) -> Spoken {
-        match wanted {
-            Wanted::Http1 => self.to_http1,
-            Wanted::Http2 => self.to_http2,
-        }
-    }
-
-    fn learn(&mut self, wanted: Wanted, spoken: Spoken) {
-        match wanted {
-            Wanted::Http1 => self.to_http1 = spoken,
-            Wanted::Http2 => self.to_http2 = spoken,
-        }
-    }
-}
-
-/// An attempt to connect that failed: those who waited for it share its fate.
-#[derive(Debug, Clone, Copy)]
-struct Failed {
-    at: Instant,
-    why: ConnectError,
-}
-
-struct Waiting<H: Host> {
-    sender: http1::SendRequest<Upload<H>>,
-    open: Arc<Open<H::Link>>,
-    since: Instant,
-}
-
-struct Shared<H: Host> {
-    sender: http2::SendRequest<Upload<H>>,
-    open: Arc<Open<H::Link>>,
-    streams: Arc<AtomicU32>,
-    since: Instant,
 }
 
 /// An upstream connection that counts as open until nobody holds this any more.
@@ -132,25 +78,16 @@ impl<H: Host> Pool<H> {
     /// An empty pool, which closes what waits for too long, and everything that waits when `shutdown`
     /// begins to drain.
     pub fn start(bounds: PoolLimits, limits: &Limits, shutdown: &Shutdown) -> Arc<Self> {
-        let shelves = Shelves { of: HashMap::new(), waiting: 0, closed: false };
         let pool = Arc::new(Self {
-            shelves: Mutex::new(shelves),
+            shelves: Mutex::new(Shelves::new()),
             open: Arc::new(Semaphore::new(bounds.open.min(Semaphore::MAX_PERMITS))),
             bounds,
             limits: limits.clone(),
+            returned: Arc::default(),
             shutdown: shutdown.clone(),
         });
         shutdown.spawn(sweep(Arc::downgrade(&pool), shutdown.clone()));
         pool
-    }
-
-    /// Closes the waiting connections of all keys but those that `keep` wants.
-    pub fn retain(&self, keep: impl Fn(&PoolKey) -> bool) {
-        let mut shelves = self.lock();
-        let unwanted: Vec<_> = shelves.of.extract_if(|key, _| !keep(key)).collect();
-        shelves.recount();
-        drop(shelves); // closing is not done under the lock
-        drop(unwanted);
     }
 
     /// A connection for one request: one that waits, or a new one.
@@ -162,7 +99,7 @@ impl<H: Host> Pool<H> {
         let key = host.pool_key();
         match self.reuse(&key, wanted).await {
             Some(lease) => Ok(lease),
-            None => self.fresh(host, key, wanted).await,
+            None => self.connection(host, key, wanted, Need::Any).await,
         }
     }
 
@@ -173,9 +110,19 @@ impl<H: Host> Pool<H> {
         key: PoolKey,
         wanted: Wanted,
     ) -> Result<Lease<H>, ConnectError> {
+        self.connection(host, key, wanted, Need::New).await
+    }
+
+    async fn connection(
+        self: &Arc<Self>,
+        host: &H,
+        key: PoolKey,
+        wanted: Wanted,
+        need: Need,
+    ) -> Result<Lease<H>, ConnectError> {
         match self.expected(&key, wanted) {
-            Spoken::Http1 => self.open(host, key, wanted).await,
-            Spoken::Http2 => self.open_shared(host, key, wanted).await,
+            Spoken::Http1 => self.open(host, key, wanted, need).await,
+            Spoken::Http2 => self.open_shared(host, key, wanted, need).await,
         }
     }
 
@@ -185,9 +132,14 @@ impl<H: Host> Pool<H> {
         host: &H,
         key: PoolKey,
         wanted: Wanted,
+        need: Need,
     ) -> Result<Lease<H>, ConnectError> {
         let asked = Instant::now();
-        let opening = Arc::clone(&self.lock().shelf(&key).opening);
+        let opening =
+            self.on_shelves(|shelves| shelves.shelf(&key).map(|shelf| Arc::clone(&shelf.opening)));
+        let Some(opening) = opening else {
+            return self.open(host, key, wanted, need).await; // of an earlier generation
+        };
         let mut failed = opening.lock().await;
         if let Some(Failed { why, .. }) = failed.filter(|failed| failed.at > asked) {
             return Err(why);
@@ -197,9 +149,9 @@ impl<H: Host> Pool<H> {
         }
         if self.expected(&key, wanted) == Spoken::Http1 {
             drop(failed); // it has turned out that there is nothing to share
-            return self.open(host, key, wanted).await;
+            return self.open(host, key, wanted, need).await;
         }
-        let opened = self.open(host, key, wanted).await;
+        let opened = self.open(host, key, wanted, need).await;
         *failed = opened.as_ref().err().map(|why| Failed { at: Instant::now(), why: *why });
         opened
     }
@@ -221,88 +173,72 @@ impl<H: Host> Pool<H> {
 
     /// The waiting HTTP/1 connection that was used last.
     fn take(&self, key: &PoolKey) -> Option<Waiting<H>> {
-        let mut shelves = self.lock();
-        let waiting = shelves.of.get_mut(key)?.http1.pop()?;
-        shelves.waiting = shelves.waiting.saturating_sub(1);
-        Some(waiting)
+        self.on_shelves(|shelves| {
+            let waiting = shelves.shelf(key)?.http1.pop()?;
+            shelves.waiting = shelves.waiting.saturating_sub(1);
+            Some(waiting)
+        })
     }
 
     /// A stream of an HTTP/2 connection that has one left.
     fn share(self: &Arc<Self>, key: &PoolKey) -> Option<Lease<H>> {
-        let mut shelves = self.lock();
-        let shelf = shelves.of.get_mut(key)?;
-        shelf.http2.retain(|shared| !shared.sender.is_closed());
         let most = self.limits.streams;
-        let has_room = |shared: &&mut Shared<H>| shared.streams.load(Ordering::Acquire) < most;
-        let shared = shelf.http2.iter_mut().find(has_room)?;
-        shared.since = Instant::now();
-        let (sender, open) = (shared.sender.clone(), Arc::clone(&shared.open));
-        let streams = Arc::clone(&shared.streams);
-        Some(Lease::http2(sender, open, key.clone(), self, streams, true))
+        self.on_shelves(|shelves| {
+            let shelf = shelves.shelf(key)?;
+            shelf.http2.retain(|shared| !shared.sender.is_closed());
+            let has_room = |shared: &&mut Shared<H>| shared.streams.load(Ordering::Acquire) < most;
+            let shared = shelf.http2.iter_mut().find(has_room)?;
+            shared.since = Instant::now();
+            let (sender, open) = (shared.sender.clone(), Arc::clone(&shared.open));
+            let streams = Arc::clone(&shared.streams);
+            Some(Lease::http2(sender, open, key.clone(), self, streams, true))
+        })
     }
 
-    /// Puts an HTTP/1 connection back, unless there are enough that wait.
+    /// Puts an HTTP/1 connection back, unless there are enough that wait, or it is of an earlier
+    /// generation: then it is closed.
     fn put_back(
         &self,
         key: PoolKey,
         sender: http1::SendRequest<Upload<H>>,
         open: Arc<Open<H::Link>>,
     ) {
-        let mut shelves = self.lock();
-        if shelves.closed || shelves.waiting >= self.bounds.idle {
-            return;
-        }
-        let shelf = shelves.shelf(&key);
-        if shelf.http1.len() < self.bounds.idle_per_key {
-            shelf.http1.push(Waiting { sender, open, since: Instant::now() });
-            shelves.waiting += 1;
-        }
+        let back = Waiting { sender, open, since: Instant::now() };
+        let too_many = self.on_shelves(|shelves| {
+            if shelves.closed || shelves.waiting >= self.bounds.idle {
+                return Some(back);
+            }
+            match shelves.shelf(&key) {
+                Some(shelf) if shelf.http1.len() < self.bounds.idle_per_key => {
+                    shelf.http1.push(back);
+                    shelves.waiting += 1;
+                    None
+                }
+                Some(_) | None => Some(back),
+            }
+        });
+        drop(too_many);
+        self.returned.notify_one();
     }
 
     /// What an upstream of `key` will speak when asked for `wanted`, as far as is known.
     fn expected(&self, key: &PoolKey, wanted: Wanted) -> Spoken {
-        let shelves = self.lock();
-        shelves.of.get(key).map_or(Answers::UNKNOWN, |shelf| shelf.answers).to(wanted)
+        let answers = self.on_shelves(|shelves| shelves.shelf(key).map(|shelf| shelf.answers));
+        answers.unwrap_or(Answers::UNKNOWN).to(wanted)
+    }
+
+    /// Does `work` under the lock. Closing, which may be recorded, is not done under it.
+    fn on_shelves<T>(&self, work: impl FnOnce(&mut Shelves<H>) -> T) -> T {
+        let mut shelves = self.lock();
+        let done = work(&mut shelves);
+        let outdated = shelves.take_outdated();
+        drop(shelves);
+        drop(outdated);
+        done
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelves<H>> {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<H: Host> Shelves<H> {
-    fn shelf(&mut self, key: &PoolKey) -> &mut Shelf<H> {
-        self.of.entry(key.clone()).or_insert_with(|| Shelf {
-            http1: Vec::new(),
-            http2: Vec::new(),
-            opening: Arc::default(),
-            answers: Answers::UNKNOWN,
-        })
-    }
-
-    /// Takes out what is closed or has waited for longer than `limit`.
-    fn take_stale(&mut self, limit: Duration) -> Vec<Shelf<H>> {
-        let is_fresh = |since: Instant| since.elapsed() < limit;
-        for shelf in self.of.values_mut() {
-            shelf.http1.retain(|one| !one.sender.is_closed() && is_fresh(one.since));
-            shelf.http2.retain(|one| {
-                let is_used = one.streams.load(Ordering::Acquire) > 0;
-                !one.sender.is_closed() && (is_used || is_fresh(one.since))
-            });
-        }
-        let is_empty = |shelf: &Shelf<H>| {
-            shelf.http1.is_empty()
-                && shelf.http2.is_empty()
-                && Arc::strong_count(&shelf.opening) == 1
-        };
-        let empty = self.of.extract_if(|_, shelf| is_empty(shelf)).map(|(_, shelf)| shelf);
-        let empty = empty.collect();
-        self.recount();
-        empty
-    }
-
-    fn recount(&mut self) {
-        self.waiting = self.of.values().map(|shelf| shelf.http1.len()).sum();
     }
 }
 
@@ -313,17 +249,11 @@ async fn sweep<H: Host>(pool: Weak<Pool<H>>, shutdown: Shutdown) {
         tokio::select! {
             () = sleep(pause.max(Duration::from_millis(10))) => {
                 let Some(pool) = pool.upgrade() else { return };
-                let stale = pool.lock().take_stale(pool.bounds.idle_timeout);
-                drop(stale);
+                drop(pool.on_shelves(|shelves| shelves.take_stale(pool.bounds.idle_timeout)));
             }
             () = shutdown.draining() => {
                 let Some(pool) = pool.upgrade() else { return };
-                let mut shelves = pool.lock();
-                shelves.closed = true;
-                let all = std::mem::take(&mut shelves.of);
-                shelves.waiting = 0;
-                drop(shelves);
-                drop(all);
+                drop(pool.on_shelves(Shelves::close));
                 return;
             }
         }

@@ -4,6 +4,7 @@ mod bodies;
 mod corpus;
 mod framing;
 mod pooling;
+mod room;
 mod stage;
 mod translation;
 mod tunnels;

@@ -156,6 +156,7 @@ async fn no_more_upstream_connections_are_open_than_may_be() {
     .await;
     let mut stage = Stage::inbound(target, WorkloadHttp::Auto);
     stage.limits.connections = 1;
+    stage.limits.connect_timeout = Duration::from_millis(100);
     let stage = Arc::new(stage);
     let (mut first, _) = stage.connect(Downstream::Http1);
     first.write_all(GET).await.unwrap();

@@ -40,6 +40,8 @@ pub(super) struct Stage {
     pub(super) limits: Limits,
     pub(super) audited: bool,
     pub(super) connects: AtomicUsize,
+    /// Whose requests come next.
+    pub(super) key: Mutex<(&'static str, u64)>,
     pub(super) shutdown: Shutdown,
     events: Mutex<Vec<Event>>,
     news: watch::Sender<usize>,
@@ -69,6 +71,7 @@ impl Stage {
             limits: Limits::default(),
             audited: true,
             connects: AtomicUsize::new(0),
+            key: Mutex::new(("lab", 1)),
             shutdown: Shutdown::default(),
             events: Mutex::default(),
             news: watch::Sender::new(0),
@@ -148,7 +151,8 @@ impl Host for Stage {
     }
 
     fn pool_key(&self) -> PoolKey {
-        PoolKey { name: "workload".into(), generation: 1 }
+        let (name, generation) = *self.key.lock().unwrap();
+        PoolKey { name: name.into(), generation }
     }
 
     fn judge(&self, head: &Head<'_>) -> Result<(), &'static str> {
