@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exi
     warn(&config, log)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let signals = runtime.block_on(async { Signals::catch() })?;
-    raise_limit(&config);
+    let descriptors = raise_limit(&config);
     let sidecar = match Sidecar::start(config) {
         Ok(sidecar) => sidecar,
         Err(error) => {
@@ -38,6 +38,9 @@ pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exi
             return Ok(exit_of(&error));
         }
     };
+    if let Err(too_few) = descriptors {
+        tracing::warn!("{too_few}");
+    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listeners = sidecar.started().listeners.len(),

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use tokio::sync::{mpsc, oneshot};
 
 pub use build::{BuildError, pins};
-pub use descriptors::raise_limit;
+pub use descriptors::{TooFew, raise_limit};
 pub use signals::{Signals, until_stopped};
 
 use crate::audit;

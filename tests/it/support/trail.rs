@@ -85,6 +85,11 @@ impl Record {
         self.field(path).as_str().unwrap_or_default()
     }
 
+    /// What a malformed request's message begins with: the label of what is wrong.
+    pub(crate) fn label(&self) -> &str {
+        self.text("message").split(':').next().unwrap()
+    }
+
     pub(crate) fn number(&self, path: &str) -> u64 {
         self.field(path).as_u64().unwrap_or_else(|| panic!("no number {path} in {:#}", self.0))
     }
