@@ -1,15 +1,14 @@
 //! The life of one request, from its head to the head of its answer.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{CONTENT_TYPE, EXPECT, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body, Incoming};
-use tokio::time::{Instant, sleep_until};
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
 
 use super::body::{Answer, Download, Upload};
 use super::expect::Expectation;
@@ -18,8 +17,10 @@ use super::framing::Verdicts;
 use super::gate::{self, Checked};
 use super::headers::{self, Length};
 use super::host::{Facing, Head, Host, Rejection, Rough, Spoken, Wanted};
-use super::pool::{Lease, Pool, SendError};
+use super::methods::known_method;
+use super::pool::{Lease, Pool};
 use super::respond::{self, Failure};
+use super::sending::spare;
 use super::upgrade::{self, Tunnel};
 use crate::config::{Limits, WorkloadHttp};
 
@@ -33,20 +34,36 @@ pub(super) struct Connection<H: Host> {
     pub(super) verdicts: Option<Arc<Verdicts>>,
     /// Requests so far.
     pub(super) requests: AtomicU64,
+    /// Answers so far that have no body.
+    pub(super) bodyless: AtomicU64,
     /// Where a connection goes on that was upgraded.
     pub(super) tunnel: Mutex<Option<Tunnel<H>>>,
 }
 
 /// A request that policy has let through.
-struct Admitted<P> {
+pub(super) struct Admitted<P> {
     number: u64,
     version: Version,
     checked: Checked,
-    permit: P,
+    pub(super) permit: P,
 }
 
-/// What a request needs to be sent again.
-struct Spare(request::Parts);
+impl<P> Admitted<P> {
+    /// The request as policy sees it, in the form that `parts` has by now.
+    pub(super) fn head<'a>(&'a self, parts: &'a request::Parts) -> Head<'a> {
+        let Self { number, version, checked, permit: _ } = self;
+        head(*number, *version, &parts.method, &parts.uri, &parts.headers, checked)
+    }
+}
+
+/// A request in the form that it came in.
+struct Arrived {
+    parts: request::Parts,
+    body: Incoming,
+    has_body: bool,
+    /// Where its connection goes on, if it asks for an upgrade.
+    on_upgrade: Option<OnUpgrade>,
+}
 
 impl<H: Host> Connection<H> {
     /// Answers one request. Never fails: what goes wrong is an answer, too.
@@ -62,6 +79,9 @@ impl<H: Host> Connection<H> {
             Ok(admitted) => self.pass(admitted, request, begun, in_flight).await,
             Err(response) => response,
         };
+        if response.body().is_end_stream() {
+            self.bodyless.fetch_add(1, Ordering::AcqRel);
+        }
         if let Some(verdicts) = self.verdicts.as_ref().filter(|_| asks_for_upgrade) {
             verdicts.decide_upgrade(response.status() == StatusCode::SWITCHING_PROTOCOLS);
         }
@@ -76,8 +96,9 @@ impl<H: Host> Connection<H> {
     ) -> Result<Admitted<H::Permit>, Response<Answer<H>>> {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         let version = request.version();
+        let known = known_method(method);
         let rough =
-            Rough { number, version: Some(version), method: Some(method), headers: Some(headers) };
+            Rough { number, version: Some(version), method: Some(&known), headers: Some(headers) };
         let approved = self.verdicts.as_ref().map_or(Ok(()), |verdicts| verdicts.check(number));
         let checked = match approved.and_then(|()| gate::check(method, uri, version, headers)) {
             Ok(checked) => checked,
@@ -92,7 +113,7 @@ impl<H: Host> Connection<H> {
         }
     }
 
-    async fn reject(
+    pub(super) async fn reject(
         &self,
         rough: &Rough<'_>,
         rejection: Rejection<H::Denial>,
@@ -101,7 +122,7 @@ impl<H: Host> Connection<H> {
         respond::rejected::<H>(&rejection, self.verdicts.is_some())
     }
 
-    /// Has the permit recorded, passes the request on and waits for the head of the answer.
+    /// Finds an upstream connection and has the permit recorded.
     async fn pass(
         &self,
         admitted: Admitted<H::Permit>,
@@ -113,7 +134,7 @@ impl<H: Host> Connection<H> {
         let upgrade = upgrade::is_wanted(request.version(), request.headers(), has_body);
         let on_upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
         let (mut parts, body) = request.into_parts();
-        parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        parts.extensions.remove::<OnUpgrade>();
 
         let wanted = wanted(self.host.facing(), admitted.version, &parts.headers, upgrade);
         let leased = self.pool.lease(&self.host, wanted).await;
@@ -125,22 +146,35 @@ impl<H: Host> Connection<H> {
             }
         };
         let flow = Flow::new(Arc::clone(&self.host), begun, ticket, in_flight);
-        let lease = match leased {
-            Ok(lease) => lease,
-            Err(error) => return fail(&flow, Failure::NotConnected(error)),
-        };
+        match leased {
+            Ok(lease) => {
+                let arrived = Arrived { parts, body, has_body, on_upgrade };
+                self.carry(admitted, arrived, lease, flow).await
+            }
+            Err(error) => fail(&flow, Failure::NotConnected(error)),
+        }
+    }
 
-        let passed_upgrade = upgrade && lease.spoken() == Spoken::Http1;
+    /// Passes the request on and waits for the head of the answer.
+    async fn carry(
+        &self,
+        admitted: Admitted<H::Permit>,
+        arrived: Arrived,
+        lease: Lease<H>,
+        flow: Arc<Flow<H>>,
+    ) -> Response<Answer<H>> {
+        let Arrived { mut parts, body, has_body, on_upgrade } = arrived;
+        let on_upgrade = on_upgrade.filter(|_| lease.spoken() == Spoken::Http1);
         let expectation = expectation(&parts, lease.spoken());
         let length = if has_body { Length::Open } else { Length::None };
-        let facing = self.host.facing();
-        headers::to_upstream(&mut parts, lease.spoken(), facing, length, passed_upgrade);
+        let (facing, upgrade) = (self.host.facing(), on_upgrade.is_some());
+        headers::to_upstream(&mut parts, lease.spoken(), facing, length, upgrade);
         let spare = spare(&parts, &lease, has_body);
         let upload = Upload::new(body, expectation.as_ref(), Arc::clone(&flow));
         let mut request = Request::from_parts(parts, upload);
         expectation.iter().for_each(|expectation| listen_for_100(&mut request, expectation));
 
-        let answered = self.send(&admitted, lease, request, spare, &flow).await;
+        let answered = self.send(admitted, lease, request, spare, &flow).await;
         let (response, lease) = match answered {
             Ok(answered) => answered,
             Err(response) => return response,
@@ -148,96 +182,21 @@ impl<H: Host> Connection<H> {
         if let Some(expectation) = &expectation {
             expectation.answered();
         }
-        let on_upgrade = on_upgrade.filter(|_| passed_upgrade);
         self.answer(response, lease, flow, expectation, on_upgrade)
     }
 
-    async fn record(
+    pub(super) async fn record(
         &self,
         admitted: &Admitted<H::Permit>,
         parts: &request::Parts,
         lease: Option<&Lease<H>>,
     ) -> Result<H::Ticket, Response<Answer<H>>> {
-        let Admitted { number, version, checked, permit } = admitted;
-        let (method, headers) = (&parts.method, &parts.headers);
-        let head = head(*number, *version, method, &parts.uri, headers, checked);
-        match self.host.record(&head, permit, lease.map(Lease::link)).await {
+        let method = known_method(&parts.method);
+        let head = Head { method: &method, ..admitted.head(parts) };
+        let recorded = self.host.record(&head, &admitted.permit, lease.map(Lease::link)).await;
+        match recorded {
             Ok(ticket) => Ok(ticket),
-            Err(_not_audited) => {
-                let rough = Rough {
-                    number: *number,
-                    version: Some(*version),
-                    method: Some(method),
-                    headers: Some(headers),
-                };
-                Err(self.reject(&rough, Rejection::NotAudited).await)
-            }
-        }
-    }
-
-    /// Sends a request; once more on a new connection, if the old one turns out to be dead.
-    async fn send(
-        &self,
-        admitted: &Admitted<H::Permit>,
-        mut lease: Lease<H>,
-        request: Request<Upload<H>>,
-        spare: Option<Spare>,
-        flow: &Arc<Flow<H>>,
-    ) -> Result<(Response<Incoming>, Lease<H>), Response<Answer<H>>> {
-        let unanswered = match self.answer_in_time(lease.send(request), flow).await {
-            Ok(response) => return Ok((response, lease)),
-            Err(unanswered) => unanswered,
-        };
-        let spoken = lease.spoken();
-        let again = unanswered.again(lease.is_reused(), spare, flow);
-        let again = again.map_err(|failure| fail(flow, failure))?;
-        drop(lease);
-
-        let fresh = self.pool.fresh(&self.host, self.host.pool_key(), spoken.into()).await;
-        let mut fresh = fresh.map_err(|error| fail(flow, Failure::NotConnected(error)))?;
-        if fresh.spoken() != spoken {
-            return Err(fail(flow, Failure::Broken)); // the head has the other version's form
-        }
-        let (parts, upload) = again.into_parts();
-        let ticket = self.record(admitted, &parts, Some(&fresh)).await.inspect_err(|response| {
-            flow.answer(response.status());
-            flow.end(Failure::Broken.ending());
-        })?;
-        flow.renew(ticket, Failure::Broken.ending());
-        let request = Request::from_parts(parts, upload);
-        match self.answer_in_time(fresh.send(request), flow).await {
-            Ok(response) => Ok((response, fresh)),
-            Err(unanswered) => Err(fail(flow, unanswered.failure())),
-        }
-    }
-
-    /// Waits for the head of an answer: `response_timeout` from when the request has been sent to its
-    /// end, and `idle_timeout` from whatever moved last before that.
-    async fn answer_in_time(
-        &self,
-        answer: impl Future<Output = Result<Response<Incoming>, Box<SendError<H>>>>,
-        flow: &Flow<H>,
-    ) -> Result<Response<Incoming>, Unanswered<H>> {
-        let overdue = || match flow.sent_at() {
-            Some(sent) => (sent + self.limits.response_timeout, Failure::Late),
-            None => (flow.last_moved() + self.limits.idle_timeout, Failure::Stalled),
-        };
-        // Never later than the answer could be due if the request is sent this moment.
-        let next = || overdue().0.min(Instant::now() + self.limits.response_timeout);
-        let mut answer = pin!(answer);
-        let mut timer = pin!(sleep_until(next()));
-        loop {
-            tokio::select! {
-                biased;
-                answer = answer.as_mut() => return answer.map_err(Unanswered::Gone),
-                () = timer.as_mut() => {
-                    let (deadline, failure) = overdue();
-                    if deadline <= Instant::now() {
-                        return Err(Unanswered::Failed(failure));
-                    }
-                    timer.as_mut().reset(next());
-                }
-            }
+            Err(_not_audited) => Err(self.reject(&rough(&head), Rejection::NotAudited).await),
         }
     }
 
@@ -248,7 +207,7 @@ impl<H: Host> Connection<H> {
         lease: Lease<H>,
         flow: Arc<Flow<H>>,
         expectation: Option<Arc<Expectation>>,
-        on_upgrade: Option<hyper::upgrade::OnUpgrade>,
+        on_upgrade: Option<OnUpgrade>,
     ) -> Response<Answer<H>> {
         let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if let Some(downstream) = on_upgrade.filter(|_| is_switched) {
@@ -272,42 +231,7 @@ impl<H: Host> Connection<H> {
     }
 }
 
-/// Why there is no head of an answer.
-enum Unanswered<H: Host> {
-    Gone(Box<SendError<H>>),
-    Failed(Failure),
-}
-
-impl<H: Host> Unanswered<H> {
-    fn failure(&self) -> Failure {
-        match self {
-            Self::Gone(_) => Failure::Broken,
-            Self::Failed(failure) => *failure,
-        }
-    }
-
-    /// The request as it may be sent once more: its connection was dead before it could carry it.
-    fn again(
-        self,
-        is_reused: bool,
-        spare: Option<Spare>,
-        flow: &Arc<Flow<H>>,
-    ) -> Result<Request<Upload<H>>, Failure> {
-        match self {
-            Self::Gone(gone) if is_reused => match (*gone, spare) {
-                (SendError { request: Some(unsent), .. }, _) => Ok(unsent),
-                (SendError { request: None, error }, Some(Spare(parts))) if is_dead(&error) => {
-                    Ok(Request::from_parts(parts, Upload::none(Arc::clone(flow))))
-                }
-                (SendError { request: None, .. }, _) => Err(Failure::Broken),
-            },
-            Self::Gone(_) => Err(Failure::Broken),
-            Self::Failed(failure) => Err(failure),
-        }
-    }
-}
-
-fn fail<H: Host>(flow: &Flow<H>, failure: Failure) -> Response<Answer<H>> {
+pub(super) fn fail<H: Host>(flow: &Flow<H>, failure: Failure) -> Response<Answer<H>> {
     let response = respond::failed::<H>(failure);
     flow.answer(response.status());
     flow.end(failure.ending());
@@ -324,6 +248,12 @@ fn head<'a>(
 ) -> Head<'a> {
     let (host, path) = (gate::host(uri, headers), checked.path(uri));
     Head { number, version, method, host, path, headers }
+}
+
+/// What is told of a request that is turned away after the gate.
+pub(super) fn rough<'a>(head: &Head<'a>) -> Rough<'a> {
+    let Head { number, version, method, headers, .. } = *head;
+    Rough { number, version: Some(version), method: Some(method), headers: Some(headers) }
 }
 
 /// Which version to ask an upstream for.
@@ -359,19 +289,4 @@ fn listen_for_100<B>(request: &mut Request<B>, expectation: &Arc<Expectation>) {
             expectation.body_wanted();
         }
     });
-}
-
-/// Keeps what is needed to send a request again if its connection, used before, was just being
-/// closed: only one without a body, and only one that may be repeated (RFC 9110, 9.2.2).
-fn spare<H: Host>(parts: &request::Parts, lease: &Lease<H>, has_body: bool) -> Option<Spare> {
-    let is_safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let may_repeat = is_safe && !has_body && !parts.headers.contains_key(UPGRADE);
-    (may_repeat && lease.is_reused()).then(|| Spare(parts.clone()))
-}
-
-/// Whether a connection ended before the head of an answer came.
-fn is_dead(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error);
-    let is_io = source.is_some_and(|source| source.is::<std::io::Error>());
-    is_io || error.is_incomplete_message() || error.is_canceled() || error.is_closed()
 }

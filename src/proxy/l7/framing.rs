@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::malformed::Malformed;
 
-/// Most headers of one head; hyper takes as many.
-const HEADERS: usize = 100;
 /// Longest line that gives the size of a chunk, extensions included.
 const CHUNK_LINE_BYTES: usize = 4096;
+/// Most header lines of a head; hyper takes no more, and answers more by itself.
+const HEADER_LINES: usize = 100;
 
 /// What the watcher tells the service, and the service the watcher.
 #[derive(Debug, Default)]
@@ -119,7 +119,7 @@ enum State {
 #[derive(Debug, Default)]
 struct Head {
     http11: bool,
-    headers: usize,
+    lines: usize,
     length: Option<u64>,
     chunked: bool,
     upgrade: bool,
@@ -289,11 +289,11 @@ impl Watcher {
 
 impl Head {
     fn header(&mut self, line: &[u8]) -> Result<(), Malformed> {
+        self.lines += 1;
+        within(self.lines, HEADER_LINES)?;
         let (name, value) = header_line(line)?;
-        self.headers += 1;
-        within(self.headers, HEADERS)?;
         if name.eq_ignore_ascii_case(b"content-length") {
-            let length = digits(value, 10).ok_or(Malformed::ContentLength)?;
+            let length = content_length(value).ok_or(Malformed::ContentLength)?;
             if self.length.replace(length).is_some() {
                 return Err(Malformed::ContentLength);
             }
@@ -353,6 +353,12 @@ fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
     let extensions_fit =
         extensions.iter().all(fits) && matches!(trim(extensions).first(), None | Some(b';'));
     digits(size, 16).filter(|_| extensions_fit).ok_or(Malformed::Chunk)
+}
+
+/// `0`, or digits that begin with another: every server reads the same number.
+pub(super) fn content_length(value: &[u8]) -> Option<u64> {
+    let has_leading_zero = value.len() > 1 && value.starts_with(b"0");
+    digits(value, 10).filter(|_| !has_leading_zero)
 }
 
 fn digits(text: &[u8], radix: u32) -> Option<u64> {

@@ -5,23 +5,11 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONNECTION, HOST};
-use http::{HeaderMap, Method, Uri, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
-use super::headers;
 use super::malformed::Malformed;
-use super::path;
-
-/// Header names that a server which turns `-` into `_` cannot tell from these.
-const CONFUSABLE: [&str; 7] = [
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "x-forwarded-client-cert",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-];
+use super::{framing, headers, names, path};
 
 /// What the gate has found out about a request that it let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,17 +117,28 @@ fn is_host(text: &str) -> bool {
 }
 
 fn check_headers(headers: &HeaderMap) -> Result<(), Malformed> {
-    if headers.contains_key(CONNECTION)
-        && !headers::tokens(headers, &CONNECTION).all(headers::may_be_named)
+    check_length(headers)?;
+    let is_ascii = |value: &HeaderValue| value.to_str().is_ok();
+    if !headers.get_all(CONNECTION).iter().all(is_ascii)
+        || !headers.get_all(UPGRADE).iter().all(is_ascii)
+        || !headers::tokens(headers, &CONNECTION).all(headers::may_be_named)
     {
         return Err(Malformed::ConnectionHeader);
     }
-    let is_confusable =
-        |name: &str| name.contains('_') && CONFUSABLE.contains(&name.replace('_', "-").as_str());
-    if headers.keys().any(|name| is_confusable(name.as_str())) {
+    if headers.keys().any(names::is_imitation) {
         return Err(Malformed::ConfusableHeader);
     }
     Ok(())
+}
+
+/// One length at most, in the one form that all servers read alike. HTTP/2 lets more pass.
+fn check_length(headers: &HeaderMap) -> Result<(), Malformed> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Ok(()),
+        (Some(one), None) if framing::content_length(one.as_bytes()).is_some() => Ok(()),
+        (Some(_), _) => Err(Malformed::ContentLength),
+    }
 }
 
 #[cfg(test)]
@@ -205,12 +204,42 @@ mod tests {
     }
 
     #[test]
-    fn underscores_may_not_imitate_a_header_that_matters() {
+    fn a_name_may_not_imitate_a_header_that_matters() {
         let with = |name| checked(Version::HTTP_11, "/", &[("host", "h"), (name, "1")]);
 
         assert!(with("x_patient").is_ok());
-        for name in ["content_length", "x_forwarded_client_cert", "X-Forwarded_Client-Cert"] {
+        for name in ["content_length", "x.forwarded.client.cert", "X-Forwarded_Client-Cert"] {
             assert_eq!(with(name), Err(Malformed::ConfusableHeader), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_one_decimal_number_in_its_only_form() {
+        let with = |lengths: &[&str]| {
+            let mut headers = vec![("host", "h")];
+            headers.extend(lengths.iter().map(|length| ("content-length", *length)));
+            checked(Version::HTTP_2, "https://h/", &headers)
+        };
+
+        for length in ["0", "5", "10", "18446744073709551615"] {
+            assert!(with(&[length]).is_ok(), "{length}");
+        }
+        for length in ["", "00", "005", "+5", "-5", "5 ", "5,5", "0x5", "a", "18446744073709551616"]
+        {
+            assert_eq!(with(&[length]), Err(Malformed::ContentLength), "{length:?}");
+        }
+        assert_eq!(with(&["5", "005"]), Err(Malformed::ContentLength));
+        assert_eq!(with(&["5", "5"]), Err(Malformed::ContentLength));
+        assert_eq!(with(&["5", ""]), Err(Malformed::ContentLength));
+    }
+
+    #[test]
+    fn connection_and_upgrade_are_ascii() {
+        for name in ["connection", "upgrade"] {
+            let request = Request::get("/").header("host", "h");
+            let value = HeaderValue::from_bytes(b"close, \xe9").unwrap();
+            let (parts, ()) = request.header(name, value).body(()).unwrap().into_parts();
+            assert_eq!(check_parts(&parts), Err(Malformed::ConnectionHeader), "{name}");
         }
     }
 

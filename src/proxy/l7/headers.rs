@@ -1,5 +1,10 @@
 //! Headers on their way through: what belongs to one connection ends with it, what tells the workload
 //! who is asking is set by us alone, and each HTTP version gets its own form of the rest.
+//!
+//! Inbound, headers that make a workload answer another request than the one that was judged are always
+//! removed (`x-http-method-override`, `x-original-url` and their like), and so are the identity headers
+//! of other proxies (`forwarded`, `x-real-ip`, `ssl-client-*` ...): the lists are in `names`. No header
+//! helps against a workload that takes its method from a query parameter or a form field.
 
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
@@ -10,6 +15,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, request, response};
 
 use super::host::{Facing, Spoken};
+use super::names;
 
 /// Who the peer is, in Envoy's format.
 pub(super) const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
@@ -146,6 +152,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 fn set_forwarded(headers: &mut HeaderMap, facing: &Facing) {
     headers.remove(CLIENT_CERT);
     let Facing::Inbound { client_cert, client_ip, proto, speaks: _ } = facing else { return };
+    names::remove_what_is_ours(headers);
     if let Some(certificate) = client_cert {
         headers.insert(CLIENT_CERT, certificate.clone());
     }
@@ -225,9 +232,11 @@ pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
         TRAILER,
     ];
     strip_hop_by_hop(trailers);
-    for name in HEAD_ONLY.iter().chain(&[CLIENT_CERT, FORWARDED_FOR, FORWARDED_PROTO]) {
+    for name in HEAD_ONLY.iter().chain(&[FORWARDED_FOR, FORWARDED_PROTO]) {
         trailers.remove(name);
     }
+    names::remove_what_is_ours(trailers);
+    names::remove_imitations(trailers);
 }
 
 /// Whether `connection` may name this header: not one that policy, identity or framing rest on, nor

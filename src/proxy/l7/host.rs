@@ -14,8 +14,8 @@ use crate::outcome::Ending;
 /// What the listener does for its HTTP exchanges. One per downstream connection.
 ///
 /// The order in which an exchange calls: [`judge`](Self::judge), then [`connect`](Self::connect) or a
-/// pooled connection, then [`record`](Self::record), and only then the first byte goes upstream. Each
-/// ticket comes back through [`completed`](Self::completed) exactly once, whatever happens.
+/// pooled connection, then [`record`](Self::record), and only then the first byte goes upstream. A
+/// request that has to be sent a second time goes through all of it once more. Each ticket comes back through [`completed`](Self::completed) exactly once, whatever happens.
 pub trait Host: Send + Sync + 'static {
     /// The transport of an upstream connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -92,7 +92,9 @@ pub struct Head<'a> {
     pub number: u64,
     /// As the downstream spoke it.
     pub version: http::Version,
-    /// The method.
+    /// The method. To policy it is told as it is, to the record as [`known_method`] has it.
+    ///
+    /// [`known_method`]: super::known_method
     pub method: &'a Method,
     /// Host and port as the request names them; `None` only for HTTP/1.0.
     pub host: Option<&'a str>,
@@ -109,7 +111,7 @@ pub struct Rough<'a> {
     pub number: u64,
     /// As the downstream spoke it.
     pub version: Option<http::Version>,
-    /// The method, if it could be read.
+    /// The method, if it could be read, as [`known_method`](super::known_method) has it.
     pub method: Option<&'a Method>,
     /// The headers, if they could be read.
     pub headers: Option<&'a HeaderMap>,

@@ -17,9 +17,9 @@ pub enum Malformed {
     LineEnding,
     /// A control character where none may be.
     ControlCharacter,
-    /// The head is larger than `header_bytes`.
+    /// The head is larger than `header_bytes`, or has more than 100 header lines.
     TooLarge,
-    /// `content-length` is repeated or no number.
+    /// `content-length` is repeated, or anything but a decimal number without leading zeros.
     ContentLength,
     /// `transfer-encoding` is anything but one `chunked`, or stands in HTTP/1.0.
     TransferEncoding,
@@ -47,14 +47,20 @@ pub enum Malformed {
     PathEncoding,
     /// A `.` or `..` segment, encoded or not.
     DotSegment,
+    /// A segment that ends in a dot, or begins or ends with white space, encoded or not: Windows and
+    /// others take it for the one without.
+    SegmentEnd,
     /// Two slashes in a row.
     EmptySegment,
     /// A `;`, at which some workloads cut the segment off.
     PathParameter,
-    /// `connection` names a header that policy, identity or framing rest on.
+    /// `connection` names a header that policy, identity or framing rest on, or it or `upgrade` is not
+    /// ASCII.
     ConnectionHeader,
     /// A header whose name CGI-like workloads cannot tell from one that matters.
     ConfusableHeader,
+    /// HTTP/2 was broken: the stream was reset, or the connection ended.
+    Http2,
 }
 
 impl Malformed {
@@ -80,10 +86,12 @@ impl Malformed {
             Self::PathCharacter => "path_character",
             Self::PathEncoding => "path_encoding",
             Self::DotSegment => "dot_segment",
+            Self::SegmentEnd => "segment_end",
             Self::EmptySegment => "empty_segment",
             Self::PathParameter => "path_parameter",
             Self::ConnectionHeader => "connection_header",
             Self::ConfusableHeader => "confusable_header",
+            Self::Http2 => "http2",
         }
     }
 
@@ -117,6 +125,8 @@ impl Malformed {
             }
             Self::DotSegment => "the path has a `.` or `..` segment",
             Self::EmptySegment => "the path has two slashes in a row",
+            Self::SegmentEnd => "a path segment begins or ends with white space, or ends in a dot",
+            Self::Http2 => "the HTTP/2 stream or connection breaks the protocol",
             Self::PathParameter => {
                 "the path has a `;`, at which some workloads cut the segment off"
             }
@@ -160,10 +170,12 @@ impl Malformed {
             | Self::PathCharacter
             | Self::PathEncoding
             | Self::DotSegment
+            | Self::SegmentEnd
             | Self::EmptySegment
             | Self::PathParameter
             | Self::ConnectionHeader
-            | Self::ConfusableHeader => StatusCode::BAD_REQUEST,
+            | Self::ConfusableHeader
+            | Self::Http2 => StatusCode::BAD_REQUEST,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! workload can read another path out of it, so whatever servers are known to read differently is
 //! refused: dot segments, empty segments, encoded delimiters, what a second decoding would change
 //! (`%25` before two hexadecimal digits), `;` (servlet containers cut the segment there), backslashes,
-//! and octets that are not UTF-8 (overlong encodings of `/` and `.` among them).
+//! a dot or white space at the end of a segment (Windows drops it, others trim), and octets that are not UTF-8 (overlong encodings of `/` and `.` among them).
 
 use std::borrow::Cow;
 
@@ -69,10 +69,19 @@ fn check_segments(path: &str) -> Result<(), Malformed> {
             "" if segments.peek().is_some() => return Err(Malformed::EmptySegment),
             "." | ".." => return Err(Malformed::DotSegment),
             _ if segment.contains(';') => return Err(Malformed::PathParameter),
+            _ if segment.ends_with('.') || is_trimmable(segment) => {
+                return Err(Malformed::SegmentEnd);
+            }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Whether a segment begins or ends with what servers trim.
+fn is_trimmable(segment: &str) -> bool {
+    let is_blank = |c: char| c.is_whitespace() || c.is_control();
+    segment.starts_with(is_blank) || segment.ends_with(is_blank)
 }
 
 #[cfg(test)]
@@ -83,7 +92,14 @@ mod tests {
 
     #[test]
     fn a_plain_path_is_not_copied() {
-        for path in ["/", "/fhir/Patient/17", "/fhir/", "/a.b/..c/d..", "/~x/a:b@c,d='(1)!$&*+"] {
+        for path in [
+            "/",
+            "/fhir/Patient/17",
+            "/fhir/",
+            "/a.b/..c/.d",
+            "/.well-known/x",
+            "/~x/a:b@c,d='(1)!$&*+",
+        ] {
             assert!(matches!(decode(path), Ok(Cow::Borrowed(same)) if same == path), "{path}");
         }
     }
@@ -148,6 +164,30 @@ mod tests {
         ];
         for (path, expected) in refused {
             assert_eq!(decode(path), Err(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_windows_or_a_trim_takes_off_a_segment_is_refused() {
+        let refused = [
+            "/a.",
+            "/a./b",
+            "/a..",
+            "/...",
+            "/a%2e/b",
+            "/a%20",
+            "/a%20/b",
+            "/%20a/b",
+            "/a.%20/b",
+            "/%20",
+            "/..%20/b",
+            "/a%c2%a0/b",
+            "/a%c2%85",
+            "/a%e3%80%80",
+            "/a%c2%9f",
+        ];
+        for path in refused {
+            assert_eq!(decode(path), Err(Malformed::SegmentEnd), "{path}");
         }
     }
 

@@ -184,10 +184,8 @@ impl<H: Host> Pool<H> {
     fn share(self: &Arc<Self>, key: &PoolKey) -> Option<Lease<H>> {
         let most = self.limits.streams;
         self.on_shelves(|shelves| {
-            let shelf = shelves.shelf(key)?;
-            shelf.http2.retain(|shared| !shared.sender.is_closed());
             let has_room = |shared: &&mut Shared<H>| shared.streams.load(Ordering::Acquire) < most;
-            let shared = shelf.http2.iter_mut().find(has_room)?;
+            let shared = shelves.http2(key)?.iter_mut().find(has_room)?;
             shared.since = Instant::now();
             let (sender, open) = (shared.sender.clone(), Arc::clone(&shared.open));
             let streams = Arc::clone(&shared.streams);
@@ -231,9 +229,9 @@ impl<H: Host> Pool<H> {
     fn on_shelves<T>(&self, work: impl FnOnce(&mut Shelves<H>) -> T) -> T {
         let mut shelves = self.lock();
         let done = work(&mut shelves);
-        let outdated = shelves.take_outdated();
+        let discarded = shelves.take_discarded();
         drop(shelves);
-        drop(outdated);
+        drop(discarded);
         done
     }
 
@@ -249,11 +247,11 @@ async fn sweep<H: Host>(pool: Weak<Pool<H>>, shutdown: Shutdown) {
         tokio::select! {
             () = sleep(pause.max(Duration::from_millis(10))) => {
                 let Some(pool) = pool.upgrade() else { return };
-                drop(pool.on_shelves(|shelves| shelves.take_stale(pool.bounds.idle_timeout)));
+                pool.on_shelves(|shelves| shelves.discard_stale(pool.bounds.idle_timeout));
             }
             () = shutdown.draining() => {
                 let Some(pool) = pool.upgrade() else { return };
-                drop(pool.on_shelves(Shelves::close));
+                pool.on_shelves(Shelves::close);
                 return;
             }
         }

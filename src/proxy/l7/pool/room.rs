@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use super::shelves::Shelves;
 use super::{Lease, Pool};
 use crate::proxy::l7::host::{ConnectError, Host, PoolKey, Wanted};
 
@@ -65,7 +66,7 @@ impl<H: Host> Pool<H> {
             {
                 return Ok(Room::Back(lease));
             }
-            drop(self.on_shelves(|shelves| shelves.take_longest_unused()));
+            self.on_shelves(Shelves::discard_longest_unused);
             tokio::select! {
                 biased;
                 slot = slot.as_mut() => return slot,

@@ -22,8 +22,8 @@ pub(super) struct Shelves<H: Host> {
     pub(super) waiting: usize,
     /// Nothing is put on a shelf any more.
     pub(super) closed: bool,
-    /// Shelves of earlier generations, to be dropped when the lock is free.
-    outdated: Vec<Shelf<H>>,
+    /// Taken off the shelves, to be dropped when the lock is free.
+    discarded: Vec<Unused<H>>,
 }
 
 /// What there is for one key.
@@ -99,9 +99,16 @@ impl<H: Host> Shared<H> {
     }
 }
 
+impl<H: Host> Shelf<H> {
+    fn into_connections(self) -> impl Iterator<Item = Unused<H>> {
+        let http2 = self.http2.into_iter().map(Unused::Http2);
+        self.http1.into_iter().map(Unused::Http1).chain(http2)
+    }
+}
+
 impl<H: Host> Shelves<H> {
     pub(super) fn new() -> Self {
-        Self { of: HashMap::new(), waiting: 0, closed: false, outdated: Vec::new() }
+        Self { of: HashMap::new(), waiting: 0, closed: false, discarded: Vec::new() }
     }
 
     /// The shelf of `key`, in place of one of an earlier generation. `None` if there is a later one.
@@ -111,7 +118,7 @@ impl<H: Host> Shelves<H> {
             && let Some(old) = self.of.remove(&key.name)
         {
             self.waiting = self.waiting.saturating_sub(old.http1.len());
-            self.outdated.push(old);
+            self.discarded.extend(old.into_connections());
         }
         let shelf = self.of.entry(Arc::clone(&key.name)).or_insert_with(|| Shelf {
             generation: key.generation,
@@ -123,13 +130,26 @@ impl<H: Host> Shelves<H> {
         (shelf.generation == key.generation).then_some(shelf)
     }
 
-    /// What was found to be of an earlier generation, to be dropped when the lock is free.
-    pub(super) fn take_outdated(&mut self) -> Vec<Shelf<H>> {
-        std::mem::take(&mut self.outdated)
+    /// The HTTP/2 connections of `key` that are still open.
+    pub(super) fn http2(&mut self, key: &PoolKey) -> Option<&mut Vec<Shared<H>>> {
+        let closed = self.shelf(key)?.http2.extract_if(.., |one| one.sender.is_closed());
+        let closed: Vec<_> = closed.map(Unused::Http2).collect();
+        self.discarded.extend(closed);
+        self.shelf(key).map(|shelf| &mut shelf.http2)
     }
 
-    /// Takes out the connection that nobody has used for longest, whoever it is for.
-    pub(super) fn take_longest_unused(&mut self) -> Option<Unused<H>> {
+    /// What is to be closed by dropping it.
+    pub(super) fn take_discarded(&mut self) -> Vec<Unused<H>> {
+        std::mem::take(&mut self.discarded)
+    }
+
+    /// Discards the connection that nobody has used for longest, whoever it is for.
+    pub(super) fn discard_longest_unused(&mut self) {
+        let unused = self.longest_unused();
+        self.discarded.extend(unused);
+    }
+
+    fn longest_unused(&mut self) -> Option<Unused<H>> {
         let since = |shelf: &Shelf<H>| {
             let http1 = shelf.http1.first().map(|one| one.since);
             let http2 = shelf.http2.iter().filter(|one| !one.is_used()).map(|one| one.since);
@@ -146,30 +166,30 @@ impl<H: Host> Shelves<H> {
         Some(Unused::Http2(shelf.http2.swap_remove(at)))
     }
 
-    /// Takes out what is closed or has waited for longer than `limit`.
-    pub(super) fn take_stale(&mut self, limit: Duration) -> Vec<Shelf<H>> {
-        let is_fresh = |since: Instant| since.elapsed() < limit;
+    /// Discards what is closed or has waited for longer than `limit`.
+    pub(super) fn discard_stale(&mut self, limit: Duration) {
+        let is_stale = |since: Instant| since.elapsed() >= limit;
         for shelf in self.of.values_mut() {
-            shelf.http1.retain(|one| !one.sender.is_closed() && is_fresh(one.since));
-            shelf
-                .http2
-                .retain(|one| !one.sender.is_closed() && (one.is_used() || is_fresh(one.since)));
+            let http1 =
+                shelf.http1.extract_if(.., |one| one.sender.is_closed() || is_stale(one.since));
+            self.discarded.extend(http1.map(Unused::Http1));
+            let http2 = shelf.http2.extract_if(.., |one| {
+                one.sender.is_closed() || (!one.is_used() && is_stale(one.since))
+            });
+            self.discarded.extend(http2.map(Unused::Http2));
         }
-        let is_empty = |shelf: &Shelf<H>| {
-            shelf.http1.is_empty()
-                && shelf.http2.is_empty()
-                && Arc::strong_count(&shelf.opening) == 1
-        };
-        let empty = self.of.extract_if(|_, shelf| is_empty(shelf)).map(|(_, shelf)| shelf);
-        let empty = empty.collect();
+        self.of.retain(|_, shelf| {
+            let is_opening = Arc::strong_count(&shelf.opening) > 1;
+            is_opening || !shelf.http1.is_empty() || !shelf.http2.is_empty()
+        });
         self.waiting = self.of.values().map(|shelf| shelf.http1.len()).sum();
-        empty
     }
 
-    /// Takes out everything, for good.
-    pub(super) fn close(&mut self) -> Vec<Shelf<H>> {
+    /// Discards everything, for good.
+    pub(super) fn close(&mut self) {
         self.closed = true;
         self.waiting = 0;
-        self.of.drain().map(|(_, shelf)| shelf).collect()
+        let shelves = self.of.drain().flat_map(|(_, shelf)| shelf.into_connections());
+        self.discarded.extend(shelves);
     }
 }

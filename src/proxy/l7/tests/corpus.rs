@@ -44,6 +44,9 @@ const CASES: &[Case] = &[
     ("list of lengths", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\na", REFUSED, NOTHING),
     ("signed length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\na", REFUSED, NOTHING),
     ("negative length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\na", REFUSED, NOTHING),
+    ("length with a leading zero", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 003\r\n\r\nabc", REFUSED, NOTHING),
+    ("length of two zeros", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 00\r\n\r\n", REFUSED, NOTHING),
+    ("length of zero", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", &[200], &["POST / HTTP/1.1"]),
     ("hexadecimal length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0x1\r\n\r\na", REFUSED, NOTHING),
     ("empty length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n", REFUSED, NOTHING),
     ("huge length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999\r\n\r\n", REFUSED, NOTHING),
@@ -109,6 +112,15 @@ const CASES: &[Case] = &[
     ("backslash", "GET /a\\b HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
     ("encoded null", "GET /a%00 HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
     ("encoded twice", "GET /a%252fb HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
+    ("dot at the end of a segment", "GET /admin./x HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
+    ("encoded dot at the end", "GET /admin%2e HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
+    ("three dots", "GET /a/.../b HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
+    ("encoded space at the end of a segment", "GET /admin%20/x HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
+    ("encoded space at the end", "GET /admin%20 HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
+    ("encoded space first", "GET /%20admin HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
+    ("encoded tab at the end", "GET /admin%09 HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
+    ("no-break space at the end", "GET /admin%c2%a0 HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
+    ("dots that hide nothing", "GET /.well-known/a.b/..c HTTP/1.1\r\nHost: h\r\n\r\n", &[200], &["GET /.well-known/a.b/..c HTTP/1.1"]),
     ("broken encoding", "GET /a%zz HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
     ("two slashes", "GET //a HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
     ("parameter", "GET /a;b/c HTTP/1.1\r\nHost: h\r\n\r\n", REFUSED, NOTHING),
@@ -119,6 +131,11 @@ const CASES: &[Case] = &[
     ("connection: authorization", "GET / HTTP/1.1\r\nHost: h\r\nConnection: close, Authorization\r\n\r\n", REFUSED, NOTHING),
     ("connection: x-forwarded-for", "GET / HTTP/1.1\r\nHost: h\r\nConnection: x-forwarded-for\r\n\r\n", REFUSED, NOTHING),
     ("x_forwarded_client_cert", "GET / HTTP/1.1\r\nHost: h\r\nx_forwarded_client_cert: By=me\r\n\r\n", REFUSED, NOTHING),
+    ("x.forwarded.client.cert", "GET / HTTP/1.1\r\nHost: h\r\nx.forwarded.client.cert: By=me\r\n\r\n", REFUSED, NOTHING),
+    ("content.length", "POST / HTTP/1.1\r\nHost: h\r\ncontent.length: 5\r\n\r\n", REFUSED, NOTHING),
+    ("transfer~encoding", "POST / HTTP/1.1\r\nHost: h\r\nTransfer~Encoding: chunked\r\n\r\n", REFUSED, NOTHING),
+    ("upgrade beyond ascii", "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: \u{e9}, h2c\r\n\r\n", REFUSED, NOTHING),
+    ("connection beyond ascii", "GET / HTTP/1.1\r\nHost: h\r\nConnection: \u{e9}, x-a\r\n\r\n", REFUSED, NOTHING),
     // Smuggled behind a request that is good.
     ("second is ambiguous", "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nPOST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[200, 400], &["GET /1 HTTP/1.1"]),
     ("second behind a bare line feed", "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\n\nGET /3 HTTP/1.1\r\nHost: h\r\n\r\n", &[200, 400], &["GET /1 HTTP/1.1"]),
@@ -186,6 +203,10 @@ async fn every_refusal_is_reported_once_with_its_reason() {
         // hyper turns these away before their line ends.
         ("G@T", "request_line"),
         ("GET / HTTP/1.1\r\n ", "header_syntax"),
+        ("GET /a<b HTTP/1.1\r\nHost: h\r\n\r\n", "target"), // and this one
+        ("GET /a. HTTP/1.1\r\nHost: h\r\n\r\n", "segment_end"),
+        ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 01\r\n\r\na", "content_length"),
+        ("GET / HTTP/1.1\r\nHost: h\r\nx.forwarded.for: a\r\n\r\n", "confusable_header"),
     ];
     for (bytes, reason) in cases {
         let stage = Arc::new(Stage::inbound(mirror().await, WorkloadHttp::Auto));

@@ -3,6 +3,8 @@
 mod bodies;
 mod corpus;
 mod framing;
+mod hostile;
+mod hostile_h2;
 mod pooling;
 mod room;
 mod stage;

@@ -1,7 +1,7 @@
 //! Upstream connections: used again, replaced, bounded, closed in time.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -104,6 +104,37 @@ async fn a_safe_request_on_a_connection_that_dies_under_it_is_sent_once_more() {
         _ => None,
     });
     assert_eq!(links.collect::<Vec<_>>(), [1, 1, 2], "the second attempt is on record by itself");
+}
+
+#[tokio::test]
+async fn a_request_is_judged_again_before_it_is_sent_once_more() {
+    let withdrawn = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&withdrawn);
+    let target = workload(move |mut stream, _| {
+        let flag = Arc::clone(&flag);
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(OK).await.unwrap();
+            read_head(&mut stream).await; // and no answer
+            flag.store(true, Ordering::SeqCst);
+        }
+    })
+    .await;
+    let mut stage = Stage::inbound(target, WorkloadHttp::Auto);
+    stage.withdrawn = withdrawn;
+    let stage = Arc::new(stage);
+    let (mut near, _served) = stage.connect(Downstream::Http1);
+
+    near.write_all(GET).await.unwrap();
+    read_answer(&mut near).await;
+    near.write_all(GET).await.unwrap();
+    let (head, _) = read_answer(&mut near).await;
+
+    assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+    assert_eq!(stage.connects.load(Ordering::SeqCst), 1);
+    let ends: Vec<_> = stage.ends(2).await.iter().map(|end| end.ending).collect();
+    assert_eq!(ends, [Ending::Finished, Ending::UpstreamLost]);
+    assert_eq!(stage.rejected_so_far(), ["denied"]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,6 +39,10 @@ pub(super) struct Stage {
     pub(super) spoken: Option<Spoken>,
     pub(super) limits: Limits,
     pub(super) audited: bool,
+    /// Policy says no to everybody from now on.
+    pub(super) withdrawn: Arc<AtomicBool>,
+    /// The methods that were to be written down.
+    pub(super) methods: Mutex<Vec<String>>,
     pub(super) connects: AtomicUsize,
     /// Whose requests come next.
     pub(super) key: Mutex<(&'static str, u64)>,
@@ -70,6 +74,8 @@ impl Stage {
             spoken: None,
             limits: Limits::default(),
             audited: true,
+            withdrawn: Arc::default(),
+            methods: Mutex::default(),
             connects: AtomicUsize::new(0),
             key: Mutex::new(("lab", 1)),
             shutdown: Shutdown::default(),
@@ -121,6 +127,19 @@ impl Stage {
         self.completed()
     }
 
+    /// Why requests were rejected, once there are `count`.
+    pub(super) async fn rejections(&self, count: usize) -> Vec<&'static str> {
+        let enough = |_: &usize| self.rejected_so_far().len() >= count;
+        timeout(SOON, self.news.subscribe().wait_for(enough)).await.unwrap().unwrap();
+        self.rejected_so_far()
+    }
+
+    /// Why requests were rejected so far.
+    pub(super) fn rejected_so_far(&self) -> Vec<&'static str> {
+        let why = |event| if let Event::Rejected(why) = event { Some(why) } else { None };
+        self.events().into_iter().filter_map(why).collect()
+    }
+
     /// The ends of exchanges so far.
     pub(super) fn completed(&self) -> Vec<RequestEnd> {
         let end = |event| if let Event::Completed(end) = event { Some(end) } else { None };
@@ -157,7 +176,8 @@ impl Host for Stage {
 
     fn judge(&self, head: &Head<'_>) -> Result<(), &'static str> {
         self.note(Event::Judged { method: head.method.clone(), path: head.path.to_owned() });
-        if head.path.starts_with("/denied") { Err("denied") } else { Ok(()) }
+        let is_withdrawn = self.withdrawn.load(Ordering::SeqCst);
+        if is_withdrawn || head.path.starts_with("/denied") { Err("denied") } else { Ok(()) }
     }
 
     async fn connect(&self, wanted: Wanted) -> Result<Connected<TcpStream, usize>, ConnectError> {
@@ -174,15 +194,17 @@ impl Host for Stage {
 
     async fn record(
         &self,
-        _head: &Head<'_>,
+        head: &Head<'_>,
         _permit: &(),
         link: Option<&usize>,
     ) -> Result<(), NotAudited> {
+        self.methods.lock().unwrap().push(head.method.to_string());
         self.note(Event::Recorded { link: link.copied() });
         if self.audited { Ok(()) } else { Err(NotAudited) }
     }
 
-    async fn rejected(&self, _rough: &Rough<'_>, rejection: &Rejection<&'static str>) {
+    async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<&'static str>) {
+        self.methods.lock().unwrap().extend(rough.method.map(Method::to_string));
         self.note(Event::Rejected(match rejection {
             Rejection::Malformed(malformed) => malformed.label(),
             Rejection::Denied(why) => why,
