@@ -2,7 +2,8 @@
 import os
 import subprocess
 
-SERVER_NAME = "ingress.test"
+from peers import SERVER_NAME
+
 LEAVES = {
     # file: (authority, DNS name, purpose)
     "client": ("ca", "egress.test", "clientAuth"),

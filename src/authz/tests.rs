@@ -186,6 +186,23 @@ fn every_given_part_of_a_subject_must_be_the_certificates_only_one() {
 }
 
 #[test]
+fn a_stranger_with_many_names_among_many_peers_is_compared_with_few() {
+    let peers: Vec<String> = (0..2_000).map(|n| format!("p{n}: {{ dns: p{n}.example }}")).collect();
+    let allow: Vec<String> = (0..2_000).map(|n| format!("p{n}")).collect();
+    let policy = allowing(&peers.join(", "), &allow.join(", "));
+    let dns = (0..2_000).map(|n| DnsName::parse(&format!("p1999.{n}.example")).unwrap()).collect();
+
+    let denied = policy
+        .authorize(
+            &chained(PeerCertificate { dns, ..certificate() }),
+            datetime!(2026-11-22 12:00 UTC),
+        )
+        .unwrap_err();
+
+    assert!(!denied.nearest.contains("`p1999`"), "{}", denied.nearest);
+}
+
+#[test]
 fn a_denial_names_the_entry_that_came_nearest() {
     let policy = allowing("billing: { spiffe: \"spiffe://td/billing\" }", "billing");
     let denied = policy
