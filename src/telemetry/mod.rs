@@ -1,4 +1,5 @@
 //! What SREs see: metrics and logs.
 
+mod handles;
 pub mod log;
 pub mod metrics;
