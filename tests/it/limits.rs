@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::support::client::{self, FirstRead};
 use crate::support::mesh::Mesh;
 use crate::support::process::{free_port, loopback};
+use crate::support::until;
 use crate::support::workload::{Kind, Workload};
 
 #[tokio::test]
@@ -196,10 +197,7 @@ async fn without_file_descriptors_peers_wait_and_the_process_lives_on() {
     for _ in 0..60 {
         silent.push(TcpStream::connect(db.address()).await.unwrap());
     }
-    crate::support::until("the limit to be met", || {
-        db.process.output().contains("connection not accepted")
-    })
-    .await;
+    until("the limit to be met", || db.process.output().contains("connection not accepted")).await;
     drop(silent);
 
     mesh.connect("web", &db).await.echoes("hello").await;
@@ -229,4 +227,27 @@ async fn a_server_that_does_not_answer_is_given_up_after_connect_timeout() {
     assert_eq!(crate::outbound::ask(&web, "hello\n").await, "");
 
     web.ended("upstream_timeout", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_counted_in_full_and_recorded_in_few_lines() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Echo).await;
+    let db = mesh.inbound("db").allow("web").forward(workload.target()).start().await;
+
+    for _ in 0..400 {
+        drop(TcpStream::connect(db.address()).await.unwrap());
+    }
+
+    db.metric_is("myelin_handshakes_total", &[("result", "lost")], 400.0).await;
+    let told = || {
+        let refused = db.trail().all("connection-refused");
+        let number = |text: &str| text.split(' ').next().unwrap().parse::<usize>().unwrap();
+        let (floods, own): (Vec<_>, Vec<_>) =
+            refused.into_iter().partition(|record| record.reason() == "flood");
+        own.len() + floods.iter().map(|record| number(record.text("message"))).sum::<usize>()
+    };
+    until("every refusal to be told of", || told() == 400).await;
+    assert!(db.trail().all("connection-refused").len() < 300, "most share a line");
+    mesh.connect("web", &db).await.echoes("a listed peer gets in all the same").await;
 }
