@@ -118,6 +118,7 @@ struct Way {
     /// How much of `left` the writer has taken.
     taken: usize,
     state: State,
+    /// Bytes that the writer has taken: what was only read has not moved yet.
     moved: u64,
 }
 
@@ -195,7 +196,6 @@ impl Way {
         let mut buffer = ReadBuf::new(scratch);
         ready!(self.poll_fill(cx, reader, &mut buffer)).map_err(Broken::Reading)?;
         let mut rest = buffer.filled();
-        self.moved += rest.len() as u64;
         while !rest.is_empty() {
             match Pin::new(&mut *writer).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => {
@@ -203,6 +203,7 @@ impl Way {
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::Writing(error))),
                 Poll::Ready(Ok(n)) => {
+                    self.moved += n as u64;
                     rest = rest.get(n..).unwrap_or_default();
                 }
                 Poll::Pending => {
@@ -253,6 +254,7 @@ impl Way {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.taken += n;
+            self.moved += n as u64;
         }
         if self.taken > 0 {
             self.left = Vec::new();

@@ -1,4 +1,4 @@
-//! Every metric: name, help, and the handles that count it.
+//! Every metric: its name, its help text, and where its handles come from (`handles.rs`).
 //!
 //! Handles are looked up once, when a listener starts; counting is then one atomic addition. Labels are
 //! configured names and closed sets, never an identity, a path or an address.

@@ -132,6 +132,25 @@ async fn a_receiver_that_does_not_read_holds_its_sender_back() {
     assert_eq!(relay.running.await.unwrap().0.ending, Ending::UpstreamLost);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_slow_receiver_is_not_idle_while_it_still_takes_what_was_read() {
+    let mut relay = start(64, Duration::from_secs(60));
+    // More than fits the pipes, and all of it read at once: from here on nothing is read any more.
+    let bulk = vec![7; 64];
+    relay.peer.write_all(&bulk).await.unwrap();
+    relay.peer.write_all(&bulk).await.unwrap();
+    let mut piece = [0; 16];
+
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        relay.workload.read_exact(&mut piece).await.unwrap();
+    }
+
+    drop(relay.peer);
+    drop(relay.workload);
+    assert_eq!(relay.running.await.unwrap().1.up, 128);
+}
+
 /// Ends like a TLS stream without close_notify.
 struct Torn;
 
