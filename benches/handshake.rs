@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divan::Bencher;
-use myelin::config::{Profile, TlsSettings};
+use myelin::config::{CrlExpired, Profile, TlsSettings};
 use myelin::tls::{self, Pins};
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,7 +22,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 #[divan::bench(args = [Profile::Nist, Profile::Modern])]
 fn full(bencher: Bencher<'_, '_>, profile: Profile) {
-    let settings = TlsSettings { profile, cipher_suites: Vec::new() };
+    let settings =
+        TlsSettings { profile, cipher_suites: Vec::new(), crl_expired: CrlExpired::Refuse };
     let material = common::material("peer-0");
     let server = tls::server_config(&material, &settings, &Pins::default(), &[]).unwrap();
     let client =

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::check::Unfit;
 use super::embedded::AuthorityError;
+use super::enrol::EnrolError;
 use super::files::FileError;
 use crate::report::Report;
 
@@ -28,6 +29,9 @@ pub enum MaterialError {
     /// It was read, and no peer would accept it.
     #[error(transparent)]
     Unfit(#[from] Unfit),
+    /// Whoever issues it could not be asked, or did not issue it.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
     /// The attempt was given up: the file system does not answer.
     #[error("no key material within {0:?}: does the file system answer?")]
     TooSlow(std::time::Duration),
@@ -44,6 +48,19 @@ pub enum MaterialError {
 pub struct Problems(Vec<MaterialError>);
 
 impl MaterialError {
+    /// Whether the same attempt may succeed a little later without anybody mending anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Enrol(error) => error.is_transient(),
+            Self::TooSlow(_) | Self::BrokenOff => true,
+            Self::File(_)
+            | Self::Authority(_)
+            | Self::OtherAuthority { .. }
+            | Self::Unfit(_)
+            | Self::Several(_) => false,
+        }
+    }
+
     /// Nothing when there is no problem, the problem itself when there is one.
     pub(super) fn unless_none(mut problems: Vec<Self>) -> Result<(), Self> {
         match problems.len() {

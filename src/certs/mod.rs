@@ -1,11 +1,14 @@
 //! Where key material comes from, and how it takes effect.
 //!
-//! A [`Source`] loads [`Material`]: from an [`embedded`] authority, or from [`files`]. Whatever the
-//! source, [`check`] looks at it as a peer would before anybody uses it. [`rotate`] renews it.
+//! A [`Source`] offers key material: an [`embedded`] authority, [`files`]. Whatever the source, a
+//! [`Supply`] makes [`Material`] of it only after [`check`] has looked at it as a peer would. [`rotate`]
+//! renews it.
 
 mod anchors;
+mod blocking;
 pub mod check;
 pub mod embedded;
+mod enrol;
 mod error;
 pub mod files;
 mod inspect;
@@ -14,7 +17,9 @@ mod openssl;
 mod request;
 pub mod rotate;
 mod source;
+mod supply;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,24 +28,67 @@ use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
 pub use check::Needs;
+pub use enrol::{EnrolError, EnrolFailure};
 pub use error::MaterialError;
 pub use request::{Prepared, Trigger, Triggered, trigger};
 pub use rotate::{Rotation, Rotator};
-pub use source::{Loaded, Source};
+pub use source::{Looked, Occasion, Source};
+pub use supply::{Loaded, Seen, Supply};
 
-use crate::identity::PeerCertificate;
+use crate::identity::{PeerCertificate, TrustDomain};
 
 /// One consistent set: what we present, and whom we trust. Checked before it is made.
 #[derive(Clone)]
 pub struct Material {
     /// Our certificate with its intermediates, and its key.
     pub presented: Arc<CertifiedKey>,
+    /// What peers get that cannot verify the first, in this order. Nearly always empty.
+    pub others: Vec<Arc<CertifiedKey>>,
     /// What our own certificate says.
     pub facts: Arc<PeerCertificate>,
+    /// When our certificate was issued, which may be later than it is valid from.
+    pub issued: OffsetDateTime,
+    /// What peers are verified with.
+    pub trusted: Arc<Trusted>,
+}
+
+/// What peers are verified with.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Trusted {
     /// The authorities that peers may come from. Never empty.
-    pub trust_bundle: Vec<CertificateDer<'static>>,
+    pub bundle: Vec<CertificateDer<'static>>,
+    /// The trust domain that `bundle` speaks for: it proves no SPIFFE ID of another. `None`: it may prove
+    /// any name.
+    pub domain: Option<TrustDomain>,
+    /// The authorities of other trust domains; each proves SPIFFE IDs of its own and nothing else.
+    pub federated: BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>,
     /// Revocation lists. Empty: revocation is not checked.
     pub crls: Vec<CertificateRevocationListDer<'static>>,
+}
+
+/// Counts only: a bundle may be long.
+impl fmt::Debug for Trusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trusted")
+            .field("bundle", &self.bundle.len())
+            .field("domain", &self.domain)
+            .field("federated", &self.federated.keys())
+            .field("crls", &self.crls.len())
+            .finish()
+    }
+}
+
+impl Trusted {
+    /// When the first certificate of a trust bundle expires.
+    pub fn not_after(&self) -> Option<OffsetDateTime> {
+        let all = self.bundle.iter().chain(self.federated.values().flatten());
+        all.filter_map(|der| inspect::not_after(der)).min()
+    }
+
+    /// When the first revocation list is due for its next update.
+    pub fn crl_next_update(&self) -> Option<OffsetDateTime> {
+        self.crls.iter().filter_map(|der| inspect::next_update(der)).min()
+    }
 }
 
 impl Material {
@@ -49,21 +97,13 @@ impl Material {
         self.facts.not_after
     }
 
-    /// When the first certificate of the trust bundle expires.
-    pub fn trust_bundle_not_after(&self) -> Option<OffsetDateTime> {
-        self.trust_bundle.iter().filter_map(|der| inspect::not_after(der)).min()
-    }
-
-    /// When the first revocation list is due for its next update.
-    pub fn crl_next_update(&self) -> Option<OffsetDateTime> {
-        self.crls.iter().filter_map(|der| inspect::next_update(der)).min()
-    }
-
     /// Whether a peer could not tell the two apart: same certificates, same authorities, same lists.
     pub fn same_as(&self, other: &Self) -> bool {
-        self.presented.cert == other.presented.cert
-            && self.trust_bundle == other.trust_bundle
-            && self.crls == other.crls
+        let chains = |material: &Self| {
+            let all = std::iter::once(&material.presented).chain(&material.others);
+            all.map(|pair| pair.cert.clone()).collect::<Vec<_>>()
+        };
+        chains(self) == chains(other) && self.trusted == other.trusted
     }
 }
 
@@ -72,8 +112,7 @@ impl fmt::Debug for Material {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Material")
             .field("facts", &self.facts)
-            .field("trust_bundle", &self.trust_bundle.len())
-            .field("crls", &self.crls.len())
+            .field("trusted", &self.trusted)
             .finish_non_exhaustive()
     }
 }

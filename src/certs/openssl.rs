@@ -6,6 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::config::{self, PairFiles, PairForm};
+
 /// A directory in which openssl works.
 pub(super) struct OpenSsl {
     dir: TempDir,
@@ -106,6 +108,17 @@ impl OpenSsl {
             self.run(&format!("{authority} -revoke {certificate}.crt"));
         }
         self.run(&format!("{authority} -gencrl {validity} -out {name}.crl"));
+    }
+
+    /// The files of `leaf` under `root`, with these revocation lists.
+    pub(super) fn files(&self, crls: &[&str]) -> config::Files {
+        let form = PairForm::Pem { cert: self.path("leaf.crt"), key: self.path("leaf.key") };
+        config::Files {
+            pair: PairFiles { form, passphrase_file: None },
+            others: Vec::new(),
+            trust_bundle: self.path("root.crt"),
+            crls: crls.iter().map(|name| self.path(name)).collect(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Material, MaterialError, Source};
+use super::{Material, MaterialError, Supply};
 use crate::identity::PeerCertificate;
 
 /// Requests that may wait; there is one signal handler.
@@ -22,7 +22,7 @@ pub struct Triggered(pub(super) mpsc::Receiver<Request>);
 #[derive(Debug)]
 pub(super) struct Request {
     /// Where from, if not from where it came until now.
-    pub(super) source: Option<Source>,
+    pub(super) supply: Option<Supply>,
     pub(super) answer: oneshot::Sender<Result<Prepared, MaterialError>>,
 }
 
@@ -52,9 +52,9 @@ impl Trigger {
     /// # Errors
     ///
     /// It cannot be used; or the rotation has ended, because the process drains.
-    pub async fn prepare(&self, source: Option<Source>) -> Result<Prepared, MaterialError> {
+    pub async fn prepare(&self, supply: Option<Supply>) -> Result<Prepared, MaterialError> {
         let (answer, answered) = oneshot::channel();
-        if self.0.send(Request { source, answer }).await.is_err() {
+        if self.0.send(Request { supply, answer }).await.is_err() {
             return Err(MaterialError::BrokenOff);
         }
         answered.await.unwrap_or(Err(MaterialError::BrokenOff))
@@ -67,9 +67,9 @@ impl Trigger {
     /// As [`Self::prepare`]: the old material stays, as does the old source.
     pub async fn reload(
         &self,
-        source: Option<Source>,
+        supply: Option<Supply>,
     ) -> Result<Arc<PeerCertificate>, MaterialError> {
-        let prepared = self.prepare(source).await?;
+        let prepared = self.prepare(supply).await?;
         let facts = Arc::clone(&prepared.material().facts);
         prepared.put_in_place().await?;
         Ok(facts)

@@ -6,13 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::inspect::moment;
 use super::request::Request;
-use super::{Loaded, Material, MaterialError, Prepared, Source, Triggered};
+use super::{Loaded, Material, MaterialError, Prepared, Supply, Triggered};
 use crate::clock;
 use crate::identity::PeerCertificate;
 use crate::live::Publisher;
@@ -27,7 +25,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(300);
 /// Renewals are never closer together, whatever the certificates say.
 const BREATH: Duration = Duration::from_secs(1);
-/// A file system that does not answer is given up after this.
+/// A source that does not answer is given up after this.
 const LOADING: Duration = Duration::from_secs(60);
 /// Material that was prepared for somebody is given up after this, so that renewals go on.
 const DECIDING: Duration = Duration::from_secs(60);
@@ -51,8 +49,8 @@ pub enum Rotation {
 
 /// The task that renews key material.
 pub struct Rotator {
-    /// Where it comes from.
-    pub source: Source,
+    /// Where it comes from, and what it must be good for.
+    pub supply: Supply,
     /// What is in use.
     pub current: Material,
     /// Where new material is put.
@@ -77,22 +75,26 @@ impl Rotator {
 
     async fn renew(mut self, on_event: impl Fn(Rotation) + Send) {
         measure(&self.current, &self.metrics);
-        let loader = Loader::default();
         let mut retry = Retry::default();
         loop {
+            let source = self.supply.source();
             let wake = sleep_until(self.wake_at(&retry));
             let request = tokio::select! {
                 Some(request) = self.triggered.0.recv() => Some(request),
+                () = source.news() => {
+                    retry.owed = true;
+                    None
+                }
                 () = wake => None,
             };
             match request {
-                Some(request) => self.answer(request, &loader, &mut retry, &on_event).await,
-                None if self.source.is_due(&self.current, clock::now()) && retry.may() => {
-                    let source = self.source.clone();
-                    let result = self.load(&loader, &source, &on_event).await;
+                Some(request) => self.answer(request, &mut retry, &on_event).await,
+                None if retry.may() && (retry.owed || self.is_due()) => {
+                    let supply = self.supply.clone();
+                    let result = self.load(&supply, &on_event).await;
                     retry.after(&result);
                     if let Ok(loaded) = result {
-                        self.put_in_place(source, loaded, &on_event);
+                        self.put_in_place(supply, loaded, &on_event);
                     }
                 }
                 None => {}
@@ -100,17 +102,18 @@ impl Rotator {
         }
     }
 
+    fn is_due(&self) -> bool {
+        self.supply.is_due(&self.current, clock::now())
+    }
+
     /// Loads what is asked for, and puts it in place if whoever asked wants that. No renewal comes
     /// between the two.
-    async fn answer(
-        &mut self,
-        request: Request,
-        loader: &Loader,
-        retry: &mut Retry,
-        on_event: &impl Fn(Rotation),
-    ) {
-        let source = request.source.unwrap_or_else(|| self.source.clone());
-        let result = self.load(loader, &source, on_event).await;
+    async fn answer(&mut self, request: Request, retry: &mut Retry, on_event: &impl Fn(Rotation)) {
+        let supply = match request.supply {
+            Some(supply) => supply.carrying_on(&self.supply),
+            None => self.supply.clone(),
+        };
+        let result = self.load(&supply, on_event).await;
         retry.after(&result);
         let loaded = match result {
             Ok(loaded) => loaded,
@@ -124,26 +127,25 @@ impl Rotator {
             return;
         }
         if let Ok(Ok(done)) = timeout(DECIDING, go_ahead).await {
-            self.put_in_place(source, loaded, on_event);
+            self.put_in_place(supply, loaded, on_event);
             let _heard = done.send(());
         }
     }
 
     fn wake_at(&self, retry: &Retry) -> Instant {
-        let due = self.source.renew_at(&self.current).map(|due| due - clock::now());
+        let due = self.supply.renew_at(&self.current).map(|due| due - clock::now());
         let left = due.map(|left| Duration::try_from(left).unwrap_or_default());
-        (Instant::now() + left.unwrap_or(LOOK).min(LOOK)).max(retry.not_before)
+        let left = if retry.owed { Duration::ZERO } else { left.unwrap_or(LOOK).min(LOOK) };
+        (Instant::now() + left).max(retry.not_before)
     }
 
     async fn load(
         &self,
-        loader: &Loader,
-        source: &Source,
+        supply: &Supply,
         on_event: &impl Fn(Rotation),
     ) -> Result<Loaded, MaterialError> {
-        let (source, old) = (source.clone(), self.source.clone());
-        let in_use = self.current.clone();
-        let loaded = loader.run(move || source.load_again(&old, &in_use)).await;
+        let loading = timeout(LOADING, supply.load_again(&self.supply, &self.current));
+        let loaded = loading.await.unwrap_or(Err(MaterialError::TooSlow(LOADING)));
         loaded.inspect_err(|error| {
             self.metrics.rotated(false);
             let problems = error.problems();
@@ -152,8 +154,8 @@ impl Rotator {
         })
     }
 
-    fn put_in_place(&mut self, source: Source, loaded: Loaded, on_event: &impl Fn(Rotation)) {
-        self.source = source;
+    fn put_in_place(&mut self, supply: Supply, loaded: Loaded, on_event: &impl Fn(Rotation)) {
+        self.supply = supply;
         let Loaded { material, mut warnings } = loaded;
         if material.same_as(&self.current) {
             return;
@@ -193,53 +195,25 @@ fn names_lost(old: &PeerCertificate, new: &PeerCertificate) -> Option<String> {
 
 fn measure(material: &Material, metrics: &Metrics) {
     metrics.certificate_not_after(material.not_after().unix_timestamp());
-    if let Some(at) = material.trust_bundle_not_after() {
+    if let Some(at) = material.trusted.not_after() {
         metrics.trust_bundle_not_after(at.unix_timestamp());
     }
-    if let Some(at) = material.crl_next_update() {
+    if let Some(at) = material.trusted.crl_next_update() {
         metrics.crl_next_update(at.unix_timestamp());
-    }
-}
-
-/// Loads one at a time, off the data threads.
-struct Loader(Arc<Semaphore>);
-
-impl Default for Loader {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
-}
-
-impl Loader {
-    async fn run(
-        &self,
-        load: impl FnOnce() -> Result<Loaded, MaterialError> + Send + 'static,
-    ) -> Result<Loaded, MaterialError> {
-        // While an attempt hangs there is no second one: threads would pile up.
-        let Ok(alone) = Arc::clone(&self.0).try_acquire_owned() else {
-            return Err(MaterialError::TooSlow(LOADING));
-        };
-        let loading = spawn_blocking(move || {
-            let _alone = alone;
-            load()
-        });
-        match timeout(LOADING, loading).await {
-            Ok(Ok(loaded)) => loaded,
-            Ok(Err(_)) => Err(MaterialError::BrokenOff),
-            Err(_) => Err(MaterialError::TooSlow(LOADING)),
-        }
     }
 }
 
 /// When the next attempt may be made.
 struct Retry {
+    /// There may be something new that was not loaded yet.
+    owed: bool,
     not_before: Instant,
     pause: Duration,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { not_before: Instant::now(), pause: FIRST_RETRY }
+        Self { owed: false, not_before: Instant::now(), pause: FIRST_RETRY }
     }
 }
 
@@ -251,7 +225,7 @@ impl Retry {
     fn after<T>(&mut self, result: &Result<T, MaterialError>) {
         let pause = match result {
             Ok(_) => {
-                self.pause = FIRST_RETRY;
+                (self.owed, self.pause) = (false, FIRST_RETRY);
                 BREATH
             }
             Err(_) => {

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use time::Duration;
 
 use super::findings::Findings;
-use super::{ConfigFile, Exit, Format, chain, console, load};
+use super::{ConfigFile, Exit, Format, chain, console, load, wait};
 use crate::authz::{Denied, ListenerPolicy};
-use crate::certs::{Material, Source};
+use crate::certs::{Supply, Trusted};
 use crate::clock;
 use crate::config::{self, Config, Inbound, Peer, PeerMatcher, Protocol};
 use crate::identity::{
@@ -195,14 +195,14 @@ enum Peers {
     /// Somebody with these names, believed.
     Named(PeerIdentity),
     /// Somebody with this chain, which is to be verified against the key material.
-    Presenting(Vec<CertificateDer<'static>>, Box<Material>),
+    Presenting(Vec<CertificateDer<'static>>, Arc<Trusted>),
 }
 
 impl Peers {
     fn of(config: &Config, who: &Who) -> Result<Self, Unanswered> {
         if let Some(path) = &who.cert {
             let chain = chain::read(path).map_err(Unanswered::argument)?;
-            return Ok(Self::Presenting(chain, Box::new(material(config)?)));
+            return Ok(Self::Presenting(chain, trusted(config)?));
         }
         let mut certificate = nobody();
         let mut proof = Proof::Chain;
@@ -230,23 +230,25 @@ impl Peers {
         config: &Config,
         listener: &Inbound,
     ) -> Result<Result<PeerIdentity, String>, Unanswered> {
-        let (chain, material) = match self {
+        let (chain, trusted) = match self {
             Self::Named(identity) => return Ok(Ok(identity.clone())),
-            Self::Presenting(chain, material) => (chain, material),
+            Self::Presenting(chain, trusted) => (chain, trusted),
         };
         let pins = crate::runtime::pins(config, &listener.allow);
-        let examined = tls::examine(material, &config.tls, &pins, chain, clock::now())
+        let examined = tls::examine(trusted, &config.tls, &pins, chain, clock::now())
             .map_err(|error| Unanswered::material(vec![Report(&error).to_string()]))?;
         Ok(examined.map_err(|failed| format!("{}: {}", failed.refusal.label(), failed.message)))
     }
 }
 
-/// The key material; an authority that is not there is not made for a question.
-fn material(config: &Config) -> Result<Material, Unanswered> {
-    let source = Source::of(config)
+/// What peers are verified with; an authority that is not there is not made for a question.
+fn trusted(config: &Config) -> Result<Arc<Trusted>, Unanswered> {
+    let supply = Supply::of(config)
         .map_err(|error| Unanswered::material(vec![Report(&error).to_string()]))?;
-    let loaded = source.look().map_err(|error| Unanswered::material(error.problems()))?;
-    Ok(loaded.material)
+    let seen = wait(supply.look())
+        .map_err(|error| Unanswered::material(vec![Report(&*error).to_string()]))?;
+    let seen = seen.map_err(|error| Unanswered::material(error.problems()))?;
+    Ok(seen.trusted)
 }
 
 fn answer(

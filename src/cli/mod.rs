@@ -151,6 +151,11 @@ fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
+/// Waits for `work`, on a runtime of its own.
+fn wait<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+}
+
 /// Reads the configuration, with the environment to fill in from.
 fn load(path: &Path) -> Result<Config, Problems> {
     config::load(path, &environment)

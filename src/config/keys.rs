@@ -62,8 +62,11 @@ pub(super) static FILES: Section = Section {
 };
 
 /// `tls`
-pub(super) static TLS: Section =
-    Section { keys: &["profile", "fips", "cipher_suites"], required: &[], later: &[] };
+pub(super) static TLS: Section = Section {
+    keys: &["profile", "fips", "cipher_suites", "crl_expired"],
+    required: &[],
+    later: &[],
+};
 
 /// An entry of `peers`
 pub(super) static PEER: Section = Section {

@@ -5,6 +5,7 @@
 mod address;
 mod broken;
 mod check;
+mod identity;
 mod keys;
 mod parse;
 mod problem;
@@ -25,6 +26,10 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+pub use identity::{
+    Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
+    VaultAuth,
+};
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use read::nearest;
@@ -77,29 +82,6 @@ impl Config {
     }
 }
 
-/// Where key material comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdentitySource {
-    /// An authority in a directory of its own.
-    Embedded {
-        /// The directory. Made with mode 0700 if it is not there.
-        dir: PathBuf,
-        /// A leaf's lifetime; renewed at two thirds of it. At least 1 minute. Default 24 h.
-        ttl: Duration,
-    },
-    /// PEM files that someone else puts there.
-    Files {
-        /// The certificate and its intermediates, leaf first.
-        cert: PathBuf,
-        /// Its private key.
-        key: PathBuf,
-        /// The certificates of the authorities that peers may come from.
-        trust_bundle: PathBuf,
-        /// Revocation lists. Empty: revocation is not checked.
-        crls: Vec<PathBuf>,
-    },
-}
-
 /// What is negotiated in TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
@@ -107,6 +89,18 @@ pub struct TlsSettings {
     pub profile: Profile,
     /// Narrows the profile's cipher suites, by IANA or rustls names. Empty: all of the profile's.
     pub cipher_suites: Vec<String>,
+    /// What a revocation list past its next update does to the peers that it covers.
+    pub crl_expired: CrlExpired,
+}
+
+/// What becomes of peers whose revocation list is past its next update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CrlExpired {
+    /// They are refused, and those who are connected lose their permits.
+    #[default]
+    Refuse,
+    /// The old list goes on to be used, and its age is warned of.
+    Warn,
 }
 
 /// A named set of versions, suites, groups and certificate rules.

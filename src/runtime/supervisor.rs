@@ -13,7 +13,7 @@ use super::restart::needs_restart;
 use super::{ReloadError, StartError, Started};
 use crate::admin::{self, Admin, Scope, View};
 use crate::audit::{Action, Audit, Record};
-use crate::certs::{self, Material, Rotation, Rotator, Source, Trigger};
+use crate::certs::{self, Material, Rotation, Rotator, Supply, Trigger};
 use crate::clock;
 use crate::config::{Config, OnFailure, Problems};
 use crate::listener::BindError;
@@ -80,8 +80,8 @@ impl Supervisor {
         metrics: Metrics,
         audit: &Audit,
     ) -> Result<(Self, Started), StartError> {
-        let source = Source::of(&config).map_err(StartError::Service)?;
-        let loaded = source.load().map_err(StartError::Material)?;
+        let supply = Supply::of(&config).map_err(StartError::Service)?;
+        let loaded = supply.load().await.map_err(StartError::Material)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
@@ -99,7 +99,7 @@ impl Supervisor {
         let (material_publisher, material) = live(first.clone());
         let (trigger, triggered) = certs::trigger();
         let rotator = Rotator {
-            source,
+            supply,
             current: first,
             publisher: material_publisher,
             triggered,
@@ -207,8 +207,8 @@ impl Supervisor {
         if !keys.is_empty() {
             return Err(ReloadError::NeedsRestart(keys));
         }
-        let source = Source::of(&config).map_err(ReloadError::Service)?;
-        let prepared = self.trigger.prepare(Some(source)).await.map_err(ReloadError::Material)?;
+        let supply = Supply::of(&config).map_err(ReloadError::Service)?;
+        let prepared = self.trigger.prepare(Some(supply)).await.map_err(ReloadError::Material)?;
         let plan = self.listeners.plan(&config, prepared.material()).map_err(ReloadError::Build)?;
         if let Some(listener) = self.listeners.held(&plan) {
             return Err(ReloadError::Held(listener));

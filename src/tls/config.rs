@@ -71,8 +71,8 @@ pub fn server_config(
     let algorithms = provider.signature_verification_algorithms;
     let verifier = Verifier::new(
         PeerSide::Client,
-        settings.profile,
-        material,
+        settings,
+        &material.trusted,
         pins.clone(),
         None,
         algorithms,
@@ -129,8 +129,8 @@ pub fn client_config(
     let algorithms = provider.signature_verification_algorithms;
     let verifier = Verifier::new(
         PeerSide::Server,
-        settings.profile,
-        material,
+        settings,
+        &material.trusted,
         pins.clone(),
         Some(expected),
         algorithms,

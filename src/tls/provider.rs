@@ -64,6 +64,7 @@ fn ring_is_faster() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CrlExpired;
 
     fn names(settings: &TlsSettings) -> (Vec<String>, Vec<String>) {
         let provider = provider(settings);
@@ -75,8 +76,11 @@ mod tests {
 
     #[test]
     fn nist_offers_aes_gcm_and_approved_groups_only() {
-        let (suites, groups) =
-            names(&TlsSettings { profile: Profile::Nist, cipher_suites: Vec::new() });
+        let (suites, groups) = names(&TlsSettings {
+            profile: Profile::Nist,
+            cipher_suites: Vec::new(),
+            crl_expired: CrlExpired::Refuse,
+        });
 
         assert!(suites.iter().all(|suite| suite.contains("GCM")), "{suites:?}");
         assert_eq!(suites.len(), 6);
@@ -85,8 +89,11 @@ mod tests {
 
     #[test]
     fn modern_offers_tls_1_3_only() {
-        let (suites, _) =
-            names(&TlsSettings { profile: Profile::Modern, cipher_suites: Vec::new() });
+        let (suites, _) = names(&TlsSettings {
+            profile: Profile::Modern,
+            cipher_suites: Vec::new(),
+            crl_expired: CrlExpired::Refuse,
+        });
 
         assert!(suites.iter().all(|suite| suite.starts_with("TLS13_")), "{suites:?}");
     }
@@ -96,6 +103,7 @@ mod tests {
         let (suites, _) = names(&TlsSettings {
             profile: Profile::Nist,
             cipher_suites: vec!["TLS13_AES_256_GCM_SHA384".into()],
+            crl_expired: CrlExpired::Refuse,
         });
 
         assert_eq!(suites, ["TLS13_AES_256_GCM_SHA384"]);

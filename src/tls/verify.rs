@@ -22,8 +22,8 @@ use webpki::{EndEntityCert, KeyUsage, OwnedCertRevocationList, VerifiedPath};
 use super::config::{ConfigError, Expected, Pins};
 use super::error::{HandshakeFailed, Why, refusal_of};
 use super::provider::provider;
-use crate::certs::Material;
-use crate::config::{Profile, TlsSettings};
+use crate::certs::Trusted;
+use crate::config::{CrlExpired, Profile, TlsSettings};
 use crate::identity::{PeerCertificate, PeerIdentity, Proof};
 use crate::outcome::Refusal;
 
@@ -53,15 +53,15 @@ pub(super) fn take_findings() -> Option<Findings> {
 ///
 /// The material cannot be worked with. The inner error is the refusal.
 pub fn examine(
-    material: &Material,
+    trusted: &Trusted,
     settings: &TlsSettings,
     pins: &Pins,
     chain: &[CertificateDer<'_>],
     now: OffsetDateTime,
 ) -> Result<Result<PeerIdentity, HandshakeFailed>, ConfigError> {
     let algorithms = provider(settings).signature_verification_algorithms;
-    let (side, profile) = (PeerSide::Client, settings.profile);
-    let verifier = Verifier::new(side, profile, material, pins.clone(), None, algorithms)?;
+    let side = PeerSide::Client;
+    let verifier = Verifier::new(side, settings, trusted, pins.clone(), None, algorithms)?;
     let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
     let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
     let mut findings = Findings::default();
@@ -93,6 +93,7 @@ pub(super) enum PeerSide {
 pub(super) struct Verifier {
     side: PeerSide,
     profile: Profile,
+    crl_expired: CrlExpired,
     anchors: Vec<TrustAnchor<'static>>,
     /// When anchors end, by subject and key: rustls and webpki take an anchor's word for ever.
     anchor_ends: HashMap<(Vec<u8>, Vec<u8>), i64>,
@@ -112,15 +113,15 @@ impl fmt::Debug for Verifier {
 impl Verifier {
     pub(super) fn new(
         side: PeerSide,
-        profile: Profile,
-        material: &Material,
+        settings: &TlsSettings,
+        trusted: &Trusted,
         pins: Pins,
         expected: Option<Expected>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Result<Self, ConfigError> {
         let mut anchors = Vec::new();
         let mut anchor_ends = HashMap::new();
-        for der in &material.trust_bundle {
+        for der in &trusted.bundle {
             let anchor = webpki::anchor_from_trusted_cert(der).map_err(ConfigError::Anchor)?;
             let anchor = anchor.to_owned();
             let facts = PeerCertificate::parse(der).map_err(ConfigError::AnchorFacts)?;
@@ -130,7 +131,7 @@ impl Verifier {
             *end = facts.not_after.unix_timestamp().max(*end);
             anchors.push(anchor);
         }
-        let crls = material
+        let crls = trusted
             .crls
             .iter()
             .map(|der| OwnedCertRevocationList::from_der(der).map(Into::into))
@@ -142,7 +143,19 @@ impl Verifier {
         } else {
             Vec::new()
         };
-        Ok(Self { side, profile, anchors, anchor_ends, hints, crls, pins, expected, algorithms })
+        let (profile, crl_expired) = (settings.profile, settings.crl_expired);
+        Ok(Self {
+            side,
+            profile,
+            crl_expired,
+            anchors,
+            anchor_ends,
+            hints,
+            crls,
+            pins,
+            expected,
+            algorithms,
+        })
     }
 
     /// Everything there is to say about what a peer presented; findings are left for the handshake.
@@ -219,11 +232,34 @@ impl Verifier {
                 .map_err(refusal_of)
         };
         // The leaf's status must be known; an intermediate's wherever there is a list for it.
-        verify(revocation(&crls, webpki::RevocationCheckDepth::EndEntity))?;
+        verify(self.revocation(&crls, webpki::RevocationCheckDepth::EndEntity))?;
         if !crls.is_empty() && !intermediates.is_empty() {
-            verify(revocation(&crls, webpki::RevocationCheckDepth::Chain))?;
+            verify(self.revocation(&crls, webpki::RevocationCheckDepth::Chain))?;
         }
         self.judge_leaf(facts)
+    }
+
+    /// How to check revocation; not at all without lists.
+    fn revocation<'a>(
+        &self,
+        crls: &'a [&'a webpki::CertRevocationList<'a>],
+        depth: webpki::RevocationCheckDepth,
+    ) -> Option<webpki::RevocationOptions<'a>> {
+        let status = match depth {
+            webpki::RevocationCheckDepth::EndEntity => webpki::UnknownStatusPolicy::Deny,
+            webpki::RevocationCheckDepth::Chain => webpki::UnknownStatusPolicy::Allow,
+        };
+        let expiration = match self.crl_expired {
+            CrlExpired::Refuse => webpki::ExpirationPolicy::Enforce,
+            CrlExpired::Warn => webpki::ExpirationPolicy::Ignore,
+        };
+        webpki::RevocationOptionsBuilder::new(crls).ok().map(|builder| {
+            builder
+                .with_depth(depth)
+                .with_status_policy(status)
+                .with_expiration_policy(expiration)
+                .build()
+        })
     }
 
     /// A pin replaces the chain, and never hides a revocation: with a chain that fails for another reason
@@ -279,24 +315,6 @@ impl Verifier {
         }
         Ok(())
     }
-}
-
-/// How to check revocation; not at all without lists.
-fn revocation<'a>(
-    crls: &'a [&'a webpki::CertRevocationList<'a>],
-    depth: webpki::RevocationCheckDepth,
-) -> Option<webpki::RevocationOptions<'a>> {
-    let status = match depth {
-        webpki::RevocationCheckDepth::EndEntity => webpki::UnknownStatusPolicy::Deny,
-        webpki::RevocationCheckDepth::Chain => webpki::UnknownStatusPolicy::Allow,
-    };
-    webpki::RevocationOptionsBuilder::new(crls).ok().map(|builder| {
-        builder
-            .with_depth(depth)
-            .with_status_policy(status)
-            .with_expiration_policy(webpki::ExpirationPolicy::Enforce)
-            .build()
-    })
 }
 
 /// A pin replaces the chain, never the dates.

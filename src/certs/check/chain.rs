@@ -59,13 +59,15 @@ fn verify_for(
     let (leaf, intermediates) = offered.chain.split_first().ok_or(webpki::Error::BadDer)?;
     let leaf = EndEntityCert::try_from(leaf)?;
     let anchors: Vec<TrustAnchor<'_>> = offered
-        .trust_bundle
+        .trusted
+        .bundle
         .iter()
         .map(webpki::anchor_from_trusted_cert)
         .collect::<Result<_, _>>()?;
     let now = u64::try_from(now.unix_timestamp()).unwrap_or_default();
     // Lists that cannot be used are told on their own.
     let lists: Vec<CertRevocationList<'_>> = offered
+        .trusted
         .crls
         .iter()
         .filter_map(|crl| BorrowedCertRevocationList::from_der(crl).ok())
@@ -93,7 +95,7 @@ fn verify_for(
 /// The first certificate of the bundle that cannot be a trust anchor.
 pub(super) fn unusable_anchor(offered: &Offered) -> Option<Unfit> {
     let refused = |der: &CertificateDer<'_>| webpki::anchor_from_trusted_cert(der).err();
-    offered.trust_bundle.iter().enumerate().find_map(|(index, der)| {
+    offered.trusted.bundle.iter().enumerate().find_map(|(index, der)| {
         let error = refused(der)?;
         Some(Unfit::Authority {
             at: offered.origin.trust_bundle.clone(),

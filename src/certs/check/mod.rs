@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 pub use unfit::Unfit;
 
 use super::inspect::{self, Signed, moment};
-use super::{Material, MaterialError};
+use super::{Material, MaterialError, Trusted};
 use crate::config::{Config, Profile};
 use crate::identity::{LeafUse, PeerCertificate, SpiffeId};
 
@@ -51,16 +51,28 @@ pub struct Offered {
     pub chain: Vec<CertificateDer<'static>>,
     /// The key that should fit the leaf.
     pub key: Arc<dyn SigningKey>,
-    /// The authorities that peers may come from.
-    pub trust_bundle: Vec<CertificateDer<'static>>,
-    /// Revocation lists.
-    pub crls: Vec<CertificateRevocationListDer<'static>>,
+    /// Other chains with their keys, for peers that cannot verify the first.
+    pub others: Vec<Arc<CertifiedKey>>,
+    /// When the chain was issued, if that is known; otherwise it is what the leaf is valid from.
+    pub issued: Option<OffsetDateTime>,
+    /// What peers are to be verified with.
+    pub trusted: Trusted,
     /// Whether we replace it ourselves before it ends.
     pub renewed: bool,
     /// Where each of them came from.
     pub origin: Origin,
     /// What was remarkable when it was read.
     pub warnings: Vec<String>,
+}
+
+impl Offered {
+    /// Keeps our own certificates as they are in use: only what peers are verified with is new.
+    pub fn keep(&mut self, in_use: &Material) {
+        self.chain.clone_from(&in_use.presented.cert);
+        self.key = Arc::clone(&in_use.presented.key);
+        self.others.clone_from(&in_use.others);
+        self.issued = Some(in_use.issued);
+    }
 }
 
 /// Where key material came from, as texts for operators.
@@ -97,7 +109,7 @@ pub fn check(
     // Without these there is no use in looking at the chain: it would only repeat them.
     let mut before_chain: Vec<Unfit> = valid(&facts, &offered.origin, now).into_iter().collect();
     before_chain.extend(chain::unusable_anchor(&offered));
-    for (crl, at) in offered.crls.iter().zip(&offered.origin.crls) {
+    for (crl, at) in offered.trusted.crls.iter().zip(&offered.origin.crls) {
         match list(crl, at, &offered, now) {
             Ok(remarks) => warnings.extend(remarks),
             Err(problem) => before_chain.push(problem),
@@ -115,14 +127,16 @@ pub fn check(
     warnings.extend(authorities(&offered, now));
     let material = Material {
         presented: Arc::new(CertifiedKey::new(offered.chain, offered.key)),
+        others: offered.others,
+        issued: offered.issued.unwrap_or(facts.not_before),
         facts: Arc::new(facts),
-        trust_bundle: offered.trust_bundle,
-        crls: offered.crls,
+        trusted: Arc::new(offered.trusted),
     };
     Ok((material, warnings))
 }
 
-fn key_fits(offered: &Offered) -> Option<Unfit> {
+/// Why the key is not the leaf's, if it is not.
+pub(super) fn key_fits(offered: &Offered) -> Option<Unfit> {
     let key = offered.key.public_key()?;
     let fits = |der: &CertificateDer<'_>| {
         inspect::certificate(der).is_some_and(|x509| x509.public_key().raw == key.as_ref())
@@ -198,7 +212,7 @@ fn list(
         return Err(Unfit::List { at: at.to_owned(), what });
     }
     let issuer = crate::identity::Subject::of(parsed.issuer()).text;
-    let known: Vec<_> = offered.trust_bundle.iter().chain(&offered.chain).collect();
+    let known: Vec<_> = offered.trusted.bundle.iter().chain(&offered.chain).collect();
     let mut remarks = Vec::new();
     match inspect::signed_by(crl, &known) {
         Signed::Yes => {}
@@ -248,7 +262,7 @@ fn ends_soon(facts: &PeerCertificate, origin: &Origin, now: OffsetDateTime) -> O
 
 fn authorities(offered: &Offered, now: OffsetDateTime) -> Vec<String> {
     let mut remarks = Vec::new();
-    for (index, der) in offered.trust_bundle.iter().enumerate() {
+    for (index, der) in offered.trusted.bundle.iter().enumerate() {
         let Some(x509) = inspect::certificate(der) else { continue };
         let name = inspect::subject(der).unwrap_or_default();
         let which = format!("{}: certificate {}, {name}", offered.origin.trust_bundle, index + 1);

@@ -6,6 +6,7 @@
 
 mod error;
 mod params;
+mod source;
 mod store;
 
 use std::path::Path;
@@ -18,11 +19,11 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 pub use error::AuthorityError;
-pub use params::BACKDATED;
+pub(super) use source::Embedded;
 
 use super::check::{Needs, Offered, Origin, check};
 use super::inspect::{self, moment};
-use super::{Material, MaterialError};
+use super::{Material, MaterialError, Trusted};
 use crate::clock;
 use crate::config::Profile;
 use crate::identity::{DnsName, SpiffeId, Subject, TrustDomain};
@@ -185,8 +186,9 @@ impl Authority {
         Ok(Offered {
             chain: vec![leaf.der, self.issuing.certificate.der.clone()],
             key,
-            trust_bundle: vec![self.root.der.clone()],
-            crls: Vec::new(),
+            others: Vec::new(),
+            issued: Some(now),
+            trusted: Trusted { bundle: vec![self.root.der.clone()], ..Trusted::default() },
             renewed: true,
             origin: Origin {
                 certificate: format!("certificate of the {}", self.origin),

@@ -15,7 +15,7 @@ use crate::certs::inspect;
 use crate::identity::TrustDomain;
 
 /// So long before its issue every certificate is valid, for peers whose clock is behind.
-pub const BACKDATED: Duration = Duration::minutes(5);
+pub(super) const BACKDATED: Duration = Duration::minutes(5);
 const ROOT_LIFE: Duration = Duration::days(3653);
 const ISSUING_LIFE: Duration = Duration::days(365);
 /// Longest common name (X.520, ub-common-name).

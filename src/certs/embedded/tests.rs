@@ -115,10 +115,10 @@ fn a_leaf_is_ready_to_be_presented_and_backdated_for_slow_clocks() {
     let material = authority.issue(&ehr(), &[], HOUR).unwrap();
 
     assert_eq!(material.presented.cert.len(), 2);
-    assert_eq!(material.trust_bundle.len(), 1);
+    assert_eq!(material.trusted.bundle.len(), 1);
     assert_eq!(material.facts.spiffe.as_ref(), Some(&ehr()));
     let life = material.facts.not_after - material.facts.not_before;
-    assert_eq!(life, BACKDATED + HOUR);
+    assert_eq!(life, params::BACKDATED + HOUR);
     assert!(!format!("{material:?}").contains("presented"));
 }
 

@@ -5,6 +5,7 @@
 
 mod problem;
 mod section;
+mod source;
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -18,10 +19,11 @@ use rustls::sign::SigningKey;
 use zeroize::Zeroizing;
 
 pub use problem::FileError;
+pub(super) use source::Files;
 
-use super::MaterialError;
 use super::check::{Offered, Origin};
 use super::inspect;
+use super::{MaterialError, Trusted};
 use problem::{FileProblem, Wanted};
 use section::{Section, sections};
 
@@ -70,8 +72,9 @@ pub fn read(paths: Paths<'_>) -> Result<Offered, MaterialError> {
     Ok(Offered {
         chain,
         key,
-        trust_bundle,
-        crls,
+        others: Vec::new(),
+        issued: None,
+        trusted: Trusted { bundle: trust_bundle, crls, ..Trusted::default() },
         renewed: false,
         origin: Origin {
             certificate: paths.cert.display().to_string(),

@@ -1,5 +1,4 @@
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Mutex;
 
 use tempfile::TempDir;
@@ -7,7 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::certs::openssl::{BOTH, OpenSsl};
 use crate::certs::{Needs, Trigger, trigger};
-use crate::config::{IdentitySource, Profile};
+use crate::config::{self, IdentitySource, Profile};
 use crate::identity::TrustDomain;
 use crate::live::{Live, live};
 
@@ -22,32 +21,31 @@ struct Running {
     first: Material,
 }
 
-fn source(identity: &IdentitySource) -> Source {
+fn supply(identity: &IdentitySource) -> Supply {
     let needs = Needs { server: true, client: true, profile: Profile::Nist };
-    Source::new(identity, &TrustDomain::parse("td").unwrap(), "ehr", needs).unwrap()
+    Supply::new(identity, &TrustDomain::parse("td").unwrap(), "ehr", needs).unwrap()
 }
 
 fn embedded(dir: &TempDir, ttl: Duration) -> IdentitySource {
-    IdentitySource::Embedded { dir: dir.path().join("authority"), ttl }
+    IdentitySource::Embedded(config::Embedded {
+        dir: dir.path().join("authority"),
+        ttl,
+        key_types: vec![config::KeyType::P256],
+    })
 }
 
 fn files(pki: &OpenSsl) -> IdentitySource {
-    IdentitySource::Files {
-        cert: pki.path("leaf.crt"),
-        key: pki.path("leaf.key"),
-        trust_bundle: pki.path("root.crt"),
-        crls: Vec::<PathBuf>::new(),
-    }
+    IdentitySource::Files(pki.files(&[]))
 }
 
-fn run(source: Source) -> Running {
-    let first = source.load().unwrap().material;
+async fn run(supply: Supply) -> Running {
+    let first = supply.load().await.unwrap().material;
     let (publisher, live) = live(first.clone());
     let (trigger, triggered) = trigger();
     let (shutdown, metrics) = (Shutdown::default(), Metrics::new().unwrap());
     let events = Arc::new(Mutex::new(Vec::new()));
     let rotator = Rotator {
-        source,
+        supply,
         current: first.clone(),
         publisher,
         triggered,
@@ -77,7 +75,7 @@ impl Running {
 #[tokio::test]
 async fn leaves_are_renewed_before_they_end_without_being_asked() {
     let dir = TempDir::new().unwrap();
-    let mut running = run(source(&embedded(&dir, Duration::from_secs(3))));
+    let mut running = run(supply(&embedded(&dir, Duration::from_secs(3)))).await;
 
     let second = running.replaced().await;
     let third = running.replaced().await;
@@ -85,7 +83,7 @@ async fn leaves_are_renewed_before_they_end_without_being_asked() {
     assert!(second.not_after() > running.first.not_after() || !second.same_as(&running.first));
     assert!(third.not_after() > running.first.not_after());
     assert_ne!(second.facts.key_sha256, third.facts.key_sha256);
-    assert_eq!(second.trust_bundle, running.first.trust_bundle);
+    assert_eq!(second.trusted.bundle, running.first.trusted.bundle);
     let text = running.metrics.render();
     assert!(text.contains(r#"myelin_certificate_rotations_total{result="ok"} 2"#), "{text}");
     let not_after = third.not_after().unix_timestamp();
@@ -99,7 +97,7 @@ async fn leaves_are_renewed_before_they_end_without_being_asked() {
 #[tokio::test]
 async fn a_failed_renewal_keeps_the_last_good_material_and_is_tried_again() {
     let dir = TempDir::new().unwrap();
-    let mut running = run(source(&embedded(&dir, Duration::from_secs(3))));
+    let mut running = run(supply(&embedded(&dir, Duration::from_secs(3)))).await;
     let root = dir.path().join("authority/root.crt");
     let kept = fs::read(&root).unwrap();
     fs::write(&root, "nonsense").unwrap();
@@ -118,7 +116,7 @@ async fn a_failed_renewal_keeps_the_last_good_material_and_is_tried_again() {
 #[tokio::test]
 async fn files_are_loaded_when_asked_and_the_asker_learns_the_result() {
     let pki = OpenSsl::with_leaf();
-    let mut running = run(source(&files(&pki)));
+    let mut running = run(supply(&files(&pki))).await;
     pki.sign("leaf", "root", BOTH, "-days 80");
 
     let facts = running.trigger.reload(None).await.unwrap();
@@ -133,7 +131,7 @@ async fn files_are_loaded_when_asked_and_the_asker_learns_the_result() {
 #[tokio::test]
 async fn a_name_that_the_new_certificate_lost_is_warned_of() {
     let pki = OpenSsl::with_leaf();
-    let running = run(source(&files(&pki)));
+    let running = run(supply(&files(&pki))).await;
     pki.sign("leaf", "root", &BOTH.replace("DNS:ehr", "DNS:ehr2"), "-days 90");
 
     running.trigger.reload(None).await.unwrap();
@@ -149,7 +147,7 @@ async fn a_name_that_the_new_certificate_lost_is_warned_of() {
 #[tokio::test]
 async fn bad_files_change_nothing_and_the_asker_learns_why() {
     let pki = OpenSsl::with_leaf();
-    let running = run(source(&files(&pki)));
+    let running = run(supply(&files(&pki))).await;
     pki.write("leaf.crt", pki.read("leaf.csr"));
 
     let error = running.trigger.reload(None).await.unwrap_err();
@@ -164,7 +162,7 @@ async fn bad_files_change_nothing_and_the_asker_learns_why() {
 #[tokio::test]
 async fn files_that_did_not_change_are_no_rotation() {
     let pki = OpenSsl::with_leaf();
-    let running = run(source(&files(&pki)));
+    let running = run(supply(&files(&pki))).await;
 
     let facts = running.trigger.reload(None).await.unwrap();
 
@@ -177,41 +175,41 @@ async fn files_that_did_not_change_are_no_rotation() {
 async fn a_new_source_takes_over_only_if_it_is_good() {
     let pki = OpenSsl::with_leaf();
     let dir = TempDir::new().unwrap();
-    let running = run(source(&embedded(&dir, HOUR)));
+    let running = run(supply(&embedded(&dir, HOUR))).await;
     let missing = OpenSsl::new();
 
-    running.trigger.reload(Some(source(&files(&missing)))).await.unwrap_err();
+    running.trigger.reload(Some(supply(&files(&missing)))).await.unwrap_err();
     running.trigger.reload(None).await.unwrap();
     assert!(running.live.snapshot().value.same_as(&running.first));
 
-    running.trigger.reload(Some(source(&files(&pki)))).await.unwrap();
-    let root = running.live.snapshot().value.trust_bundle.clone();
+    running.trigger.reload(Some(supply(&files(&pki)))).await.unwrap();
+    let root = running.live.snapshot().value.trusted.bundle.clone();
     running.trigger.reload(None).await.unwrap();
-    assert_ne!(root, running.first.trust_bundle);
-    assert_eq!(running.live.snapshot().value.trust_bundle, root);
+    assert_ne!(root, running.first.trusted.bundle);
+    assert_eq!(running.live.snapshot().value.trusted.bundle, root);
 }
 
 #[tokio::test]
 async fn an_embedded_leaf_that_is_not_due_stays_at_a_reload() {
     let dir = TempDir::new().unwrap();
-    let running = run(source(&embedded(&dir, HOUR)));
+    let running = run(supply(&embedded(&dir, HOUR))).await;
 
     let facts = running.trigger.reload(None).await.unwrap();
-    let again = Some(source(&embedded(&dir, HOUR)));
+    let again = Some(supply(&embedded(&dir, HOUR)));
     running.trigger.reload(again).await.unwrap();
 
     assert_eq!(facts.serial, running.first.facts.serial);
     assert_eq!(running.live.snapshot().generation.number(), 1);
     assert!(running.events.lock().unwrap().is_empty());
 
-    running.trigger.reload(Some(source(&embedded(&dir, HOUR * 2)))).await.unwrap();
+    running.trigger.reload(Some(supply(&embedded(&dir, HOUR * 2)))).await.unwrap();
     assert_eq!(running.live.snapshot().generation.number(), 2);
 }
 
 #[tokio::test]
 async fn an_authority_that_is_gone_is_not_made_anew_while_its_leaf_is_in_use() {
     let dir = TempDir::new().unwrap();
-    let mut running = run(source(&embedded(&dir, Duration::from_secs(3))));
+    let mut running = run(supply(&embedded(&dir, Duration::from_secs(3)))).await;
     let (authority, away) = (dir.path().join("authority"), dir.path().join("away"));
     fs::rename(&authority, &away).unwrap();
 
@@ -231,16 +229,16 @@ async fn an_authority_that_is_gone_is_not_made_anew_while_its_leaf_is_in_use() {
     assert!(!authority.exists());
     assert!(running.live.snapshot().value.same_as(&running.first));
     fs::rename(&away, &authority).unwrap();
-    assert_eq!(running.replaced().await.trust_bundle, running.first.trust_bundle);
+    assert_eq!(running.replaced().await.trusted.bundle, running.first.trusted.bundle);
 }
 
 #[tokio::test]
 async fn an_authority_is_not_exchanged_for_another() {
     let dir = TempDir::new().unwrap();
-    let running = run(source(&embedded(&dir, HOUR)));
+    let running = run(supply(&embedded(&dir, HOUR))).await;
     let authority = dir.path().join("authority");
     fs::rename(&authority, dir.path().join("away")).unwrap();
-    source(&embedded(&dir, HOUR)).load().unwrap();
+    supply(&embedded(&dir, HOUR)).load().await.unwrap();
 
     let error = running.trigger.reload(None).await.unwrap_err().to_string();
 
@@ -259,7 +257,7 @@ async fn a_trust_anchor_that_is_taken_out_of_the_bundle_is_warned_of() {
     pki.root("former");
     let root = pki.read("root.crt");
     let bundle = pki.write("root.crt", pki.read("former.crt") + &root);
-    let running = run(source(&files(&pki)));
+    let running = run(supply(&files(&pki))).await;
     pki.write("root.crt", root);
 
     running.trigger.reload(None).await.unwrap();
@@ -279,8 +277,8 @@ async fn a_trust_anchor_that_is_taken_out_of_the_bundle_is_warned_of() {
 async fn what_is_prepared_changes_nothing_unless_it_is_put_in_place() {
     let pki = OpenSsl::with_leaf();
     let dir = TempDir::new().unwrap();
-    let running = run(source(&embedded(&dir, HOUR)));
-    let other = || Some(source(&files(&pki)));
+    let running = run(supply(&embedded(&dir, HOUR))).await;
+    let other = || Some(supply(&files(&pki)));
 
     let prepared = running.trigger.prepare(other()).await.unwrap();
     assert_ne!(prepared.material().facts.serial, running.first.facts.serial);
@@ -299,7 +297,7 @@ async fn what_is_prepared_changes_nothing_unless_it_is_put_in_place() {
 #[tokio::test]
 async fn no_renewal_comes_between_preparing_and_putting_in_place() {
     let dir = TempDir::new().unwrap();
-    let mut running = run(source(&embedded(&dir, Duration::from_secs(3))));
+    let mut running = run(supply(&embedded(&dir, Duration::from_secs(3)))).await;
 
     let prepared = running.trigger.prepare(None).await.unwrap();
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -312,7 +310,7 @@ async fn no_renewal_comes_between_preparing_and_putting_in_place() {
 #[tokio::test(start_paused = true)]
 async fn what_is_prepared_and_forgotten_holds_up_nobody_for_ever() {
     let pki = OpenSsl::with_leaf();
-    let running = run(source(&files(&pki)));
+    let running = run(supply(&files(&pki))).await;
     pki.sign("leaf", "root", BOTH, "-days 80");
 
     let forgotten = running.trigger.prepare(None).await.unwrap();
@@ -326,7 +324,7 @@ async fn what_is_prepared_and_forgotten_holds_up_nobody_for_ever() {
 #[tokio::test]
 async fn whoever_asks_and_goes_away_holds_up_nobody() {
     let pki = OpenSsl::with_leaf();
-    let running = run(source(&files(&pki)));
+    let running = run(supply(&files(&pki))).await;
 
     {
         let mut asking = std::pin::pin!(running.trigger.prepare(None));
@@ -344,7 +342,7 @@ async fn the_log_says_until_when_the_new_certificate_is_valid_in_rfc_3339() {
     let written = Mutex::new(log.reopen().unwrap());
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(written).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let running = run(source(&files(&pki)));
+    let running = run(supply(&files(&pki))).await;
     pki.sign("leaf", "root", BOTH, "-days 80");
 
     let facts = running.trigger.reload(None).await.unwrap();
@@ -357,7 +355,7 @@ async fn the_log_says_until_when_the_new_certificate_is_valid_in_rfc_3339() {
 #[tokio::test]
 async fn draining_ends_the_task_and_later_requests_are_answered() {
     let pki = OpenSsl::with_leaf();
-    let running = run(source(&files(&pki)));
+    let running = run(supply(&files(&pki))).await;
 
     let drained = running.shutdown.run(Duration::from_secs(5)).await;
 

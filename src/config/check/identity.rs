@@ -7,7 +7,7 @@ use crate::config::problem::Fault;
 use crate::config::read::{Fields, Reader, one};
 use crate::config::scalar::duration;
 use crate::config::yaml::Node;
-use crate::config::{IdentitySource, keys};
+use crate::config::{Embedded, Files, IdentitySource, KeyType, PairFiles, PairForm, keys};
 
 const TTL: Duration = Duration::from_secs(24 * 3600);
 const MIN_TTL: Duration = Duration::from_secs(60);
@@ -46,7 +46,11 @@ fn embedded(reader: &Reader<'_>, node: &Node) -> Option<IdentitySource> {
     let dir = fields.required("dir", Reader::path);
     let ttl = fields.or("ttl", TTL, one(duration(MIN_TTL..=Duration::from_secs(YEAR))));
     fields.finish();
-    Some(IdentitySource::Embedded { dir: dir?, ttl: ttl? })
+    Some(IdentitySource::Embedded(Embedded {
+        dir: dir?,
+        ttl: ttl?,
+        key_types: vec![KeyType::P256],
+    }))
 }
 
 fn files(reader: &Reader<'_>, node: &Node) -> Option<IdentitySource> {
@@ -56,5 +60,10 @@ fn files(reader: &Reader<'_>, node: &Node) -> Option<IdentitySource> {
     let trust_bundle = fields.required("trust_bundle", Reader::path);
     let crls = fields.or("crls", Vec::new(), |reader, node| reader.list(node, Reader::path));
     fields.finish();
-    Some(IdentitySource::Files { cert: cert?, key: key?, trust_bundle: trust_bundle?, crls: crls? })
+    Some(IdentitySource::Files(Files {
+        pair: PairFiles { form: PairForm::Pem { cert: cert?, key: key? }, passphrase_file: None },
+        others: Vec::new(),
+        trust_bundle: trust_bundle?,
+        crls: crls?,
+    }))
 }

@@ -4,11 +4,17 @@ use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Reader, nearest, one};
 use crate::config::scalar::choice;
 use crate::config::yaml::Node;
-use crate::config::{Profile, TlsSettings, keys};
+use crate::config::{CrlExpired, Profile, TlsSettings, keys};
 
 /// What holds when the file does not say.
-pub(super) const DEFAULT: TlsSettings =
-    TlsSettings { profile: Profile::Nist, cipher_suites: Vec::new() };
+pub(super) const DEFAULT: TlsSettings = TlsSettings {
+    profile: Profile::Nist,
+    cipher_suites: Vec::new(),
+    crl_expired: CrlExpired::Refuse,
+};
+
+const CRL_EXPIRED: &[(&str, CrlExpired)] =
+    &[("refuse", CrlExpired::Refuse), ("warn", CrlExpired::Warn)];
 
 const PROFILES: &[(&str, Profile)] =
     &[("nist", Profile::Nist), ("modern", Profile::Modern), ("compatible", Profile::Compatible)];
@@ -53,6 +59,7 @@ impl Suite {
 pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<TlsSettings> {
     let mut fields = Fields::open(reader, node, &keys::TLS)?;
     let profile = fields.or("profile", DEFAULT.profile, one(choice(PROFILES, &[])));
+    let crl_expired = fields.or("crl_expired", DEFAULT.crl_expired, one(choice(CRL_EXPIRED, &[])));
     let fips = fields.or("fips", (), one(choice(&[("off", ())], &["required"])));
     let cipher_suites = fields.or("cipher_suites", Vec::new(), |reader, node| {
         let nothing =
@@ -61,7 +68,11 @@ pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<TlsSettings> 
     });
     fields.finish();
     fips?;
-    Some(TlsSettings { profile: profile?, cipher_suites: cipher_suites? })
+    Some(TlsSettings {
+        profile: profile?,
+        cipher_suites: cipher_suites?,
+        crl_expired: crl_expired?,
+    })
 }
 
 /// A cipher suite that is in `profile`, which is `None` when it is wrong itself.

@@ -7,8 +7,8 @@ use time::macros::datetime;
 
 use super::{HEAD, parse};
 use crate::config::{
-    IdentitySource, Limits, ListenAddr, OnFailure, PeerMatcher, Profile, Protocol, Severity,
-    Target, WorkloadHttp, load,
+    Files, IdentitySource, Limits, ListenAddr, OnFailure, PairFiles, PairForm, PeerMatcher,
+    Profile, Protocol, Severity, Target, WorkloadHttp, load,
 };
 use crate::identity::Fingerprint;
 
@@ -104,12 +104,18 @@ fn relative_paths_begin_at_the_directory_of_the_file() {
 
     assert_eq!(
         config.identity,
-        IdentitySource::Files {
-            cert: dir.path().join("pki/tls.crt"),
-            key: "/run/key".into(),
+        IdentitySource::Files(Files {
+            pair: PairFiles {
+                form: PairForm::Pem {
+                    cert: dir.path().join("pki/tls.crt"),
+                    key: "/run/key".into(),
+                },
+                passphrase_file: None,
+            },
+            others: vec![],
             trust_bundle: dir.path().join("ca.crt"),
             crls: vec![],
-        }
+        })
     );
 }
 

@@ -278,8 +278,8 @@ impl Setup {
     /// The same, with certificates that live shorter than a configuration may say.
     pub(crate) async fn start_with_ttl(&self, short: Duration) -> Running {
         let mut config = self.load().unwrap_or_else(|problems| panic!("{problems}"));
-        if let config::IdentitySource::Embedded { ttl, .. } = &mut config.identity {
-            *ttl = short;
+        if let config::IdentitySource::Embedded(embedded) = &mut config.identity {
+            embedded.ttl = short;
         }
         self.start_from(config).await.unwrap_or_else(|error| panic!("{error}"))
     }
