@@ -159,8 +159,7 @@ fn list(
     }
     let issuer = crate::identity::Subject::of(parsed.issuer()).text;
     let others = offered.others.iter().flat_map(|other| &other.cert);
-    let known: Vec<_> =
-        offered.trusted.bundle.iter().chain(&offered.chain).chain(others).collect();
+    let known: Vec<_> = offered.trusted.bundle.iter().chain(&offered.chain).chain(others).collect();
     let mut remarks = Vec::new();
     match inspect::signed_by(crl, &known) {
         Signed::Yes => {}

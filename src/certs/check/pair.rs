@@ -84,10 +84,9 @@ impl Pair<'_> {
         match self.chain.iter().position(fits) {
             Some(0) => None,
             Some(index) => Some(Unfit::LeafNotFirst { at: self.at.clone(), number: index + 1 }),
-            None => Some(Unfit::KeyMismatch {
-                at: self.key_at.clone(),
-                certificate: self.at.clone(),
-            }),
+            None => {
+                Some(Unfit::KeyMismatch { at: self.key_at.clone(), certificate: self.at.clone() })
+            }
         }
     }
 
@@ -105,8 +104,11 @@ impl Pair<'_> {
         if now > facts.not_after {
             return Some(Unfit::Expired { at, not_after: facts.not_after, now });
         }
-        (now < facts.not_before)
-            .then_some(Unfit::NotYetValid { at, not_before: facts.not_before, now })
+        (now < facts.not_before).then_some(Unfit::NotYetValid {
+            at,
+            not_before: facts.not_before,
+            now,
+        })
     }
 
     /// What the leaf says of its use and peers of the profile would not take.
@@ -122,7 +124,9 @@ impl Pair<'_> {
         if usage.is_ca {
             add("is an authority's (basic constraints): a leaf is wanted");
         } else if strict && usage.may_sign_certificates {
-            add("may sign certificates (key usage keyCertSign), which tls.profile refuses in a leaf");
+            add(
+                "may sign certificates (key usage keyCertSign), which tls.profile refuses in a leaf",
+            );
         }
         if strict && usage.any_purpose {
             add("is good for any purpose (extended key usage), which tls.profile refuses");

@@ -21,7 +21,7 @@ const PIECE: usize = 64 * 1024;
 
 /// What files held when they were last looked at.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Contents(BTreeMap<PathBuf, Content>);
+pub(in crate::certs) struct Contents(BTreeMap<PathBuf, Content>);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Content {

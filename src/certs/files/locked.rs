@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::der::Der;
 
 /// Rounds of a hash for one file: some seconds of work. OpenSSL makes 2,048, careful people a million.
-const ROUNDS: u64 = 10_000_000;
+const ROUNDS: u64 = 5_000_000;
 /// The most memory that scrypt may take. OpenSSL takes 16 MiB.
 const SCRYPT_BYTES: u64 = 256 << 20;
 /// How often scrypt may use it all.
@@ -140,10 +140,11 @@ fn pbes2(
         Some(_) | None => return Err(unsupported()),
     }
     let mut buffer = Zeroizing::new(sealed.to_vec());
-    let opened = scheme.decrypt_in_place(&*with.bytes, &mut buffer).map_err(|error| match error {
-        pkcs5::Error::DecryptFailed => Locked::Wrong,
-        _ => unsupported(),
-    })?;
+    let opened =
+        scheme.decrypt_in_place(&*with.bytes, &mut buffer).map_err(|error| match error {
+            pkcs5::Error::DecryptFailed => Locked::Wrong,
+            _ => unsupported(),
+        })?;
     let length = opened.len();
     buffer.truncate(length);
     Ok(buffer)
@@ -167,8 +168,8 @@ impl Old<'_> {
         let derived = Derived { hash: sha1, salt: self.salt, rounds: self.rounds, with: self.with };
         let key = derived.bytes(1, key_bytes, work)?;
         let iv = derived.bytes(2, 8, work)?;
-        let cipher = Decryptor::<C>::new_from_slices(&key, &iv)
-            .map_err(|_length| Locked::Unparsable)?;
+        let cipher =
+            Decryptor::<C>::new_from_slices(&key, &iv).map_err(|_length| Locked::Unparsable)?;
         let mut buffer = Zeroizing::new(sealed.to_vec());
         let opened = cipher.decrypt_padded::<Pkcs7>(&mut buffer).map_err(|_bad| Locked::Wrong)?;
         let length = opened.len();
@@ -186,7 +187,11 @@ pub(super) fn authenticate(
     work: &mut Work,
 ) -> Result<(), Locked> {
     let known = [
-        (oid!(1.3.14.3.2.26), &digest::SHA1_FOR_LEGACY_USE_ONLY, hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
+        (
+            oid!(1.3.14.3.2.26),
+            &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+        ),
         (oid!(2.16.840.1.101.3.4.2.1), &digest::SHA256, hmac::HMAC_SHA256),
         (oid!(2.16.840.1.101.3.4.2.2), &digest::SHA384, hmac::HMAC_SHA384),
         (oid!(2.16.840.1.101.3.4.2.3), &digest::SHA512, hmac::HMAC_SHA512),

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::CertifiedKey;
 
+pub(super) use contents::Contents;
 pub use problem::FileError;
 pub(super) use source::Files;
 
@@ -26,7 +27,6 @@ use super::check::{Offered, Origin};
 use super::inspect;
 use super::{MaterialError, Trusted};
 use crate::config::{self, PairFiles, PairForm};
-use contents::Contents;
 use problem::{FileProblem, Wanted};
 use section::{Section, sections};
 
@@ -43,7 +43,10 @@ const LIST: u64 = 128 << 20;
 /// # Errors
 ///
 /// Names each file that cannot be used, and what it holds instead.
-fn read(config: &config::Files, contents: &mut Contents) -> Result<Offered, MaterialError> {
+pub(super) fn read(
+    config: &config::Files,
+    contents: &mut Contents,
+) -> Result<Offered, MaterialError> {
     let mut problems = Vec::new();
     let mut pairs = Vec::new();
     let mut origins = Vec::new();
@@ -92,7 +95,9 @@ fn paths(config: &config::Files) -> Vec<(PathBuf, u64)> {
     paths.extend(config.crls.iter().map(|path| (path.clone(), LIST)));
     for pair in std::iter::once(&config.pair).chain(&config.others) {
         match &pair.form {
-            PairForm::Pem { cert, key } => paths.extend([(cert.clone(), SMALL), (key.clone(), SMALL)]),
+            PairForm::Pem { cert, key } => {
+                paths.extend([(cert.clone(), SMALL), (key.clone(), SMALL)])
+            }
             PairForm::Pkcs12(path) => paths.push((path.clone(), SMALL)),
         }
         paths.extend(pair.passphrase_file.iter().map(|path| (path.clone(), SMALL)));

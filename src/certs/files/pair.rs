@@ -157,8 +157,9 @@ fn in_order(
         Some((x509.subject().as_raw().to_vec(), x509.issuer().as_raw().to_vec()))
     };
     certificates.retain(|der| names(der).is_some_and(|(subject, issuer)| subject != issuer));
-    while let Some((_, issuer)) = chain.last().and_then(|last| names(last)) {
-        let next = |der: &CertificateDer<'_>| names(der).is_some_and(|(subject, _)| subject == issuer);
+    while let Some((_, issuer)) = chain.last().and_then(names) {
+        let next =
+            |der: &CertificateDer<'_>| names(der).is_some_and(|(subject, _)| subject == issuer);
         let Some(next) = certificates.iter().position(next) else { break };
         chain.push(certificates.remove(next));
     }

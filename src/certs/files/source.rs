@@ -144,13 +144,18 @@ impl Files {
         });
         let looked = looking.await;
         let mut known = lock(&self.known);
-        known.looked = Some(heard);
+        let is_first = known.looked.replace(heard).is_none();
         let Ok((covered, now, before)) = looked else {
             known.due = Some(Instant::now() + LOOK_UNWATCHED);
             return false;
         };
         known.due = Some(Instant::now() + if covered { LOOK } else { LOOK_UNWATCHED });
         let news = before.is_some_and(|before| now.differ(&before));
+        if news && is_first {
+            // It may be changing just now: wait until it is quiet, like after everything that is heard.
+            known.looked = Some(heard.wrapping_sub(1));
+            return false;
+        }
         known.contents = Some(now);
         news
     }

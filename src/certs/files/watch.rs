@@ -106,12 +106,13 @@ fn directories(file: &Path, found: &mut BTreeSet<PathBuf>) {
         let next = at.join(&part);
         let is_link = fs::symlink_metadata(&next).map(|metadata| metadata.is_symlink());
         let target = match is_link {
-            Ok(true) if links < LINKS => fs::read_link(&next),
-            Ok(_) if left.is_empty() => {
+            Ok(true) if links == LINKS => return,
+            Ok(true) => fs::read_link(&next),
+            Ok(false) if left.is_empty() => {
                 found.insert(at);
                 return;
             }
-            Ok(_) => {
+            Ok(false) => {
                 at = next;
                 continue;
             }
