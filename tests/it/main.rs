@@ -33,6 +33,8 @@ mod http_phi;
 mod http_routes;
 mod http_soap;
 mod http_websocket;
+mod identity_files;
+mod identity_keys;
 mod init;
 mod layering;
 mod lifecycle;
