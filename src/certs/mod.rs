@@ -12,12 +12,14 @@ mod enrol;
 mod error;
 pub mod files;
 mod inspect;
+mod kept;
 #[cfg(test)]
 mod openssl;
 mod request;
 pub mod rotate;
 mod source;
 mod supply;
+mod web;
 
 use std::collections::BTreeMap;
 use std::fmt;
