@@ -12,6 +12,7 @@ mod enrol;
 mod error;
 pub mod files;
 mod inspect;
+pub mod keys;
 #[cfg(test)]
 mod openssl;
 mod request;
