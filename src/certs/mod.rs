@@ -13,6 +13,7 @@ mod error;
 pub mod files;
 mod inspect;
 mod kept;
+pub mod keys;
 #[cfg(test)]
 mod openssl;
 mod request;
