@@ -10,6 +10,7 @@ pub mod check;
 pub mod embedded;
 mod enrol;
 mod error;
+pub mod est;
 pub mod files;
 mod inspect;
 mod kept;
