@@ -10,14 +10,18 @@ pub mod check;
 pub mod embedded;
 mod enrol;
 mod error;
+pub mod est;
 pub mod files;
 mod inspect;
+mod kept;
+pub mod keys;
 #[cfg(test)]
 mod openssl;
 mod request;
 pub mod rotate;
 mod source;
 mod supply;
+mod web;
 
 use std::collections::BTreeMap;
 use std::fmt;
