@@ -12,12 +12,16 @@ mod enrol;
 mod error;
 pub mod files;
 mod inspect;
+mod kept;
+pub mod keys;
 #[cfg(test)]
 mod openssl;
 mod request;
 pub mod rotate;
 mod source;
 mod supply;
+mod vault;
+mod web;
 
 use std::collections::BTreeMap;
 use std::fmt;

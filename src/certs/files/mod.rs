@@ -3,6 +3,7 @@
 //! Most of this is about what else people put into such files: an operator with a request in place of
 //! a certificate should be told so, and not that "parsing failed".
 
+pub(super) mod parts;
 mod problem;
 mod section;
 mod source;
