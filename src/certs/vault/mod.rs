@@ -126,6 +126,7 @@ impl Vault {
             issued,
             at: format!("{}{}/sign/{}", self.config.address, self.mount, self.config.role),
         };
+        self.timer.set(&trust.trusted, self.session.due());
         let kept = all.into_iter().map(|issued| issued.kept).collect();
         self.may_be_kept(kept, issued, &trust);
         self.offered(own, trust, in_use)
@@ -161,8 +162,10 @@ impl Vault {
             tracing::warn!("our certificate was revoked: asking for another one");
             return self.issue(&client, trust, Some(in_use)).await;
         }
-        self.session.renew(&client, &self.config.auth).await;
-        self.timer.set(&trust.trusted, self.session.due());
+        if !self.away.load(Ordering::Relaxed) {
+            self.session.renew(&client, &self.config.auth).await;
+            self.timer.set(&trust.trusted, self.session.due());
+        }
         let pairs = std::iter::once(&in_use.presented).chain(&in_use.others);
         let own = Own {
             pairs: pairs.cloned().collect(),
@@ -181,7 +184,6 @@ impl Vault {
         if self.away.swap(false, Ordering::Relaxed) {
             tracing::info!("{} is back", self.config.address);
         }
-        self.timer.set(&trust.trusted, self.session.due());
         Ok(trust)
     }
 
