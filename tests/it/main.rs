@@ -46,3 +46,5 @@ mod reload;
 mod rotation;
 mod tcp;
 mod tls;
+mod vault;
+mod vault_auth;

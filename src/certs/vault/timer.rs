@@ -6,7 +6,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
 
-use crate::certs::Trusted;
+use crate::certs::{Trusted, inspect};
 use crate::clock;
 
 /// Authorities and lists are read again after this …
@@ -49,8 +49,10 @@ impl Timer {
     pub(super) fn set(&self, trusted: &Trusted, token: Option<OffsetDateTime>) {
         let now = clock::now();
         let left = |at: OffsetDateTime| Duration::try_from(at - now).unwrap_or_default();
-        let list = trusted.crl_next_update().map(|at| left(at) / 2);
-        let wait = [list, token.map(left)].into_iter().flatten().fold(USUAL, Duration::min);
+        let ends = trusted.crls.iter().filter_map(|der| inspect::next_update(der));
+        // Nobody may ever sign a list again that is over: its authority may be out of use.
+        let lists = ends.map(|end| if end > now { left(end) / 2 } else { RETRY });
+        let wait = lists.chain(token.map(left)).fold(USUAL, Duration::min);
         *self.lock() = Due::after(wait.max(LEAST));
     }
 

@@ -70,10 +70,8 @@ pub(super) async fn read(
     now: OffsetDateTime,
 ) -> Result<Trust, EnrolError> {
     let step = Step::Read { mount };
-    let authorities = match known(client, mount, &step).await? {
-        Some(known) => each(client, mount, &step, known).await?,
-        None => vec![only(client, mount, &step).await?],
-    };
+    let known = known(client, mount, &step).await?;
+    let authorities = each(client, mount, &step, known).await?;
     let chains = authorities.iter().map(|authority| authority.chain.as_slice());
     let bundle = anchors(chains, now);
     let mut trust = Trust {
@@ -198,13 +196,8 @@ impl Trust {
 }
 
 /// The authorities of the mount; `None` for a server that has only one in a mount, as before Vault 1.11.
-async fn known(client: &Client, mount: &str, step: &Step<'_>) -> Result<Option<Known>, EnrolError> {
+async fn known(client: &Client, mount: &str, step: &Step<'_>) -> Result<Known, EnrolError> {
     let reply = client.read(&format!("/v1/{mount}/issuers?list=true")).await?;
-    let spoken = reply.errors().join(" ");
-    let is_old = reply.status == StatusCode::NOT_FOUND && spoken.contains("unsupported");
-    if is_old || reply.status == StatusCode::FORBIDDEN {
-        return Ok(None);
-    }
     let at = reply.at.clone();
     let Answer { data: known } = reply.json::<Answer<Known>>(step)?;
     let strange = |what: String| EnrolError { at, kind: EnrolFailure::BadAnswer, what };
@@ -220,7 +213,7 @@ async fn known(client: &Client, mount: &str, step: &Step<'_>) -> Result<Option<K
     if !known.keys.iter().all(|id| is_id(id)) {
         return Err(strange("names an authority in a way that is not understood".to_owned()));
     }
-    Ok(Some(known))
+    Ok(known)
 }
 
 async fn each(
@@ -248,24 +241,6 @@ async fn each(
         authorities.push(Authority { chain, list });
     }
     Ok(authorities)
-}
-
-/// The one authority of an old mount.
-async fn only(client: &Client, mount: &str, step: &Step<'_>) -> Result<Authority, EnrolError> {
-    let mut chain: Vec<CertificateDer<'static>> = Vec::new();
-    for path in [format!("/v1/{mount}/ca/pem"), format!("/v1/{mount}/ca_chain")] {
-        let reply = client.read(&path).await?;
-        let at = reply.at.clone();
-        for der in certificates(&reply.bytes(step)?, &at)? {
-            if !chain.contains(&der) {
-                chain.push(der);
-            }
-        }
-    }
-    if chain.is_empty() {
-        return Err(client.read(&format!("/v1/{mount}/ca/pem")).await?.strange());
-    }
-    Ok(Authority { chain, list: Some(format!("/v1/{mount}/crl")) })
 }
 
 /// The certificates of a text in PEM that came from `at`.
