@@ -21,6 +21,7 @@ mod request;
 pub mod rotate;
 mod source;
 mod supply;
+mod vault;
 mod web;
 
 use std::collections::BTreeMap;
