@@ -18,6 +18,7 @@ mod request;
 pub mod rotate;
 mod source;
 mod supply;
+mod vouching;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +35,7 @@ pub use request::{Prepared, Trigger, Triggered, trigger};
 pub use rotate::{Rotation, Rotator};
 pub use source::{Looked, Occasion, Source};
 pub use supply::{Loaded, Seen, Supply};
+pub use vouching::{Domains, NotFederated};
 
 use crate::identity::{PeerCertificate, TrustDomain};
 
