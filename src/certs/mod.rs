@@ -1,6 +1,6 @@
 //! Where key material comes from, and how it takes effect.
 //!
-//! A [`Source`] offers key material: an [`embedded`] authority, [`files`]. Whatever the source, a
+//! A [`Source`] offers key material: an [`embedded`] authority, [`files`], the SPIFFE Workload API. Whatever the source, a
 //! [`Supply`] makes [`Material`] of it only after [`check`] has looked at it as a peer would. [`rotate`]
 //! renews it.
 
@@ -17,6 +17,7 @@ mod openssl;
 mod request;
 pub mod rotate;
 mod source;
+mod spiffe;
 mod supply;
 mod vouching;
 

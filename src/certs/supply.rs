@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::check::{Needs, Offered, check};
 use super::embedded::{self, AuthorityError};
 use super::source::{Looked, Occasion, Source};
+use super::spiffe as workload_api;
 use super::{Material, MaterialError, Trusted, files};
 use crate::clock;
 use crate::config::{Config, IdentitySource};
@@ -81,7 +82,10 @@ impl Supply {
                 service,
             )),
             IdentitySource::Files(config) => Arc::new(files::Files::new(config)),
-            IdentitySource::Est(_) | IdentitySource::Vault(_) | IdentitySource::Spiffe(_) => {
+            IdentitySource::Spiffe(config) => {
+                Arc::new(workload_api::Spiffe::new(config, spiffe.clone()))
+            }
+            IdentitySource::Est(_) | IdentitySource::Vault(_) => {
                 unreachable!("no reader makes these yet")
             }
         };

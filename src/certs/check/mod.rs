@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use time::{Duration, OffsetDateTime};
 
+pub(super) use chain::refused;
 pub use unfit::Unfit;
 
 use super::inspect::{self, Signed, moment};
