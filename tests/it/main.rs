@@ -44,5 +44,7 @@ mod readme;
 mod refusals;
 mod reload;
 mod rotation;
+mod spiffe;
+mod spiffe_agent;
 mod tcp;
 mod tls;

@@ -10,6 +10,3 @@ mod source;
 mod update;
 
 pub(super) use source::Spiffe;
-
-#[cfg(test)]
-mod tests;
