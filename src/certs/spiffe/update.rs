@@ -35,7 +35,7 @@ impl Update {
         let bad = |what: &str| Failure::bad_update(socket, what);
         let svids = context.svids();
         let ours = svids.iter().find(|svid| svid.spiffe_id().to_string() == wanted.as_str());
-        let svid = ours.or(svids.first()).ok_or_else(|| bad("it holds no SVID"))?;
+        let svid = ours.or_else(|| svids.first()).ok_or_else(|| bad("it holds no SVID"))?;
         let id = svid.spiffe_id();
         let domain = trust_domain(id.trust_domain()).map_err(|error| bad(&error))?;
         let mut warnings = Vec::new();
