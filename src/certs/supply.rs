@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::check::{Needs, Offered, check};
 use super::embedded::{self, AuthorityError};
 use super::source::{Looked, Occasion, Source};
+use super::spiffe as workload_api;
 use super::{Material, MaterialError, Trusted, est, files, vault};
 use crate::clock;
 use crate::config::{Config, IdentitySource};
@@ -85,8 +86,8 @@ impl Supply {
             IdentitySource::Vault(config) => {
                 Arc::new(vault::Vault::new(*config, spiffe.clone(), service))
             }
-            IdentitySource::Spiffe(_) => {
-                unreachable!("no reader makes these yet")
+            IdentitySource::Spiffe(config) => {
+                Arc::new(workload_api::Spiffe::new(config, spiffe.clone()))
             }
         };
         Ok(Self { source, identity: identity.clone(), spiffe, needs })

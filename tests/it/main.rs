@@ -47,6 +47,8 @@ mod readme;
 mod refusals;
 mod reload;
 mod rotation;
+mod spiffe;
+mod spiffe_agent;
 mod tcp;
 mod tls;
 mod vault;

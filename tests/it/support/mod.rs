@@ -15,6 +15,7 @@ pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod trail;
 pub(crate) mod workload;
+pub(crate) mod workload_api;
 
 use std::future::Future;
 use std::time::Duration;
