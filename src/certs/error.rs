@@ -7,6 +7,7 @@ use super::check::Unfit;
 use super::embedded::AuthorityError;
 use super::enrol::EnrolError;
 use super::files::FileError;
+use super::keys::KeyError;
 use crate::report::Report;
 
 /// Key material that cannot be used, and why. Changes nothing: the last good one stays.
@@ -29,6 +30,9 @@ pub enum MaterialError {
     /// It was read, and no peer would accept it.
     #[error(transparent)]
     Unfit(#[from] Unfit),
+    /// A key of ours cannot be made or used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Whoever issues it could not be asked, or did not issue it.
     #[error(transparent)]
     Enrol(#[from] EnrolError),
@@ -57,6 +61,7 @@ impl MaterialError {
             | Self::Authority(_)
             | Self::OtherAuthority { .. }
             | Self::Unfit(_)
+            | Self::Key(_)
             | Self::Several(_) => false,
         }
     }

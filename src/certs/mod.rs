@@ -1,6 +1,6 @@
 //! Where key material comes from, and how it takes effect.
 //!
-//! A [`Source`] offers key material: an [`embedded`] authority, [`files`]. Whatever the source, a
+//! A [`Source`] offers key material: an [`embedded`] authority, [`files`], the SPIFFE Workload API. Whatever the source, a
 //! [`Supply`] makes [`Material`] of it only after [`check`] has looked at it as a peer would. [`rotate`]
 //! renews it.
 
@@ -10,14 +10,21 @@ pub mod check;
 pub mod embedded;
 mod enrol;
 mod error;
+pub mod est;
 pub mod files;
 mod inspect;
+mod kept;
+pub mod keys;
 #[cfg(test)]
 mod openssl;
 mod request;
 pub mod rotate;
 mod source;
+mod spiffe;
 mod supply;
+mod vault;
+mod vouching;
+mod web;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +41,7 @@ pub use request::{Prepared, Trigger, Triggered, trigger};
 pub use rotate::{Rotation, Rotator};
 pub use source::{Looked, Occasion, Source};
 pub use supply::{Loaded, Seen, Supply};
+pub use vouching::{Domains, NotFederated};
 
 use crate::identity::{PeerCertificate, TrustDomain};
 

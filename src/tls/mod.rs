@@ -3,6 +3,7 @@
 //! One verifier serves both directions. Resumption is off: a resumed session would skip it
 //! (RFC 8446, 2.2), and with it expiry and revocation. There is no early data.
 
+mod anchors;
 mod config;
 mod error;
 mod handshake;

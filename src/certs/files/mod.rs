@@ -7,6 +7,7 @@ mod contents;
 mod der;
 mod locked;
 mod pair;
+pub(super) mod parts;
 mod pkcs12;
 mod problem;
 mod section;

@@ -1,7 +1,9 @@
 //! The language that the tests are written in.
 
 pub(crate) mod admin;
+pub(crate) mod bao;
 pub(crate) mod client;
+pub(crate) mod est;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod legacy;
@@ -13,6 +15,7 @@ pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod trail;
 pub(crate) mod workload;
+pub(crate) mod workload_api;
 
 use std::future::Future;
 use std::time::Duration;
