@@ -8,6 +8,7 @@ mod error;
 mod handshake;
 mod part;
 mod provider;
+mod rehearse;
 mod verify;
 mod wire;
 
@@ -16,5 +17,6 @@ pub use error::{HandshakeFailed, alert_of};
 pub use handshake::{Session, TlsStream, accept, connect};
 pub use part::part;
 pub use provider::provider;
+pub use rehearse::{RehearsalError, rehearse};
 pub use verify::examine;
 pub use wire::Wire;

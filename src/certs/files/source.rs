@@ -8,10 +8,10 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Paths, read};
+use crate::certs::MaterialError;
 use crate::certs::blocking::Blocking;
 use crate::certs::check::{Offered, Unfit, key_fits};
 use crate::certs::source::{Looked, Occasion, Source};
-use crate::certs::{MaterialError, anchors};
 use crate::config::{self, PairForm};
 
 /// Certificate and key may be caught in the middle of being replaced: so often they are read again.
@@ -40,22 +40,9 @@ impl Files {
 impl Source for Files {
     fn offer<'a>(
         &'a self,
-        occasion: Occasion<'a>,
+        _occasion: Occasion<'a>,
     ) -> BoxFuture<'a, Result<Offered, MaterialError>> {
-        async move {
-            let mut offered = self.read().await?;
-            let now_trusted: Vec<_> = offered.trusted.bundle.iter().collect();
-            let lost = anchors::lost(occasion.bundle(), &now_trusted);
-            offered.warnings.extend(lost.map(|lost| {
-                format!(
-                    "{}: no longer holds {lost}: peers with certificates from there are refused \
-                     from now on",
-                    self.config.trust_bundle.display()
-                )
-            }));
-            Ok(offered)
-        }
-        .boxed()
+        self.read().boxed()
     }
 
     fn look(&self) -> BoxFuture<'_, Result<Looked, MaterialError>> {
