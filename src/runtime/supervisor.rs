@@ -23,10 +23,8 @@ use crate::report::Report;
 use crate::shutdown::{Drained, Shutdown};
 use crate::telemetry::metrics::Metrics;
 
-/// Histograms are drained so often; scrapes do it, too.
+/// So often histograms are drained (scrapes do it, too), and peers' certificates looked at.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// Peers' certificates are looked at so often: whether one ends soon.
-const PARTNERS: Duration = Duration::from_secs(60);
 
 /// What the sidecar's handle asks for.
 pub(super) enum Command {
@@ -156,7 +154,6 @@ impl Supervisor {
     /// Carries out commands and follows the key material, until it is stopped or abandoned.
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>, end: &CancellationToken) {
         let mut upkeep = tokio::time::interval(UPKEEP);
-        let mut partners = tokio::time::interval(PARTNERS);
         let mut seen = self.material.snapshot().generation;
         let mut news = self.material.clone();
         loop {
@@ -179,8 +176,8 @@ impl Supervisor {
                     seen = news.snapshot().generation;
                     self.rotated();
                 }
-                _ = upkeep.tick() => self.metrics.upkeep(),
-                _ = partners.tick() => {
+                _ = upkeep.tick() => {
+                    self.metrics.upkeep();
                     let ending = self.shown.inventory.ending(clock::now());
                     ending.iter().for_each(|text| tracing::warn!("{text}"));
                 }
