@@ -7,6 +7,7 @@ use super::check::Unfit;
 use super::embedded::AuthorityError;
 use super::enrol::{EnrolError, EnrolFailure};
 use super::files::FileError;
+use super::keys::KeyError;
 use crate::outcome::Rejection;
 use crate::report::Report;
 
@@ -48,6 +49,9 @@ pub enum MaterialError {
         /// The names.
         lost: String,
     },
+    /// A key of ours cannot be made or used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Whoever issues it could not be asked, or did not issue it.
     #[error(transparent)]
     Enrol(#[from] EnrolError),
@@ -78,6 +82,7 @@ impl MaterialError {
             | Self::Unfit(_)
             | Self::Preflight { .. }
             | Self::NamesLost { .. }
+            | Self::Key(_)
             | Self::Several(_) => false,
         }
     }
@@ -99,7 +104,8 @@ impl MaterialError {
                 EnrolFailure::Unprepared => Rejection::Unreadable,
             },
             Self::TooSlow(_) => Rejection::TooSlow,
-            Self::BrokenOff => Rejection::Other,
+            Self::Key(KeyError::Unreadable) => Rejection::Unreadable,
+            Self::Key(KeyError::Make(_) | KeyError::Use(_)) | Self::BrokenOff => Rejection::Other,
             Self::Several(Problems(problems)) => {
                 problems.first().map_or(Rejection::Other, Self::reason)
             }
@@ -112,6 +118,15 @@ impl MaterialError {
             Self::Several(Problems(problems)) => problems.iter().flat_map(Self::gist).collect(),
             Self::Unfit(unfit) => vec![unfit.gist()],
             _ => self.problems(),
+        }
+    }
+
+    /// Whether files may be caught in the middle of being replaced, and there is no other problem.
+    pub(super) fn may_be_halfway(&self) -> bool {
+        match self {
+            Self::File(error) => error.may_pass(),
+            Self::Several(Problems(problems)) => problems.iter().all(Self::may_be_halfway),
+            _ => false,
         }
     }
 

@@ -10,8 +10,11 @@ pub mod check;
 pub mod embedded;
 mod enrol;
 mod error;
+pub mod est;
 pub mod files;
 mod inspect;
+mod kept;
+pub mod keys;
 #[cfg(test)]
 mod openssl;
 mod preflight;
@@ -19,6 +22,7 @@ mod request;
 pub mod rotate;
 mod source;
 mod supply;
+mod web;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -95,9 +99,10 @@ impl Trusted {
 }
 
 impl Material {
-    /// When our certificate expires.
+    /// When the first of our certificates expires.
     pub fn not_after(&self) -> OffsetDateTime {
-        self.facts.not_after
+        let others = self.others.iter().filter_map(|other| other.cert.first());
+        others.filter_map(|der| inspect::not_after(der)).fold(self.facts.not_after, Ord::min)
     }
 
     /// Whether a peer could not tell the two apart: same certificates, same authorities, same lists.
