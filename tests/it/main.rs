@@ -14,6 +14,7 @@ mod support;
 
 mod admin;
 mod audit;
+mod ca;
 mod cli;
 mod config_files;
 mod demo;

@@ -82,7 +82,8 @@ pub(super) fn judge(der: &[u8], grant: &Grant) -> Result<SubjectPublicKeyInfo, R
             }
         }
     }
-    SubjectPublicKeyInfo::from_der(info.subject_pki.raw).map_err(|_| RequestError::UnsupportedKey)
+    SubjectPublicKeyInfo::from_der(info.subject_pki.raw)
+        .map_err(|_unknown| RequestError::UnsupportedKey)
 }
 
 fn read(der: &[u8]) -> Result<X509CertificationRequest<'_>, RequestError> {
@@ -91,7 +92,7 @@ fn read(der: &[u8]) -> Result<X509CertificationRequest<'_>, RequestError> {
         return Err(RequestError::TooLong { bytes: der.len() });
     }
     let (rest, request) = X509CertificationRequest::from_der(der)
-        .map_err(|_| unreadable("it does not parse, or is cut off"))?;
+        .map_err(|_where| unreadable("it does not parse, or is cut off"))?;
     if !rest.is_empty() {
         return Err(unreadable("something follows it"));
     }

@@ -118,7 +118,7 @@ impl Authority {
         let token = book.tokens().iter().find(|token| token.sha256 == sha256);
         let token = token.ok_or(TokenError::Unknown)?;
         let id = token.id.clone();
-        if token.expires < now {
+        if token.expires <= now {
             return Err(TokenError::Expired { id, at: token.expires });
         }
         let authorized = Authorized::Token { id: id.clone() };

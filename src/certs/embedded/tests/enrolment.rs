@@ -173,7 +173,7 @@ fn hostile_bytes_are_refused_at_every_length_and_with_every_byte_changed() -> Re
         changed[at] ^= 0x55;
         assert!(requested_key(&changed).is_err(), "byte {at}");
     }
-    let longer = [der.clone(), vec![0]].concat();
+    let longer = [der, vec![0]].concat();
     assert_eq!(
         refusal(&authority, &longer),
         RequestError::Unreadable { what: "something follows it" }
