@@ -71,14 +71,14 @@ pub(super) fn signed_by(der: &[u8], authorities: &[&CertificateDer<'static>]) ->
     if signed { Signed::Yes } else { Signed::No }
 }
 
-/// Whether the certificate `der` bears the name of `authority` as its issuer, and was signed by its key.
-pub(super) fn is_signed_by(der: &[u8], authority: &CertificateDer<'static>) -> bool {
-    let (Some(leaf), Some(authority)) = (certificate(der), certificate(authority)) else {
+/// Whether `authority` issued the certificate `der`: it bears the issuer's name, and its key signed.
+pub(super) fn is_signed_by(der: &[u8], authority: &[u8]) -> bool {
+    let (Some(issued), Some(authority)) = (certificate(der), certificate(authority)) else {
         return false;
     };
     let key = authority.public_key();
-    leaf.issuer().as_raw() == authority.subject().as_raw()
-        && holds(der, key.raw, key.subject_public_key.as_ref(), leaf.signature_value.as_ref())
+    issued.issuer().as_raw() == authority.subject().as_raw()
+        && holds(der, key.raw, key.subject_public_key.as_ref(), issued.signature_value.as_ref())
 }
 
 /// Whether the signature over the signed structure `der` was made with the given public key.

@@ -59,14 +59,14 @@ enum Command {
 }
 
 impl Command {
-    /// What is logged when the environment does not say: a demonstration explains itself on its own.
+    /// What is logged when the environment does not say: what explains itself on its own stays silent.
     fn log_filter(&self) -> &'static str {
         match self {
             Self::Demo(_) => "error",
+            Self::Ca(_) => "warn",
             Self::Run(_)
             | Self::Check(_)
             | Self::Init(_)
-            | Self::Ca(_)
             | Self::Explain(_)
             | Self::Audit(_)
             | Self::Healthcheck(_)

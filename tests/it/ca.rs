@@ -312,31 +312,41 @@ async fn a_token_goes_to_standard_output_alone_and_is_listed_without_its_text() 
     assert!(!record.contains(token), "{record}");
 }
 
-/// Runs the program and kills it after so long, if it is still running then. Whether it said that it
-/// was done.
-fn kill_after(place: &Place, args: &[&str], pause: Duration) -> bool {
+/// Runs the program and kills it after so long, if it is still running then. Whether it was done before.
+fn kill_after(place: &Place, args: &[&str], pause: Option<Duration>) -> bool {
     let mut child = Command::new(env!("CARGO_BIN_EXE_myelin"))
         .args(place.arguments(args))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    std::thread::sleep(pause);
-    let _ended_before = child.kill();
+    if let Some(pause) = pause {
+        std::thread::sleep(pause);
+        let _ended_before = child.kill();
+    }
     let output = child.wait_with_output().unwrap();
     output.status.success()
 }
 
+/// So long the command takes on this machine now, with something to spare.
+fn takes_so_long(place: &Place, args: &[&str]) -> Duration {
+    let begun = tokio::time::Instant::now();
+    assert!(kill_after(place, args, None), "{args:?}");
+    begun.elapsed() * 5 / 4
+}
+
 #[tokio::test]
 async fn killed_at_any_moment_it_has_recorded_whatever_it_gave_out() {
+    const KILLS: u32 = 60;
     let place = Place::new().await;
     let out = place.out().display().to_string();
-    let mut done = 0;
+    let issue = ["issue", "--service", "ehr", "--out", &out];
+    let whole = takes_so_long(&place, &issue);
+    let mut done = 1;
 
-    for step in 0..60 {
+    for step in 0..KILLS {
         let _new = std::fs::remove_dir_all(place.out());
-        let pause = Duration::from_micros(700 * step);
-        let finished = kill_after(&place, &["issue", "--service", "ehr", "--out", &out], pause);
+        let finished = kill_after(&place, &issue, Some(whole * step / KILLS));
 
         let on_record = place.list().await;
         done += usize::from(finished);
@@ -353,16 +363,19 @@ async fn killed_at_any_moment_it_has_recorded_whatever_it_gave_out() {
 
 #[tokio::test]
 async fn killed_while_it_revokes_record_and_list_agree_and_nothing_acknowledged_is_lost() {
+    const KILLS: u32 = 40;
     let place = Place::new().await;
+    let serial = place.issue("ehr").await;
+    let whole = takes_so_long(&place, &["revoke", &serial]);
 
-    for step in 0..40 {
+    for step in 0..KILLS {
         let serial = place.issue("ehr").await;
-        let pause = Duration::from_millis(step);
+        let pause = Some(whole * step / KILLS);
         let acknowledged = kill_after(&place, &["revoke", &serial], pause);
 
         let list = place.list().await; // opens the authority, and so makes good what broke off
-        let revoked =
-            list.iter().find(|it| it["serial"] == serial.as_str()).unwrap()["state"] == "revoked";
+        let its = list.iter().find(|it| it["serial"] == serial.as_str()).unwrap();
+        let revoked = its["state"] == "revoked";
         assert_eq!(place.takes().await, !revoked);
         assert!(revoked || !acknowledged, "{serial} was acknowledged and is lost");
     }

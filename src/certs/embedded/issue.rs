@@ -153,7 +153,9 @@ impl Authority {
                 certificate: format!("certificate of the {origin}"),
                 key: format!("key of the {origin}"),
                 trust_bundle: format!("root of the {origin}"),
-                crls: vec![format!("revocation list of the {origin}"); trusted.crls.len()],
+                // The others are of authorities that were replaced, whom the pre-flight does not know.
+                crls: vec![format!("revocation list of the {origin}")],
+                others: Vec::new(),
             },
             trusted,
             warnings: self.remarks.clone(),

@@ -152,15 +152,20 @@ impl Setup {
     }
 
     /// Identity from files instead of the mesh's authority.
-    pub(crate) fn files(mut self, identity: &Identity, crls: &[&Path]) -> Self {
+    pub(crate) fn files(self, identity: &Identity, crls: &[&Path]) -> Self {
         let crls: Vec<_> = crls.iter().map(|path| path.display().to_string()).collect();
-        self.identity = format!(
+        self.identity(&format!(
             "files: {{ cert: {}, key: {}, trust_bundle: {}, crls: [{}] }}",
             identity.cert().display(),
             identity.key().display(),
             identity.trust_bundle().display(),
             crls.join(", ")
-        );
+        ))
+    }
+
+    /// `identity`, other than the mesh's authority.
+    pub(crate) fn identity(mut self, source: &str) -> Self {
+        self.identity = source.to_owned();
         self
     }
 

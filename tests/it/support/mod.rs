@@ -1,7 +1,9 @@
 //! The language that the tests are written in.
 
 pub(crate) mod admin;
+pub(crate) mod bao;
 pub(crate) mod client;
+pub(crate) mod est;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod legacy;
