@@ -10,6 +10,7 @@ mod handshake;
 mod part;
 mod presented;
 mod provider;
+mod rehearse;
 mod verify;
 mod wire;
 
@@ -18,5 +19,6 @@ pub use error::{HandshakeFailed, alert_of};
 pub use handshake::{Session, TlsStream, accept, connect};
 pub use part::part;
 pub use provider::provider;
+pub use rehearse::{RehearsalError, rehearse};
 pub use verify::examine;
 pub use wire::Wire;

@@ -7,6 +7,7 @@ pub(crate) mod est;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod legacy;
+pub(crate) mod load;
 pub(crate) mod mesh;
 pub(crate) mod openssl;
 pub(crate) mod outside;
