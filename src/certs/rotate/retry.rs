@@ -32,6 +32,12 @@ impl Retry {
         Instant::now() >= self.not_before
     }
 
+    /// There is something new, which need not wait as long as what was bad before it.
+    pub(super) fn news(&mut self) {
+        (self.owed, self.pause) = (true, FIRST);
+        self.not_before = self.not_before.min(Instant::now() + BREATH);
+    }
+
     pub(super) fn after<T>(&mut self, result: &Result<T, MaterialError>) {
         let pause = match result {
             Ok(_) => {
@@ -45,5 +51,25 @@ impl Retry {
             }
         };
         self.not_before = Instant::now() + pause;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn news_after_many_failures_are_looked_at_at_once() {
+        let mut retry = Retry::default();
+        for _ in 0..12 {
+            retry.after(&Err::<(), _>(MaterialError::BrokenOff));
+        }
+        assert_eq!(retry.not_before - Instant::now(), LAST);
+
+        retry.news();
+
+        assert_eq!(retry.not_before - Instant::now(), BREATH);
+        retry.after(&Err::<(), _>(MaterialError::BrokenOff));
+        assert_eq!(retry.not_before - Instant::now(), FIRST);
     }
 }
