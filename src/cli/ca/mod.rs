@@ -5,6 +5,7 @@ mod init;
 mod issue;
 mod list;
 mod revoke;
+mod roll;
 mod token;
 
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ enum Command {
     Revoke(revoke::Arguments),
     /// Prints the revocation list
     Crl(crl::Arguments),
+    /// Puts another root in the place of the old one, step by step
+    Roll(roll::Arguments),
     /// Makes a join token, with which a sidecar on another host enrols once
     Token(token::Arguments),
 }
@@ -109,6 +112,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::List(arguments) => list::run(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),
         Command::Crl(arguments) => crl::run(arguments),
+        Command::Roll(arguments) => roll::run(arguments),
         Command::Token(arguments) => token::run(arguments),
     };
     let (text, exit) = match done {
@@ -131,6 +135,8 @@ fn exit_of(error: &AuthorityError) -> Exit {
         | AuthorityError::Locked { .. }
         | AuthorityError::Exists { .. }
         | AuthorityError::AlreadyRevoked { .. }
+        | AuthorityError::NotNow { .. }
+        | AuthorityError::StillAlive { .. }
         | AuthorityError::FullLedger { .. }
         | AuthorityError::Make(_)
         | AuthorityError::NoKey(_)
