@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use myelin::certs::{Loaded, Looked, MaterialError, Supply};
+use myelin::certs::{Loaded, MaterialError, Supply};
 use myelin::config::{EstTrust, KeyType};
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
@@ -11,8 +11,8 @@ use crate::support::client::connect;
 use crate::support::est::{EstServer, supply};
 use crate::support::mesh::Mesh;
 use crate::support::pki::Identity;
+use crate::support::until;
 use crate::support::workload::{Kind, Workload};
-use crate::support::{eventually, until};
 
 fn leaf(loaded: &Loaded) -> CertificateDer<'static> {
     loaded.material.presented.cert[0].clone()
@@ -211,7 +211,7 @@ async fn a_look_uses_up_no_token() {
 async fn a_sidecar_lives_through_its_certificates_and_an_absent_server_and_closes_nothing() {
     let mut server = EstServer::start().await;
     server.token("s3cret");
-    server.behave("lasts 6");
+    server.behave("lasts 4");
     let workload = Workload::tcp(Kind::Echo).await;
     let mesh = Mesh::new();
     let source = format!(
@@ -226,7 +226,10 @@ async fn a_sidecar_lives_through_its_certificates_and_an_absent_server_and_close
     let web = web(&server);
     let mut open = connect(&web, ehr.address(), "ehr").await.unwrap();
     open.echoes("before").await;
-    ehr.trail().wait_for("certificate-rotated", 1).await;
+    // Long enough for what is to come before it expires.
+    server.behave("lasts 15");
+    let rotations = ehr.trail().all("certificate-rotated").len();
+    ehr.trail().wait_for("certificate-rotated", rotations + 1).await;
 
     server.end();
     let rejected = ehr.trail().wait_for("certificate-rejected", 1).await.remove(0);
