@@ -49,3 +49,5 @@ mod reload;
 mod rotation;
 mod tcp;
 mod tls;
+mod vault;
+mod vault_auth;

@@ -102,6 +102,7 @@ impl Held {
                 key: at,
                 trust_bundle: format!("{}/cacerts", config.url),
                 crls: self.kept.lists.iter().map(|list| list.url.clone()).collect(),
+                others: Vec::new(),
             },
             warnings: Vec::new(),
         })
