@@ -18,6 +18,7 @@ mod cli;
 mod config_files;
 mod demo;
 mod est;
+mod est_foreign;
 mod est_lists;
 mod est_refusals;
 mod examples;

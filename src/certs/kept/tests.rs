@@ -89,7 +89,7 @@ fn what_is_torn_or_foreign_is_told_and_its_key_not() {
     let other = kept(&pki);
     let mixed = Kept {
         pairs: vec![KeptPair {
-            key: kept(&OpenSsl::with_leaf()).pairs[0].key.clone(),
+            key: Arc::clone(&kept(&OpenSsl::with_leaf()).pairs[0].key),
             ..other.pairs[0].clone()
         }],
         ..other
