@@ -3,9 +3,8 @@
 use myelin::certs::{EnrolFailure, MaterialError};
 use myelin::config::{Est, EstTrust};
 use myelin::identity::Fingerprint;
-use time::OffsetDateTime;
 
-use crate::support::est::{EstServer, supply};
+use crate::support::est::{EstServer, other, supply};
 use crate::support::pki::Ca;
 use crate::support::until;
 
@@ -197,21 +196,17 @@ async fn a_chain_is_put_in_order_however_it_comes() {
 async fn a_refused_renewal_goes_on_with_a_new_token_and_the_old_certificate_until_then() {
     let server = EstServer::start().await;
     server.token("s3cret");
-    server.behave("lasts 5");
-    let supply = supply(server.client());
-    let first = supply.load().await.unwrap();
+    let source = supply(server.client());
+    let first = source.load().await.unwrap();
     std::fs::remove_file(server.path("token")).unwrap();
-    until("the certificate to be due", || {
-        supply.is_due(&first.material, OffsetDateTime::now_utc())
-    })
-    .await;
+    let other = other(&server);
 
     server.behave("status 403");
-    let refused = supply.load_again(&supply, &first.material).await.unwrap_err();
+    let refused = other.load_again(&source, &first.material).await.unwrap_err();
     server.token("an0ther");
-    let still = supply.load_again(&supply, &first.material).await.unwrap_err();
+    let still = other.load_again(&source, &first.material).await.unwrap_err();
     let used = server.asked().iter().filter(|line| line.contains("simpleenroll")).count();
-    let again = supply.load_again(&supply, &first.material).await.unwrap_err();
+    let again = other.load_again(&source, &first.material).await.unwrap_err();
 
     assert!(refused.to_string().contains("may not be renewed"), "{refused}");
     assert!(still.to_string().contains("the token or user name is refused"), "{still}");
@@ -220,5 +215,5 @@ async fn a_refused_renewal_goes_on_with_a_new_token_and_the_old_certificate_unti
     assert_eq!(now, used, "a refused token was sent again");
     server.token("a-th1rd");
     server.behave("");
-    supply.load_again(&supply, &first.material).await.unwrap();
+    other.load_again(&source, &first.material).await.unwrap();
 }
