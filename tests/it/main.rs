@@ -20,6 +20,7 @@ mod clock;
 mod config_files;
 mod demo;
 mod est;
+mod est_foreign;
 mod est_lists;
 mod est_refusals;
 mod examples;
