@@ -22,6 +22,7 @@ pub mod identity;
 pub mod listener;
 pub mod live;
 pub mod outcome;
+pub mod probe;
 pub mod proxy;
 pub mod report;
 pub mod runtime;

@@ -9,6 +9,7 @@ mod handshake;
 mod part;
 mod provider;
 mod verify;
+mod watched;
 mod wire;
 
 pub use config::{ConfigError, Expected, Pins, TlsClient, client_config, server_config};
@@ -16,5 +17,6 @@ pub use error::{HandshakeFailed, alert_of};
 pub use handshake::{Session, TlsStream, accept, connect};
 pub use part::part;
 pub use provider::provider;
-pub use verify::examine;
+pub use verify::{examine, examine_server};
+pub use watched::{presented, watched_client};
 pub use wire::Wire;
