@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use rustls::client::ResolvesClientCert;
 
-pub use diagnose::{Diagnosis, Level, diagnose};
+pub use diagnose::{Diagnosis, Level, alert_name, diagnose};
 pub use plain::Spoken;
 pub use seen::{
     Answer, Asked, Attempt, Certificate, Check, Judged, Named, Negotiated, Ours, Outcome,
@@ -68,12 +68,14 @@ pub enum Part<'s> {
     Resolved(&'s Resolved),
     /// An address was tried.
     Tried(&'s Attempt),
-    /// The handshake came to its end.
+    /// The handshake came to its end; what the server answers is told later.
     Shaken(&'s Shaken),
     /// The server's certificate was looked at.
     Judged(&'s Judged),
     /// Our own certificate was looked at with the server's eyes.
     Ours(&'s Ours),
+    /// The server has seen ours.
+    Answered(&'s Answer),
 }
 
 /// Performs one handshake, and tells each part of it as soon as it is known.
@@ -117,6 +119,9 @@ pub async fn probe(
     if let Some(ours) = ours::seen_by_server(question, seen.handshake.as_ref(), look.chosen) {
         tell(Part::Ours(&ours));
         seen.ours = Some(ours);
+    }
+    if let Some(answer) = seen.handshake.as_ref().and_then(|shaken| shaken.answer.as_ref()) {
+        tell(Part::Answered(answer));
     }
     seen.clock = judge::clock_doubt(question, at);
     Ok(seen)

@@ -40,6 +40,8 @@ mod limits;
 mod outbound;
 mod pins;
 mod postgres;
+mod probe;
+mod probe_certificates;
 mod readme;
 mod refusals;
 mod reload;

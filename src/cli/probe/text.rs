@@ -8,7 +8,7 @@ use crate::clock::rfc3339;
 use crate::config::Config;
 use crate::probe::{
     Answer, Asked, Certificate, Check, Diagnosis, Judged, Level, Named, Negotiated, Ours, Outcome,
-    Part, Seen, Shaken, Verdict,
+    Part, Seen, Shaken, Verdict, alert_name,
 };
 use crate::report::Count;
 
@@ -90,6 +90,7 @@ pub(super) fn part(part: Part<'_>) -> String {
         Part::Shaken(shaken) => handshake(&mut steps, shaken),
         Part::Judged(judged) => server(&mut steps, judged),
         Part::Ours(ours) => own(&mut steps, ours),
+        Part::Answered(answer) => steps.step("answer", &answered(answer)),
     }
     steps.0
 }
@@ -98,7 +99,7 @@ fn handshake(steps: &mut Steps, shaken: &Shaken) {
     let how = match &shaken.outcome {
         Outcome::Established => "established".to_owned(),
         Outcome::ServerRefused => "ended by us: the server's certificate fails".to_owned(),
-        Outcome::Alert { .. } => "ended by the server with an alert".to_owned(),
+        Outcome::Alert { alert, .. } => format!("ended by the server: {}", alert_name(*alert)),
         Outcome::Version => "no version in common".to_owned(),
         Outcome::Suite { .. } => "no cipher suite or group in common".to_owned(),
         Outcome::NoExtendedMasterSecret => "no extended master secret".to_owned(),
@@ -127,18 +128,18 @@ fn handshake(steps: &mut Steps, shaken: &Shaken) {
         }
         None => {}
     }
-    if let Some(answer) = &shaken.answer {
-        let text = match answer {
-            Answer::Waits => {
-                "none within a second: it accepts us, or says so only to a request (nginx does)"
-                    .into()
-            }
-            Answer::Speaks { bytes } => format!("it accepts us and speaks first, {bytes} bytes"),
-            Answer::Alert { alert } => format!("it refuses us: {alert:?}"),
-            Answer::Closed => "it ended the connection".to_owned(),
-            Answer::Reset => "it broke the connection off".to_owned(),
-        };
-        steps.step("answer", &text);
+}
+
+fn answered(answer: &Answer) -> String {
+    match answer {
+        Answer::Waits => {
+            "none within a second: it accepts us, or says so only to a request (nginx does)"
+                .to_owned()
+        }
+        Answer::Speaks { bytes } => format!("it accepts us and speaks first, {bytes} bytes"),
+        Answer::Alert { alert } => format!("it refuses us: {}", alert_name(*alert)),
+        Answer::Closed => "it ended the connection".to_owned(),
+        Answer::Reset => "it broke the connection off".to_owned(),
     }
 }
 

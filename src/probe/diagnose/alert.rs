@@ -6,7 +6,7 @@ use super::{Diagnosis, way};
 use crate::probe::seen::{Named, Seen};
 
 /// The alert's name in the standard.
-pub(in crate::probe) fn name(alert: Alert) -> String {
+pub fn name(alert: Alert) -> String {
     let name = match alert {
         Alert::CloseNotify => "close_notify",
         Alert::UnexpectedMessage => "unexpected_message",
@@ -98,8 +98,11 @@ pub(super) fn of_certificate(alert: Alert, seen: &Seen) -> Diagnosis {
     Diagnosis::failure(code, cause, mend)
 }
 
+/// A code, a cause and a mend.
+type Words = (&'static str, String, &'static str);
+
 /// The likely cause of each alert about a certificate.
-fn refusal(alert: Alert, seen: &Seen) -> Option<(&'static str, String, &'static str)> {
+fn refusal(alert: Alert, seen: &Seen) -> Option<Words> {
     let issuer = issuer(seen);
     let (code, cause, mend) = match alert {
         Alert::UnknownCA => (
@@ -119,24 +122,8 @@ fn refusal(alert: Alert, seen: &Seen) -> Option<(&'static str, String, &'static 
             format!("it, or one of its chain, is on a revocation list of {issuer}"),
             "have a new certificate issued for this service",
         ),
-        Alert::CertificateRequired | Alert::NoCertificate => (
-            "certificate_required",
-            match seen.ours.as_ref().and_then(|ours| ours.certificate.as_ref()) {
-                Some(certificate) => {
-                    format!("it needs one, and verifies no signature by our key ({})", certificate.key)
-                }
-                None => "it needs one, and we have none to show".to_owned(),
-            },
-            "give this service a certificate that the server can verify: `identity` in the configuration, \
-             and `key_types` for another kind of key",
-        ),
-        Alert::UnsupportedCertificate => (
-            "refused_kind",
-            "its kind does not suit it: most likely it is not for clients (extended key usage without \
-             clientAuth), or its key is of a kind that the server does not know"
-                .to_owned(),
-            "have it issued anew with clientAuth, or with another kind of key",
-        ),
+        Alert::CertificateRequired | Alert::NoCertificate => required(seen),
+        Alert::UnsupportedCertificate => kind(seen),
         Alert::CertificateUnknown => (
             "refused_for_another_reason",
             "for a reason that has no alert of its own: most likely it does not know us by our names, or \
@@ -163,8 +150,34 @@ fn refusal(alert: Alert, seen: &Seen) -> Option<(&'static str, String, &'static 
     Some((code, cause, mend))
 }
 
+/// Our certificate is of no use to it.
+fn kind(seen: &Seen) -> Words {
+    let cause = match seen.ours.as_ref().is_some_and(|ours| !ours.for_clients) {
+        true => "it is not for clients (extended key usage without clientAuth)",
+        false => {
+            "its kind does not suit it: most likely its key is of a kind that the server does not know, \
+             or its purposes (extended key usage) are not those that the server asks for"
+        }
+    };
+    let mend = "have it issued anew with clientAuth, or with another kind of key";
+    ("refused_kind", cause.to_owned(), mend)
+}
+
+/// The server got none.
+fn required(seen: &Seen) -> Words {
+    let cause = match seen.ours.as_ref().and_then(|ours| ours.certificate.as_ref()) {
+        Some(certificate) => {
+            format!("it needs one, and verifies no signature by our key ({})", certificate.key)
+        }
+        None => "it needs one, and we have none to show".to_owned(),
+    };
+    let mend = "give this service a certificate that the server can verify: `identity` in the \
+                configuration, and `key_types` for another kind of key";
+    ("certificate_required", cause, mend)
+}
+
 /// Used for much: what cannot be read, what does not verify, and what a server's own check dislikes.
-fn bad_certificate(seen: &Seen) -> (&'static str, String, &'static str) {
+fn bad_certificate(seen: &Seen) -> Words {
     let cause = match foreign(seen) {
         true => format!(
             "the authorities that it accepts do not include ours, {}: most likely that is why",
@@ -177,17 +190,11 @@ fn bad_certificate(seen: &Seen) -> (&'static str, String, &'static str) {
 }
 
 /// TLS 1.2 has no other word for a certificate that was not shown (RFC 5246, 7.4.6).
-fn handshake_failure(seen: &Seen) -> (&'static str, String, &'static str) {
-    let shown = seen.ours.as_ref().is_some_and(|ours| ours.shown);
-    if shown {
-        let (_, cause, mend) = bad_certificate(seen);
-        return ("refused_bad", cause, mend);
+fn handshake_failure(seen: &Seen) -> Words {
+    match seen.ours.as_ref().is_some_and(|ours| ours.shown) {
+        true => bad_certificate(seen),
+        false => required(seen),
     }
-    (
-        "certificate_required",
-        "it needs one, and got none".to_owned(),
-        "give this service a certificate that the server can verify: `identity` in the configuration",
-    )
 }
 
 /// The server named authorities, and ours was not among them.

@@ -14,7 +14,7 @@ use super::anatomy::Outdated;
 use super::chain::NoChain;
 use super::seen::{Answer, Named, Ours, Outcome, Seen, Shaken};
 
-pub(super) use alert::name as alert_name;
+pub use alert::name as alert_name;
 
 /// What is wrong, why that may be, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

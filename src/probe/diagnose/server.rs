@@ -17,14 +17,7 @@ pub(super) fn fault(fault: &Fault, seen: &Seen) -> Diagnosis {
             "have the certificate issued anew: one SPIFFE ID as its only URI, and DNS names that are \
              DNS names",
         ),
-        Fault::Version { of, number } => Diagnosis::failure(
-            "version_1",
-            format!(
-                "the certificate of {of} is of version {number}, which has no place for names or \
-                 purposes (RFC 5280, 4.1.2.1); appliances make such ones by themselves"
-            ),
-            "have it issued by an authority that makes version 3; most appliances can import one",
-        ),
+        Fault::Version { of, number } => version(of, *number),
         Fault::Key { of, key } => Diagnosis::failure(
             "weak_key",
             format!("the key of {of} is too short: {key}, and 2048 bits are the least"),
@@ -38,26 +31,8 @@ pub(super) fn fault(fault: &Fault, seen: &Seen) -> Diagnosis {
         Fault::Expired { whose, at, ago } => expired(*whose, *at, *ago, seen),
         Fault::NotYet { whose, at, ahead } => not_yet(*whose, *at, *ahead, seen),
         Fault::NoChain(why) => no_chain(why),
-        Fault::Purpose { clients } => Diagnosis::failure(
-            "wrong_purpose",
-            match clients {
-                true => {
-                    "the server presents a certificate that is for clients alone (extended key \
-                         usage clientAuth without serverAuth)"
-                }
-                false => {
-                    "the server's certificate is for something else than TLS servers (extended \
-                          key usage without serverAuth)"
-                }
-            },
-            "have it issued anew with serverAuth; for a service that is both, with clientAuth, too",
-        ),
-        Fault::Unfit(what) => Diagnosis::failure(
-            "unfit",
-            format!("`tls.profile` refuses the server's certificate: {what}"),
-            "have it issued anew for servers (extended key usage serverAuth) and without keyCertSign; \
-             `tls: { profile: compatible }` accepts it, for all connections of this sidecar",
-        ),
+        Fault::Purpose { clients } => wrong_purpose(*clients),
+        Fault::Unfit(what) => unfit(what),
         Fault::Revoked => Diagnosis::failure(
             "revoked",
             "the server's certificate, or one of its chain, is on a revocation list of its authority",
@@ -70,19 +45,60 @@ pub(super) fn fault(fault: &Fault, seen: &Seen) -> Diagnosis {
             "add the list of that issuer to `crls`: with any list, each issuer needs one",
         ),
         Fault::CrlExpired(due) => crl_expired(*due),
-        Fault::Unexpected { who, nearest } => Diagnosis::failure(
-            "unexpected_server",
-            format!("the server proves to be {who}, which is none of the expected: {nearest}"),
-            "if that is the right server, name what it proves to be in `peers` and `expect`; if not, the \
-             address leads elsewhere: look at DNS, at load balancers, and at what a server shows to \
-             names that it does not know",
-        ),
+        Fault::Unexpected { who, nearest } => unexpected(who, nearest),
         Fault::Other(what) => Diagnosis::failure(
             "bad_certificate",
             format!("the server's certificate cannot be used: {what}"),
             "look at it with `openssl x509 -noout -text`, and have it issued anew",
         ),
     }
+}
+
+fn version(of: &str, number: u32) -> Diagnosis {
+    Diagnosis::failure(
+        "version_1",
+        format!(
+            "the certificate of {of} is of version {number}, which has no place for names or \
+                 purposes (RFC 5280, 4.1.2.1); appliances make such ones by themselves"
+        ),
+        "have it issued by an authority that makes version 3; most appliances can import one",
+    )
+}
+
+fn wrong_purpose(clients: bool) -> Diagnosis {
+    Diagnosis::failure(
+        "wrong_purpose",
+        match clients {
+            true => {
+                "the server presents a certificate that is for clients alone (extended key \
+                         usage clientAuth without serverAuth)"
+            }
+            false => {
+                "the server's certificate is for something else than TLS servers (extended \
+                          key usage without serverAuth)"
+            }
+        },
+        "have it issued anew with serverAuth; for a service that is both, with clientAuth, too",
+    )
+}
+
+fn unfit(what: &str) -> Diagnosis {
+    Diagnosis::failure(
+        "unfit",
+        format!("`tls.profile` refuses the server's certificate: {what}"),
+        "have it issued anew for servers (extended key usage serverAuth) and without keyCertSign; \
+             `tls: { profile: compatible }` accepts it, for all connections of this sidecar",
+    )
+}
+
+fn unexpected(who: &str, nearest: &str) -> Diagnosis {
+    Diagnosis::failure(
+        "unexpected_server",
+        format!("the server proves to be {who}, which is none of the expected: {nearest}"),
+        "if that is the right server, name what it proves to be in `peers` and `expect`; if not, the \
+             address leads elsewhere: look at DNS, at load balancers, and at what a server shows to \
+             names that it does not know",
+    )
 }
 
 fn subject(whose: Whose) -> &'static str {
@@ -154,15 +170,7 @@ fn no_chain(why: &NoChain) -> Diagnosis {
             "if it is to be trusted, add its certificate to our trust bundle, after comparing its \
              fingerprint on another way; otherwise have the server's certificate issued by one of ours",
         ),
-        NoChain::OtherKey { authority } => Diagnosis::failure(
-            "other_key",
-            format!(
-                "the server's chain leads to {authority}, and the authority of that name in our trust \
-                 bundle has another key: it was made anew, or this is an impostor"
-            ),
-            "if the authority was made anew, add its new certificate beside the old one to our trust \
-             bundle; remove the old one when nobody uses it any more",
-        ),
+        NoChain::OtherKey { authority } => other_key(authority),
         NoChain::LeftOut { intermediate } => Diagnosis::failure(
             "missing_intermediate",
             format!(
@@ -193,6 +201,18 @@ fn no_chain(why: &NoChain) -> Diagnosis {
              length, name constraints, critical extensions",
         ),
     }
+}
+
+fn other_key(authority: &str) -> Diagnosis {
+    Diagnosis::failure(
+        "other_key",
+        format!(
+            "the server's chain leads to {authority}, and the authority of that name in our trust \
+                 bundle has another key: it was made anew, or this is an impostor"
+        ),
+        "if the authority was made anew, add its new certificate beside the old one to our trust \
+             bundle; remove the old one when nobody uses it any more",
+    )
 }
 
 fn crl_expired(due: Option<OffsetDateTime>) -> Diagnosis {

@@ -8,12 +8,7 @@ use crate::probe::seen::{Outcome, Seen, Shaken, Stage, Unreached};
 pub(super) fn unreached(seen: &Seen) -> Diagnosis {
     let Seen { target, host, .. } = seen;
     if let Some(error) = &seen.resolved.error {
-        return Diagnosis::failure(
-            "name_not_resolved",
-            format!("the name {host} stands for no address: {error}"),
-            "look for a slip in the name; ask the resolver of this machine (`getent hosts NAME`), which \
-             in a container is not the host's",
-        );
+        return unresolved(host, error);
     }
     match worst(seen) {
         Unreached::Refused => Diagnosis::failure(
@@ -51,13 +46,26 @@ pub(super) fn unreached(seen: &Seen) -> Diagnosis {
         ),
         Unreached::Other => {
             let errors: Vec<_> = seen.attempts.iter().filter_map(|a| a.error.as_deref()).collect();
-            Diagnosis::failure(
-                "unreachable",
-                format!("{target} cannot be connected to: {}", errors.join("; ")),
-                "look at the error of the system, and at this machine's network",
-            )
+            other(target, &errors.join("; "))
         }
     }
+}
+
+fn unresolved(host: &str, error: &str) -> Diagnosis {
+    Diagnosis::failure(
+        "name_not_resolved",
+        format!("the name {host} stands for no address: {error}"),
+        "look for a slip in the name; ask the resolver of this machine (`getent hosts NAME`), which in a \
+         container is not the host's",
+    )
+}
+
+fn other(target: &str, errors: &str) -> Diagnosis {
+    Diagnosis::failure(
+        "unreachable",
+        format!("{target} cannot be connected to: {errors}"),
+        "look at the error of the system, and at this machine's network",
+    )
 }
 
 /// Of several addresses the failure that says most: one that answers is nearer than one that does not.
