@@ -1,6 +1,7 @@
 //! The commands. The only place that reads the environment and prints.
 
 mod audit;
+mod ca;
 mod chain;
 mod check;
 mod console;
@@ -10,6 +11,7 @@ mod findings;
 mod healthcheck;
 mod init;
 mod probe;
+mod put;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -42,6 +44,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Writes a configuration and an authority for a service
     Init(init::Arguments),
+    /// The authority in a directory: issue, list, revoke
+    Ca(ca::Arguments),
     /// Tells which rule lets a peer in, or which came nearest and why it does not
     Explain(explain::Arguments),
     /// Shakes hands with a server as this service, and tells what fails, why, and how to mend it
@@ -58,10 +62,11 @@ enum Command {
 }
 
 impl Command {
-    /// What is logged when the environment does not say: a demonstration explains itself on its own.
+    /// What is logged when the environment does not say: what explains itself on its own stays silent.
     fn log_filter(&self) -> &'static str {
         match self {
             Self::Demo(_) => "error",
+            Self::Ca(_) => "warn",
             Self::Run(_)
             | Self::Check(_)
             | Self::Init(_)
@@ -134,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
+        Command::Ca(arguments) => ca::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),

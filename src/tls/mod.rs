@@ -3,11 +3,14 @@
 //! One verifier serves both directions. Resumption is off: a resumed session would skip it
 //! (RFC 8446, 2.2), and with it expiry and revocation. There is no early data.
 
+mod anchors;
 mod config;
 mod error;
 mod handshake;
 mod part;
+mod presented;
 mod provider;
+mod rehearse;
 mod verify;
 mod watched;
 mod wire;
@@ -17,6 +20,7 @@ pub use error::{HandshakeFailed, alert_of};
 pub use handshake::{Session, TlsStream, accept, connect};
 pub use part::part;
 pub use provider::provider;
+pub use rehearse::{RehearsalError, rehearse};
 pub use verify::{examine, examine_server};
-pub use watched::{presented, watched_client};
+pub use watched::{presenting, watched_client};
 pub use wire::Wire;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::sign::SingleCertAndKey;
 
 use super::config::ConfigError;
+use super::presented::Presented;
 use super::provider::{provider, versions};
 use crate::certs::Material;
 use crate::config::{Profile, TlsSettings};
@@ -34,6 +34,6 @@ pub fn watched_client(
 }
 
 /// What an outbound listener presents.
-pub fn presented(material: &Material) -> Arc<dyn ResolvesClientCert> {
-    Arc::new(SingleCertAndKey::from(Arc::clone(&material.presented)))
+pub fn presenting(material: &Material) -> Arc<dyn ResolvesClientCert> {
+    Arc::new(Presented::of(material))
 }

@@ -188,7 +188,7 @@ fn question(
         to: arguments.to.clone(),
         pins: crate::runtime::pins(&config, names),
         trusted: material.trusted,
-        presents: material.material.as_ref().map(tls::presented),
+        presents: material.material.as_ref().map(tls::presenting),
         material: material.material,
         expected: expectation.map(|expectation| (expectation.names, expectation.policy)),
         alpn,
