@@ -6,6 +6,7 @@ use std::process::Command;
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SerialNumber};
 use time::{Duration, OffsetDateTime};
 
+use crate::support::est::EstServer;
 use crate::support::pki::{Ca, Identity, uri};
 use crate::support::probe::{Prober, Told, told};
 use crate::support::process::{needs, run, write};
@@ -227,6 +228,31 @@ async fn a_server_that_refuses_ours_is_told_by_its_alert_in_both_versions_of_tls
         let expected = ["refused_unknown_authority", "authority_not_named"];
         assert_eq!(told.codes(), expected, "{version}: {told:#?}");
     }
+}
+
+#[tokio::test]
+async fn without_a_certificate_of_ours_the_probe_goes_on_and_enrols_nowhere() {
+    let prober = Prober::new();
+    let issuer = EstServer::start().await;
+    let bundle = read(&issuer.path("root.crt"));
+    let lab = prober.ca.issue("lab");
+    let lab = Identity::new(&read(&lab.cert()), &read(&lab.key()), &bundle);
+    let (_server, target) = prober.demands(&lab, &[]).await;
+    let token = issuer.token("s3cret");
+    let source = format!(
+        "est: {{ url: \"{}\", trust_bundle: {}, token_file: {}, dir: {} }}",
+        issuer.url(),
+        issuer.path("root.crt").display(),
+        token.display(),
+        issuer.path("identity").display()
+    );
+    let config = prober.setup(&target).identity(&source).write();
+
+    let told = told(&config, &target, &["--anyway"]).await;
+
+    let expected = ["unknown_issuer", "certificate_required", "no_own_certificate"];
+    assert_eq!(told.codes(), expected, "{told:#?}");
+    assert!(issuer.asked().iter().all(|line| !line.contains("enroll")), "{:?}", issuer.asked());
 }
 
 #[tokio::test]
