@@ -23,6 +23,7 @@ pub mod inventory;
 pub mod listener;
 pub mod live;
 pub mod outcome;
+pub mod probe;
 pub mod proxy;
 pub mod report;
 pub mod runtime;

@@ -12,6 +12,7 @@ mod presented;
 mod provider;
 mod rehearse;
 mod verify;
+mod watched;
 mod wire;
 
 pub use config::{ConfigError, Expected, Pins, TlsClient, client_config, server_config};
@@ -20,5 +21,6 @@ pub use handshake::{Session, TlsStream, accept, connect};
 pub use part::part;
 pub use provider::provider;
 pub use rehearse::{RehearsalError, rehearse};
-pub use verify::examine;
+pub use verify::{examine, examine_server};
+pub use watched::{presenting, watched_client};
 pub use wire::Wire;

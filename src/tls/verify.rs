@@ -59,8 +59,33 @@ pub fn examine(
     chain: &[CertificateDer<'_>],
     now: OffsetDateTime,
 ) -> Result<Result<PeerIdentity, HandshakeFailed>, ConfigError> {
+    examined(PeerSide::Client, trusted, settings, pins, chain, now)
+}
+
+/// Judges a server's chain, leaf first, as an outbound listener would that expects anybody.
+///
+/// # Errors
+///
+/// The material cannot be worked with. The inner error is the refusal.
+pub fn examine_server(
+    trusted: &Trusted,
+    settings: &TlsSettings,
+    pins: &Pins,
+    chain: &[CertificateDer<'_>],
+    now: OffsetDateTime,
+) -> Result<Result<PeerIdentity, HandshakeFailed>, ConfigError> {
+    examined(PeerSide::Server, trusted, settings, pins, chain, now)
+}
+
+fn examined(
+    side: PeerSide,
+    trusted: &Trusted,
+    settings: &TlsSettings,
+    pins: &Pins,
+    chain: &[CertificateDer<'_>],
+    now: OffsetDateTime,
+) -> Result<Result<PeerIdentity, HandshakeFailed>, ConfigError> {
     let algorithms = provider(settings).signature_verification_algorithms;
-    let side = PeerSide::Client;
     let verifier = Verifier::new(side, settings, trusted, pins.clone(), None, algorithms)?;
     let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
     let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));

@@ -49,6 +49,8 @@ mod outbound;
 mod partners;
 mod pins;
 mod postgres;
+mod probe;
+mod probe_certificates;
 mod readme;
 mod refusals;
 mod reload;

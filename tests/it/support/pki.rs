@@ -138,6 +138,18 @@ impl Ca {
         Self { key, params, certificate }
     }
 
+    /// An authority below this one.
+    pub(crate) fn intermediate(
+        &self,
+        name: &str,
+        adjust: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
+        let below = Self::with(name, adjust);
+        let issuer = Issuer::from_params(&self.params, &self.key);
+        let certificate = below.params.signed_by(&below.key, &issuer).unwrap();
+        Self { certificate, ..below }
+    }
+
     pub(crate) fn pem(&self) -> String {
         self.certificate.pem()
     }
