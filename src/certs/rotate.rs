@@ -107,7 +107,7 @@ impl<F: Fn(Rotation) + Send> Working<F> {
             let request = tokio::select! {
                 Some(request) = self.rotator.triggered.0.recv() => Some(request),
                 () = source.news() => {
-                    retry.owed = true;
+                    retry.news();
                     None
                 }
                 () = wake => None,
