@@ -37,6 +37,7 @@ pub struct Permit {
     peer: PeerName,
     rule: Arc<str>,
     version: Fingerprint,
+    until: Option<OffsetDateTime>,
 }
 
 impl Permit {
@@ -53,6 +54,11 @@ impl Permit {
     /// The version of the policy that the rule is of.
     pub fn version(&self) -> Fingerprint {
         self.version
+    }
+
+    /// When the entry of the peer expires that it was given for.
+    pub fn until(&self) -> Option<OffsetDateTime> {
+        self.until
     }
 }
 
@@ -150,6 +156,7 @@ impl ListenerPolicy {
                         peer: peer.name.clone(),
                         rule: Arc::clone(&self.rule),
                         version: self.version,
+                        until: peer.expires,
                     });
                 }
             }

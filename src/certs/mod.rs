@@ -30,6 +30,7 @@ use time::OffsetDateTime;
 pub use check::Needs;
 pub use enrol::{EnrolError, EnrolFailure};
 pub use error::MaterialError;
+pub(crate) use inspect::{next_update, not_after};
 pub use request::{Prepared, Trigger, Triggered, trigger};
 pub use rotate::{Rotation, Rotator};
 pub use source::{Looked, Occasion, Source};
@@ -82,12 +83,12 @@ impl Trusted {
     /// When the first certificate of a trust bundle expires.
     pub fn not_after(&self) -> Option<OffsetDateTime> {
         let all = self.bundle.iter().chain(self.federated.values().flatten());
-        all.filter_map(|der| inspect::not_after(der)).min()
+        all.filter_map(|der| not_after(der)).min()
     }
 
     /// When the first revocation list is due for its next update.
     pub fn crl_next_update(&self) -> Option<OffsetDateTime> {
-        self.crls.iter().filter_map(|der| inspect::next_update(der)).min()
+        self.crls.iter().filter_map(|der| next_update(der)).min()
     }
 }
 

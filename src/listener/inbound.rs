@@ -24,7 +24,7 @@ use crate::live::Live;
 use crate::outcome::{DenyReason, Direction, Ending, Refusal};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
-use crate::tls::{self, HandshakeFailed, Session};
+use crate::tls::{self, HandshakeFailed, Session, Trust};
 
 /// How often refusals that got no line of their own are told of.
 const REST: Duration = Duration::from_secs(1);
@@ -33,8 +33,12 @@ const REST: Duration = Duration::from_secs(1);
 pub struct InboundState {
     /// The listener as configured.
     pub config: Inbound,
+    /// Counts configurations: the same in every generation that key material alone has made.
+    pub configuration: u64,
     /// What it presents and demands.
     pub tls: Arc<ServerConfig>,
+    /// What peers are verified with, now and for as long as they are connected.
+    pub trust: Arc<Trust>,
     /// Who may connect.
     pub policy: ListenerPolicy,
     /// Our own SPIFFE ID, if our certificate has one.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -17,23 +18,30 @@ use crate::live::Live;
 use crate::outcome::{Ending, Refusal};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
-use crate::tls::{self, TlsClient};
+use crate::tls::{self, TlsClient, Trust};
 use crate::upstream::Upstreams;
 
 /// One generation of an outbound listener: settings, keys and policy that belong together.
 pub struct OutboundState {
     /// The listener as configured.
     pub config: Outbound,
+    /// Counts configurations: the same in every generation that key material alone has made.
+    pub configuration: u64,
     /// What it presents, and whom it believes.
     pub tls: TlsClient,
     /// The same, for HTTP/1.1: it is passed on as it came, since HTTP/2 has no place for all of it.
     pub http1: TlsClient,
     /// The same, for HTTP/2, or HTTP/1.1 if the peer has nothing else.
     pub http2: TlsClient,
+    /// What servers are verified with, now and for as long as they are connected.
+    pub trust: Arc<Trust>,
     /// Whom the server must prove to be.
     pub policy: Arc<ListenerPolicy>,
     /// Where the peer is.
     pub upstreams: Arc<Upstreams>,
+    /// Connections made with our certificate carry no new request from then on: soon after, the peer
+    /// ends them.
+    pub used_until: OffsetDateTime,
 }
 
 /// An outbound listener.
