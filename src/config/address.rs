@@ -58,6 +58,26 @@ fn unix(path: &str, base: &Path) -> Result<PathBuf, Fault> {
     Ok(path)
 }
 
+/// `unix:///PATH` or `unix:/PATH`, as the SPIFFE Workload Endpoint names its socket (section 4).
+pub(super) fn workload_api(text: &str) -> Result<PathBuf, Fault> {
+    let wrong = || Fault::new("is not unix: and an absolute path");
+    let like = "write unix:///run/spire/agent.sock";
+    let Some(path) = text.strip_prefix("unix:") else {
+        return Err(match text {
+            text if text.starts_with("tcp:") => wrong().hint(
+                "only a socket in the file system shows who asks; write unix:///run/spire/agent.sock",
+            ),
+            text if text.starts_with('/') => wrong().quoting(format!("write unix://{text}")),
+            _ => wrong().hint(like),
+        });
+    };
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if !path.starts_with('/') || path.starts_with("//") {
+        return Err(wrong().hint(format!("{like}, with three slashes")));
+    }
+    unix(path, Path::new("/"))
+}
+
 /// `HOST:PORT`, the host a DNS name or an IP address, IPv6 in brackets.
 pub(super) fn endpoint(text: &str) -> Result<Endpoint, Fault> {
     let wrong = || {
@@ -137,6 +157,24 @@ mod tests {
         assert!(target(&format!("unix:/{}", "a".repeat(107)), base).is_err());
         assert!(target("localhost:80", base).is_err());
         assert!(target("127.0.0.1:0", base).is_err());
+    }
+
+    #[test]
+    fn a_workload_endpoint_is_an_absolute_path() {
+        for good in ["unix:///run/spire/agent.sock", "unix:/run/spire/agent.sock"] {
+            assert_eq!(workload_api(good).unwrap(), Path::new("/run/spire/agent.sock"));
+        }
+        for wrong in [
+            "unix://run/agent.sock",
+            "unix:run/agent.sock",
+            "unix:",
+            "unix:////run/a",
+            "/run/agent.sock",
+            "tcp://127.0.0.1:8000",
+            &format!("unix:///{}", "a".repeat(107)),
+        ] {
+            assert!(workload_api(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

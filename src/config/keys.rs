@@ -38,26 +38,95 @@ pub(super) static FILE: Section = Section {
     later: &[],
 };
 
-const ENROL: &str = "use `files`, and let the tool that fetches the certificates write them there";
-
 /// `identity`
-pub(super) static IDENTITY: Section = Section {
-    keys: &["embedded", "files"],
-    required: &[],
-    later: &[("est", ENROL), ("vault", ENROL), ("spiffe", ENROL)],
-};
+pub(super) static IDENTITY: Section =
+    Section { keys: &["embedded", "files", "est", "vault", "spiffe"], required: &[], later: &[] };
 
 /// `identity.embedded`
 pub(super) static EMBEDDED: Section = Section {
-    keys: &["dir", "ttl"],
+    keys: &["dir", "ttl", "key_types"],
     required: &[("dir", "/var/lib/myelin/authority")],
     later: &[],
 };
 
 /// `identity.files`
 pub(super) static FILES: Section = Section {
-    keys: &["cert", "key", "trust_bundle", "crls"],
-    required: &[("cert", "tls.crt"), ("key", "tls.key"), ("trust_bundle", "ca.crt")],
+    keys: &["cert", "key", "pkcs12", "passphrase_file", "trust_bundle", "crls", "others"],
+    required: &[("trust_bundle", "ca.crt")],
+    later: &[],
+};
+
+/// An item of `identity.files.others`
+pub(super) static PAIR: Section =
+    Section { keys: &["cert", "key", "pkcs12", "passphrase_file"], required: &[], later: &[] };
+
+/// `identity.est`
+pub(super) static EST: Section = Section {
+    keys: &[
+        "url",
+        "trust_bundle",
+        "fingerprint",
+        "token_file",
+        "username",
+        "dir",
+        "key_types",
+        "crl_urls",
+    ],
+    required: &[("url", "https://ca.hospital.example/.well-known/est")],
+    later: &[],
+};
+
+/// `identity.vault`
+pub(super) static VAULT: Section = Section {
+    keys: &[
+        "address",
+        "namespace",
+        "mount",
+        "role",
+        "trust_bundle",
+        "auth",
+        "ttl",
+        "common_name",
+        "key_types",
+        "dir",
+    ],
+    required: &[
+        ("address", "https://bao.hospital.example:8200"),
+        ("role", "sidecar"),
+        ("auth", "{ token_file: /run/secrets/vault-token }"),
+    ],
+    later: &[],
+};
+
+/// `identity.vault.auth`
+pub(super) static VAULT_AUTH: Section =
+    Section { keys: &["token_file", "approle", "kubernetes", "cert"], required: &[], later: &[] };
+
+/// `identity.vault.auth.approle`
+pub(super) static APPROLE: Section = Section {
+    keys: &["mount", "role_id", "secret_id_file"],
+    required: &[("role_id", "7f1c…"), ("secret_id_file", "/run/secrets/vault-secret-id")],
+    later: &[],
+};
+
+/// `identity.vault.auth.kubernetes`
+pub(super) static KUBERNETES: Section = Section {
+    keys: &["mount", "role", "token_file"],
+    required: &[("role", "sidecar")],
+    later: &[],
+};
+
+/// `identity.vault.auth.cert`
+pub(super) static CERT_AUTH: Section = Section {
+    keys: &["mount", "role", "cert", "key"],
+    required: &[("cert", "machine.crt"), ("key", "machine.key")],
+    later: &[],
+};
+
+/// `identity.spiffe`
+pub(super) static SPIFFE: Section = Section {
+    keys: &["socket"],
+    required: &[("socket", "unix:///run/spire/agent.sock")],
     later: &[],
 };
 
@@ -180,6 +249,14 @@ mod tests {
             ("/$defs/identity", &IDENTITY),
             ("/$defs/embedded", &EMBEDDED),
             ("/$defs/files", &FILES),
+            ("/$defs/pair", &PAIR),
+            ("/$defs/est", &EST),
+            ("/$defs/vault", &VAULT),
+            ("/$defs/vault_auth", &VAULT_AUTH),
+            ("/$defs/approle", &APPROLE),
+            ("/$defs/kubernetes", &KUBERNETES),
+            ("/$defs/cert_auth", &CERT_AUTH),
+            ("/$defs/spiffe", &SPIFFE),
             ("/$defs/tls", &TLS),
             ("/$defs/peer", &PEER),
             ("/$defs/subject", &SUBJECT),

@@ -263,14 +263,24 @@ impl<'f, 'a> Fields<'f, 'a> {
         key: &'static str,
         read: impl FnOnce(&Reader<'a>, &Node) -> Option<T>,
     ) -> Option<T> {
+        let like = self.section.required.iter().find(|(name, _)| *name == key);
+        self.must(key, like.map(|(_, like)| *like), read)
+    }
+
+    /// The value of `key`, which must be there beside what else is; it may look `like` this.
+    pub(super) fn must<T>(
+        &mut self,
+        key: &'static str,
+        like: Option<&str>,
+        read: impl FnOnce(&Reader<'a>, &Node) -> Option<T>,
+    ) -> Option<T> {
         if let Some(entry) = self.entry(key) {
             return read(self.reader, &entry.node);
         }
         let inside = inside(&self.node.key);
         let fault = Fault::new(format!("`{key}` is missing{inside}"));
-        let like = self.section.required.iter().find(|(name, _)| *name == key);
         let fault = match like {
-            Some((_, like)) => fault.hint(format!("add it, like `{key}: {like}`")),
+            Some(like) => fault.hint(format!("add it, like `{key}: {like}`")),
             None => fault,
         };
         self.reader.error(self.node.at(), fault);

@@ -4,6 +4,7 @@ mod identity;
 mod ledger;
 mod limits;
 mod listeners;
+mod only;
 mod peers;
 mod routes;
 mod tls;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::only::only;
 use crate::clock;
 use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, Reader, located, nearest, one};
@@ -14,7 +15,7 @@ const HOW_PIN: &str = "`openssl x509 -in peer.crt -outform der | sha256sum` prin
 const HOW_SPKI: &str = "`openssl x509 -in peer.crt -noout -pubkey | openssl pkey -pubin -outform der \
                         | sha256sum` prints the digits";
 /// The keys of which a peer has exactly one.
-const MATCHERS: [&str; 5] = ["spiffe", "dns", "subject", "pin", "spki"];
+const MATCHERS: &[&str] = &["spiffe", "dns", "subject", "pin", "spki"];
 
 /// The names in `peers`, those of wrong entries too: a rule that names one is not wrong for it.
 pub(super) struct Known<'n>(BTreeSet<&'n str>);
@@ -92,10 +93,8 @@ fn peer(reader: &Reader<'_>, entry: &Entry) -> Option<Peer> {
         })
         .ok();
     let mut fields = Fields::open(reader, &entry.node, &keys::PEER)?;
-    let given: Vec<_> =
-        MATCHERS.into_iter().filter_map(|key| Some((key, fields.entry(key)?))).collect();
-    let matchers: Vec<_> =
-        given.iter().map(|(key, entry)| matcher(reader, key, &entry.node)).collect();
+    let one_way = ("a peer is recognized by exactly one", "keep one, or make it two entries");
+    let matcher = only(reader, &mut fields, MATCHERS, one_way, matcher);
     let expires = fields.optional("expires", located(moment));
     let owner = fields.optional("owner", one(remark));
     let ticket = fields.optional("ticket", one(remark));
@@ -108,20 +107,11 @@ fn peer(reader: &Reader<'_>, entry: &Entry) -> Option<Peer> {
         let text = format!("peer {} has expired: this entry lets nobody in", quoted(&entry.name));
         reader.warn(expires.at(), Fault::new(text).hint("set a later date, or remove the entry"));
     }
-    let matcher = match (given.as_slice(), matchers.into_iter().next()) {
-        ([_], Some(only)) => only,
-        ([(first, _), (second, beside), ..], _) => {
-            let text = format!("`{second}` beside `{first}`: a peer is recognized by exactly one");
-            reader.error(beside.at(), Fault::new(text).hint("keep one, or make it two entries"));
-            None
-        }
-        _ => {
-            let text = format!("nothing says how peer {} is recognized", quoted(&entry.name));
-            let hint = format!("add one of {}", MATCHERS.join(", "));
-            reader.error(entry.at(), Fault::new(text).hint(hint));
-            None
-        }
-    };
+    let matcher = matcher.or(|| {
+        let text = format!("nothing says how peer {} is recognized", quoted(&entry.name));
+        let hint = format!("add one of {}", MATCHERS.join(", "));
+        reader.error(entry.at(), Fault::new(text).hint(hint));
+    });
     Some(Peer {
         name: PeerName::new(&known?),
         matcher: matcher?,

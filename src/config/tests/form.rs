@@ -97,7 +97,7 @@ error: identity names no source
   |
 4 | identity: {}
   | ^^^^^^^^
-  = help: add `embedded: { dir: … }` or `files: { cert: …, key: …, trust_bundle: … }`
+  = help: add one of embedded, files, est, vault, spiffe
 
 error: `tls` wants a mapping, this is a list
  --> m.yaml:5:1

@@ -8,8 +8,7 @@ fn what_is_not_in_this_release_is_refused_by_name() {
         r#"version: 1
 service: ehr
 trust_domain: h.example
-identity:
-  est: { url: "https://ca.h.example" }
+identity: { embedded: { dir: authority } }
 tls: { fips: required }
 peers: { lab: { dns: lab.example } }
 inbound:
@@ -38,73 +37,66 @@ audit:
 
     assert_eq!(
         screen,
-        r#"error: `est` is not in this release
- --> m.yaml:5:3
+        r#"error: `fips: required` is not in this release; only off is
+ --> m.yaml:5:14
   |
-5 |   est: { url: "https://ca.h.example" }
-  |   ^^^
-  = help: use `files`, and let the tool that fetches the certificates write them there
-
-error: `fips: required` is not in this release; only off is
- --> m.yaml:6:14
-  |
-6 | tls: { fips: required }
+5 | tls: { fips: required }
   |              ^^^^^^^^
   = help: write `off`, or remove the key: it is the only one in this release
 
 error: `protocol: mllp` is not in this release; only tcp and http are
-  --> m.yaml:12:15
+  --> m.yaml:11:15
    |
-12 |     protocol: mllp
+11 |     protocol: mllp
    |               ^^^^
    = help: `tcp` carries it as it is: encrypted, authenticated and on record a connection at a time
 
 error: `mode: permissive` is not in this release; only strict is
-  --> m.yaml:13:11
+  --> m.yaml:12:11
    |
-13 |     mode: permissive
+12 |     mode: permissive
    |           ^^^^^^^^^^
    = help: write `strict`, or remove the key: it is the only one in this release
 
 error: `enforce: false` is not in this release; only true is
-  --> m.yaml:14:14
+  --> m.yaml:13:14
    |
-14 |     enforce: false
+13 |     enforce: false
    |              ^^^^^
    = help: write `true`, or remove the key: it is the only one in this release
 
 error: `until` is not in this release
-  --> m.yaml:15:5
+  --> m.yaml:14:5
    |
-15 |     until: 2027-01-01
+14 |     until: 2027-01-01
    |     ^^^^^
    = help: remove it: `mode: strict` and `enforce: true` hold without an end
 
 error: `messages` is not in this release
-  --> m.yaml:16:5
+  --> m.yaml:15:5
    |
-16 |     messages: ["ADT^*"]
+15 |     messages: ["ADT^*"]
    |     ^^^^^^^^
    = help: remove it: the listener carries every message of the peers on `allow`
 
 error: `associations` is not in this release
-  --> m.yaml:17:5
+  --> m.yaml:16:5
    |
-17 |     associations: []
+16 |     associations: []
    |     ^^^^^^^^^^^^
    = help: remove it: the listener carries every association of the peers on `allow`
 
 error: `soap_action` is not in this release
-  --> m.yaml:25:34
+  --> m.yaml:24:34
    |
-25 |       - { name: pdq, path: /pdq, soap_action: "urn:x", allow: [lab] }
+24 |       - { name: pdq, path: /pdq, soap_action: "urn:x", allow: [lab] }
    |                                  ^^^^^^^^^^^
    = help: tell operations apart by `path`, or allow the whole endpoint
 
 error: `export` is not in this release
-  --> m.yaml:28:3
+  --> m.yaml:27:3
    |
-28 |   export: []
+27 |   export: []
    |   ^^^^^^
    = help: let a log shipper follow `trail-*.jsonl` in `audit.dir`"#
     );
@@ -289,61 +281,5 @@ error: `on_failure: alow` is not one of block, allow
 6 | audit: {retention: 1h, on_failure: alow}
   |                                    ^^^^
   = help: did you mean `allow`?"#
-    );
-}
-
-#[test]
-fn identity_comes_from_one_source() {
-    let screen = screen(
-        r#"version: 1
-service: a/b
-trust_domain: h.example
-identity:
-  embedded: {dir: "", ttl: 10s}
-  files: {cert: tls.crt}
-"#,
-    );
-
-    assert_eq!(
-        screen,
-        r#"warning: no listener: nothing is carried
- --> m.yaml:1:1
-  |
-1 | version: 1
-  | ^^^^^^^
-  = help: add `inbound` for peers that come in, or `outbound` for the workload's way out
-
-error: `service: a/b` is not one segment of a SPIFFE ID's path
- --> m.yaml:2:10
-  |
-2 | service: a/b
-  |          ^^^
-  = help: letters, digits, '.', '-' and '_', at most 255
-
-error: `dir: ""` is not a path
- --> m.yaml:5:19
-  |
-5 |   embedded: {dir: "", ttl: 10s}
-  |                   ^^
-
-error: `ttl: 10s` is less than 1m, the least
- --> m.yaml:5:28
-  |
-5 |   embedded: {dir: "", ttl: 10s}
-  |                            ^^^
-
-error: `key` is missing in identity.files
- --> m.yaml:6:3
-  |
-6 |   files: {cert: tls.crt}
-  |   ^^^^^
-  = help: add it, like `key: tls.key`
-
-error: `trust_bundle` is missing in identity.files
- --> m.yaml:6:3
-  |
-6 |   files: {cert: tls.crt}
-  |   ^^^^^
-  = help: add it, like `trust_bundle: ca.crt`"#
     );
 }

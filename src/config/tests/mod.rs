@@ -2,10 +2,12 @@
 
 mod examples;
 mod form;
+mod identity;
 mod listeners;
 mod meaning;
 mod peers;
 mod properties;
+mod sources;
 
 use std::path::Path;
 

@@ -5,12 +5,15 @@ use proptest::prelude::*;
 use super::{HEAD, parse};
 use crate::config::{Config, ListenAddr, Target};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 8] = [
     include_str!("../../../config/myelin.yaml"),
     include_str!("../../../config/inbound-http.yaml"),
     include_str!("../../../config/inbound-tcp.yaml"),
     include_str!("../../../config/outbound.yaml"),
     include_str!("../../../config/files.yaml"),
+    include_str!("../../../config/est.yaml"),
+    include_str!("../../../config/vault.yaml"),
+    include_str!("../../../config/spiffe.yaml"),
 ];
 
 /// Pieces that a configuration, or a broken one, is made of.
