@@ -9,6 +9,7 @@ mod inbound_http;
 mod life;
 mod outbound;
 mod outbound_http;
+mod permits;
 mod plain;
 mod record;
 mod requests;
