@@ -197,8 +197,7 @@ impl InboundListener {
             Protocol::Http => {
                 let limits = &state.config.limits;
                 let pool = &room.pool;
-                Box::pin(self.exchange(connection, &permit, held, session, limits, pool, life))
-                    .await
+                Box::pin(self.exchange(&permit, held, session, limits, pool, life)).await
             }
         };
         member.ending(ending)
@@ -295,7 +294,6 @@ impl InboundListener {
     /// HTTP, each request judged on its own.
     async fn exchange(
         &self,
-        connection: Arc<Connection>,
         permit: &Permit,
         held: Arc<Held<InboundState>>,
         session: Session,
@@ -309,7 +307,7 @@ impl InboundListener {
         };
         let (live, services) = (self.live.clone(), self.services.clone());
         let end = held.member().end().clone();
-        let host = InboundHttp::new(live, services, connection, held, &session.peer, permit.peer());
+        let host = InboundHttp::new(live, services, held, &session.peer, permit.peer());
         let metrics = Arc::clone(&self.services.metrics);
         let (stream, tally) = Counted::new(session.stream, Side::Downstream, metrics);
         life.tally = Some(tally);

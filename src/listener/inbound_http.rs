@@ -49,12 +49,12 @@ impl InboundHttp {
     pub(super) fn new(
         live: Live<InboundState>,
         services: Services,
-        connection: Arc<Connection>,
         held: Arc<Held<InboundState>>,
         peer: &PeerIdentity,
         name: &PeerName,
     ) -> Self {
         let now = live.snapshot();
+        let connection = Arc::clone(held.member().connection());
         let client_ip = connection.source.map(|source| source.ip().to_string());
         let facing = Facing::Inbound {
             speaks: now.value.config.forward_protocol,

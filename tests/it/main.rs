@@ -46,3 +46,5 @@ mod reload;
 mod rotation;
 mod tcp;
 mod tls;
+mod withdrawal;
+mod withdrawal_outbound;

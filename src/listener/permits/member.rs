@@ -9,7 +9,7 @@ use crate::shutdown::Shutdown;
 
 /// One connection that holds a permit, and its own end.
 pub(in crate::listener) struct Member {
-    pub(super) connection: Arc<Connection>,
+    connection: Arc<Connection>,
     end: Shutdown,
     /// The whole listener's end.
     whole: Shutdown,
@@ -27,6 +27,11 @@ impl Member {
             is_endless: AtomicBool::new(is_endless),
             withdrawn: OnceLock::new(),
         }
+    }
+
+    /// What is known of it.
+    pub(in crate::listener) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
     /// Drained when the permit is withdrawn, and cut when it has not come to its end by itself.

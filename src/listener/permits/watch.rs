@@ -110,7 +110,7 @@ async fn finish(services: Services, losers: Vec<Loser>) {
     let mut rest = losers.iter();
     let mut is_late = false;
     while let Some(Loser { member, lost }) = rest.next() {
-        let record = lost.record(&member.connection);
+        let record = lost.record(member.connection());
         if services.shutdown.is_cutting() {
             services.audit.note_now(record); // no time left to wait
             continue;

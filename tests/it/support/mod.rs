@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod client;
 pub(crate) mod gate;
+pub(crate) mod h2;
 pub(crate) mod http;
 pub(crate) mod legacy;
 pub(crate) mod mesh;
@@ -11,7 +12,9 @@ pub(crate) mod outside;
 pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod python;
+pub(crate) mod tls_server;
 pub(crate) mod trail;
+pub(crate) mod ward;
 pub(crate) mod workload;
 
 use std::future::Future;
