@@ -5,7 +5,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use crate::authz::ListenerPolicy;
-use crate::certs::{self, Material};
+use crate::certs::Material;
 use crate::clock;
 use crate::config::{Config, Inbound, Outbound, PeerMatcher, Protocol};
 use crate::identity::{ListenerName, PeerName};
@@ -106,9 +106,7 @@ pub(super) fn outbound(
 /// Until when a connection made with our certificate is given new requests: a minute before the peer
 /// would end it because our certificate expires, or a tenth of its life if that is less.
 fn used_until(material: &Material) -> OffsetDateTime {
-    let others = material.others.iter().filter_map(|pair| pair.cert.first());
-    let others = others.filter_map(|leaf| certs::not_after(leaf));
-    let end = others.fold(material.not_after(), OffsetDateTime::min);
+    let end = material.not_after();
     let life = (end - material.issued).max(time::Duration::ZERO);
     end - MARGIN.min(life / 10)
 }

@@ -4,17 +4,17 @@
 //! chain ended in (rustls does not look at an anchor's expiry), and because a chain is judged again while
 //! its connection is open. [`super::asking`] asks it on behalf of rustls.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::DistinguishedName;
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 use webpki::{EndEntityCert, KeyUsage, OwnedCertRevocationList, VerifiedPath};
 
+use super::anchors::{AllAnchors, AnchorFacts};
 use super::config::{ConfigError, Pins};
 use super::error::{HandshakeFailed, Why, refusal_of};
 use super::leaf::{judge_dates, judge_use};
@@ -30,13 +30,13 @@ use crate::outcome::Refusal;
 ///
 /// The material cannot be worked with. The inner error is the refusal.
 pub fn examine(
-    trusted: &Arc<Trusted>,
+    trusted: &Trusted,
     settings: &TlsSettings,
     pins: &Pins,
     chain: &[CertificateDer<'_>],
     now: OffsetDateTime,
 ) -> Result<Result<PeerIdentity, HandshakeFailed>, ConfigError> {
-    let trust = Trust::of_clients(settings, trusted, pins.clone())?;
+    let trust = Trust::of_clients(settings, &Arc::new(trusted.clone()), pins.clone())?;
     let mut presented = None;
     let judged = match chain.split_first() {
         Some((leaf, intermediates)) => trust.judge(leaf, intermediates, unix(now), &mut presented),
@@ -75,21 +75,12 @@ pub struct Trust {
     settings: TlsSettings,
     trusted: Arc<Trusted>,
     pins: Pins,
-    anchors: Vec<TrustAnchor<'static>>,
-    /// By subject and key: rustls and webpki take an anchor's word for ever.
-    anchor_facts: HashMap<(Vec<u8>, Vec<u8>), AnchorFacts>,
+    anchors: AllAnchors,
     hints: Vec<DistinguishedName>,
     crls: Vec<webpki::CertRevocationList<'static>>,
     /// When a verdict may change because a list is due. Empty if that changes none.
     crls_due: Vec<OffsetDateTime>,
     algorithms: WebPkiSupportedAlgorithms,
-}
-
-/// What webpki does not keep of an anchor.
-#[derive(Debug, Clone, Copy)]
-struct AnchorFacts {
-    not_after: OffsetDateTime,
-    sha256: Fingerprint,
 }
 
 impl fmt::Debug for Trust {
@@ -131,20 +122,7 @@ impl Trust {
         trusted: &Arc<Trusted>,
         pins: Pins,
     ) -> Result<Self, ConfigError> {
-        let mut anchors = Vec::new();
-        let mut anchor_facts = HashMap::new();
-        for der in &trusted.bundle {
-            let anchor = webpki::anchor_from_trusted_cert(der).map_err(ConfigError::Anchor)?;
-            let anchor = anchor.to_owned();
-            let facts = PeerCertificate::parse(der).map_err(ConfigError::AnchorFacts)?;
-            let facts = AnchorFacts { not_after: facts.not_after, sha256: facts.sha256 };
-            // The same key may stand in several certificates of one authority: the last to end counts.
-            let known = anchor_facts.entry(key_of(&anchor)).or_insert(facts);
-            if known.not_after < facts.not_after {
-                *known = facts;
-            }
-            anchors.push(anchor);
-        }
+        let anchors = AllAnchors::of(trusted)?;
         let crls = trusted
             .crls
             .iter()
@@ -158,18 +136,13 @@ impl Trust {
             CrlExpired::Warn => Vec::new(),
         };
         // A peer that is known by a pin may have no certificate from our authorities: hint at none then.
-        let hints = if pins.is_empty() {
-            anchors.iter().map(|a| DistinguishedName::in_sequence(a.subject.as_ref())).collect()
-        } else {
-            Vec::new()
-        };
+        let hints = if pins.is_empty() { anchors.hints() } else { Vec::new() };
         Ok(Self {
             side,
             settings: settings.clone(),
             trusted: Arc::clone(trusted),
             pins,
             anchors,
-            anchor_facts,
             hints,
             crls,
             crls_due,
@@ -260,19 +233,21 @@ impl Trust {
         facts: &PeerCertificate,
     ) -> Result<Grounds, Why> {
         let certificate = EndEntityCert::try_from(leaf).map_err(refusal_of)?;
+        let vouching = self.anchors.vouching_for(facts.spiffe.as_ref());
+        let anchors = vouching.map_err(|error| Why::stranger(&error))?;
         let crls: Vec<_> = self.crls.iter().collect();
         let verify = |revocation| {
             certificate
                 .verify_for_usage(
                     self.algorithms.all,
-                    &self.anchors,
+                    anchors.all(),
                     intermediates,
                     now,
                     self.usage(),
                     revocation,
-                    Some(&|path| self.judge_anchor(path, now)),
+                    Some(&|path| anchors.judge(path, now)),
                 )
-                .map(|path| self.grounds(&path, facts, now))
+                .map(|path| self.grounds(&path, anchors.facts(&path), facts, now))
                 .map_err(refusal_of)
         };
         // The leaf's status must be known; an intermediate's wherever there is a list for it.
@@ -285,8 +260,13 @@ impl Trust {
     }
 
     /// On whose word the leaf was believed, and what comes to its end first.
-    fn grounds(&self, path: &VerifiedPath<'_>, leaf: &PeerCertificate, now: UnixTime) -> Grounds {
-        let anchor = self.anchor_facts.get(&key_of(path.anchor()));
+    fn grounds(
+        &self,
+        path: &VerifiedPath<'_>,
+        anchor: Option<AnchorFacts>,
+        leaf: &PeerCertificate,
+        now: UnixTime,
+    ) -> Grounds {
         let intermediates = path
             .intermediate_certificates()
             .filter_map(|certificate| certs::not_after(&certificate.der()));
@@ -349,22 +329,9 @@ impl Trust {
             PeerSide::Server => KeyUsage::server_auth(),
         }
     }
-
-    fn judge_anchor(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<(), webpki::Error> {
-        let end = self.anchor_facts.get(&key_of(path.anchor())).map(|facts| facts.not_after);
-        let not_after = end.map_or(UnixTime::since_unix_epoch(Duration::ZERO), unix);
-        if not_after < now {
-            return Err(webpki::Error::CertExpired { time: now, not_after });
-        }
-        Ok(())
-    }
 }
 
-fn key_of(anchor: &TrustAnchor<'_>) -> (Vec<u8>, Vec<u8>) {
-    (anchor.subject.to_vec(), anchor.subject_public_key_info.to_vec())
-}
-
-fn unix(at: OffsetDateTime) -> UnixTime {
+pub(super) fn unix(at: OffsetDateTime) -> UnixTime {
     let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
     UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }

@@ -101,7 +101,7 @@ impl<S: Terms> Permits<S> {
         connection: &Arc<Connection>,
         is_endless: bool,
     ) -> Result<Held<S>, Withdrawal> {
-        let Services { shutdown, metrics, audit } = &self.register.services;
+        let Services { shutdown, metrics, audit, .. } = &self.register.services;
         let member = Arc::new(Member::new(Arc::clone(connection), shutdown, is_endless));
         let (group, id) = self.register.join(seen, session, permit, &member);
         let held = Held { permits: Arc::clone(self), group, member, id };
