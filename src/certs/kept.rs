@@ -37,7 +37,8 @@ const LOCK_LOOKS: u32 = 100;
 /// … with this between: 5 s in all. Nobody holds it for longer than one file takes to write.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// What is kept.
+/// What is kept. No `Debug`.
+#[derive(Clone)]
 pub(super) struct Kept {
     /// Our certificates, the preferred first. Not empty.
     pub(super) pairs: Vec<KeptPair>,

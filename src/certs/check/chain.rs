@@ -10,12 +10,15 @@ use webpki::{
     RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 
+use super::pair::Pair;
 use super::{Needs, Offered, Unfit};
 use crate::certs::inspect::moment;
 use crate::identity::PeerCertificate;
+use crate::report::Report;
 
-/// Verifies the chain of `offered` for each use that is needed; the first failure is told.
+/// Verifies the chain of `pair` for each use that is needed; the first failure is told.
 pub(super) fn verify(
+    pair: &Pair<'_>,
     offered: &Offered,
     facts: &PeerCertificate,
     needs: Needs,
@@ -28,9 +31,17 @@ pub(super) fn verify(
     if needs.client && (facts.usage.client_auth || !facts.usage.names_purpose) {
         usages.push(KeyUsage::client_auth());
     }
+    let anchors = match offered.trusted.vouching_for(facts.spiffe.as_ref()) {
+        Ok(anchors) => anchors,
+        Err(error) => {
+            let what = error.to_string();
+            let (at, trust_bundle) = (pair.at.clone(), offered.origin.trust_bundle.clone());
+            return Some(Unfit::Chain { at, trust_bundle, what });
+        }
+    };
     usages.into_iter().find_map(|usage| {
-        let error = verify_for(offered, usage, now).err()?;
-        let at = offered.origin.certificate.clone();
+        let error = verify_for(pair.chain, offered, anchors, usage, now).err()?;
+        let at = pair.at.clone();
         Some(match error {
             webpki::Error::CertRevoked => Unfit::Revoked { at, issuer: facts.issuer.clone() },
             webpki::Error::UnknownIssuer => Unfit::Chain {
@@ -52,18 +63,16 @@ pub(super) fn verify(
 }
 
 fn verify_for(
+    chain: &[CertificateDer<'static>],
     offered: &Offered,
+    anchors: &[CertificateDer<'static>],
     usage: KeyUsage,
     now: OffsetDateTime,
 ) -> Result<(), webpki::Error> {
-    let (leaf, intermediates) = offered.chain.split_first().ok_or(webpki::Error::BadDer)?;
+    let (leaf, intermediates) = chain.split_first().ok_or(webpki::Error::BadDer)?;
     let leaf = EndEntityCert::try_from(leaf)?;
-    let anchors: Vec<TrustAnchor<'_>> = offered
-        .trusted
-        .bundle
-        .iter()
-        .map(webpki::anchor_from_trusted_cert)
-        .collect::<Result<_, _>>()?;
+    let anchors: Vec<TrustAnchor<'_>> =
+        anchors.iter().map(webpki::anchor_from_trusted_cert).collect::<Result<_, _>>()?;
     let now = u64::try_from(now.unix_timestamp()).unwrap_or_default();
     // Lists that cannot be used are told on their own.
     let lists: Vec<CertRevocationList<'_>> = offered
@@ -92,17 +101,22 @@ fn verify_for(
     Ok(())
 }
 
-/// The first certificate of the bundle that cannot be a trust anchor.
+/// The first certificate of a trust bundle that cannot be a trust anchor.
 pub(super) fn unusable_anchor(offered: &Offered) -> Option<Unfit> {
-    let refused = |der: &CertificateDer<'_>| webpki::anchor_from_trusted_cert(der).err();
-    offered.trusted.bundle.iter().enumerate().find_map(|(index, der)| {
-        let error = refused(der)?;
-        Some(Unfit::Authority {
-            at: offered.origin.trust_bundle.clone(),
-            number: index + 1,
-            what: reason(&error),
-        })
+    offered.bundles().find_map(|(at, bundle)| {
+        let unusable = bundle.iter().enumerate();
+        let mut unusable = unusable.filter_map(|(index, der)| Some((index, refused(der)?)));
+        let (index, what) = unusable.next()?;
+        Some(Unfit::Authority { at, number: index + 1, what })
     })
+}
+
+/// Why a certificate cannot be a trust anchor, if it cannot.
+pub(in crate::certs) fn refused(der: &CertificateDer<'_>) -> Option<String> {
+    if let Err(error) = webpki::anchor_from_trusted_cert(der) {
+        return Some(reason(&error));
+    }
+    PeerCertificate::parse(der).err().map(|error| Report(&error).to_string())
 }
 
 /// webpki's reasons in words.
@@ -123,6 +137,14 @@ pub(super) fn reason(error: &webpki::Error) -> String {
         Error::EndEntityUsedAsCa => "an intermediate is no authority's certificate",
         Error::NameConstraintViolation => "an authority's name constraints do not allow its names",
         Error::PathLenConstraintViolated => "an authority's path length does not allow the chain",
+        Error::MaximumPathDepthExceeded => {
+            "it is longer than peers follow (6 intermediates): leave out what is not needed"
+        }
+        Error::MaximumSignatureChecksExceeded
+        | Error::MaximumPathBuildCallsExceeded
+        | Error::MaximumNameConstraintComparisonsExceeded => {
+            "it takes more work than peers do: leave out certificates that are not needed"
+        }
         Error::UnsupportedCriticalExtension => "it has a critical extension that is not supported",
         Error::UnsupportedCertVersion => "a certificate is not of version 3",
         Error::UnsupportedDeltaCrl => "delta lists are not supported",

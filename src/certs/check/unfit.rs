@@ -2,9 +2,10 @@
 
 use time::OffsetDateTime;
 
-use super::Origin;
 use crate::certs::inspect::moment;
 use crate::identity::CertificateError;
+use crate::outcome::Rejection;
+use crate::report::Report;
 
 /// Why a peer would refuse key material. `at` says where it came from.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,32 @@ pub enum Unfit {
         /// What it says of its purpose, and what is wanted.
         what: &'static str,
     },
+    /// Its chain is longer than peers read.
+    #[error(
+        "{at}: its {certificates} certificates have {bytes} bytes, and peers read 60 KiB at most: \
+         leave out what is not needed"
+    )]
+    TooLong {
+        /// Where the chain came from.
+        at: String,
+        /// How many certificates there are.
+        certificates: usize,
+        /// How many bytes they have in DER.
+        bytes: usize,
+    },
+    /// It does not name what the first of our certificates names.
+    #[error(
+        "{at}: does not name {missing}, as {first} does: peers that get this one instead would not \
+         know us"
+    )]
+    NamesMissing {
+        /// Where the certificate came from.
+        at: String,
+        /// Where the first one came from.
+        first: String,
+        /// The names that it lacks.
+        missing: String,
+    },
     /// There is no chain from it to the trust bundle that a peer would accept.
     #[error("{at}: no chain to {trust_bundle}: {what}")]
     Chain {
@@ -103,8 +130,28 @@ pub enum Unfit {
 }
 
 impl Unfit {
-    /// There is no certificate at all.
-    pub(super) fn empty(origin: &Origin) -> Self {
-        Self::Purpose { at: origin.certificate.clone(), what: "holds no certificate" }
+    /// What kind of failure it is.
+    pub(in crate::certs) fn reason(&self) -> Rejection {
+        match self {
+            Self::Identity { .. } | Self::NamesMissing { .. } => Rejection::Names,
+            Self::KeyMismatch { .. } | Self::LeafNotFirst { .. } => Rejection::KeyMismatch,
+            Self::Expired { .. } => Rejection::Expired,
+            Self::NotYetValid { .. } => Rejection::NotYetValid,
+            Self::Purpose { .. } => Rejection::Purpose,
+            Self::TooLong { .. } | Self::Chain { .. } | Self::Authority { .. } => Rejection::Chain,
+            Self::Revoked { .. } => Rejection::Revoked,
+            Self::List { .. } => Rejection::Unreadable,
+        }
+    }
+
+    /// The same whenever it is found: without the time by our clock.
+    pub(in crate::certs) fn gist(&self) -> String {
+        match self {
+            Self::Expired { at, not_after, .. } => format!("{at}: expired at {not_after}"),
+            Self::NotYetValid { at, not_before, .. } => {
+                format!("{at}: not valid before {not_before}")
+            }
+            _ => Report(self).to_string(),
+        }
     }
 }

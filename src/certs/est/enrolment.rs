@@ -13,15 +13,15 @@ use super::client::{Client, Proof, Reply};
 use super::request::same_names;
 use crate::certs::blocking::Blocking;
 use crate::certs::enrol::{EnrolError, EnrolFailure};
-use crate::certs::keys::{Key, KeyError, Names, request};
 use crate::certs::kept::KeptPair;
+use crate::certs::keys::{Key, KeyError, Names, request};
 use crate::certs::{MaterialError, inspect};
 use crate::clock;
 use crate::config::KeyType;
 use crate::identity::{DnsName, SpiffeId};
 
 /// A decision that takes no longer is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Whom certificates are to name.
 #[derive(Debug, Clone)]
@@ -34,14 +34,15 @@ pub(super) struct Subject {
 /// A key and a request over it.
 pub(super) struct Asked {
     kind: KeyType,
-    key: Arc<Key>,
+    key: Key,
     request: CertificateSigningRequestDer<'static>,
 }
 
-/// Requests that wait for somebody's decision: the same are to be made again (RFC 7030, 4.2.3).
+/// Requests without an answer, as when somebody has to decide: the same are to be made again (RFC 7030,
+/// 4.2.3).
 #[derive(Default)]
 pub(super) struct Waiting {
-    asked: Vec<Asked>,
+    asked: Vec<Arc<Asked>>,
     /// Not before this.
     until: Option<OffsetDateTime>,
 }
@@ -76,14 +77,33 @@ impl Enrolment<'_> {
         waiting: &mut Waiting,
     ) -> Result<KeptPair, MaterialError> {
         waiting.until = None;
-        let asked = match waiting.asked.iter().position(|asked| asked.kind == kind) {
-            Some(index) => waiting.asked.swap_remove(index),
-            None => self.ask(kind).await?,
+        let asked = match waiting.asked.iter().find(|asked| asked.kind == kind) {
+            Some(asked) => Arc::clone(asked),
+            None => {
+                let asked = Arc::new(self.ask(kind).await?);
+                waiting.asked.push(Arc::clone(&asked));
+                asked
+            }
         };
+        let result = self.decided(&asked, proof, waiting).await;
+        // An answer that was lost on its way is asked for again with the same request.
+        if !result.as_ref().is_err_and(EnrolError::is_transient) {
+            waiting.asked.retain(|other| other.kind != kind);
+        }
+        Ok(result?)
+    }
+
+    /// Asks until there is a decision, as long as that is worth waiting for.
+    async fn decided(
+        &self,
+        asked: &Asked,
+        proof: &Proof,
+        waiting: &mut Waiting,
+    ) -> Result<KeptPair, EnrolError> {
         let mut waited = Duration::ZERO;
         loop {
             match self.client.enrol(proof, &asked.request).await? {
-                Reply::Issued(issued) => return Ok(self.over(&asked.key, &issued)?),
+                Reply::Issued(issued) => return self.over(&asked.key, &issued),
                 Reply::Later(wait) if waited + wait <= PATIENCE => {
                     sleep(wait).await;
                     waited += wait;
@@ -91,8 +111,7 @@ impl Enrolment<'_> {
                 Reply::Later(wait) => {
                     let until = clock::now() + wait;
                     waiting.until = Some(until);
-                    waiting.asked.push(asked);
-                    return Err(undecided(&self.at, until).into());
+                    return Err(undecided(&self.at, until));
                 }
             }
         }
@@ -106,17 +125,13 @@ impl Enrolment<'_> {
                 Some(request) => request?,
                 None => request(&key, subject.names())?,
             };
-            Ok(Asked { kind, key: Arc::new(key), request })
+            Ok(Asked { kind, key, request })
         };
         self.blocking.run(move || Ok(make()?)).await
     }
 
     /// The certificate over `key` with its intermediates.
-    fn over(
-        &self,
-        key: &Key,
-        issued: &[CertificateDer<'static>],
-    ) -> Result<KeptPair, EnrolError> {
+    fn over(&self, key: &Key, issued: &[CertificateDer<'static>]) -> Result<KeptPair, EnrolError> {
         let chain = chain(&key.public(), issued, self.authorities).ok_or_else(|| EnrolError {
             at: self.at.clone(),
             kind: EnrolFailure::BadAnswer,

@@ -144,8 +144,9 @@ fn read(
 ) -> Result<CertificateRevocationListDer<'static>, String> {
     let body = &answer.body;
     let der = if body.trim_ascii_start().starts_with(b"-----BEGIN") {
-        CertificateRevocationListDer::from_pem_slice(body)
-            .map_err(|_other| "answers with PEM that holds no revocation list (X509 CRL)".to_owned())?
+        CertificateRevocationListDer::from_pem_slice(body).map_err(|_other| {
+            "answers with PEM that holds no revocation list (X509 CRL)".to_owned()
+        })?
     } else {
         CertificateRevocationListDer::from(body.to_vec())
     };
@@ -153,7 +154,9 @@ fn read(
     let parsed = parsed.ok_or("answers with something else than a revocation list, DER or PEM")?;
     let by: Vec<_> = authorities.iter().collect();
     if inspect::signed_by(&der, &by) == Signed::No {
-        return Err("its revocation list is not signed by the authority whose it claims to be".to_owned());
+        return Err(
+            "its revocation list is not signed by the authority whose it claims to be".to_owned()
+        );
     }
     if let Err(error) = webpki::OwnedCertRevocationList::from_der(&der) {
         return Err(format!("its revocation list cannot be used: {error}"));

@@ -10,9 +10,11 @@
 mod chain;
 mod client;
 mod enrolment;
+mod held;
 mod lists;
 pub mod pkcs7;
 mod request;
+mod settings;
 mod source;
 mod token;
 

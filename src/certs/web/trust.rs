@@ -21,10 +21,9 @@ use crate::identity::Fingerprint;
 pub(in crate::certs) enum WebTrust {
     /// By a chain to one of these authorities.
     Bundle(Vec<CertificateDer<'static>>),
-    /// By a chain to the authority of this fingerprint, which the server sends along.
-    Fingerprint(Fingerprint),
-    /// By either: the authority of a fingerprint may have been replaced since the bundle was had from it.
-    Either(Fingerprint, Vec<CertificateDer<'static>>),
+    /// By a chain to the authority of this fingerprint, which the server sends along; if it does not, to
+    /// one of the others, which that authority has vouched for before.
+    Fingerprint(Fingerprint, Vec<CertificateDer<'static>>),
     /// It is our own machine; no TLS.
     PlainLoopback,
     /// What it answers is signed and what we ask is no secret; no TLS.
@@ -50,8 +49,7 @@ impl WebTrust {
             Self::Bundle(bundle) => chain_to(bundle, &provider).map_err(|error| {
                 format!("no certificate of its trust bundle is an authority's ({error})")
             })?,
-            Self::Fingerprint(fingerprint) => Pinned::new(*fingerprint, &[], &provider),
-            Self::Either(fingerprint, bundle) => Pinned::new(*fingerprint, bundle, &provider),
+            Self::Fingerprint(fingerprint, others) => Pinned::new(*fingerprint, others, &provider),
             Self::PlainLoopback | Self::Signed => return Ok(None),
         };
         let builder = ClientConfig::builder_with_provider(provider)
@@ -72,7 +70,7 @@ impl WebTrust {
     pub(super) fn told(&self) -> &'static str {
         match self {
             Self::Bundle(_) => "the configured trust bundle",
-            Self::Fingerprint(_) | Self::Either(..) => "the authority of the configured fingerprint",
+            Self::Fingerprint(..) => "the authority of the configured fingerprint",
             Self::PlainLoopback | Self::Signed => "nothing",
         }
     }

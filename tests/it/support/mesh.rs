@@ -152,15 +152,20 @@ impl Setup {
     }
 
     /// Identity from files instead of the mesh's authority.
-    pub(crate) fn files(mut self, identity: &Identity, crls: &[&Path]) -> Self {
+    pub(crate) fn files(self, identity: &Identity, crls: &[&Path]) -> Self {
         let crls: Vec<_> = crls.iter().map(|path| path.display().to_string()).collect();
-        self.identity = format!(
+        self.identity(&format!(
             "files: {{ cert: {}, key: {}, trust_bundle: {}, crls: [{}] }}",
             identity.cert().display(),
             identity.key().display(),
             identity.trust_bundle().display(),
             crls.join(", ")
-        );
+        ))
+    }
+
+    /// `identity`, other than the mesh's authority.
+    pub(crate) fn identity(mut self, source: &str) -> Self {
+        self.identity = source.to_owned();
         self
     }
 
@@ -217,7 +222,7 @@ impl Setup {
     }
 
     /// Where the trail is.
-    fn trail(&self) -> Trail {
+    pub(crate) fn trail(&self) -> Trail {
         let dir = self.audit.split([' ', ',']).nth(1).unwrap();
         Trail::new(Path::new(dir))
     }
@@ -326,7 +331,8 @@ impl Setup {
         self.spawn_by(&mut limited).await
     }
 
-    async fn spawn_by(&self, command: &mut Command) -> Spawned {
+    /// The same, by a command of the test's own making.
+    pub(crate) async fn spawn_by(&self, command: &mut Command) -> Spawned {
         let mut process = Process::start(command);
         let output = process.says("\"ready\"").await;
         let mut listeners = Vec::new();

@@ -1,10 +1,13 @@
 //! The language that the tests are written in.
 
 pub(crate) mod admin;
+pub(crate) mod bao;
 pub(crate) mod client;
+pub(crate) mod est;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod legacy;
+pub(crate) mod load;
 pub(crate) mod mesh;
 pub(crate) mod openssl;
 pub(crate) mod outside;
@@ -13,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod trail;
 pub(crate) mod workload;
+pub(crate) mod workload_api;
 
 use std::future::Future;
 use std::time::Duration;

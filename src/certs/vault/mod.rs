@@ -1,0 +1,378 @@
+//! The PKI of OpenBao or Vault as a source: it signs our requests, and says whom to trust and what is
+//! revoked.
+//!
+//! Nothing is leased: a renewal is another certificate over another key. Authorities and lists are read
+//! again every few minutes, without a token: everybody may.
+
+mod client;
+mod login;
+mod refusal;
+mod secret;
+mod sign;
+mod timer;
+mod trust;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::sign::CertifiedKey;
+use time::OffsetDateTime;
+
+use super::blocking::Blocking;
+use super::check::{Offered, Origin};
+use super::enrol::EnrolError;
+use super::inspect::moment;
+use super::kept::{Keeper, Kept, KeptList, KeptPair};
+use super::keys::Key;
+use super::source::{Looked, Occasion, Source};
+use super::{Material, MaterialError, anchors};
+use crate::clock;
+use crate::config;
+use crate::identity::{DnsName, SpiffeId};
+use client::Client;
+use login::Session;
+use sign::{Issued, Wish, issued_at};
+use timer::Timer;
+use trust::Trust;
+
+/// Asks a mount of OpenBao or Vault for certificates.
+pub(in crate::certs) struct Vault {
+    config: Arc<config::Vault>,
+    /// Where the PKI is mounted, without slashes around it.
+    mount: String,
+    spiffe: SpiffeId,
+    dns: Vec<DnsName>,
+    session: Session,
+    timer: Timer,
+    blocking: Blocking,
+    keeper: Option<Keeper>,
+    /// What was issued last and is not known to be in use yet: only what was is worth keeping.
+    untried: Mutex<Option<Kept>>,
+    /// The server did not answer the last time.
+    away: AtomicBool,
+}
+
+/// Our own certificates: the preferred one first.
+struct Own {
+    pairs: Vec<Arc<CertifiedKey>>,
+    issued: OffsetDateTime,
+    /// Where they came from, for operators.
+    at: String,
+}
+
+impl Vault {
+    /// Asks for `spiffe`, and for the service's name as a DNS name if it is one.
+    pub(in crate::certs) fn new(config: config::Vault, spiffe: SpiffeId, service: &str) -> Self {
+        let mount = config.mount.trim_matches('/').to_owned();
+        let namespace = config.namespace.as_deref().unwrap_or_default();
+        let (address, role) = (&config.address, &config.role);
+        let owner = format!("{spiffe} by {address}{namespace} {mount}/sign/{role}");
+        Self {
+            mount,
+            spiffe,
+            dns: DnsName::parse(service).into_iter().collect(),
+            session: Session::default(),
+            timer: Timer::default(),
+            blocking: Blocking::default(),
+            keeper: config.dir.clone().map(|dir| Keeper::new(dir, owner)),
+            untried: Mutex::default(),
+            away: AtomicBool::default(),
+            config: Arc::new(config),
+        }
+    }
+
+    /// Begins with what was kept only if there is nothing new to be had: what is kept may have been issued
+    /// under conditions that were corrected since.
+    async fn start(&self) -> Result<Offered, MaterialError> {
+        match self.anew(None).await {
+            Err(MaterialError::Enrol(error)) => match self.from_kept(&error).await {
+                Some(offered) => Ok(offered),
+                None => Err(error.into()),
+            },
+            result => result,
+        }
+    }
+
+    async fn anew(&self, in_use: Option<&Material>) -> Result<Offered, MaterialError> {
+        let client = Client::of(&self.config, &self.blocking).await?;
+        let trust = self.trust(&client, lists(in_use)).await?;
+        self.issue(&client, trust, in_use).await
+    }
+
+    /// Has a new certificate issued over a new key of each kind.
+    async fn issue(
+        &self,
+        client: &Client,
+        mut trust: Trust,
+        in_use: Option<&Material>,
+    ) -> Result<Offered, MaterialError> {
+        let mut all = Vec::new();
+        for kind in self.config.key_types.iter().copied() {
+            let key = self.blocking.run(move || Ok(Key::make(kind)?)).await?;
+            all.push(self.sign(client, &key).await?);
+        }
+        let now = clock::now();
+        let leaf = all.first().and_then(|issued| issued.pair.cert.first());
+        let issued = leaf.map_or(now, |leaf| issued_at(leaf, now));
+        for one in &mut all {
+            trust.add(&one.authorities, now);
+            trust.warnings.append(&mut one.warnings);
+        }
+        let own = Own {
+            pairs: all.iter().map(|issued| Arc::clone(&issued.pair)).collect(),
+            issued,
+            at: format!("{}{}/sign/{}", self.config.address, self.mount, self.config.role),
+        };
+        self.timer.set(&trust.trusted, self.session.due());
+        let kept = all.into_iter().map(|issued| issued.kept).collect();
+        self.may_be_kept(kept, issued, &trust);
+        self.offered(own, trust, in_use)
+    }
+
+    async fn sign(&self, client: &Client, key: &Key) -> Result<Issued, MaterialError> {
+        let wish =
+            Wish { config: &self.config, mount: &self.mount, spiffe: &self.spiffe, dns: &self.dns };
+        let auth = &self.config.auth;
+        let (token, is_new) = self.session.token(client, auth, &self.blocking).await?;
+        let reply = wish.ask(client, &token.text, key).await?;
+        if reply.status != http::StatusCode::FORBIDDEN || is_new {
+            return Ok(wish.take(reply, key)?);
+        }
+        // The server has forgotten the token, or its policies have changed since it was given.
+        self.session.forget();
+        let (token, _) = self.session.token(client, auth, &self.blocking).await?;
+        let reply = wish.ask(client, &token.text, key).await?;
+        Ok(wish.take(reply, key)?)
+    }
+
+    /// Keeps our certificate, unless it was revoked: then whoever did so wants it replaced. A server that is
+    /// away changes nothing.
+    async fn refresh(&self, in_use: &Material) -> Result<Offered, MaterialError> {
+        self.keep(in_use).await;
+        let client = Client::of(&self.config, &self.blocking).await?;
+        let trust = match self.trust(&client, lists(Some(in_use))).await {
+            Err(error) if error.is_transient() => self.as_it_was(in_use, &error),
+            result => result?,
+        };
+        let revoked = in_use.presented.cert.first().is_some_and(|leaf| trust.revokes(leaf));
+        if revoked {
+            tracing::warn!("our certificate was revoked: asking for another one");
+            return self.issue(&client, trust, Some(in_use)).await;
+        }
+        if !self.away.load(Ordering::Relaxed) {
+            self.session.renew(&client, &self.config.auth).await;
+            self.timer.set(&trust.trusted, self.session.due());
+        }
+        let pairs = std::iter::once(&in_use.presented).chain(&in_use.others);
+        let own = Own {
+            pairs: pairs.cloned().collect(),
+            issued: in_use.issued,
+            at: "the certificate in use".to_owned(),
+        };
+        self.offered(own, trust, Some(in_use))
+    }
+
+    async fn trust(
+        &self,
+        client: &Client,
+        before: &[CertificateRevocationListDer<'static>],
+    ) -> Result<Trust, EnrolError> {
+        let trust = trust::read(client, &self.mount, before, clock::now()).await?;
+        if self.away.swap(false, Ordering::Relaxed) {
+            tracing::info!("{} is back", self.config.address);
+        }
+        Ok(trust)
+    }
+
+    /// The server does not answer: authorities and lists stay.
+    fn as_it_was(&self, in_use: &Material, error: &EnrolError) -> Trust {
+        let warning =
+            format!("{error}; authorities and revocation lists stay as they are until it is back");
+        if !self.away.swap(true, Ordering::Relaxed) {
+            tracing::warn!("{warning}");
+        }
+        self.timer.retry();
+        let trusted = in_use.trusted.as_ref().clone();
+        let lists = trusted.crls.iter().map(|_| "a revocation list in use".to_owned()).collect();
+        Trust { trusted, lists, warnings: vec![warning] }
+    }
+
+    fn offered(
+        &self,
+        own: Own,
+        mut trust: Trust,
+        in_use: Option<&Material>,
+    ) -> Result<Offered, MaterialError> {
+        let mut pairs = own.pairs.into_iter();
+        let first = pairs.next().ok_or(MaterialError::BrokenOff)?;
+        let leaf = first.cert.first();
+        trust.warnings.extend(leaf.and_then(|leaf| trust.uncovered(leaf)));
+        let bundle = format!("{}{}", self.config.address, self.mount);
+        let now_trusted: Vec<_> = trust.trusted.bundle.iter().collect();
+        let before = in_use.map_or(&[][..], |material| &material.trusted.bundle);
+        trust.warnings.extend(anchors::lost(before, &now_trusted).map(|lost| {
+            format!(
+                "{bundle}: no longer holds {lost}: peers with certificates from there are refused from \
+                 now on"
+            )
+        }));
+        Ok(Offered {
+            chain: first.cert.clone(),
+            key: Arc::clone(&first.key),
+            others: pairs.collect(),
+            issued: Some(own.issued),
+            renewed: true,
+            origin: Origin {
+                certificate: own.at.clone(),
+                key: own.at,
+                trust_bundle: bundle,
+                crls: trust.lists,
+                others: Vec::new(),
+            },
+            trusted: trust.trusted,
+            warnings: trust.warnings,
+        })
+    }
+
+    /// What was kept, if it can be used: the server gave nothing, for the reason `why`.
+    async fn from_kept(&self, why: &EnrolError) -> Option<Offered> {
+        let keeper = self.keeper.clone()?;
+        let at = keeper.at();
+        let kept = match self.blocking.run(move || Ok(keeper.load()?)).await {
+            Ok(kept) => kept?,
+            Err(error) => {
+                tracing::warn!("what was kept is of no use: {error}");
+                return None;
+            }
+        };
+        let pairs: Vec<_> =
+            kept.pairs.iter().filter_map(KeptPair::certified).map(Arc::new).collect();
+        let leaf = pairs.first()?.cert.first()?;
+        let end = super::inspect::not_after(leaf)?;
+        if end <= clock::now() {
+            tracing::warn!("{at}: the certificate that was kept expired at {}", moment(end));
+            return None;
+        }
+        let mut trust = match self.fresh(why).await {
+            Some(trust) if trust.revokes(leaf) => return None,
+            Some(trust) => trust,
+            None => kept_trust(&kept),
+        };
+        trust.warnings.push(format!(
+            "{why}; going on with the certificate that was kept, which is good until {}",
+            moment(end)
+        ));
+        self.timer.retry();
+        let own = Own { pairs, issued: kept.issued, at };
+        self.offered(own, trust, None).ok()
+    }
+
+    /// What the server says of trust, if it is there and refused only to issue.
+    async fn fresh(&self, why: &EnrolError) -> Option<Trust> {
+        if why.is_transient() {
+            return None;
+        }
+        let client = Client::of(&self.config, &self.blocking).await.ok()?;
+        self.trust(&client, &[]).await.ok()
+    }
+
+    /// What could be kept, once it is in use.
+    fn may_be_kept(&self, pairs: Vec<KeptPair>, issued: OffsetDateTime, trust: &Trust) {
+        if self.keeper.is_none() {
+            return;
+        }
+        let kept =
+            Kept { pairs, issued, bundle: trust.trusted.bundle.clone(), lists: kept_lists(trust) };
+        *self.untried.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        self.timer.soon();
+    }
+
+    /// Keeps what was issued last, if it has passed every check since and is `in_use`.
+    async fn keep(&self, in_use: &Material) {
+        let Some(keeper) = self.keeper.clone() else { return };
+        let tried = {
+            let mut untried = self.untried.lock().unwrap_or_else(PoisonError::into_inner);
+            untried.take_if(|kept| {
+                kept.pairs.first().is_some_and(|pair| pair.chain == in_use.presented.cert)
+            })
+        };
+        let Some(kept) = tried else { return };
+        let stored = self.blocking.run(move || Ok(keeper.store(&kept)?)).await;
+        if let Err(error) = stored {
+            tracing::warn!("a restart while the server is away will fail: {error}");
+        }
+    }
+
+    /// Looks whether a certificate would be had, without having one, and without using up what may be good
+    /// for one time only.
+    async fn looked(&self) -> Result<Looked, MaterialError> {
+        let client = Client::of(&self.config, &self.blocking).await?;
+        let Trust { trusted, mut warnings, .. } = self.trust(&client, &[]).await?;
+        let step = refusal::Step::Sign {
+            mount: &self.mount,
+            role: &self.config.role,
+            spiffe: &self.spiffe,
+        };
+        warnings
+            .extend(self.session.look(&client, &self.config.auth, &step, &self.blocking).await?);
+        Ok(Looked::Reachable { trusted, warnings })
+    }
+}
+
+impl Source for Vault {
+    fn offer<'a>(
+        &'a self,
+        occasion: Occasion<'a>,
+    ) -> BoxFuture<'a, Result<Offered, MaterialError>> {
+        async move {
+            match occasion {
+                Occasion::Start => self.start().await,
+                Occasion::Refresh(in_use) => self.refresh(in_use).await,
+                Occasion::Renew(in_use) => self.anew(Some(in_use)).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn look(&self) -> BoxFuture<'_, Result<Looked, MaterialError>> {
+        self.looked().boxed()
+    }
+
+    fn news(&self) -> BoxFuture<'_, ()> {
+        self.timer.due().boxed()
+    }
+
+    fn renews(&self) -> bool {
+        true
+    }
+
+    fn may_be_late(&self) -> bool {
+        true
+    }
+}
+
+/// Without anything secret.
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+fn lists(in_use: Option<&Material>) -> &[CertificateRevocationListDer<'static>] {
+    in_use.map_or(&[], |material| &material.trusted.crls)
+}
+
+fn kept_lists(trust: &Trust) -> Vec<KeptList> {
+    let lists = trust.trusted.crls.iter().zip(&trust.lists);
+    lists.map(|(der, url)| KeptList { url: url.clone(), der: der.clone() }).collect()
+}
+
+fn kept_trust(kept: &Kept) -> Trust {
+    let crls = kept.lists.iter().map(|list| list.der.clone()).collect();
+    let trusted = super::Trusted { bundle: kept.bundle.clone(), crls, ..Default::default() };
+    let lists = kept.lists.iter().map(|list| list.url.clone()).collect();
+    Trust { trusted, lists, warnings: Vec::new() }
+}

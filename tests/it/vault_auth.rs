@@ -1,0 +1,1 @@
+//! The ways to log in to OpenBao, and what is said when one leads nowhere.
