@@ -25,7 +25,7 @@ use self::door::Door;
 use self::presented::Presented;
 use crate::certs::MaterialError;
 use crate::certs::embedded::{Authority, AuthorityError};
-use crate::identity::{DnsName, Fingerprint};
+use crate::identity::{DnsName, Fingerprint, SpiffeIdError};
 use crate::shutdown::Shutdown;
 
 /// Connections at once, on both listeners together.
@@ -75,6 +75,9 @@ pub enum ServeError {
     /// It cannot issue the server's own certificate.
     #[error("the authority cannot issue the server's own certificate")]
     Own(#[source] MaterialError),
+    /// The server has no name in the authority's trust domain.
+    #[error("the server's own name cannot stand in a SPIFFE ID")]
+    Name(#[source] SpiffeIdError),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] presented::TlsError),
@@ -157,7 +160,7 @@ impl Office {
         let _alone = self.desk.acquire().await;
         let dir = self.dir.clone();
         let done = tokio::task::spawn_blocking(move || Authority::open_any(&dir).map(work)).await;
-        done.unwrap_or(Err(AuthorityError::BrokenOff))
+        done.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
     }
 
     /// Replaces what is presented, and what clients are verified with, when it is time.

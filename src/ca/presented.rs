@@ -142,7 +142,6 @@ impl State {
 }
 
 fn own(authority: &Authority, names: &[DnsName]) -> Result<Material, ServeError> {
-    let spiffe = SpiffeId::of(authority.trust_domain(), SERVICE)
-        .map_err(|_never| ServeError::Authority(crate::certs::embedded::AuthorityError::BrokenOff))?;
+    let spiffe = SpiffeId::of(authority.trust_domain(), SERVICE).map_err(ServeError::Name)?;
     authority.issue(&spiffe, names, LIFE).map_err(ServeError::Own)
 }

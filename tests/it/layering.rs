@@ -58,6 +58,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
+    ("ca", &["certs", "clock", "identity", "report", "shutdown"]),
     ("tls", &["audit", "certs", "clock", "config", "identity", "outcome", "report"]),
     ("authz", &["config", "identity", "outcome"]),
     ("proxy", &["authz", "config", "outcome", "shutdown", "telemetry"]),

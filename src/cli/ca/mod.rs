@@ -5,6 +5,7 @@ mod init;
 mod issue;
 mod list;
 mod revoke;
+mod serve;
 mod token;
 
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ enum Command {
     Revoke(revoke::Arguments),
     /// Prints the revocation list
     Crl(crl::Arguments),
+    /// Serves EST (RFC 7030), by which sidecars on other hosts enrol
+    Serve(serve::Arguments),
     /// Makes a join token, with which a sidecar on another host enrols once
     Token(token::Arguments),
 }
@@ -87,6 +90,8 @@ enum Bad {
     /// What was asked for is not there.
     Argument(String),
     Authority(AuthorityError),
+    /// What the authority gives cannot be used.
+    Unusable(String),
     Other(anyhow::Error),
 }
 
@@ -109,11 +114,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::List(arguments) => list::run(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),
         Command::Crl(arguments) => crl::run(arguments),
+        Command::Serve(arguments) => serve::run(arguments),
         Command::Token(arguments) => token::run(arguments),
     };
     let (text, exit) = match done {
         Ok(()) => return Ok(Exit::Fine),
         Err(Bad::Argument(text)) => (text, Exit::BadCommand),
+        Err(Bad::Unusable(text)) => (text, Exit::BadConfig),
         Err(Bad::Authority(error)) => (Report(&error).to_string(), exit_of(&error)),
         Err(Bad::Other(error)) => return Err(error),
     };
