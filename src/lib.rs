@@ -14,6 +14,7 @@
 pub mod admin;
 pub mod audit;
 pub mod authz;
+pub mod ca;
 pub mod certs;
 pub mod cli;
 pub mod clock;
