@@ -171,7 +171,7 @@ async fn a_new_authority_in_the_mount_is_trusted_beside_the_old_one_and_then_iss
 #[tokio::test]
 async fn while_the_server_is_away_or_sealed_a_sidecar_serves_on_and_renews_when_it_is_back() {
     let mut bao = Bao::durable().await;
-    bao.bao("write pki/roles/ehr ttl=30s key_type=any require_cn=false \
+    bao.bao("write pki/roles/ehr ttl=9s key_type=any require_cn=false \
              allowed_uri_sans=spiffe://hospital.example/ehr allowed_domains=ehr allow_bare_domains=true").await;
     let (web, _) = bao.issue("web").await;
     let mesh = Mesh::new();
@@ -260,11 +260,12 @@ async fn every_configured_kind_of_key_gets_a_certificate_and_dns_names_are_gone_
     let (web, _) = bao.issue("web").await;
     let mesh = Mesh::new();
     let identity = bao.identity("role: uri, ttl: 10m, key_types: [ed25519, p256, rsa2048]").await;
-    let (setup, _workload) = ehr(&mesh, &identity).await;
-    let ehr = setup.start().await;
+    let workload = Workload::tcp(Kind::Line).await;
+    let (setup, _) = ehr(&mesh, &identity).await;
+    let ehr = setup.forward(workload.target()).start().await;
 
     // openssl looks at the chain alone, not at names.
-    let said = SClient::to(ehr.address()).identity(&web).send("hello").await;
+    let said = SClient::to(ehr.address()).identity(&web).send("hello\n").await;
     assert!(said.stdout.contains("Verify return code: 0 (ok)"), "{said:?}");
     let leaf = CertificateDer::from_pem_slice(said.stdout.as_bytes()).unwrap();
     assert_eq!(names(&leaf), ["spiffe://hospital.example/ehr"]);

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt};
+use http::StatusCode;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
@@ -33,7 +34,7 @@ use crate::clock;
 use crate::config;
 use crate::identity::{DnsName, SpiffeId};
 use client::Client;
-use login::Session;
+use login::{Session, may};
 use sign::{Issued, Wish, issued_at};
 use timer::Timer;
 use trust::Trust;
@@ -136,15 +137,18 @@ impl Vault {
         let wish =
             Wish { config: &self.config, mount: &self.mount, spiffe: &self.spiffe, dns: &self.dns };
         let auth = &self.config.auth;
-        let (token, is_new) = self.session.token(client, auth, &self.blocking).await?;
-        let reply = wish.ask(client, &token.text, key).await?;
-        if reply.status != http::StatusCode::FORBIDDEN || is_new {
-            return Ok(wish.take(reply, key)?);
+        let (mut token, is_new) = self.session.token(client, auth, &self.blocking).await?;
+        let mut reply = wish.ask(client, &token.text, key).await?;
+        if reply.status == StatusCode::FORBIDDEN && !is_new {
+            // The server has forgotten the token, or its policies have changed since it was given.
+            self.session.forget();
+            (token, _) = self.session.token(client, auth, &self.blocking).await?;
+            reply = wish.ask(client, &token.text, key).await?;
         }
-        // The server has forgotten the token, or its policies have changed since it was given.
-        self.session.forget();
-        let (token, _) = self.session.token(client, auth, &self.blocking).await?;
-        let reply = wish.ask(client, &token.text, key).await?;
+        if reply.status == StatusCode::FORBIDDEN {
+            self.session.forget();
+            may(client, auth, &token.text, &wish.step()).await?; // the server does not say why
+        }
         Ok(wish.take(reply, key)?)
     }
 
