@@ -66,6 +66,15 @@ impl MaterialError {
         }
     }
 
+    /// Whether files may be caught in the middle of being replaced, and there is no other problem.
+    pub(super) fn may_be_halfway(&self) -> bool {
+        match self {
+            Self::File(error) => error.may_pass(),
+            Self::Several(Problems(problems)) => problems.iter().all(Self::may_be_halfway),
+            _ => false,
+        }
+    }
+
     /// Nothing when there is no problem, the problem itself when there is one.
     pub(super) fn unless_none(mut problems: Vec<Self>) -> Result<(), Self> {
         match problems.len() {

@@ -71,6 +71,16 @@ pub(super) fn signed_by(der: &[u8], authorities: &[&CertificateDer<'static>]) ->
     if signed { Signed::Yes } else { Signed::No }
 }
 
+/// Whether `authority` issued the certificate `der`: it bears the issuer's name, and its key signed.
+pub(super) fn is_signed_by(der: &[u8], authority: &[u8]) -> bool {
+    let (Some(issued), Some(authority)) = (certificate(der), certificate(authority)) else {
+        return false;
+    };
+    let key = authority.public_key();
+    issued.issuer().as_raw() == authority.subject().as_raw()
+        && holds(der, key.raw, key.subject_public_key.as_ref(), issued.signature_value.as_ref())
+}
+
 /// Whether the signature over the signed structure `der` was made with the given public key.
 fn holds(der: &[u8], key_info: &[u8], key: &[u8], signature: &[u8]) -> bool {
     let Some((message, algorithm)) = signed_part(der) else { return false };

@@ -3,6 +3,7 @@
 //! Certificates, keys, trust bundle and revocation lists are one file, replaced as a whole: after a crash
 //! the old one is there or the new one, never half of each.
 
+use std::borrow::Cow;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -36,7 +37,8 @@ const LOCK_LOOKS: u32 = 100;
 /// … with this between: 5 s in all. Nobody holds it for longer than one file takes to write.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// What is kept.
+/// What is kept. No `Debug`.
+#[derive(Clone)]
 pub(super) struct Kept {
     /// Our certificates, the preferred first. Not empty.
     pub(super) pairs: Vec<KeptPair>,
@@ -108,12 +110,21 @@ impl Keeper {
         probe.map(drop).map_err(|error| failed(&self.dir, "written to", &error))
     }
 
-    /// What was stored last. `None` when nothing was.
+    /// What was stored last, by [`Self::store`] or [`Self::store_untried`]. `None` when nothing was.
     ///
     /// # Errors
     ///
     /// What is there cannot be used: it is unreadable, torn, somebody else's, or open to others.
     pub(super) fn load(&self) -> Result<Option<Kept>, EnrolError> {
+        self.load_standing().map(|found| found.map(|(kept, _tried)| kept))
+    }
+
+    /// The same, and whether it was in use when it was stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub(super) fn load_standing(&self) -> Result<Option<(Kept, bool)>, EnrolError> {
         let path = self.dir.join(FILE);
         let mut file = match File::open(&path) {
             Ok(file) => file,
@@ -143,18 +154,32 @@ impl Keeper {
         let kept = page.kept().filter(|kept| {
             !kept.pairs.is_empty() && kept.pairs.iter().all(|pair| pair.certified().is_some())
         });
-        kept.map(Some).ok_or_else(|| error(&path, "is damaged: keys and certificates do not fit"))
+        let kept = kept.map(|kept| Some((kept, page.tried)));
+        kept.ok_or_else(|| error(&path, "is damaged: keys and certificates do not fit"))
     }
 
-    /// Replaces what was stored.
+    /// Replaces what was stored with what is in use.
     ///
     /// # Errors
     ///
     /// The directory cannot be written to; what was stored before is still there.
     pub(super) fn store(&self, kept: &Kept) -> Result<(), EnrolError> {
+        self.put(kept, true)
+    }
+
+    /// Replaces what was stored with what was issued and nobody has tried yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::store`].
+    pub(super) fn store_untried(&self, kept: &Kept) -> Result<(), EnrolError> {
+        self.put(kept, false)
+    }
+
+    fn put(&self, kept: &Kept, tried: bool) -> Result<(), EnrolError> {
         self.prepare()?;
         let _alone = self.lock()?;
-        let bytes = Page::bytes(&self.owner, kept)
+        let bytes = Page::bytes(&self.owner, kept, tried)
             .map_err(|io| failed(&self.dir, "written to", &io.into()))?;
         let write = || {
             let mut file = tempfile::Builder::new()
@@ -221,7 +246,9 @@ fn exposed(path: &Path, wanted: &str) -> Option<EnrolError> {
 struct Page<'a> {
     form: u32,
     #[serde(borrow)]
-    owner: std::borrow::Cow<'a, str>,
+    owner: Cow<'a, str>,
+    /// Whether it was in use.
+    tried: bool,
     /// Seconds since 1970.
     issued: i64,
     #[serde(borrow)]
@@ -245,7 +272,11 @@ struct ListPage {
 }
 
 impl Page<'_> {
-    fn bytes(owner: &str, kept: &Kept) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    fn bytes(
+        owner: &str,
+        kept: &Kept,
+        tried: bool,
+    ) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
         let keys: Vec<Zeroizing<String>> =
             kept.pairs.iter().map(|pair| STANDARD.encode(pair.key.as_slice()).into()).collect();
         let all =
@@ -260,6 +291,7 @@ impl Page<'_> {
         let page = Page {
             form: FORM,
             owner: owner.into(),
+            tried,
             issued: kept.issued.unix_timestamp(),
             pairs: pairs.map(|(pair, key)| PairPage { key, chain: all(&pair.chain) }).collect(),
             trust_bundle: all(&kept.bundle),

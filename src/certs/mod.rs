@@ -10,6 +10,7 @@ pub mod check;
 pub mod embedded;
 mod enrol;
 mod error;
+pub mod est;
 pub mod files;
 mod inspect;
 mod kept;
@@ -96,9 +97,10 @@ impl Trusted {
 }
 
 impl Material {
-    /// When our certificate expires.
+    /// When the first of our certificates expires.
     pub fn not_after(&self) -> OffsetDateTime {
-        self.facts.not_after
+        let others = self.others.iter().filter_map(|other| other.cert.first());
+        others.filter_map(|der| inspect::not_after(der)).fold(self.facts.not_after, Ord::min)
     }
 
     /// Whether a peer could not tell the two apart: same certificates, same authorities, same lists.

@@ -112,13 +112,23 @@ impl OpenSsl {
 
     /// The files of `leaf` under `root`, with these revocation lists.
     pub(super) fn files(&self, crls: &[&str]) -> config::Files {
-        let form = PairForm::Pem { cert: self.path("leaf.crt"), key: self.path("leaf.key") };
         config::Files {
-            pair: PairFiles { form, passphrase_file: None },
+            pair: self.pem("leaf.crt", "leaf.key"),
             others: Vec::new(),
             trust_bundle: self.path("root.crt"),
             crls: crls.iter().map(|name| self.path(name)).collect(),
         }
+    }
+
+    /// A pair in PEM files.
+    pub(super) fn pem(&self, cert: &str, key: &str) -> PairFiles {
+        let form = PairForm::Pem { cert: self.path(cert), key: self.path(key) };
+        PairFiles { form, passphrase_file: None }
+    }
+
+    /// `text` without the name of this directory.
+    pub(super) fn short(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.dir().display()), "")
     }
 }
 

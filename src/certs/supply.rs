@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::check::{Needs, Offered, check};
 use super::embedded::{self, AuthorityError};
 use super::source::{Looked, Occasion, Source};
-use super::{Material, MaterialError, Trusted, files, vault};
+use super::{Material, MaterialError, Trusted, est, files, vault};
 use crate::clock;
 use crate::config::{Config, IdentitySource};
 use crate::identity::{SpiffeId, SpiffeIdError, TrustDomain};
@@ -81,10 +81,11 @@ impl Supply {
                 service,
             )),
             IdentitySource::Files(config) => Arc::new(files::Files::new(config)),
+            IdentitySource::Est(config) => Arc::new(est::Est::new(config, spiffe.clone(), service)),
             IdentitySource::Vault(config) => {
                 Arc::new(vault::Vault::new(*config, spiffe.clone(), service))
             }
-            IdentitySource::Est(_) | IdentitySource::Spiffe(_) => {
+            IdentitySource::Spiffe(_) => {
                 unreachable!("no reader makes these yet")
             }
         };

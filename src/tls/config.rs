@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::server::NoServerSessionStorage;
-use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ServerConfig};
 
+use super::presented::Presented;
 use super::provider;
 use super::verify::{PeerSide, Verifier};
 use crate::certs::Material;
@@ -81,7 +81,7 @@ pub fn server_config(
         .with_protocol_versions(provider::versions(settings.profile))
         .map_err(ConfigError::Nothing)?
         .with_client_cert_verifier(Arc::new(verifier))
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&material.presented))));
+        .with_cert_resolver(Arc::new(Presented::of(material)));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.require_ems = settings.profile != Profile::Compatible;
@@ -140,9 +140,7 @@ pub fn client_config(
         .map_err(ConfigError::Nothing)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(
-            &material.presented,
-        ))));
+        .with_client_cert_resolver(Arc::new(Presented::of(material)));
     config.resumption = Resumption::disabled();
     config.require_ems = settings.profile != Profile::Compatible;
     Ok(TlsClient { base: Arc::new(config) })

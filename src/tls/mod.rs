@@ -7,6 +7,7 @@ mod config;
 mod error;
 mod handshake;
 mod part;
+mod presented;
 mod provider;
 mod verify;
 mod wire;

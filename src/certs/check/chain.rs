@@ -10,12 +10,14 @@ use webpki::{
     RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 
+use super::pair::Pair;
 use super::{Needs, Offered, Unfit};
 use crate::certs::inspect::moment;
 use crate::identity::PeerCertificate;
 
-/// Verifies the chain of `offered` for each use that is needed; the first failure is told.
+/// Verifies the chain of `pair` for each use that is needed; the first failure is told.
 pub(super) fn verify(
+    pair: &Pair<'_>,
     offered: &Offered,
     facts: &PeerCertificate,
     needs: Needs,
@@ -29,8 +31,8 @@ pub(super) fn verify(
         usages.push(KeyUsage::client_auth());
     }
     usages.into_iter().find_map(|usage| {
-        let error = verify_for(offered, usage, now).err()?;
-        let at = offered.origin.certificate.clone();
+        let error = verify_for(pair.chain, offered, usage, now).err()?;
+        let at = pair.at.clone();
         Some(match error {
             webpki::Error::CertRevoked => Unfit::Revoked { at, issuer: facts.issuer.clone() },
             webpki::Error::UnknownIssuer => Unfit::Chain {
@@ -52,11 +54,12 @@ pub(super) fn verify(
 }
 
 fn verify_for(
+    chain: &[CertificateDer<'static>],
     offered: &Offered,
     usage: KeyUsage,
     now: OffsetDateTime,
 ) -> Result<(), webpki::Error> {
-    let (leaf, intermediates) = offered.chain.split_first().ok_or(webpki::Error::BadDer)?;
+    let (leaf, intermediates) = chain.split_first().ok_or(webpki::Error::BadDer)?;
     let leaf = EndEntityCert::try_from(leaf)?;
     let anchors: Vec<TrustAnchor<'_>> = offered
         .trusted
@@ -123,6 +126,14 @@ pub(super) fn reason(error: &webpki::Error) -> String {
         Error::EndEntityUsedAsCa => "an intermediate is no authority's certificate",
         Error::NameConstraintViolation => "an authority's name constraints do not allow its names",
         Error::PathLenConstraintViolated => "an authority's path length does not allow the chain",
+        Error::MaximumPathDepthExceeded => {
+            "it is longer than peers follow (6 intermediates): leave out what is not needed"
+        }
+        Error::MaximumSignatureChecksExceeded
+        | Error::MaximumPathBuildCallsExceeded
+        | Error::MaximumNameConstraintComparisonsExceeded => {
+            "it takes more work than peers do: leave out certificates that are not needed"
+        }
         Error::UnsupportedCriticalExtension => "it has a critical extension that is not supported",
         Error::UnsupportedCertVersion => "a certificate is not of version 3",
         Error::UnsupportedDeltaCrl => "delta lists are not supported",

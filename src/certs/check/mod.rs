@@ -3,6 +3,7 @@
 //! Otherwise a bad rotation shows up as everybody else's handshake failure.
 
 mod chain;
+mod pair;
 mod unfit;
 
 use std::sync::Arc;
@@ -11,15 +12,15 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use time::{Duration, OffsetDateTime};
 
+pub(super) use pair::key_fits;
 pub use unfit::Unfit;
 
 use super::inspect::{self, Signed, moment};
 use super::{Material, MaterialError, Trusted};
 use crate::config::{Config, Profile};
-use crate::identity::{LeafUse, PeerCertificate, SpiffeId};
+use crate::identity::{PeerCertificate, SpiffeId};
+use pair::Pair;
 
-/// Less than this before the end of a certificate that is not renewed by itself, it is told.
-const SOON: Duration = Duration::days(7);
 /// Less than this before the end of an authority, it is told.
 const AUTHORITY_SOON: Duration = Duration::days(30);
 
@@ -85,6 +86,9 @@ pub struct Origin {
     pub trust_bundle: String,
     /// Of each revocation list.
     pub crls: Vec<String>,
+    /// Of each of the other chains, and of its key. May be shorter than they are: then they are told by
+    /// their number.
+    pub others: Vec<(String, String)>,
 }
 
 /// Makes `offered` into material, if a peer would accept it at the moment `now`.
@@ -98,33 +102,37 @@ pub fn check(
     expected: &SpiffeId,
     now: OffsetDateTime,
 ) -> Result<(Material, Vec<String>), MaterialError> {
-    let Some(leaf) = offered.chain.first() else {
-        return Err(Unfit::empty(&offered.origin).into());
+    let pairs = offered.pairs();
+    let facts = pairs.iter().map(Pair::facts).collect::<Result<Vec<_>, _>>()?;
+    let ([first, ..], [first_facts, ..]) = (pairs.as_slice(), facts.as_slice()) else {
+        return Err(MaterialError::BrokenOff); // there is always a first
     };
-    let facts = PeerCertificate::parse(leaf)
-        .map_err(|source| Unfit::Identity { at: offered.origin.certificate.clone(), source })?;
     let mut warnings = offered.warnings.clone();
-    let mut problems: Vec<Unfit> = key_fits(&offered).into_iter().collect();
-    problems.extend(misuse(&facts.usage, needs, &offered.origin));
-    // Without these there is no use in looking at the chain: it would only repeat them.
-    let mut before_chain: Vec<Unfit> = valid(&facts, &offered.origin, now).into_iter().collect();
-    before_chain.extend(chain::unusable_anchor(&offered));
+    // Without these there is no use in looking at the chains: they would only repeat them.
+    let mut before_chain: Vec<Unfit> = chain::unusable_anchor(&offered).into_iter().collect();
     for (crl, at) in offered.trusted.crls.iter().zip(&offered.origin.crls) {
         match list(crl, at, &offered, now) {
             Ok(remarks) => warnings.extend(remarks),
             Err(problem) => before_chain.push(problem),
         }
     }
-    if before_chain.is_empty() {
-        problems.extend(chain::verify(&offered, &facts, needs, now));
+    let sound = before_chain.is_empty();
+    let mut problems = Vec::new();
+    for (pair, facts) in pairs.iter().zip(&facts) {
+        problems.extend(pair.problems(facts, &offered, (needs, now), sound));
+        problems.extend(pair.names_missing(facts, first_facts, &first.at));
     }
     problems.append(&mut before_chain);
     MaterialError::unless_none(problems.into_iter().map(Into::into).collect())?;
-    warnings.extend(named_otherwise(&facts, expected, &offered.origin));
-    if !offered.renewed {
-        warnings.extend(ends_soon(&facts, &offered.origin, now));
+    warnings.extend(named_otherwise(first_facts, expected, &offered.origin));
+    for (index, (pair, facts)) in pairs.iter().zip(&facts).enumerate() {
+        warnings.extend(pairs.get(..index).and_then(|before| pair.never_used(before)));
+        if !offered.renewed {
+            warnings.extend(pair.ends_soon(facts, now));
+        }
     }
     warnings.extend(authorities(&offered, now));
+    let facts = first_facts.clone();
     let material = Material {
         presented: Arc::new(CertifiedKey::new(offered.chain, offered.key)),
         others: offered.others,
@@ -133,68 +141,6 @@ pub fn check(
         trusted: Arc::new(offered.trusted),
     };
     Ok((material, warnings))
-}
-
-/// Why the key is not the leaf's, if it is not.
-pub(super) fn key_fits(offered: &Offered) -> Option<Unfit> {
-    let key = offered.key.public_key()?;
-    let fits = |der: &CertificateDer<'_>| {
-        inspect::certificate(der).is_some_and(|x509| x509.public_key().raw == key.as_ref())
-    };
-    match offered.chain.iter().position(fits) {
-        Some(0) => None,
-        Some(index) => {
-            Some(Unfit::LeafNotFirst { at: offered.origin.certificate.clone(), number: index + 1 })
-        }
-        None => Some(Unfit::KeyMismatch {
-            at: offered.origin.key.clone(),
-            certificate: offered.origin.certificate.clone(),
-        }),
-    }
-}
-
-fn valid(facts: &PeerCertificate, origin: &Origin, now: OffsetDateTime) -> Option<Unfit> {
-    let at = origin.certificate.clone();
-    if now > facts.not_after {
-        return Some(Unfit::Expired { at, not_after: facts.not_after, now });
-    }
-    (now < facts.not_before).then_some(Unfit::NotYetValid { at, not_before: facts.not_before, now })
-}
-
-/// What the leaf says of its use and peers of the profile would not take.
-fn misuse(usage: &LeafUse, needs: Needs, origin: &Origin) -> Vec<Unfit> {
-    let mut problems = Vec::new();
-    let strict = match needs.profile {
-        Profile::Nist | Profile::Modern => true,
-        Profile::Compatible => false,
-    };
-    let mut add = |what: &'static str| {
-        problems.push(Unfit::Purpose { at: origin.certificate.clone(), what });
-    };
-    if usage.is_ca {
-        add("is an authority's (basic constraints): a leaf is wanted");
-    } else if strict && usage.may_sign_certificates {
-        add("may sign certificates (key usage keyCertSign), which tls.profile refuses in a leaf");
-    }
-    if strict && usage.any_purpose {
-        add("is good for any purpose (extended key usage), which tls.profile refuses");
-    }
-    if !usage.names_purpose {
-        if strict {
-            add(
-                "names no purpose (extended key usage): it must name serverAuth and clientAuth, or \
-                 tls.profile be compatible",
-            );
-        }
-        return problems;
-    }
-    if needs.server && !usage.server_auth {
-        add("does not name serverAuth (extended key usage), which inbound listeners need");
-    }
-    if needs.client && !usage.client_auth {
-        add("does not name clientAuth (extended key usage), which outbound listeners need");
-    }
-    problems
 }
 
 /// Looks at one revocation list; the answer is what deserves a look.
@@ -212,7 +158,8 @@ fn list(
         return Err(Unfit::List { at: at.to_owned(), what });
     }
     let issuer = crate::identity::Subject::of(parsed.issuer()).text;
-    let known: Vec<_> = offered.trusted.bundle.iter().chain(&offered.chain).collect();
+    let others = offered.others.iter().flat_map(|other| &other.cert);
+    let known: Vec<_> = offered.trusted.bundle.iter().chain(&offered.chain).chain(others).collect();
     let mut remarks = Vec::new();
     match inspect::signed_by(crl, &known) {
         Signed::Yes => {}
@@ -250,14 +197,6 @@ fn named_otherwise(
         (None, None) => format!("the subject {:?}", facts.subject.text),
     };
     Some(format!("{}: names {named}, not {expected}: peers know us by it", origin.certificate))
-}
-
-/// Short-lived certificates are told only when most of their life is over.
-fn ends_soon(facts: &PeerCertificate, origin: &Origin, now: OffsetDateTime) -> Option<String> {
-    let left = facts.not_after - now;
-    let life = facts.not_after - facts.not_before;
-    (left < SOON && left < life / 3)
-        .then(|| format!("{}: expires soon, at {}", origin.certificate, moment(facts.not_after)))
 }
 
 fn authorities(offered: &Offered, now: OffsetDateTime) -> Vec<String> {

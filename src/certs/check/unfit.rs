@@ -2,7 +2,6 @@
 
 use time::OffsetDateTime;
 
-use super::Origin;
 use crate::certs::inspect::moment;
 use crate::identity::CertificateError;
 
@@ -64,6 +63,32 @@ pub enum Unfit {
         /// What it says of its purpose, and what is wanted.
         what: &'static str,
     },
+    /// Its chain is longer than peers read.
+    #[error(
+        "{at}: its {certificates} certificates have {bytes} bytes, and peers read 60 KiB at most: \
+         leave out what is not needed"
+    )]
+    TooLong {
+        /// Where the chain came from.
+        at: String,
+        /// How many certificates there are.
+        certificates: usize,
+        /// How many bytes they have in DER.
+        bytes: usize,
+    },
+    /// It does not name what the first of our certificates names.
+    #[error(
+        "{at}: does not name {missing}, as {first} does: peers that get this one instead would not \
+         know us"
+    )]
+    NamesMissing {
+        /// Where the certificate came from.
+        at: String,
+        /// Where the first one came from.
+        first: String,
+        /// The names that it lacks.
+        missing: String,
+    },
     /// There is no chain from it to the trust bundle that a peer would accept.
     #[error("{at}: no chain to {trust_bundle}: {what}")]
     Chain {
@@ -100,11 +125,4 @@ pub enum Unfit {
         /// What is wrong with it.
         what: String,
     },
-}
-
-impl Unfit {
-    /// There is no certificate at all.
-    pub(super) fn empty(origin: &Origin) -> Self {
-        Self::Purpose { at: origin.certificate.clone(), what: "holds no certificate" }
-    }
 }

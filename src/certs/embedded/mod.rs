@@ -195,6 +195,7 @@ impl Authority {
                 key: format!("key of the {}", self.origin),
                 trust_bundle: format!("root of the {}", self.origin),
                 crls: Vec::new(),
+                others: Vec::new(),
             },
             warnings: self.remarks.clone(),
         })

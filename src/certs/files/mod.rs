@@ -1,30 +1,33 @@
-//! Key material from PEM files that someone else puts there.
+//! Key material from files that someone else puts there.
 //!
 //! Most of this is about what else people put into such files: an operator with a request in place of
 //! a certificate should be told so, and not that "parsing failed".
 
+mod contents;
+mod der;
+mod locked;
+mod pair;
 pub(super) mod parts;
+mod pkcs12;
 mod problem;
 mod section;
 mod source;
+mod watch;
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::sign::SigningKey;
-use zeroize::Zeroizing;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::sign::CertifiedKey;
 
+pub(super) use contents::Contents;
 pub use problem::FileError;
 pub(super) use source::Files;
 
 use super::check::{Offered, Origin};
 use super::inspect;
 use super::{MaterialError, Trusted};
+use crate::config::{self, PairFiles, PairForm};
 use problem::{FileProblem, Wanted};
 use section::{Section, sections};
 
@@ -35,56 +38,81 @@ const BUNDLE: u64 = 16 << 20;
 /// Lists of large authorities reach tens of megabytes.
 const LIST: u64 = 128 << 20;
 
-/// Which files hold what.
-#[derive(Debug, Clone, Copy)]
-pub struct Paths<'a> {
-    /// The certificate and its intermediates, leaf first.
-    pub cert: &'a Path,
-    /// Its private key.
-    pub key: &'a Path,
-    /// The certificates of the authorities that peers may come from.
-    pub trust_bundle: &'a Path,
-    /// Revocation lists.
-    pub crls: &'a [std::path::PathBuf],
-}
-
-/// Reads all of `paths`, and looks at every file before it gives up.
+/// Reads all files of `config`, and looks at every one before it gives up. `contents` keeps what they
+/// held.
 ///
 /// # Errors
 ///
 /// Names each file that cannot be used, and what it holds instead.
-pub fn read(paths: Paths<'_>) -> Result<Offered, MaterialError> {
+pub(super) fn read(
+    config: &config::Files,
+    contents: &mut Contents,
+) -> Result<Offered, MaterialError> {
     let mut problems = Vec::new();
-    let chain = keep(&mut problems, certificates(paths.cert, Wanted::Certificate, SMALL));
-    let key = keep(&mut problems, private_key(paths.key));
-    let trust_bundle =
-        keep(&mut problems, certificates(paths.trust_bundle, Wanted::TrustBundle, BUNDLE));
+    let mut pairs = Vec::new();
+    let mut origins = Vec::new();
+    for files in std::iter::once(&config.pair).chain(&config.others) {
+        origins.push(origin(files));
+        match pair::read(files, contents) {
+            Ok(pair) => pairs.push(pair),
+            Err(errors) => problems.extend(errors.into_iter().map(MaterialError::from)),
+        }
+    }
+    let bundle = certificates(&config.trust_bundle, Wanted::TrustBundle, BUNDLE, contents);
+    let trust_bundle = keep(&mut problems, bundle).unwrap_or_default();
     let mut crls = Vec::new();
     let mut lists = Vec::new();
-    for path in paths.crls {
-        let held = keep(&mut problems, revocation_lists(path)).unwrap_or_default();
+    for path in &config.crls {
+        let held = keep(&mut problems, revocation_lists(path, contents)).unwrap_or_default();
         lists.extend(held.iter().map(|_| path.display().to_string()));
         crls.extend(held);
     }
     MaterialError::unless_none(problems)?;
-    let (Some(chain), Some(key), Some(trust_bundle)) = (chain, key, trust_bundle) else {
-        return Err(MaterialError::BrokenOff);
-    };
+    let warnings = pairs.iter().flat_map(|pair| pair.warnings.clone()).collect();
+    let mut pairs = pairs.into_iter();
+    let Some(first) = pairs.next() else { return Err(MaterialError::BrokenOff) };
+    let (certificate, key) = origins.remove(0);
     Ok(Offered {
-        chain,
-        key,
-        others: Vec::new(),
+        chain: first.chain,
+        key: first.key,
+        others: pairs.map(|pair| Arc::new(CertifiedKey::new(pair.chain, pair.key))).collect(),
         issued: None,
         trusted: Trusted { bundle: trust_bundle, crls, ..Trusted::default() },
         renewed: false,
         origin: Origin {
-            certificate: paths.cert.display().to_string(),
-            key: paths.key.display().to_string(),
-            trust_bundle: paths.trust_bundle.display().to_string(),
+            certificate,
+            key,
+            trust_bundle: config.trust_bundle.display().to_string(),
             crls: lists,
+            others: origins,
         },
-        warnings: exposed(paths.key).into_iter().collect(),
+        warnings,
     })
+}
+
+/// All files of `config`, each with the most that is read of it.
+fn paths(config: &config::Files) -> Vec<(PathBuf, u64)> {
+    let mut paths = vec![(config.trust_bundle.clone(), BUNDLE)];
+    paths.extend(config.crls.iter().map(|path| (path.clone(), LIST)));
+    for pair in std::iter::once(&config.pair).chain(&config.others) {
+        match &pair.form {
+            PairForm::Pem { cert, key } => {
+                paths.extend([(cert.clone(), SMALL), (key.clone(), SMALL)])
+            }
+            PairForm::Pkcs12(path) => paths.push((path.clone(), SMALL)),
+        }
+        paths.extend(pair.passphrase_file.iter().map(|path| (path.clone(), SMALL)));
+    }
+    paths
+}
+
+/// Where a pair's certificate and its key come from.
+fn origin(files: &PairFiles) -> (String, String) {
+    let (cert, key) = match &files.form {
+        PairForm::Pem { cert, key } => (cert, key),
+        PairForm::Pkcs12(path) => (path, path),
+    };
+    (cert.display().to_string(), key.display().to_string())
 }
 
 fn keep<T>(problems: &mut Vec<MaterialError>, read: Result<T, FileError>) -> Option<T> {
@@ -95,9 +123,10 @@ fn certificates(
     path: &Path,
     wanted: Wanted,
     limit: u64,
+    contents: &mut Contents,
 ) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let at = |problem| FileError::new(path, wanted, problem);
-    let bytes = bytes(path, limit).map_err(at)?;
+    let bytes = contents.bytes(path, limit).map_err(at)?;
     let mut certificates = Vec::new();
     for section in sections(&bytes, wanted).map_err(at)? {
         let Section::Certificate(der) = section else { continue };
@@ -110,68 +139,18 @@ fn certificates(
     Ok(certificates)
 }
 
-fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, FileError> {
+fn revocation_lists(
+    path: &Path,
+    contents: &mut Contents,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, FileError> {
     let at = |problem| FileError::new(path, Wanted::RevocationList, problem);
-    let bytes = bytes(path, LIST).map_err(at)?;
+    let bytes = contents.bytes(path, LIST).map_err(at)?;
     let sections = sections(&bytes, Wanted::RevocationList).map_err(at)?;
     let lists = sections.into_iter().filter_map(|section| match section {
         Section::RevocationList(der) => Some(der),
-        Section::Certificate(_) | Section::Key(_) => None,
+        Section::Certificate(_) | Section::Key(_) | Section::Encrypted(_) => None,
     });
     Ok(lists.collect())
-}
-
-fn private_key(path: &Path) -> Result<Arc<dyn SigningKey>, FileError> {
-    let at = |problem| FileError::new(path, Wanted::Key, problem);
-    let bytes = bytes(path, SMALL).map_err(at)?;
-    let mut keys: Vec<Zeroizing<PrivateKeyDer<'static>>> = Vec::new();
-    for section in sections(&bytes, Wanted::Key).map_err(at)? {
-        if let Section::Key(key) = section {
-            keys.push(key);
-        }
-    }
-    match keys.as_slice() {
-        [key] => any_supported_type(key).map_err(|_vague| at(FileProblem::UnsupportedKey)),
-        several => Err(at(FileProblem::SeveralKeys(several.len()))),
-    }
-}
-
-/// The file's bytes; wiped afterwards, since any of these files may hold a key.
-fn bytes(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
-    let metadata = fs::metadata(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => FileProblem::Missing,
-        _ => FileProblem::Unreadable(error),
-    })?;
-    if metadata.is_dir() {
-        return Err(FileProblem::Directory);
-    }
-    if !metadata.is_file() {
-        return Err(FileProblem::NotRegular); // reading a pipe might wait for ever
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(
-        usize::try_from(metadata.len().min(limit) + 1).unwrap_or_default(),
-    ));
-    File::open(path)
-        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
-        .map_err(FileProblem::Unreadable)?;
-    if bytes.len() as u64 > limit {
-        return Err(FileProblem::TooLarge { limit });
-    }
-    Ok(bytes)
-}
-
-/// The warning about a key that others may read or replace.
-fn exposed(key: &Path) -> Option<String> {
-    let mode = fs::metadata(key).ok()?.permissions().mode() & 0o777;
-    let others = match mode {
-        mode if mode & 0o022 != 0 => "written",
-        mode if mode & 0o004 != 0 => "read",
-        _ => return None,
-    };
-    Some(format!(
-        "{}: the private key can be {others} by other users (mode {mode:04o}): chmod 600 it",
-        key.display()
-    ))
 }
 
 #[cfg(test)]

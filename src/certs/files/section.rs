@@ -1,5 +1,7 @@
 //! Takes PEM apart, and finds out what a file holds when it is not what was wanted.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs1KeyDer,
@@ -19,18 +21,20 @@ const DASHES: &[u8] = b"-----";
 pub(super) enum Section {
     Certificate(CertificateDer<'static>),
     Key(Zeroizing<PrivateKeyDer<'static>>),
+    /// A key in PKCS #8 that needs a passphrase.
+    Encrypted(Vec<u8>),
     RevocationList(CertificateRevocationListDer<'static>),
 }
 
 /// The sections of `bytes`, at least one of them of the wanted kind. Others are passed over: a file
 /// may well hold a certificate and its key.
 pub(super) fn sections(bytes: &[u8], wanted: Wanted) -> Result<Vec<Section>, FileProblem> {
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // some editors begin with it
+    let text = without_mark(bytes);
     let labels = labels(text)?;
-    if wanted == Wanted::Key && is_encrypted(text, &labels) {
-        return Err(FileProblem::Encrypted);
+    if wanted == Wanted::Key && has_old_encryption(text) {
+        return Err(FileProblem::OldEncryption);
     }
-    let mut sections = Vec::new();
+    let mut sections = encrypted(text)?;
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
         // The parser's own error may quote the line, and so a key.
         let (kind, der) = section.map_err(|_quoting| FileProblem::Damaged)?;
@@ -46,7 +50,7 @@ impl Section {
     fn is(&self, wanted: Wanted) -> bool {
         match self {
             Self::Certificate(_) => matches!(wanted, Wanted::Certificate | Wanted::TrustBundle),
-            Self::Key(_) => wanted == Wanted::Key,
+            Self::Key(_) | Self::Encrypted(_) => wanted == Wanted::Key,
             Self::RevocationList(_) => wanted == Wanted::RevocationList,
         }
     }
@@ -81,10 +85,47 @@ fn labels(text: &[u8]) -> Result<Vec<&[u8]>, FileProblem> {
     Ok(labels)
 }
 
-fn is_encrypted(text: &[u8], labels: &[&[u8]]) -> bool {
-    const HEADER: &[u8] = b"Proc-Type: 4,ENCRYPTED"; // RFC 1421, as OpenSSL once wrote keys
-    labels.contains(&b"ENCRYPTED PRIVATE KEY".as_slice())
-        || text.split(|byte| *byte == b'\n').any(|line| line.starts_with(HEADER))
+/// Some editors begin a file with a byte order mark.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Whether it has a key as OpenSSL once encrypted them (RFC 1421, 4.6): its passphrase is hashed once.
+fn has_old_encryption(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"Proc-Type: 4,ENCRYPTED"))
+}
+
+/// The encrypted keys in PKCS #8 (RFC 7468, 11), which the parser of all other sections does not know.
+fn encrypted(text: &[u8]) -> Result<Vec<Section>, FileProblem> {
+    const BEGINS: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+    const ENDS: &[u8] = b"-----END ENCRYPTED PRIVATE KEY-----";
+    let mut lines = text.split(|byte| *byte == b'\n' || *byte == b'\r').map(<[u8]>::trim_ascii_end);
+    let mut found = Vec::new();
+    while lines.by_ref().any(|line| line == BEGINS) {
+        let mut body = Vec::new();
+        loop {
+            match lines.next() {
+                Some(line) if line == ENDS => break,
+                Some(line) => body.extend_from_slice(line.trim_ascii()),
+                None => return Err(FileProblem::Damaged),
+            }
+        }
+        let der = BASE64_STANDARD.decode(body).map_err(|_quoting| FileProblem::Damaged)?;
+        found.push(Section::Encrypted(der));
+    }
+    Ok(found)
+}
+
+/// The bytes of a file that should be a PKCS #12 store, if they may be one.
+pub(super) fn store(bytes: &[u8]) -> Result<&[u8], FileProblem> {
+    match labels(without_mark(bytes))?.first() {
+        Some(label) => Err(FileProblem::Holds(held(label))),
+        None => match without_pem(bytes) {
+            FileProblem::Der(Held::Pkcs12) => Ok(bytes),
+            FileProblem::NoPem if bytes.first() == Some(&0x30) => Err(FileProblem::BadContainer),
+            other => Err(other),
+        },
+    }
 }
 
 fn held(label: &[u8]) -> Held {
@@ -109,6 +150,7 @@ fn held(label: &[u8]) -> Held {
 /// What a file without any PEM section is.
 fn without_pem(bytes: &[u8]) -> FileProblem {
     const PKCS12_VERSION: &[u8] = &[0x02, 0x01, 0x03];
+    const SIGNED_DATA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
     if bytes.trim_ascii().is_empty() {
         return FileProblem::Empty;
     }
@@ -128,6 +170,10 @@ fn without_pem(bytes: &[u8]) -> FileProblem {
     let head = bytes.get(..8).unwrap_or(bytes);
     if is_sequence && head.windows(3).any(|window| window == PKCS12_VERSION) {
         return FileProblem::Der(Held::Pkcs12);
+    }
+    let head = bytes.get(..20).unwrap_or(bytes);
+    if is_sequence && head.windows(SIGNED_DATA.len()).any(|window| window == SIGNED_DATA) {
+        return FileProblem::Der(Held::Pkcs7);
     }
     if PrivateKeyDer::try_from(bytes).is_ok() {
         return FileProblem::Der(Held::Key);

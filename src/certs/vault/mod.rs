@@ -234,6 +234,7 @@ impl Vault {
                 key: own.at,
                 trust_bundle: bundle,
                 crls: trust.lists,
+                others: Vec::new(),
             },
             trusted: trust.trusted,
             warnings: trust.warnings,

@@ -105,20 +105,16 @@ impl Web {
             return Err(EnrolError { at, kind: EnrolFailure::Unprepared, what });
         }
         let is_https = base.scheme() == Some(&Scheme::HTTPS);
-        let tls = match (&trust, is_https) {
-            (WebTrust::Bundle(_) | WebTrust::Fingerprint(_), true) => {
-                Some(trust.client_config(client).map_err(|what| asked.unprepared(what))?)
-            }
-            (WebTrust::PlainLoopback | WebTrust::Signed, false) => None,
-            (WebTrust::Bundle(_) | WebTrust::Fingerprint(_), false) => {
-                return Err(asked.unprepared("has to be an https URL"));
-            }
-            (WebTrust::PlainLoopback | WebTrust::Signed, true) => {
-                return Err(
-                    asked.unprepared("is an https URL, and nothing says whom to trust there")
-                );
-            }
-        };
+        let tls =
+            match (trust.client_config(client).map_err(|what| asked.unprepared(what))?, is_https) {
+                (Some(_), false) => return Err(asked.unprepared("has to be an https URL")),
+                (None, true) => {
+                    return Err(
+                        asked.unprepared("is an https URL, and nothing says whom to trust there")
+                    );
+                }
+                (tls, _) => tls,
+            };
         Ok(Self { base, tls, trust, limits: Limits::ANSWER })
     }
 

@@ -21,8 +21,9 @@ use crate::identity::Fingerprint;
 pub(in crate::certs) enum WebTrust {
     /// By a chain to one of these authorities.
     Bundle(Vec<CertificateDer<'static>>),
-    /// By a chain to the authority of this fingerprint, which the server sends along.
-    Fingerprint(Fingerprint),
+    /// By a chain to the authority of this fingerprint, which the server sends along; if it does not, to
+    /// one of the others, which that authority has vouched for before.
+    Fingerprint(Fingerprint, Vec<CertificateDer<'static>>),
     /// It is our own machine; no TLS.
     PlainLoopback,
     /// What it answers is signed and what we ask is no secret; no TLS.
@@ -38,20 +39,18 @@ pub(in crate::certs) enum WebTrust {
 pub(super) struct NotPresented(Fingerprint);
 
 impl WebTrust {
-    /// TLS 1.2 and 1.3 with this trust; `client` is presented if the server asks.
+    /// TLS 1.2 and 1.3 with this trust, or none; `client` is presented if the server asks.
     pub(super) fn client_config(
         &self,
         client: Option<Arc<CertifiedKey>>,
-    ) -> Result<Arc<ClientConfig>, String> {
+    ) -> Result<Option<Arc<ClientConfig>>, String> {
         let provider = Arc::new(aws::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match self {
             Self::Bundle(bundle) => chain_to(bundle, &provider).map_err(|error| {
                 format!("no certificate of its trust bundle is an authority's ({error})")
             })?,
-            Self::Fingerprint(fingerprint) => {
-                Arc::new(Pinned { fingerprint: *fingerprint, provider: Arc::clone(&provider) })
-            }
-            Self::PlainLoopback | Self::Signed => return Err("is asked without TLS".to_owned()),
+            Self::Fingerprint(fingerprint, others) => Pinned::new(*fingerprint, others, &provider),
+            Self::PlainLoopback | Self::Signed => return Ok(None),
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -64,14 +63,14 @@ impl WebTrust {
         };
         // A resumed session would not be verified again.
         config.resumption = Resumption::disabled();
-        Ok(Arc::new(config))
+        Ok(Some(Arc::new(config)))
     }
 
     /// By what the server is known, for operators.
     pub(super) fn told(&self) -> &'static str {
         match self {
             Self::Bundle(_) => "the configured trust bundle",
-            Self::Fingerprint(_) => "the authority of the configured fingerprint",
+            Self::Fingerprint(..) => "the authority of the configured fingerprint",
             Self::PlainLoopback | Self::Signed => "nothing",
         }
     }
@@ -86,14 +85,25 @@ fn chain_to(
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()
 }
 
-/// Trusts the one authority of the given fingerprint.
+/// Trusts the one authority of the given fingerprint; where that is not presented, others that it has
+/// vouched for before.
 #[derive(Debug)]
 struct Pinned {
     fingerprint: Fingerprint,
+    others: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }
 
 impl Pinned {
+    fn new(
+        fingerprint: Fingerprint,
+        others: &[CertificateDer<'static>],
+        provider: &Arc<CryptoProvider>,
+    ) -> Arc<Self> {
+        let others = chain_to(others, provider).ok();
+        Arc::new(Self { fingerprint, others, provider: Arc::clone(provider) })
+    }
+
     fn is_pinned(&self, der: &[u8]) -> bool {
         digest::digest(&digest::SHA256, der).as_ref() == self.fingerprint.0
     }
@@ -109,12 +119,15 @@ impl ServerCertVerifier for Pinned {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let mut presented = std::iter::once(end_entity).chain(intermediates);
-        let Some(authority) = presented.find(|der| self.is_pinned(der)) else {
-            let missing = OtherError(Arc::new(NotPresented(self.fingerprint)));
-            return Err(CertificateError::Other(missing).into());
+        let verifier = match (presented.find(|der| self.is_pinned(der)), &self.others) {
+            (Some(authority), _) => chain_to(&[authority.clone().into_owned()], &self.provider)
+                .map_err(|_no_anchor| Error::from(CertificateError::BadEncoding))?,
+            (None, Some(others)) => Arc::clone(others),
+            (None, None) => {
+                let missing = OtherError(Arc::new(NotPresented(self.fingerprint)));
+                return Err(CertificateError::Other(missing).into());
+            }
         };
-        let verifier = chain_to(&[authority.clone().into_owned()], &self.provider)
-            .map_err(|_no_anchor| Error::from(CertificateError::BadEncoding))?;
         verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 

@@ -1,9 +1,11 @@
+mod others;
+
 use rustls::pki_types::pem::PemObject;
 
 use super::*;
-use crate::certs::files::{Paths, read};
+use crate::certs::files;
 use crate::certs::openssl::{BOTH, OpenSsl};
-use crate::clock;
+use crate::{clock, config};
 
 const NIST: Needs = Needs { server: true, client: true, profile: Profile::Nist };
 const COMPATIBLE: Needs = Needs { profile: Profile::Compatible, ..NIST };
@@ -25,15 +27,23 @@ fn checked(
     needs: Needs,
     later: Duration,
 ) -> Result<Vec<String>, Vec<String>> {
-    let crls: Vec<_> = files.crls.iter().map(|crl| pki.path(crl)).collect();
-    let (cert, key, bundle) = (pki.path(files.cert), pki.path(files.key), pki.path(files.bundle));
-    let offered =
-        read(Paths { cert: &cert, key: &key, trust_bundle: &bundle, crls: &crls }).unwrap();
-    let expected = SpiffeId::parse("spiffe://td/ehr").unwrap();
-    let prefix = format!("{}/", pki.dir().display());
-    let short = |texts: Vec<String>| -> Vec<String> {
-        texts.iter().map(|text| text.replace(&prefix, "")).collect()
+    let config = config::Files {
+        pair: pki.pem(files.cert, files.key),
+        trust_bundle: pki.path(files.bundle),
+        ..pki.files(files.crls)
     };
+    judged(pki, &config, needs, later)
+}
+
+fn judged(
+    pki: &OpenSsl,
+    config: &config::Files,
+    needs: Needs,
+    later: Duration,
+) -> Result<Vec<String>, Vec<String>> {
+    let offered = files::read(config, &mut files::Contents::default()).unwrap();
+    let expected = SpiffeId::parse("spiffe://td/ehr").unwrap();
+    let short = |texts: Vec<String>| texts.iter().map(|text| pki.short(text)).collect();
     check(offered, needs, &expected, clock::now() + later)
         .map(|(_, warnings)| short(warnings))
         .map_err(|error| short(error.problems()))

@@ -1,20 +1,30 @@
-use std::fs::Permissions;
+mod encrypted;
+mod hostile;
+mod news;
 
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use super::pair::exposed;
 use super::*;
 use crate::certs::openssl::OpenSsl;
 
 fn problems(pki: &OpenSsl, cert: &str, key: &str, bundle: &str, crls: &[&str]) -> Vec<String> {
-    let crls: Vec<_> = crls.iter().map(|crl| pki.path(crl)).collect();
-    let read = read(Paths {
-        cert: &pki.path(cert),
-        key: &pki.path(key),
-        trust_bundle: &pki.path(bundle),
-        crls: &crls,
-    });
-    let prefix = format!("{}/", pki.dir().display());
-    read.err()
-        .map(|error| error.problems().iter().map(|text| text.replace(&prefix, "")).collect())
-        .unwrap_or_default()
+    problems_of(
+        pki,
+        &config::Files {
+            pair: pki.pem(cert, key),
+            trust_bundle: pki.path(bundle),
+            ..pki.files(crls)
+        },
+    )
+}
+
+/// What is wrong with these files, without the name of their directory.
+fn problems_of(pki: &OpenSsl, config: &config::Files) -> Vec<String> {
+    let error = read(config, &mut Contents::default()).err();
+    let texts = error.map(|error| error.problems()).unwrap_or_default();
+    texts.iter().map(|text| pki.short(text)).collect()
 }
 
 fn certificate_problem(pki: &OpenSsl, name: &str) -> String {
@@ -76,6 +86,7 @@ fn a_certificate_that_is_something_else_is_named_for_what_it_is() {
     pki.run("req -in leaf.csr -outform DER -out request.der");
     pki.run("x509 -in leaf.crt -trustout -out trusted.crt");
     pki.run("crl2pkcs7 -nocrl -certfile leaf.crt -out leaf.p7b");
+    pki.run("pkcs7 -in leaf.p7b -outform DER -out der.p7b");
     pki.run("pkcs12 -export -in leaf.crt -inkey leaf.key -passout pass:x -out leaf.p12");
     fs::create_dir(pki.path("directory")).unwrap();
 
@@ -122,8 +133,13 @@ fn a_certificate_that_is_something_else_is_named_for_what_it_is() {
         ),
         (
             "leaf.p12",
-            "leaf.p12: holds a PKCS #12 store in DER, not PEM: convert it with `openssl pkcs12 -in \
-             leaf.p12 -nodes`",
+            "leaf.p12: holds a PKCS #12 store in DER, not PEM: name it as `pkcs12`, or convert it with \
+             `openssl pkcs12 -in leaf.p12 -nodes`",
+        ),
+        (
+            "der.p7b",
+            "der.p7b: holds a PKCS #7 bundle in DER, not PEM: convert it with `openssl pkcs7 -inform \
+             DER -print_certs -in der.p7b -out NEW`",
         ),
     ] {
         assert_eq!(certificate_problem(&pki, name), text);
@@ -134,6 +150,7 @@ fn a_certificate_that_is_something_else_is_named_for_what_it_is() {
 fn a_key_that_cannot_be_used_is_told_with_the_mend() {
     let pki = OpenSsl::with_leaf();
     pki.run("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out small.key");
+    pki.run("genpkey -algorithm X25519 -out x25519.key");
     pki.run("pkcs8 -topk8 -in leaf.key -passout pass:x -out pkcs8.key");
     pki.run("ec -in leaf.key -aes128 -passout pass:x -out old.key");
     pki.run("pkey -in leaf.key -pubout -out public.key");
@@ -141,15 +158,19 @@ fn a_key_that_cannot_be_used_is_told_with_the_mend() {
     pki.write("two.key", pki.read("leaf.key") + &pki.read("root.key"));
     pki.write("none.key", "");
 
-    let decrypt = |name: &str| {
-        format!(
-            "{name}: holds an encrypted key, which is not supported in this release: decrypt it \
-             with `openssl pkey -in {name} -out NEW`"
-        )
-    };
     for (name, text) in [
-        ("pkcs8.key", decrypt("pkcs8.key")),
-        ("old.key", decrypt("old.key")),
+        (
+            "pkcs8.key",
+            "pkcs8.key: holds an encrypted key: name the file that holds its passphrase as \
+             `passphrase_file`, or decrypt it with `openssl pkey -in pkcs8.key -out NEW`"
+                .to_owned(),
+        ),
+        (
+            "old.key",
+            "old.key: holds a key that is encrypted in OpenSSL's old form: make it anew with \
+             `openssl pkcs8 -topk8 -v2 aes-256-cbc -in old.key -out NEW`"
+                .to_owned(),
+        ),
         ("none.key", "none.key: is empty; wanted: a private key".to_owned()),
         ("leaf.crt", "leaf.crt: holds a certificate, not a private key".to_owned()),
         ("public.key", "public.key: holds a public key, not a private key".to_owned()),
@@ -162,8 +183,15 @@ fn a_key_that_cannot_be_used_is_told_with_the_mend() {
         ),
         (
             "small.key",
-            "small.key: holds a private key that is not supported: RSA of 2048 to 8192 bits, \
-             P-256, P-384, P-521 and Ed25519 are"
+            "small.key: holds an RSA key of 1024 bits; at least 2048 are needed: have a certificate \
+             made for a new one, `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out \
+             NEW`"
+                .to_owned(),
+        ),
+        (
+            "x25519.key",
+            "x25519.key: holds a private key that is not supported: RSA of 2048 to 8192 bits, P-256, \
+             P-384, P-521 and Ed25519 are"
                 .to_owned(),
         ),
     ] {
@@ -257,8 +285,7 @@ fn a_key_that_others_may_read_or_write_is_warned_of() {
     let pki = OpenSsl::with_leaf();
     let warning = |mode| {
         fs::set_permissions(pki.path("leaf.key"), Permissions::from_mode(mode)).unwrap();
-        exposed(&pki.path("leaf.key"))
-            .map(|text| text.replace(&format!("{}/", pki.dir().display()), ""))
+        exposed(&pki.path("leaf.key"), "private key", false).map(|text| pki.short(&text))
     };
 
     assert_eq!(warning(0o600), None);

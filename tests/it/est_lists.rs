@@ -1,0 +1,1 @@
+//! Revocation lists beside EST: fetched where they are published, and kept.
