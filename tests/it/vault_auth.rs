@@ -83,21 +83,32 @@ async fn ehr_again(mesh: &Mesh, setup: &Setup) -> String {
 #[tokio::test]
 async fn a_token_that_ends_is_renewed_before_and_a_new_one_had_after_it_was_withdrawn() {
     let bao = Bao::with_guide().await;
-    bao.sh("bao write auth/approle/role/ehr token_policies=ehr token_ttl=14s token_max_ttl=10m \
+    bao.sh(
+        "bao write auth/approle/role/ehr token_policies=ehr token_ttl=8s token_max_ttl=10m \
            secret_id_num_uses=2
          bao write -f -field=secret_id auth/approle/role/ehr/secret-id > secret-id
-         bao write pki/roles/ehr ttl=30s key_type=any require_cn=false \
-           allowed_uri_sans=spiffe://hospital.example/ehr")
-        .await;
+         bao write pki/roles/ehr ttl=18s key_type=any require_cn=false \
+           allowed_uri_sans=spiffe://hospital.example/ehr",
+    )
+    .await;
     let mesh = Mesh::new();
-    let ehr = ehr(&mesh, &bao.identity("").await).start().await;
+    let setup = ehr(&mesh, &bao.identity("").await);
+    let ehr = setup.start().await;
 
-    // One login is used; renewed twice, the first token outlives its own 14 s.
+    // One login is used; renewed, its token outlives its own 8 s.
     ehr.trail().wait_for("certificate-rotated", 1).await;
     let accessors = "bao list -format=yaml auth/token/accessors | grep -c '^- '";
     assert_eq!(bao.sh(accessors).await.stdout.trim(), "2", "the root's and the sidecar's");
 
-    bao.sh("bao token revoke -mode=path auth/approle").await;
+    bao.sh(
+        "bao token revoke -mode=path auth/approle
+         for serial in $(bao list pki/certs | grep :); do
+           bao write pki/revoke serial_number=$serial
+         done",
+    )
+    .await;
+    ehr.reload(&setup).await.unwrap();
+
     ehr.trail().wait_for("certificate-rotated", 2).await;
     assert!(ehr.trail().all("certificate-rejected").is_empty());
 }
@@ -278,7 +289,7 @@ async fn every_refusal_says_the_mend() {
         (approle.replace("role_id: ", "role_id: x"), "", "role_id is wrong, or the secret id in"),
         (token("weak"), "", "path \"pki/sign/ehr\" { capabilities = [\"update\"] }"),
         (token("nothing"), "", "nothing: is empty; wanted: a token"),
-        (token("lines"), "", "lines: holds more than one line of text; wanted: a token"),
+        (token("lines"), "", "lines: holds more than one line of plain text; wanted: a token"),
         (token("absent"), "", "absent: cannot be read: No such file"),
     ];
 

@@ -18,6 +18,7 @@ use crate::certs::inspect::{self, moment};
 const AUTHORITIES: usize = 64;
 
 /// Whom a mount tells us to trust.
+#[derive(Clone)]
 pub(super) struct Trust {
     pub(super) trusted: Trusted,
     /// Where each of the lists came from.
@@ -296,3 +297,6 @@ fn is_of(list: &[u8], authority: &Authority) -> bool {
 fn in_order(bundle: &mut [CertificateDer<'static>]) {
     bundle.sort_by(|a, b| a.as_ref().cmp(b.as_ref()));
 }
+
+#[cfg(test)]
+mod tests;
