@@ -19,6 +19,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod identity;
+pub mod inventory;
 pub mod listener;
 pub mod live;
 pub mod outcome;

@@ -3,6 +3,7 @@
 //! They run on a thread of their own, so that a scrape never waits for traffic nor traffic for a scrape.
 
 mod answer;
+mod partners;
 mod view;
 
 use std::net::SocketAddr;

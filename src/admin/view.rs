@@ -7,8 +7,12 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::partners;
+use crate::certs::{Anchor, Standing};
 use crate::clock;
 use crate::identity::{Fingerprint, PeerCertificate};
+use crate::inventory::Inventory;
+use crate::live::Live;
 use crate::upstream::Upstreams;
 
 /// What the process is doing.
@@ -25,6 +29,14 @@ pub struct View {
     pub started: OffsetDateTime,
     /// Our own certificate.
     pub certificate: Arc<PeerCertificate>,
+    /// When the first of our own certificates expires.
+    pub not_after: OffsetDateTime,
+    /// How their rotation is doing.
+    pub standing: Live<Standing>,
+    /// The trust bundle.
+    pub anchors: Vec<Anchor>,
+    /// What peers have presented.
+    pub inventory: Inventory,
     /// The listeners.
     pub listeners: Vec<ListenerView>,
     /// Why the last reload or rotation was refused, if it was.
@@ -60,7 +72,7 @@ impl View {
         if self.draining {
             return Some("draining");
         }
-        if self.certificate.not_after <= clock::now() {
+        if self.not_after <= clock::now() {
             return Some("own certificate has expired");
         }
         None
@@ -77,18 +89,35 @@ impl View {
                 "generation": self.configurations,
                 "policy": format!("sha256:{}", self.policy),
             },
-            "certificate": {
-                "spiffe": self.certificate.spiffe.as_ref().map(ToString::to_string),
-                "alternative_names": self.certificate.alternative_names,
-                "issuer": self.certificate.issuer,
-                "serial": self.certificate.serial,
-                "sha256": self.certificate.sha256.to_string(),
-                "not_before": timestamp(self.certificate.not_before),
-                "not_after": timestamp(self.certificate.not_after),
-            },
+            "certificate": self.certificate(),
+            "trust_bundle": partners::anchors(&self.anchors, &self.inventory),
+            "peers": partners::peers(&self.inventory, clock::now()),
             "listeners": self.listeners.iter().map(ListenerView::json).collect::<Vec<_>>(),
             "fails_open": self.fails_open,
             "last_failure": self.last_failure,
+        })
+    }
+
+    fn certificate(&self) -> Value {
+        let certificate = &self.certificate;
+        let standing = self.standing.snapshot();
+        let Standing { source, renew_at, rotated, rejected } = &standing.value;
+        json!({
+            "spiffe": certificate.spiffe.as_ref().map(ToString::to_string),
+            "alternative_names": certificate.alternative_names,
+            "issuer": certificate.issuer,
+            "serial": certificate.serial,
+            "sha256": certificate.sha256.to_string(),
+            "not_before": timestamp(certificate.not_before),
+            "not_after": timestamp(self.not_after),
+            "source": source,
+            "renew_at": renew_at.map(timestamp),
+            "rotated_at": rotated.map(timestamp),
+            "rejected": rejected.as_ref().map(|rejected| json!({
+                "at": timestamp(rejected.at),
+                "since": timestamp(rejected.since),
+                "problems": rejected.problems,
+            })),
         })
     }
 }
@@ -114,6 +143,6 @@ impl ListenerView {
     }
 }
 
-fn timestamp(at: OffsetDateTime) -> String {
+pub(super) fn timestamp(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_else(|_out_of_range| at.unix_timestamp().to_string())
 }

@@ -1,14 +1,105 @@
-//! Trust anchors that a change of the trust bundle would leave out.
+//! Trust anchors: what is told of them, and which ones a change of the trust bundle leaves out.
 
 use std::collections::HashSet;
 
 use aws_lc_rs::digest;
 use rustls::pki_types::CertificateDer;
+use time::OffsetDateTime;
 
-use super::inspect;
+use super::{Trusted, inspect};
+use crate::clock;
+use crate::identity::{Fingerprint, TrustDomain};
+use crate::inventory::Inventory;
 
 /// So many are named; of the others it is said how many there are.
 const NAMED: usize = 5;
+
+/// A certificate of a trust bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// Its subject's name as text.
+    pub subject: String,
+    /// SHA-256 of its DER form.
+    pub sha256: Fingerprint,
+    /// When it expires.
+    pub not_after: OffsetDateTime,
+    /// The trust domain for which alone it speaks; `None`: it may prove any name.
+    pub trust_domain: Option<TrustDomain>,
+    /// Name and public key: what verifies a chain. Equal in certificates that were made anew.
+    authority: (Vec<u8>, Vec<u8>),
+}
+
+impl Trusted {
+    /// The certificates of all trust bundles, our own domain's first.
+    pub fn anchors(&self) -> Vec<Anchor> {
+        let own = self.bundle.iter().map(|der| (der, self.domain.as_ref()));
+        let federated = self
+            .federated
+            .iter()
+            .flat_map(|(domain, bundle)| bundle.iter().map(move |der| (der, Some(domain))));
+        own.chain(federated).filter_map(|(der, domain)| Anchor::of(der, domain)).collect()
+    }
+}
+
+impl Anchor {
+    fn of(der: &[u8], trust_domain: Option<&TrustDomain>) -> Option<Self> {
+        Some(Self {
+            subject: inspect::subject(der)?,
+            sha256: sha256(der),
+            not_after: inspect::not_after(der)?,
+            trust_domain: trust_domain.cloned(),
+            authority: anchor(der)?,
+        })
+    }
+
+    /// Whether both verify the same chains: same name, same key, same trust domain.
+    fn stands_for(&self, other: &Self) -> bool {
+        self.authority == other.authority && self.trust_domain == other.trust_domain
+    }
+
+    /// The fingerprints of all certificates among `anchors` that verify the same chains as this one.
+    pub fn same_authority(&self, anchors: &[Self]) -> Vec<Fingerprint> {
+        let same = anchors.iter().filter(|other| self.stands_for(other));
+        same.map(|anchor| anchor.sha256).collect()
+    }
+}
+
+/// What deserves a look when `new` takes the place of `old`: authorities that are left out, and who was
+/// seen with certificates of theirs. One a text.
+pub(super) fn left_out(old: &Trusted, new: &Trusted, inventory: &Inventory) -> Vec<String> {
+    let (old, new) = (old.anchors(), new.anchors());
+    let mut told: Vec<&Anchor> = Vec::new();
+    for anchor in &old {
+        let same = |other: &&Anchor| anchor.stands_for(other);
+        if !new.iter().any(|other| same(&other)) && !told.iter().any(same) {
+            told.push(anchor);
+        }
+    }
+    let text = |anchor: &&Anchor| {
+        let used = match inventory.use_of(&anchor.same_authority(&old)) {
+            None => "not seen in use since the start".to_owned(),
+            Some(used) => {
+                let mut names: Vec<_> =
+                    used.peers.iter().take(NAMED).map(ToString::to_string).collect();
+                if used.peers.len() > NAMED {
+                    names.push(format!("{} more", used.peers.len() - NAMED));
+                }
+                let at = clock::rfc3339(used.last_seen);
+                format!("last seen in use at {at}, by {}", names.join(", "))
+            }
+        };
+        format!(
+            "the trust bundle no longer holds {} (sha256 {}), {used}: peers with certificates from there \
+             are refused from now on",
+            anchor.subject, anchor.sha256
+        )
+    };
+    let mut texts: Vec<String> = told.iter().take(NAMED).map(text).collect();
+    if told.len() > NAMED {
+        texts.push(format!("the trust bundle no longer holds {} more", told.len() - NAMED));
+    }
+    texts
+}
 
 /// The anchors of `old` that `new` does not hold, as a text; `None` when it holds them all. A
 /// certificate made anew for the same name and key is the same anchor.
@@ -34,8 +125,12 @@ fn anchor(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 
 fn described(der: &[u8]) -> String {
     let subject = inspect::subject(der).unwrap_or_default();
+    format!("{subject} (sha256 {})", sha256(der))
+}
+
+fn sha256(der: &[u8]) -> Fingerprint {
     let sum = digest::digest(&digest::SHA256, der);
-    format!("{subject} (sha256 {})", hex::encode(sum))
+    Fingerprint(sum.as_ref().try_into().unwrap_or_default())
 }
 
 #[cfg(test)]

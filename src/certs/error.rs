@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use super::check::Unfit;
 use super::embedded::AuthorityError;
-use super::enrol::EnrolError;
+use super::enrol::{EnrolError, EnrolFailure};
 use super::files::FileError;
 use super::keys::KeyError;
+use crate::outcome::Rejection;
 use crate::report::Report;
 
 /// Key material that cannot be used, and why. Changes nothing: the last good one stays.
@@ -30,6 +31,24 @@ pub enum MaterialError {
     /// It was read, and no peer would accept it.
     #[error(transparent)]
     Unfit(#[from] Unfit),
+    /// It was read and looks good, and no handshake with it would succeed.
+    #[error("{at}: {what}")]
+    Preflight {
+        /// Where the certificate came from.
+        at: String,
+        /// Why not.
+        what: String,
+    },
+    /// It no longer has a name that the one in use has.
+    #[error(
+        "the new certificate, serial {serial}, no longer names {lost}: peers that know us by it would refuse us; if that is meant, SIGHUP or a restart puts it in use"
+    )]
+    NamesLost {
+        /// The serial number of the new certificate.
+        serial: String,
+        /// The names.
+        lost: String,
+    },
     /// A key of ours cannot be made or used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -61,8 +80,44 @@ impl MaterialError {
             | Self::Authority(_)
             | Self::OtherAuthority { .. }
             | Self::Unfit(_)
+            | Self::Preflight { .. }
+            | Self::NamesLost { .. }
             | Self::Key(_)
             | Self::Several(_) => false,
+        }
+    }
+
+    /// What kind of failure it is; of several problems, the first one's.
+    pub fn reason(&self) -> Rejection {
+        match self {
+            Self::File(_) => Rejection::Unreadable,
+            Self::Authority(error) => error.reason(),
+            Self::OtherAuthority { .. } => Rejection::OtherAuthority,
+            Self::Unfit(unfit) => unfit.reason(),
+            Self::Preflight { .. } => Rejection::Handshake,
+            Self::NamesLost { .. } => Rejection::Names,
+            Self::Enrol(error) => match error.kind {
+                EnrolFailure::Unreachable => Rejection::Unreachable,
+                EnrolFailure::Untrusted => Rejection::Untrusted,
+                EnrolFailure::Refused => Rejection::Refused,
+                EnrolFailure::BadAnswer => Rejection::BadAnswer,
+                EnrolFailure::Unprepared => Rejection::Unreadable,
+            },
+            Self::TooSlow(_) => Rejection::TooSlow,
+            Self::Key(KeyError::Unreadable) => Rejection::Unreadable,
+            Self::Key(KeyError::Make(_) | KeyError::Use(_)) | Self::BrokenOff => Rejection::Other,
+            Self::Several(Problems(problems)) => {
+                problems.first().map_or(Rejection::Other, Self::reason)
+            }
+        }
+    }
+
+    /// The same for the same problems, also when they were found at another time.
+    pub(super) fn gist(&self) -> Vec<String> {
+        match self {
+            Self::Several(Problems(problems)) => problems.iter().flat_map(Self::gist).collect(),
+            Self::Unfit(unfit) => vec![unfit.gist()],
+            _ => self.problems(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Where key material comes from, and how it takes effect.
 //!
-//! A [`Source`] offers key material: an [`embedded`] authority, [`files`]. Whatever the source, a
+//! A [`Source`] offers key material: an [`embedded`] authority, [`files`], the SPIFFE Workload API. Whatever the source, a
 //! [`Supply`] makes [`Material`] of it only after [`check`] has looked at it as a peer would. [`rotate`]
 //! renews it.
 
@@ -17,11 +17,14 @@ mod kept;
 pub mod keys;
 #[cfg(test)]
 mod openssl;
+mod preflight;
 mod request;
 pub mod rotate;
 mod source;
+mod spiffe;
 mod supply;
 mod vault;
+mod vouching;
 mod web;
 
 use std::collections::BTreeMap;
@@ -32,13 +35,16 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
+pub use anchors::Anchor;
 pub use check::Needs;
 pub use enrol::{EnrolError, EnrolFailure};
 pub use error::MaterialError;
+pub use preflight::Preflight;
 pub use request::{Prepared, Trigger, Triggered, trigger};
-pub use rotate::{Rotation, Rotator};
+pub use rotate::{Rejected, Rotation, Rotator, Standing};
 pub use source::{Looked, Occasion, Source};
 pub use supply::{Loaded, Seen, Supply};
+pub use vouching::{Domains, NotFederated};
 
 use crate::identity::{PeerCertificate, TrustDomain};
 
@@ -105,11 +111,13 @@ impl Material {
 
     /// Whether a peer could not tell the two apart: same certificates, same authorities, same lists.
     pub fn same_as(&self, other: &Self) -> bool {
-        let chains = |material: &Self| {
-            let all = std::iter::once(&material.presented).chain(&material.others);
-            all.map(|pair| pair.cert.clone()).collect::<Vec<_>>()
-        };
-        chains(self) == chains(other) && self.trusted == other.trusted
+        self.presents() == other.presents() && self.trusted == other.trusted
+    }
+
+    /// The chains that peers may get to see, leaf first.
+    pub(crate) fn presents(&self) -> Vec<&[CertificateDer<'static>]> {
+        let all = std::iter::once(&self.presented).chain(&self.others);
+        all.map(|pair| pair.cert.as_slice()).collect()
     }
 }
 

@@ -3,28 +3,32 @@
 //! Looks at the wall clock, not at a timer: a machine that was suspended wakes up with an old
 //! certificate, and the timer does not know. Bad material changes nothing: the last good one stays.
 
+mod alarm;
+mod retry;
+mod standing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub use standing::{Rejected, Standing};
+
 use super::inspect::moment;
 use super::request::Request;
-use super::{Loaded, Material, MaterialError, Prepared, Supply, Triggered};
+use super::{Loaded, Material, MaterialError, Prepared, Supply, Triggered, anchors};
 use crate::clock;
 use crate::identity::PeerCertificate;
+use crate::inventory::Inventory;
 use crate::live::Publisher;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::Metrics;
+use alarm::{Alarm, Level};
+use retry::Retry;
+use standing::Telling;
 
 /// At least so often the wall clock is looked at.
-const LOOK: Duration = Duration::from_secs(30);
-/// From a failure to the next attempt; doubled by every further one.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// Retries are never further apart.
-const LAST_RETRY: Duration = Duration::from_secs(300);
-/// Renewals are never closer together, whatever the certificates say.
-const BREATH: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(5);
 /// A source that does not answer is given up after this.
 const LOADING: Duration = Duration::from_secs(60);
 /// Material that was prepared for somebody is given up after this, so that renewals go on.
@@ -35,12 +39,14 @@ const DECIDING: Duration = Duration::from_secs(60);
 pub enum Rotation {
     /// New material is in use.
     Rotated {
-        /// What our new certificate says.
+        /// What our certificate says now.
         facts: Arc<PeerCertificate>,
+        /// What is another one than before: `certificate`, `trust bundle`, `revocation lists`.
+        changed: Vec<&'static str>,
         /// What deserves a look.
         warnings: Vec<String>,
     },
-    /// It cannot be used; the old one stays.
+    /// It cannot be used; the old one stays. Told once, and again every hour that it stays so.
     Rejected {
         /// Every problem, one a text.
         problems: Vec<String>,
@@ -61,26 +67,45 @@ pub struct Rotator {
     pub shutdown: Shutdown,
     /// Counts what came of it.
     pub metrics: Metrics,
+    /// Where it is put how that goes.
+    pub standing: Publisher<Standing>,
+    /// Knows which trust anchors are in use.
+    pub inventory: Inventory,
+}
+
+/// A rotator at work.
+struct Working<F> {
+    rotator: Rotator,
+    standing: Standing,
+    telling: Telling,
+    on_event: F,
 }
 
 impl Rotator {
-    /// Renews until draining begins. `on_event` hears of every rotation and every rejection.
+    /// Renews until draining begins. `on_event` hears of every rotation, and of rejections.
     pub async fn run(self, on_event: impl Fn(Rotation) + Send) {
         let shutdown = self.shutdown.clone();
+        let standing = Standing::of(&self.supply, &self.current);
+        let telling = Telling::default();
+        let working = Working { rotator: self, standing, telling, on_event };
         tokio::select! {
             () = shutdown.draining() => {}
-            () = self.renew(on_event) => {}
+            () = working.renew() => {}
         }
     }
+}
 
-    async fn renew(mut self, on_event: impl Fn(Rotation) + Send) {
-        measure(&self.current, &self.metrics);
+impl<F: Fn(Rotation) + Send> Working<F> {
+    async fn renew(mut self) {
+        measure(&self.rotator.current, &self.rotator.metrics);
         let mut retry = Retry::default();
+        let mut alarm = Alarm::default();
         loop {
-            let source = self.supply.source();
+            self.sound(&mut alarm);
+            let source = self.rotator.supply.source();
             let wake = sleep_until(self.wake_at(&retry));
             let request = tokio::select! {
-                Some(request) = self.triggered.0.recv() => Some(request),
+                Some(request) = self.rotator.triggered.0.recv() => Some(request),
                 () = source.news() => {
                     retry.owed = true;
                     None
@@ -88,13 +113,13 @@ impl Rotator {
                 () = wake => None,
             };
             match request {
-                Some(request) => self.answer(request, &mut retry, &on_event).await,
+                Some(request) => self.answer(request, &mut retry).await,
                 None if retry.may() && (retry.owed || self.is_due()) => {
-                    let supply = self.supply.clone();
-                    let result = self.load(&supply, &on_event).await;
+                    let supply = self.rotator.supply.clone();
+                    let result = self.load(&supply, Attended::No).await;
                     retry.after(&result);
                     if let Ok(loaded) = result {
-                        self.put_in_place(supply, loaded, &on_event);
+                        self.put_in_place(supply, loaded);
                     }
                 }
                 None => {}
@@ -103,17 +128,25 @@ impl Rotator {
     }
 
     fn is_due(&self) -> bool {
-        self.supply.is_due(&self.current, clock::now())
+        self.rotator.supply.is_due(&self.rotator.current, clock::now())
+    }
+
+    fn sound(&self, alarm: &mut Alarm) {
+        match alarm.look(&self.rotator.supply, &self.rotator.current, clock::now()) {
+            Some((Level::Urgent, text)) => tracing::error!("{text}"),
+            Some((Level::Late, text)) => tracing::warn!("{text}"),
+            None => {}
+        }
     }
 
     /// Loads what is asked for, and puts it in place if whoever asked wants that. No renewal comes
     /// between the two.
-    async fn answer(&mut self, request: Request, retry: &mut Retry, on_event: &impl Fn(Rotation)) {
+    async fn answer(&mut self, request: Request, retry: &mut Retry) {
         let supply = match request.supply {
-            Some(supply) => supply.carrying_on(&self.supply),
-            None => self.supply.clone(),
+            Some(supply) => supply.carrying_on(&self.rotator.supply),
+            None => self.rotator.supply.clone(),
         };
-        let result = self.load(&supply, on_event).await;
+        let result = self.load(&supply, Attended::Yes).await;
         retry.after(&result);
         let loaded = match result {
             Ok(loaded) => loaded,
@@ -127,56 +160,97 @@ impl Rotator {
             return;
         }
         if let Ok(Ok(done)) = timeout(DECIDING, go_ahead).await {
-            self.put_in_place(supply, loaded, on_event);
+            self.put_in_place(supply, loaded);
             let _heard = done.send(());
         }
     }
 
     fn wake_at(&self, retry: &Retry) -> Instant {
-        let due = self.supply.renew_at(&self.current).map(|due| due - clock::now());
+        let due = self.standing.renew_at.map(|due| due - clock::now());
         let left = due.map(|left| Duration::try_from(left).unwrap_or_default());
         let left = if retry.owed { Duration::ZERO } else { left.unwrap_or(LOOK).min(LOOK) };
         (Instant::now() + left).max(retry.not_before)
     }
 
-    async fn load(
-        &self,
-        supply: &Supply,
-        on_event: &impl Fn(Rotation),
-    ) -> Result<Loaded, MaterialError> {
-        let loading = timeout(LOADING, supply.load_again(&self.supply, &self.current));
-        let loaded = loading.await.unwrap_or(Err(MaterialError::TooSlow(LOADING)));
-        loaded.inspect_err(|error| {
-            self.metrics.rotated(false);
-            let problems = error.problems();
-            tracing::error!(?problems, "key material rejected; the old one stays in use");
-            on_event(Rotation::Rejected { problems });
-        })
+    async fn load(&mut self, supply: &Supply, who: Attended) -> Result<Loaded, MaterialError> {
+        let Rotator { supply: old, current, .. } = &self.rotator;
+        let loading = timeout(LOADING, supply.load_again(old, current)).await;
+        let loaded = loading.unwrap_or(Err(MaterialError::TooSlow(LOADING)));
+        let loaded = loaded.and_then(|loaded| self.with_our_names(loaded, who));
+        if let Err(error) = &loaded {
+            self.reject(error, who);
+        }
+        loaded
     }
 
-    fn put_in_place(&mut self, supply: Supply, loaded: Loaded, on_event: &impl Fn(Rotation)) {
-        self.supply = supply;
+    /// Nobody looks at an unattended rotation: it may not take a name from us while the certificate in
+    /// use is good.
+    fn with_our_names(&self, loaded: Loaded, who: Attended) -> Result<Loaded, MaterialError> {
+        let (old, new) = (&self.rotator.current, &loaded.material.facts);
+        match names_lost(&old.facts, new) {
+            Some(lost) if who == Attended::No && clock::now() < old.not_after() => {
+                Err(MaterialError::NamesLost { serial: new.serial.clone(), lost })
+            }
+            _ => Ok(loaded),
+        }
+    }
+
+    fn reject(&mut self, error: &MaterialError, who: Attended) {
+        self.rotator.metrics.rejected(error.reason());
+        let problems = error.problems();
+        if self.telling.is_due(error.gist()) || who == Attended::Yes {
+            tracing::error!(?problems, "key material rejected; the old one stays in use");
+            (self.on_event)(Rotation::Rejected { problems: problems.clone() });
+        } else {
+            tracing::debug!(?problems, "key material rejected again");
+        }
+        self.standing.reject(problems, clock::now());
+        self.rotator.standing.publish(self.standing.clone());
+    }
+
+    fn put_in_place(&mut self, supply: Supply, loaded: Loaded) {
+        let rotator = &mut self.rotator;
+        rotator.supply = supply;
         let Loaded { material, mut warnings } = loaded;
-        if material.same_as(&self.current) {
+        let changed = changes(&rotator.current, &material);
+        self.telling = Telling::default();
+        self.standing.accept(&rotator.supply, &material, (!changed.is_empty()).then(clock::now));
+        if changed.is_empty() {
+            rotator.standing.publish(self.standing.clone());
             return;
         }
         let facts = Arc::clone(&material.facts);
-        warnings.extend(names_lost(&self.current.facts, &facts));
+        warnings.extend(names_lost(&rotator.current.facts, &facts).map(|lost| {
+            format!(
+                "the new certificate no longer names {lost}: peers that know us by it will refuse us"
+            )
+        }));
+        let (old, new) = (&rotator.current.trusted, &material.trusted);
+        warnings.extend(anchors::left_out(old, new, &rotator.inventory));
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        self.current = material.clone();
-        let generation = self.publisher.publish(material);
-        self.metrics.rotated(true);
-        measure(&self.current, &self.metrics);
+        rotator.current = material.clone();
+        let generation = rotator.publisher.publish(material);
+        rotator.standing.publish(self.standing.clone());
+        rotator.metrics.rotated();
+        measure(&rotator.current, &rotator.metrics);
         tracing::info!(
             %generation,
+            changed = changed.join(", "),
             serial = facts.serial,
             not_after = %moment(facts.not_after),
             "key material rotated"
         );
-        on_event(Rotation::Rotated { facts, warnings });
+        (self.on_event)(Rotation::Rotated { facts, changed, warnings });
     }
+}
+
+/// Whether somebody has asked for the rotation, and sees what comes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attended {
+    Yes,
+    No,
 }
 
 /// Names by which peers may know us, and which the new certificate does not carry on.
@@ -185,12 +259,23 @@ fn names_lost(old: &PeerCertificate, new: &PeerCertificate) -> Option<String> {
     let dns = old.dns.iter().filter(|name| !new.dns.contains(name));
     let lost: Vec<String> =
         spiffe.map(ToString::to_string).chain(dns.map(ToString::to_string)).collect();
-    (!lost.is_empty()).then(|| {
-        format!(
-            "the new certificate no longer names {}: peers that know us by it will refuse us",
-            lost.join(", ")
-        )
-    })
+    (!lost.is_empty()).then(|| lost.join(", "))
+}
+
+/// What is another one than before.
+fn changes(old: &Material, new: &Material) -> Vec<&'static str> {
+    let (trusted, now_trusted) = (&old.trusted, &new.trusted);
+    let bundles = |trusted: &super::Trusted| {
+        (trusted.bundle.clone(), trusted.federated.clone(), trusted.domain.clone())
+    };
+    [
+        ("certificate", old.presents() != new.presents()),
+        ("trust bundle", bundles(trusted) != bundles(now_trusted)),
+        ("revocation lists", trusted.crls != now_trusted.crls),
+    ]
+    .into_iter()
+    .filter_map(|(what, differs)| differs.then_some(what))
+    .collect()
 }
 
 fn measure(material: &Material, metrics: &Metrics) {
@@ -200,41 +285,6 @@ fn measure(material: &Material, metrics: &Metrics) {
     }
     if let Some(at) = material.trusted.crl_next_update() {
         metrics.crl_next_update(at.unix_timestamp());
-    }
-}
-
-/// When the next attempt may be made.
-struct Retry {
-    /// There may be something new that was not loaded yet.
-    owed: bool,
-    not_before: Instant,
-    pause: Duration,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self { owed: false, not_before: Instant::now(), pause: FIRST_RETRY }
-    }
-}
-
-impl Retry {
-    fn may(&self) -> bool {
-        Instant::now() >= self.not_before
-    }
-
-    fn after<T>(&mut self, result: &Result<T, MaterialError>) {
-        let pause = match result {
-            Ok(_) => {
-                (self.owed, self.pause) = (false, FIRST_RETRY);
-                BREATH
-            }
-            Err(_) => {
-                let pause = self.pause;
-                self.pause = (pause * 2).min(LAST_RETRY);
-                pause
-            }
-        };
-        self.not_before = Instant::now() + pause;
     }
 }
 

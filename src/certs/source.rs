@@ -3,7 +3,6 @@
 use std::fmt;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use rustls::pki_types::CertificateDer;
 
 use super::check::Offered;
 use super::{Material, MaterialError, Trusted};
@@ -68,10 +67,5 @@ impl Occasion<'_> {
             Self::Start => None,
             Self::Refresh(material) | Self::Renew(material) => Some(material),
         }
-    }
-
-    /// The authorities trusted until now.
-    pub(super) fn bundle(&self) -> &[CertificateDer<'static>] {
-        self.in_use().map_or(&[], |material| &material.trusted.bundle)
     }
 }

@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep_until};
 use super::check::{Needs, Offered, check};
 use super::embedded::{self, AuthorityError};
 use super::source::{Looked, Occasion, Source};
-use super::{Material, MaterialError, Trusted, est, files, vault};
+use super::spiffe as workload_api;
+use super::{Material, MaterialError, Preflight, Trusted, est, files, vault};
 use crate::clock;
 use crate::config::{Config, IdentitySource};
 use crate::identity::{SpiffeId, SpiffeIdError, TrustDomain};
@@ -29,6 +30,7 @@ pub struct Supply {
     identity: IdentitySource,
     spiffe: SpiffeId,
     needs: Needs,
+    preflight: Option<Preflight>,
 }
 
 /// Key material that has been checked, and what deserves a look about it.
@@ -85,11 +87,28 @@ impl Supply {
             IdentitySource::Vault(config) => {
                 Arc::new(vault::Vault::new(*config, spiffe.clone(), service))
             }
-            IdentitySource::Spiffe(_) => {
-                unreachable!("no reader makes these yet")
+            IdentitySource::Spiffe(config) => {
+                Arc::new(workload_api::Spiffe::new(config, spiffe.clone()))
             }
         };
-        Ok(Self { source, identity: identity.clone(), spiffe, needs })
+        Ok(Self { source, identity: identity.clone(), spiffe, needs, preflight: None })
+    }
+
+    /// Lets `preflight` try out what the checks have found good.
+    #[must_use]
+    pub fn tried_out_by(self, preflight: Preflight) -> Self {
+        Self { preflight: Some(preflight), ..self }
+    }
+
+    /// What kind of source it is, as the configuration names it.
+    pub fn kind(&self) -> &'static str {
+        match self.identity {
+            IdentitySource::Embedded(_) => "embedded",
+            IdentitySource::Files(_) => "files",
+            IdentitySource::Est(_) => "est",
+            IdentitySource::Vault(_) => "vault",
+            IdentitySource::Spiffe(_) => "spiffe",
+        }
     }
 
     /// Loads key material for a start, and checks it as a peer would. Waits for a source that may be late.
@@ -100,6 +119,7 @@ impl Supply {
     pub async fn load(&self) -> Result<Loaded, MaterialError> {
         let patience = Instant::now() + PATIENCE;
         let mut pause = FIRST_PAUSE;
+        let mut told = String::new();
         loop {
             let error = match self.source.offer(Occasion::Start).await {
                 Ok(offered) => return self.checked(offered, clock::now()),
@@ -109,7 +129,11 @@ impl Supply {
             if !self.source.may_be_late() || !error.is_transient() || next > patience {
                 return Err(error);
             }
-            tracing::warn!("no key material yet, trying again: {error}");
+            let why = error.to_string();
+            if why != told {
+                tracing::warn!(source = self.kind(), "no key material yet, waiting for it: {why}");
+                told = why;
+            }
             sleep_until(next).await;
             pause = (pause * 2).min(LAST_PAUSE);
         }
@@ -165,6 +189,12 @@ impl Supply {
         }
     }
 
+    /// The same, from another source of the same kind.
+    #[cfg(test)]
+    pub(super) fn from(self, source: Arc<dyn Source>) -> Self {
+        Self { source, ..self }
+    }
+
     pub(super) fn source(&self) -> Arc<dyn Source> {
         Arc::clone(&self.source)
     }
@@ -176,7 +206,10 @@ impl Supply {
     }
 
     fn checked(&self, offered: Offered, now: OffsetDateTime) -> Result<Loaded, MaterialError> {
+        let at = offered.origin.certificate.clone();
         let (material, warnings) = check(offered, self.needs, &self.spiffe, now)?;
+        let tried = self.preflight.as_ref().map_or(Ok(()), |it| it.of(&material, self.needs));
+        tried.map_err(|what| MaterialError::Preflight { at, what })?;
         Ok(Loaded { material, warnings })
     }
 

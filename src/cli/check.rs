@@ -7,9 +7,9 @@ use std::path::Path;
 use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, load, wait};
 use crate::audit;
-use crate::certs::Supply;
 use crate::config::{Config, ListenAddr, Severity};
 use crate::report::{Count, Report};
+use crate::runtime::supply;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 /// The configuration is sound; now what it points at.
 fn looked_at(config: &Config) -> anyhow::Result<Findings> {
     let mut findings = Findings::of(config.warnings.clone());
-    match wait(Supply::of(config)?.check())? {
+    match wait(supply(config)?.check())? {
         Ok(warnings) => warnings.into_iter().for_each(|text| findings.warn("identity", text)),
         Err(error) => {
             error.problems().into_iter().for_each(|text| findings.error("identity", text));

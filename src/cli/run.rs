@@ -27,10 +27,14 @@ pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exi
     };
     warn(&config, log)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let signals = runtime.block_on(async { Signals::catch() })?;
+    let mut signals = runtime.block_on(async { Signals::catch() })?;
     let descriptors = raise_limit(&config);
-    let sidecar = match Sidecar::start(config) {
-        Ok(sidecar) => sidecar,
+    let sidecar = match runtime.block_on(Sidecar::start_unless(signals.ended(), config)) {
+        Ok(Some(sidecar)) => sidecar,
+        Ok(None) => {
+            tracing::info!("stopped before anything had started");
+            return Ok(Exit::Fine);
+        }
         Err(error) => {
             for problem in problems(&error) {
                 console::error(&format!("error: {problem}"));

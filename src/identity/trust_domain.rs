@@ -1,5 +1,6 @@
 //! A SPIFFE trust domain.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,6 +47,13 @@ impl TrustDomain {
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Maps by trust domain can be asked by its text.
+impl Borrow<str> for TrustDomain {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

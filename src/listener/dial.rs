@@ -172,8 +172,7 @@ async fn admit(
         }
     };
     connection.peer = Some(permit.peer().clone());
-    let not_after = session.peer.certificate.not_after.unix_timestamp();
-    services.metrics.peer_not_after(permit.peer(), not_after);
+    services.seen(permit.peer(), &connection, &session);
 
     let connection = Arc::new(connection);
     let allowed = record::allowed(&connection, &permit);

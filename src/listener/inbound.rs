@@ -247,8 +247,7 @@ impl InboundListener {
             }
         };
         connection.peer = Some(permit.peer().clone());
-        let not_after = session.peer.certificate.not_after.unix_timestamp();
-        metrics.peer_not_after(permit.peer(), not_after);
+        self.services.seen(permit.peer(), &connection, &session);
 
         let connection = Arc::new(connection);
         let allowed = record::allowed(&connection, &permit);

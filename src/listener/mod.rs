@@ -19,9 +19,12 @@ pub use accept::{BindError, Bound, bind};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Connection};
+use crate::identity::PeerName;
+use crate::inventory::{Inventory, Sighting};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
+use crate::tls::Session;
 
 /// What every listener needs besides its own state.
 #[derive(Clone)]
@@ -30,6 +33,23 @@ pub struct Services {
     pub audit: Audit,
     /// The listener's metrics.
     pub metrics: Arc<ListenerMetrics>,
+    /// What peers have presented.
+    pub inventory: Inventory,
     /// The listener's end: drained with the process, or before when a reload removes the listener.
     pub shutdown: Shutdown,
+}
+
+impl Services {
+    /// Remembers what the peer `peer` has presented.
+    fn seen(&self, peer: &PeerName, connection: &Connection, session: &Session) {
+        self.inventory.seen(Sighting {
+            peer,
+            certificate: &session.peer.certificate,
+            anchor: None,
+            listener: &connection.listener,
+            direction: connection.direction,
+            version: session.tls.version,
+            cipher: &session.tls.cipher,
+        });
+    }
 }

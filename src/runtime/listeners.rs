@@ -15,6 +15,7 @@ use crate::audit::Audit;
 use crate::certs::Material;
 use crate::config::{Config, Endpoint, ListenAddr, Protocol};
 use crate::identity::{ListenerName, PeerName};
+use crate::inventory::Inventory;
 use crate::listener::{
     BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
     bind,
@@ -32,6 +33,7 @@ pub(super) struct Listeners {
     data: Handle,
     audit: Audit,
     metrics: Metrics,
+    inventory: Inventory,
     shutdown: Shutdown,
 }
 
@@ -61,9 +63,15 @@ pub(super) struct Plan {
 }
 
 impl Listeners {
-    pub(super) fn new(data: Handle, audit: Audit, metrics: Metrics, shutdown: Shutdown) -> Self {
+    pub(super) fn new(
+        data: Handle,
+        audit: Audit,
+        metrics: Metrics,
+        inventory: Inventory,
+        shutdown: Shutdown,
+    ) -> Self {
         let (inbound, outbound) = (BTreeMap::new(), BTreeMap::new());
-        Self { inbound, outbound, data, audit, metrics, shutdown }
+        Self { inbound, outbound, data, audit, metrics, inventory, shutdown }
     }
 
     /// Makes the states, or says what is in the way. Changes nothing.
@@ -200,6 +208,7 @@ impl Listeners {
         Services {
             audit: self.audit.clone(),
             metrics: self.metrics.listener(name, direction),
+            inventory: self.inventory.clone(),
             shutdown: self.shutdown.child(),
         }
     }

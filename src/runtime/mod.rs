@@ -7,11 +7,15 @@
 mod build;
 mod descriptors;
 mod listeners;
+mod records;
 mod restart;
+mod shown;
 mod signals;
 mod supervisor;
+mod supply;
 mod threads;
 
+use std::future::Future;
 use std::net::SocketAddr;
 
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use build::{BuildError, pins};
 pub use descriptors::{TooFew, raise_limit};
 pub use signals::{Signals, until_stopped};
+pub use supply::supply;
 
 use crate::audit;
 use crate::certs::MaterialError;
@@ -28,6 +33,9 @@ use crate::listener::BindError;
 use crate::shutdown::{Drained, Shutdown};
 use supervisor::Command;
 use threads::Threads;
+
+/// Commands that may wait.
+const COMMANDS: usize = 16;
 
 /// A sidecar that is running.
 pub struct Sidecar {
@@ -117,9 +125,26 @@ impl Sidecar {
     /// Says what is in the way; nothing is left running then.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let shutdown = Shutdown::default();
-        let (commands, inbox) = mpsc::channel(16);
-        let (threads, started) = threads::start(config, inbox, shutdown.clone())?;
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let (threads, started) = threads::start(config, inbox, shutdown.clone())?.wait()?;
         Ok(Self { commands, started, shutdown, threads })
+    }
+
+    /// The same without blocking, and unless `stop` comes first: where key material comes from may be
+    /// waited for. `None` when it was stopped; nothing is left running then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub async fn start_unless(
+        stop: impl Future<Output = ()>,
+        config: Config,
+    ) -> Result<Option<Self>, StartError> {
+        let shutdown = Shutdown::default();
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let starting = threads::start(config, inbox, shutdown.clone())?;
+        let started = starting.unless(stop).await?;
+        Ok(started.map(|(threads, started)| Self { commands, started, shutdown, threads }))
     }
 
     /// Where it listens.

@@ -1,28 +1,29 @@
 //! Owns what may change while the process runs: configuration, key material, listeners.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use time::OffsetDateTime;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::listeners::Listeners;
 use super::restart::needs_restart;
-use super::{ReloadError, StartError, Started};
+use super::shown::Shown;
+use super::supply::supply;
+use super::{ReloadError, StartError, Started, records};
 use crate::admin::{self, Admin, Scope, View};
 use crate::audit::{Action, Audit, Record};
-use crate::certs::{self, Material, Rotation, Rotator, Supply, Trigger};
+use crate::certs::{self, Loaded, Material, Rotator, Standing, Trigger};
 use crate::clock;
-use crate::config::{Config, OnFailure, Problems};
+use crate::config::{Config, Problems};
+use crate::inventory::Inventory;
 use crate::listener::BindError;
 use crate::live::{Live, Publisher, live};
 use crate::report::Report;
 use crate::shutdown::{Drained, Shutdown};
 use crate::telemetry::metrics::Metrics;
 
-/// Histograms are drained so often; scrapes do it, too.
+/// So often histograms are drained (scrapes do it, too), and peers' certificates looked at.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What the sidecar's handle asks for.
@@ -44,7 +45,7 @@ pub(super) struct Supervisor {
     view: Publisher<View>,
     /// Configurations that took effect.
     configurations: u64,
-    started: OffsetDateTime,
+    shown: Shown,
     last_failure: Option<String>,
     draining: bool,
     audit: Audit,
@@ -55,22 +56,26 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Binds everything, then serves.
+    /// Binds everything, then serves. `None` when it was ended before.
     pub(super) async fn start(
         config: Config,
         data: Handle,
         shutdown: Shutdown,
-    ) -> Result<(Self, Started), StartError> {
+        end: &CancellationToken,
+    ) -> Result<Option<(Self, Started)>, StartError> {
         let metrics = Metrics::new().map_err(StartError::Metrics)?;
         let audit = Audit::open(config.audit.as_ref(), &config.service, metrics.audit())
             .map_err(StartError::Audit)?;
-        match Self::assemble(config, data, shutdown, metrics, &audit).await {
-            Ok(started) => Ok(started),
-            Err(error) => {
-                audit.close().await;
-                Err(error)
-            }
+        let assembling = Self::assemble(config, data, shutdown, metrics, &audit);
+        // Boxed: it is large, and is gone when everything runs.
+        let assembled = tokio::select! {
+            assembled = Box::pin(assembling) => assembled.map(Some),
+            () = end.cancelled() => Ok(None),
+        };
+        if !matches!(assembled, Ok(Some(_))) {
+            audit.close().await;
         }
+        assembled
     }
 
     async fn assemble(
@@ -80,22 +85,26 @@ impl Supervisor {
         metrics: Metrics,
         audit: &Audit,
     ) -> Result<(Self, Started), StartError> {
-        let supply = Supply::of(&config).map_err(StartError::Service)?;
-        let loaded = supply.load().await.map_err(StartError::Material)?;
-        for warning in &loaded.warnings {
+        let supply = supply(&config).map_err(StartError::Service)?;
+        let Loaded { material: first, warnings } =
+            supply.load().await.map_err(StartError::Material)?;
+        for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        let first = loaded.material;
-        let mut listeners = Listeners::new(data, audit.clone(), metrics.clone(), shutdown.clone());
+        let inventory = Inventory::new(metrics.clone());
+        inventory.of_peers(config.peers.keys());
+        let (services, all) = ((audit.clone(), metrics.clone()), shutdown.clone());
+        let mut listeners = Listeners::new(data, services.0, services.1, inventory.clone(), all);
         let plan = listeners.plan(&config, &first).map_err(StartError::Build)?;
         let bound = listeners.bind(&plan).map_err(StartError::Bind)?;
         let admin_socket = bind_admin(config.admin.listen).await?;
         let probe_socket = bind_admin(config.admin.probe_listen).await?;
 
         listeners.put_in_place(plan, bound);
-        let started_at = clock::now();
-        let view = view_of(&config, &first, &listeners, started_at);
-        let (view, reader) = live(view);
+        let admin_shutdown = Shutdown::default();
+        let (standing_publisher, standing) = live(Standing::of(&supply, &first));
+        let shown = Shown { started: clock::now(), standing, inventory: inventory.clone() };
+        let (view, reader) = live(shown.view(&config, &first, &listeners));
         let (material_publisher, material) = live(first.clone());
         let (trigger, triggered) = certs::trigger();
         let rotator = Rotator {
@@ -105,10 +114,11 @@ impl Supervisor {
             triggered,
             shutdown: shutdown.clone(),
             metrics: metrics.clone(),
+            standing: standing_publisher,
+            inventory,
         };
-        let admin_shutdown = Shutdown::default();
         let heard = audit.clone();
-        admin_shutdown.spawn(rotator.run(move |event| heard.note_now(rotation_record(&event))));
+        admin_shutdown.spawn(rotator.run(move |event| heard.note_now(records::rotation(&event))));
         let mut started =
             Started { listeners: listeners.addresses(&config), admin: None, probe: None };
         let admin = Admin { view: reader, audit: audit.clone(), metrics: metrics.clone() };
@@ -121,7 +131,7 @@ impl Supervisor {
             let end = admin_shutdown.clone();
             admin_shutdown.spawn(admin.clone().serve(socket, scope, end));
         }
-        audit.note(loaded_record(&config)).await;
+        audit.note(records::loaded(&config)).await;
         metrics.reloaded(true);
         let supervisor = Self {
             config,
@@ -130,7 +140,7 @@ impl Supervisor {
             listeners,
             view,
             configurations: 1,
-            started: started_at,
+            shown,
             last_failure: None,
             draining: false,
             audit: audit.clone(),
@@ -166,7 +176,11 @@ impl Supervisor {
                     seen = news.snapshot().generation;
                     self.rotated();
                 }
-                _ = upkeep.tick() => self.metrics.upkeep(),
+                _ = upkeep.tick() => {
+                    self.metrics.upkeep();
+                    let ending = self.shown.inventory.ending(clock::now());
+                    ending.iter().for_each(|text| tracing::warn!("{text}"));
+                }
             }
         }
         self.drain(Duration::ZERO).await;
@@ -182,7 +196,7 @@ impl Supervisor {
         match &result {
             Ok(()) => {
                 self.last_failure = None;
-                self.audit.note(loaded_record(&self.config)).await;
+                self.audit.note(records::loaded(&self.config)).await;
             }
             Err(error) => {
                 let message = match error {
@@ -207,7 +221,7 @@ impl Supervisor {
         if !keys.is_empty() {
             return Err(ReloadError::NeedsRestart(keys));
         }
-        let supply = Supply::of(&config).map_err(ReloadError::Service)?;
+        let supply = supply(&config).map_err(ReloadError::Service)?;
         let prepared = self.trigger.prepare(Some(supply)).await.map_err(ReloadError::Material)?;
         let plan = self.listeners.plan(&config, prepared.material()).map_err(ReloadError::Build)?;
         if let Some(listener) = self.listeners.held(&plan) {
@@ -219,6 +233,7 @@ impl Supervisor {
         if !config.warnings.is_empty() {
             tracing::warn!("the new configuration deserves a look\n{}", config.warnings);
         }
+        self.shown.inventory.of_peers(config.peers.keys());
         self.config = config;
         self.configurations += 1;
         Ok(())
@@ -252,7 +267,7 @@ impl Supervisor {
 
     fn show(&mut self) {
         let material = self.material.snapshot();
-        let view = view_of(&self.config, &material.value, &self.listeners, self.started);
+        let view = self.shown.view(&self.config, &material.value, &self.listeners);
         self.view.publish(View {
             configurations: self.configurations,
             last_failure: self.last_failure.clone(),
@@ -276,54 +291,4 @@ async fn bind_admin(
     let socket = admin::bind(address).await.map_err(failed)?;
     let bound = socket.local_addr().map_err(failed)?;
     Ok(Some((socket, bound)))
-}
-
-fn view_of(
-    config: &Config,
-    material: &Material,
-    listeners: &Listeners,
-    started: OffsetDateTime,
-) -> View {
-    let open = config.audit.as_ref().is_some_and(|audit| audit.on_failure == OnFailure::Allow);
-    View {
-        service: Arc::clone(&config.service),
-        config: config.path.clone(),
-        policy: config.digest,
-        started,
-        certificate: Arc::clone(&material.facts),
-        listeners: listeners.views(config),
-        configurations: 1,
-        last_failure: None,
-        draining: false,
-        fails_open: if open { vec!["audit.on_failure"] } else { Vec::new() },
-    }
-}
-
-fn loaded_record(config: &Config) -> Record {
-    let message = format!(
-        "policy sha256:{}, {} inbound and {} outbound listeners, {} peers",
-        config.digest,
-        config.inbound.len(),
-        config.outbound.len(),
-        config.peers.len()
-    );
-    Record { message: Some(message), ..Record::new(Action::ConfigLoaded) }
-}
-
-fn rotation_record(event: &Rotation) -> Record {
-    match event {
-        Rotation::Rotated { facts, .. } => {
-            let message = format!(
-                "serial {}, sha256 {}, valid until {}",
-                facts.serial,
-                facts.sha256,
-                clock::rfc3339(facts.not_after)
-            );
-            Record { message: Some(message), ..Record::new(Action::CertificateRotated) }
-        }
-        Rotation::Rejected { problems } => {
-            let message = Some(problems.join("; "));
-            Record { message, ..Record::new(Action::CertificateRejected) }
-        }
-    }
 }

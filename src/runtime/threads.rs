@@ -1,5 +1,6 @@
 //! The threads of a sidecar, and how they start and end.
 
+use std::future::Future;
 use std::io;
 use std::sync::mpsc as blocking;
 use std::thread::{Builder, JoinHandle};
@@ -44,12 +45,46 @@ impl Drop for Threads {
     }
 }
 
-/// Starts the data threads and the control thread, and waits until everything listens.
+/// Threads that have begun, and may not have got everything to listen yet.
+pub(super) struct Starting {
+    threads: Threads,
+    told: blocking::Receiver<Result<Started, StartError>>,
+}
+
+impl Starting {
+    /// Waits until everything listens.
+    pub(super) fn wait(self) -> Result<(Threads, Started), StartError> {
+        let started = self.told.recv().map_err(|_gone| StartError::Lost)??;
+        Ok((self.threads, started))
+    }
+
+    /// The same, unless `stop` comes first: then `None`, and the threads have ended.
+    pub(super) async fn unless(
+        self,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Option<(Threads, Started)>, StartError> {
+        let Self { threads, told } = self;
+        let hearing = tokio::task::spawn_blocking(move || told.recv());
+        tokio::select! {
+            heard = hearing => {
+                let heard = heard.map_err(|_panicked| StartError::Lost)?;
+                let started = heard.map_err(|_gone| StartError::Lost)??;
+                Ok(Some((threads, started)))
+            }
+            () = stop => {
+                threads.stop().await;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Starts the data threads and the control thread.
 pub(super) fn start(
     config: Config,
     inbox: mpsc::Receiver<Command>,
     shutdown: Shutdown,
-) -> Result<(Threads, Started), StartError> {
+) -> Result<Starting, StartError> {
     let end = CancellationToken::new();
     let (data, data_thread) =
         start_data(config.workers, end.clone()).map_err(StartError::Threads)?;
@@ -62,18 +97,20 @@ pub(super) fn start(
             Err(error) => return tell_all(&tell, Err(StartError::Threads(error))),
         };
         runtime.block_on(async {
-            match Supervisor::start(config, data, shutdown).await {
-                Ok((supervisor, started)) => {
+            match Supervisor::start(config, data, shutdown, &end).await {
+                Ok(Some((supervisor, started))) => {
                     tell_all(&tell, Ok(started));
                     supervisor.run(inbox, &end).await;
                 }
+                Ok(None) => {}
                 Err(error) => tell_all(&tell, Err(error)),
             }
         });
+        // A file system that does not answer is not waited for.
+        runtime.shutdown_timeout(LEFT);
     });
     threads.handles.push(control.map_err(StartError::Threads)?);
-    let started = told.recv().map_err(|_gone| StartError::Lost)??;
-    Ok((threads, started))
+    Ok(Starting { threads, told })
 }
 
 /// Who started us may have given up; then nobody needs to know.

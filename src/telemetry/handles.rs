@@ -11,7 +11,7 @@ use super::metrics::{
     CONNECTIONS_OPENED, HANDSHAKE_DURATION, HANDSHAKES, Metrics, REQUEST_DURATION, REQUESTS,
     UPSTREAM_HEALTHY,
 };
-use crate::identity::{ListenerName, PeerName};
+use crate::identity::ListenerName;
 use crate::outcome::{DenyReason, Direction, Ending, Refusal};
 
 /// One listener's handles.
@@ -161,11 +161,6 @@ impl ListenerMetrics {
                 &[listener, direction, ("endpoint", endpoint.to_owned().into())],
             )
             .set(if healthy { 1.0 } else { 0.0 });
-    }
-
-    /// Sets when the certificate that `peer` presented last expires.
-    pub fn peer_not_after(&self, peer: &PeerName, timestamp: i64) {
-        self.metrics.peer_not_after(peer, timestamp);
     }
 }
 

@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{
 
 pub use super::handles::{AuditMetrics, ListenerMetrics, OpenConnection};
 use crate::identity::{ListenerName, PeerName};
-use crate::outcome::Direction;
+use crate::outcome::{Direction, Rejection};
 
 pub(super) const CONNECTIONS_OPENED: &str = "myelin_connections_opened_total";
 pub(super) const CONNECTIONS_OPEN: &str = "myelin_connections_open";
@@ -48,9 +48,13 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (REQUESTS, Kind::Counter, "HTTP requests, by method, status class and decision."),
     (REQUEST_DURATION, Kind::Histogram, "From a request's head to the end of its response."),
     (BYTES, Kind::Counter, "Plaintext bytes moved; flow up is from downstream to upstream."),
-    (CERTIFICATE_NOT_AFTER, Kind::Gauge, "When this sidecar's certificate expires."),
+    (
+        CERTIFICATE_NOT_AFTER,
+        Kind::Gauge,
+        "When this sidecar's certificate expires; of several, the first to do so.",
+    ),
     (PEER_NOT_AFTER, Kind::Gauge, "When the certificate that a peer last presented expires."),
-    (ROTATIONS, Kind::Counter, "New key material, by whether it took effect."),
+    (ROTATIONS, Kind::Counter, "New key material, by whether it took effect, and why not."),
     (BUNDLE_NOT_AFTER, Kind::Gauge, "When the first certificate of the trust bundle expires."),
     (CRL_NEXT_UPDATE, Kind::Gauge, "When the first revocation list is due for its next update."),
     (AUDIT_RECORDS, Kind::Counter, "Records written to the trail."),
@@ -117,6 +121,8 @@ impl Metrics {
                 ],
             )
             .set(1.0);
+        metrics.counter(ROTATIONS, &[("result", result(true))]).absolute(0);
+        Rejection::ALL.into_iter().for_each(|why| metrics.rejections(why).absolute(0));
         Ok(metrics)
     }
 
@@ -160,9 +166,19 @@ impl Metrics {
         self.gauge(CRL_NEXT_UPDATE, &[]).set(seconds(timestamp));
     }
 
-    /// Counts new key material that took effect, or did not.
-    pub fn rotated(&self, ok: bool) {
-        self.counter(ROTATIONS, &[("result", result(ok))]).increment(1);
+    /// Counts new key material that took effect.
+    pub fn rotated(&self) {
+        self.counter(ROTATIONS, &[("result", result(true))]).increment(1);
+    }
+
+    /// Counts new key material, or an attempt to get some, that came to nothing.
+    pub fn rejected(&self, why: Rejection) {
+        self.rejections(why).increment(1);
+    }
+
+    fn rejections(&self, why: Rejection) -> Counter {
+        let labels = [("result", result(false)), ("reason", why.label().into())];
+        self.counter(ROTATIONS, &labels)
     }
 
     /// Counts a configuration that took effect, or did not.
@@ -172,8 +188,16 @@ impl Metrics {
 
     /// Sets when the certificate that `peer` presented last expires.
     pub fn peer_not_after(&self, peer: &PeerName, timestamp: i64) {
+        self.peer_gauge(peer).set(seconds(timestamp));
+    }
+
+    /// No alert goes on about a peer that is no longer configured.
+    pub fn peer_forgotten(&self, peer: &PeerName) {
+        self.peer_gauge(peer).set(f64::NAN);
+    }
+
+    fn peer_gauge(&self, peer: &PeerName) -> Gauge {
         self.gauge(PEER_NOT_AFTER, &[("peer", peer.as_str().to_owned().into())])
-            .set(seconds(timestamp));
     }
 
     pub(super) fn counter(

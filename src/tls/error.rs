@@ -8,6 +8,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 use time::OffsetDateTime;
 
+use crate::certs::NotFederated;
 use crate::clock::rfc3339;
 use crate::identity::{self, PeerCertificate};
 use crate::outcome::Refusal;
@@ -104,6 +105,13 @@ impl Why {
     pub(super) fn nothing() -> Self {
         let message = "there is no certificate".to_owned();
         Self { refusal: Refusal::NoCertificate, message, alert: CertificateError::BadEncoding }
+    }
+
+    /// Nobody whom we know may vouch for the SPIFFE ID.
+    pub(super) fn stranger(error: &NotFederated) -> Self {
+        let refusal = Refusal::UnknownIssuer;
+        let message = format!("nobody vouches for the certificate's SPIFFE ID: {error}");
+        Self { refusal, message, alert: CertificateError::UnknownIssuer }
     }
 
     pub(super) fn unfit(message: &str) -> Self {

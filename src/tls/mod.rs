@@ -3,12 +3,14 @@
 //! One verifier serves both directions. Resumption is off: a resumed session would skip it
 //! (RFC 8446, 2.2), and with it expiry and revocation. There is no early data.
 
+mod anchors;
 mod config;
 mod error;
 mod handshake;
 mod part;
 mod presented;
 mod provider;
+mod rehearse;
 mod verify;
 mod wire;
 
@@ -17,5 +19,6 @@ pub use error::{HandshakeFailed, alert_of};
 pub use handshake::{Session, TlsStream, accept, connect};
 pub use part::part;
 pub use provider::provider;
+pub use rehearse::{RehearsalError, rehearse};
 pub use verify::examine;
 pub use wire::Wire;

@@ -6,19 +6,19 @@
 //! findings are left in a thread-local that [`super::handshake`] empties after every poll.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use time::OffsetDateTime;
-use webpki::{EndEntityCert, KeyUsage, OwnedCertRevocationList, VerifiedPath};
+use webpki::{EndEntityCert, KeyUsage, OwnedCertRevocationList};
 
+use super::anchors::AllAnchors;
 use super::config::{ConfigError, Expected, Pins};
 use super::error::{HandshakeFailed, Why, refusal_of};
 use super::provider::provider;
@@ -94,9 +94,7 @@ pub(super) struct Verifier {
     side: PeerSide,
     profile: Profile,
     crl_expired: CrlExpired,
-    anchors: Vec<TrustAnchor<'static>>,
-    /// When anchors end, by subject and key: rustls and webpki take an anchor's word for ever.
-    anchor_ends: HashMap<(Vec<u8>, Vec<u8>), i64>,
+    anchors: AllAnchors,
     hints: Vec<DistinguishedName>,
     crls: Vec<webpki::CertRevocationList<'static>>,
     pins: Pins,
@@ -119,18 +117,7 @@ impl Verifier {
         expected: Option<Expected>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Result<Self, ConfigError> {
-        let mut anchors = Vec::new();
-        let mut anchor_ends = HashMap::new();
-        for der in &trusted.bundle {
-            let anchor = webpki::anchor_from_trusted_cert(der).map_err(ConfigError::Anchor)?;
-            let anchor = anchor.to_owned();
-            let facts = PeerCertificate::parse(der).map_err(ConfigError::AnchorFacts)?;
-            let key = (anchor.subject.to_vec(), anchor.subject_public_key_info.to_vec());
-            // The same key may stand in several certificates of one authority: the last to end counts.
-            let end = anchor_ends.entry(key).or_insert(i64::MIN);
-            *end = facts.not_after.unix_timestamp().max(*end);
-            anchors.push(anchor);
-        }
+        let anchors = AllAnchors::of(trusted)?;
         let crls = trusted
             .crls
             .iter()
@@ -138,24 +125,9 @@ impl Verifier {
             .collect::<Result<_, _>>()
             .map_err(ConfigError::Crl)?;
         // A peer that is known by a pin may have no certificate from our authorities: hint at none then.
-        let hints = if pins.is_empty() {
-            anchors.iter().map(|a| DistinguishedName::in_sequence(a.subject.as_ref())).collect()
-        } else {
-            Vec::new()
-        };
+        let hints = if pins.is_empty() { anchors.hints() } else { Vec::new() };
         let (profile, crl_expired) = (settings.profile, settings.crl_expired);
-        Ok(Self {
-            side,
-            profile,
-            crl_expired,
-            anchors,
-            anchor_ends,
-            hints,
-            crls,
-            pins,
-            expected,
-            algorithms,
-        })
+        Ok(Self { side, profile, crl_expired, anchors, hints, crls, pins, expected, algorithms })
     }
 
     /// Everything there is to say about what a peer presented; findings are left for the handshake.
@@ -216,17 +188,19 @@ impl Verifier {
         facts: &PeerCertificate,
     ) -> Result<(), Why> {
         let certificate = EndEntityCert::try_from(leaf).map_err(refusal_of)?;
+        let vouching = self.anchors.vouching_for(facts.spiffe.as_ref());
+        let anchors = vouching.map_err(|error| Why::stranger(&error))?;
         let crls: Vec<_> = self.crls.iter().collect();
         let verify = |revocation| {
             certificate
                 .verify_for_usage(
                     self.algorithms.all,
-                    &self.anchors,
+                    anchors.all(),
                     intermediates,
                     now,
                     self.usage(),
                     revocation,
-                    Some(&|path| self.judge_anchor(path, now)),
+                    Some(&|path| anchors.judge(path, now)),
                 )
                 .map(|_path| ())
                 .map_err(refusal_of)
@@ -280,18 +254,6 @@ impl Verifier {
             PeerSide::Client => KeyUsage::client_auth(),
             PeerSide::Server => KeyUsage::server_auth(),
         }
-    }
-
-    fn judge_anchor(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<(), webpki::Error> {
-        let anchor = path.anchor();
-        let key = (anchor.subject.to_vec(), anchor.subject_public_key_info.to_vec());
-        let end = self.anchor_ends.get(&key).copied().unwrap_or(i64::MIN);
-        let seconds = u64::try_from(end).unwrap_or(0);
-        if seconds < now.as_secs() {
-            let not_after = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-            return Err(webpki::Error::CertExpired { time: now, not_after });
-        }
-        Ok(())
     }
 
     /// What webpki lets pass and the profiles do not: SP 800-52r2, 3.2.1 and 4.2.1.

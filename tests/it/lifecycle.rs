@@ -9,6 +9,7 @@ use crate::support::admin::get;
 use crate::support::client::FirstRead;
 use crate::support::eventually;
 use crate::support::mesh::{Mesh, Setup, Spawned};
+use crate::support::process::Process;
 use crate::support::workload::{Kind, Workload};
 
 /// A sidecar of its own process before an echo.
@@ -154,4 +155,23 @@ async fn sighup_while_draining_changes_nothing() {
     web.rest().await;
 
     assert_eq!(db.process.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn sigterm_ends_at_once_a_start_that_waits_for_its_key_material() {
+    let mesh = Mesh::new();
+    let setup = mesh.inbound("db").allow("web");
+    // Another process holds the authority: that is waited for.
+    let lock = std::fs::File::open(mesh.dir().join("authority/lock")).unwrap();
+    lock.lock().unwrap();
+    let mut db = Process::start(&mut setup.command());
+    setup.trail().wait_for("recording-started", 1).await;
+
+    let begun = Instant::now();
+    db.signal("TERM");
+
+    assert_eq!(db.ended().await.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(db.output().contains("stopped before anything had started"), "{}", db.output());
+    assert_eq!(setup.trail().records().last().unwrap().action(), "recording-stopped");
 }

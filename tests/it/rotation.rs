@@ -84,7 +84,13 @@ async fn a_certificate_that_peers_would_refuse_does_not_take_effect() {
     assert_eq!(format!("sha256:{}", presented(&next)), old);
     let rejected = gate.db.trail().only("certificate-rejected").await;
     assert!(rejected.text("message").contains("expired"), "{rejected:?}");
-    gate.db.metric_is("myelin_certificate_rotations_total", &[("result", "rejected")], 1.0).await;
+    gate.db
+        .metric_is(
+            "myelin_certificate_rotations_total",
+            &[("result", "rejected"), ("reason", "expired")],
+            1.0,
+        )
+        .await;
     assert!(gate.db.page("/status").await.body.contains("expired"));
 }
 

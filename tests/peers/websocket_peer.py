@@ -3,9 +3,11 @@
 websocket_peer.py server        listens on a port that the kernel chooses, and says "listening PORT"
 websocket_peer.py client PORT   talks to it, and says "all said"
 websocket_peer.py hold PORT     connects, says "connected", and tells how the connection ends
+websocket_peer.py chat PORT     connects, says "connected", talks until SIGTERM, and says "all said COUNT"
 """
 
 import asyncio
+import signal
 import sys
 
 import websockets
@@ -60,5 +62,22 @@ async def hold(port):
             print("ended", closed.rcvd, flush=True)
 
 
+async def chat(port):
+    enough = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, enough.set)
+    url = f"ws://127.0.0.1:{port}/"
+    async with websockets.connect(url, subprotocols=["hl7"]) as connection:
+        assert await connection.recv() == "welcome"
+        print("connected", flush=True)
+        count = 0
+        while not enough.is_set():
+            message = f"message {count}"
+            await connection.send(message)
+            assert await connection.recv() == message
+            count += 1
+            await asyncio.sleep(0.005)
+    print("all said", count, flush=True)
+
+
 what, *port = sys.argv[1:]
-asyncio.run({"server": serve, "client": converse, "hold": hold}[what](*port))
+asyncio.run({"server": serve, "client": converse, "hold": hold, "chat": chat}[what](*port))

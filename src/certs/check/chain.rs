@@ -14,6 +14,7 @@ use super::pair::Pair;
 use super::{Needs, Offered, Unfit};
 use crate::certs::inspect::moment;
 use crate::identity::PeerCertificate;
+use crate::report::Report;
 
 /// Verifies the chain of `pair` for each use that is needed; the first failure is told.
 pub(super) fn verify(
@@ -30,8 +31,16 @@ pub(super) fn verify(
     if needs.client && (facts.usage.client_auth || !facts.usage.names_purpose) {
         usages.push(KeyUsage::client_auth());
     }
+    let anchors = match offered.trusted.vouching_for(facts.spiffe.as_ref()) {
+        Ok(anchors) => anchors,
+        Err(error) => {
+            let what = error.to_string();
+            let (at, trust_bundle) = (pair.at.clone(), offered.origin.trust_bundle.clone());
+            return Some(Unfit::Chain { at, trust_bundle, what });
+        }
+    };
     usages.into_iter().find_map(|usage| {
-        let error = verify_for(pair.chain, offered, usage, now).err()?;
+        let error = verify_for(pair.chain, offered, anchors, usage, now).err()?;
         let at = pair.at.clone();
         Some(match error {
             webpki::Error::CertRevoked => Unfit::Revoked { at, issuer: facts.issuer.clone() },
@@ -56,17 +65,14 @@ pub(super) fn verify(
 fn verify_for(
     chain: &[CertificateDer<'static>],
     offered: &Offered,
+    anchors: &[CertificateDer<'static>],
     usage: KeyUsage,
     now: OffsetDateTime,
 ) -> Result<(), webpki::Error> {
     let (leaf, intermediates) = chain.split_first().ok_or(webpki::Error::BadDer)?;
     let leaf = EndEntityCert::try_from(leaf)?;
-    let anchors: Vec<TrustAnchor<'_>> = offered
-        .trusted
-        .bundle
-        .iter()
-        .map(webpki::anchor_from_trusted_cert)
-        .collect::<Result<_, _>>()?;
+    let anchors: Vec<TrustAnchor<'_>> =
+        anchors.iter().map(webpki::anchor_from_trusted_cert).collect::<Result<_, _>>()?;
     let now = u64::try_from(now.unix_timestamp()).unwrap_or_default();
     // Lists that cannot be used are told on their own.
     let lists: Vec<CertRevocationList<'_>> = offered
@@ -95,17 +101,22 @@ fn verify_for(
     Ok(())
 }
 
-/// The first certificate of the bundle that cannot be a trust anchor.
+/// The first certificate of a trust bundle that cannot be a trust anchor.
 pub(super) fn unusable_anchor(offered: &Offered) -> Option<Unfit> {
-    let refused = |der: &CertificateDer<'_>| webpki::anchor_from_trusted_cert(der).err();
-    offered.trusted.bundle.iter().enumerate().find_map(|(index, der)| {
-        let error = refused(der)?;
-        Some(Unfit::Authority {
-            at: offered.origin.trust_bundle.clone(),
-            number: index + 1,
-            what: reason(&error),
-        })
+    offered.bundles().find_map(|(at, bundle)| {
+        let unusable = bundle.iter().enumerate();
+        let mut unusable = unusable.filter_map(|(index, der)| Some((index, refused(der)?)));
+        let (index, what) = unusable.next()?;
+        Some(Unfit::Authority { at, number: index + 1, what })
     })
+}
+
+/// Why a certificate cannot be a trust anchor, if it cannot.
+pub(in crate::certs) fn refused(der: &CertificateDer<'_>) -> Option<String> {
+    if let Err(error) = webpki::anchor_from_trusted_cert(der) {
+        return Some(reason(&error));
+    }
+    PeerCertificate::parse(der).err().map(|error| Report(&error).to_string())
 }
 
 /// webpki's reasons in words.

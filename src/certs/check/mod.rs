@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use time::{Duration, OffsetDateTime};
 
+pub(super) use chain::refused;
 pub(super) use pair::key_fits;
 pub use unfit::Unfit;
 
@@ -73,6 +74,18 @@ impl Offered {
         self.key = Arc::clone(&in_use.presented.key);
         self.others.clone_from(&in_use.others);
         self.issued = Some(in_use.issued);
+    }
+
+    /// Every trust bundle, each with where it came from.
+    fn bundles(&self) -> impl Iterator<Item = (String, &[CertificateDer<'static>])> {
+        let at = &self.origin.trust_bundle;
+        let own = std::iter::once((at.clone(), self.trusted.bundle.as_slice()));
+        let federated = self.trusted.federated.iter();
+        own.chain(
+            federated.map(move |(domain, bundle)| {
+                (format!("{at}, federated {domain}"), bundle.as_slice())
+            }),
+        )
     }
 }
 
@@ -159,7 +172,8 @@ fn list(
     }
     let issuer = crate::identity::Subject::of(parsed.issuer()).text;
     let others = offered.others.iter().flat_map(|other| &other.cert);
-    let known: Vec<_> = offered.trusted.bundle.iter().chain(&offered.chain).chain(others).collect();
+    let anchors = offered.bundles().flat_map(|(_, bundle)| bundle);
+    let known: Vec<_> = anchors.chain(&offered.chain).chain(others).collect();
     let mut remarks = Vec::new();
     match inspect::signed_by(crl, &known) {
         Signed::Yes => {}
@@ -201,19 +215,28 @@ fn named_otherwise(
 
 fn authorities(offered: &Offered, now: OffsetDateTime) -> Vec<String> {
     let mut remarks = Vec::new();
-    for (index, der) in offered.trusted.bundle.iter().enumerate() {
-        let Some(x509) = inspect::certificate(der) else { continue };
-        let name = inspect::subject(der).unwrap_or_default();
-        let which = format!("{}: certificate {}, {name}", offered.origin.trust_bundle, index + 1);
-        let ends = x509.validity().not_after.to_datetime();
-        if ends < now {
-            remarks.push(format!("{which}, expired at {}", moment(ends)));
-        } else if ends - now < AUTHORITY_SOON {
-            remarks.push(format!("{which}, expires soon, at {}", moment(ends)));
+    for (at, bundle) in offered.bundles() {
+        for (index, der) in bundle.iter().enumerate() {
+            let name = inspect::subject(der).unwrap_or_default();
+            let which = format!("{at}: certificate {}, {name}", index + 1);
+            remarks.extend(authority(der, now).into_iter().map(|what| format!("{which}, {what}")));
         }
-        if !x509.is_ca() {
-            remarks.push(format!("{which}, is no authority's, and yet may sign for peers"));
-        }
+    }
+    remarks
+}
+
+/// What deserves a look about an authority's certificate.
+fn authority(der: &CertificateDer<'_>, now: OffsetDateTime) -> Vec<String> {
+    let Some(x509) = inspect::certificate(der) else { return Vec::new() };
+    let mut remarks = Vec::new();
+    let ends = x509.validity().not_after.to_datetime();
+    if ends < now {
+        remarks.push(format!("expired at {}", moment(ends)));
+    } else if ends - now < AUTHORITY_SOON {
+        remarks.push(format!("expires soon, at {}", moment(ends)));
+    }
+    if !x509.is_ca() {
+        remarks.push("is no authority's, and yet may sign for peers".to_owned());
     }
     remarks
 }

@@ -4,6 +4,8 @@ use time::OffsetDateTime;
 
 use crate::certs::inspect::moment;
 use crate::identity::CertificateError;
+use crate::outcome::Rejection;
+use crate::report::Report;
 
 /// Why a peer would refuse key material. `at` says where it came from.
 #[derive(Debug, thiserror::Error)]
@@ -125,4 +127,31 @@ pub enum Unfit {
         /// What is wrong with it.
         what: String,
     },
+}
+
+impl Unfit {
+    /// What kind of failure it is.
+    pub(in crate::certs) fn reason(&self) -> Rejection {
+        match self {
+            Self::Identity { .. } | Self::NamesMissing { .. } => Rejection::Names,
+            Self::KeyMismatch { .. } | Self::LeafNotFirst { .. } => Rejection::KeyMismatch,
+            Self::Expired { .. } => Rejection::Expired,
+            Self::NotYetValid { .. } => Rejection::NotYetValid,
+            Self::Purpose { .. } => Rejection::Purpose,
+            Self::TooLong { .. } | Self::Chain { .. } | Self::Authority { .. } => Rejection::Chain,
+            Self::Revoked { .. } => Rejection::Revoked,
+            Self::List { .. } => Rejection::Unreadable,
+        }
+    }
+
+    /// The same whenever it is found: without the time by our clock.
+    pub(in crate::certs) fn gist(&self) -> String {
+        match self {
+            Self::Expired { at, not_after, .. } => format!("{at}: expired at {not_after}"),
+            Self::NotYetValid { at, not_before, .. } => {
+                format!("{at}: not valid before {not_before}")
+            }
+            _ => Report(self).to_string(),
+        }
+    }
 }

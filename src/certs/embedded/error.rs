@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::identity::{SpiffeId, TrustDomain};
+use crate::outcome::Rejection;
 
 /// Why the embedded authority cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +123,18 @@ pub enum AuthorityError {
 }
 
 impl AuthorityError {
+    /// What kind of failure it is.
+    pub(in crate::certs) fn reason(&self) -> Rejection {
+        match self {
+            Self::RootExpired { .. } => Rejection::Expired,
+            Self::OtherTrustDomain { .. } => Rejection::OtherAuthority,
+            Self::Locked { .. } => Rejection::TooSlow,
+            Self::Foreign { .. } => Rejection::Names,
+            Self::Make(_) | Self::Key(_) | Self::Random => Rejection::Other,
+            _ => Rejection::Unreadable,
+        }
+    }
+
     /// The system's refusal to do `what` with `path`; names whose permissions are in the way, if any.
     pub(super) fn io(path: &Path, what: &'static str, source: io::Error) -> Self {
         let path = path.to_owned();

@@ -23,7 +23,7 @@ use crate::certs::enrol::EnrolFailure;
 use crate::certs::kept::{Keeper, Kept};
 use crate::certs::source::{Looked, Occasion, Source};
 use crate::certs::web::WebTrust;
-use crate::certs::{Material, MaterialError, Trusted, anchors};
+use crate::certs::{Material, MaterialError, Trusted};
 use crate::clock;
 use crate::config;
 use crate::identity::{DnsName, SpiffeId};
@@ -238,14 +238,11 @@ impl Est {
         };
         let trust = self.settings.trust(Some(&held.kept)).await?;
         let mut fresh = Held::new(held.kept.clone(), true);
-        let mut lost = None;
         if work.authorities.is_none_or(|asked| asked > now || now >= asked + APART) {
             match Client::new(&self.settings.config.url, trust.clone()).authorities().await {
                 Ok(authorities) => {
                     work.authorities = Some(now);
                     fresh.kept.bundle = chain::anchors(&authorities);
-                    let trusted: Vec<_> = fresh.kept.bundle.iter().collect();
-                    lost = anchors::lost(&held.kept.bundle, &trusted);
                 }
                 Err(error) => tracing::warn!("the trust bundle of before is used: {error}"),
             }
@@ -258,13 +255,6 @@ impl Est {
         let mut offered = fresh.offered(&self.settings.config, self.settings.keeper.at())?;
         work.held = Some(Arc::new(fresh));
         offered.keep(in_use);
-        offered.warnings.extend(lost.map(|lost| {
-            format!(
-                "{}: its authorities no longer hold {lost}: peers with certificates from there are \
-                 refused from now on",
-                self.settings.config.url
-            )
-        }));
         Ok(offered)
     }
 

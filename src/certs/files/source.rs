@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::contents::Contents;
 use super::watch::{Heard, Watcher};
 use super::{paths, read};
+use crate::certs::MaterialError;
 use crate::certs::blocking::Blocking;
 use crate::certs::check::{Offered, Unfit, key_fits};
 use crate::certs::source::{Looked, Occasion, Source};
-use crate::certs::{MaterialError, anchors};
 use crate::config;
 
 /// At a start, files that do not fit are read again for so long: somebody may just be replacing them.
@@ -171,17 +171,7 @@ impl Source for Files {
                 Occasion::Start => (START_PATIENCE, time::Duration::ZERO),
                 Occasion::Refresh(_) | Occasion::Renew(_) => (PATIENCE, SETTLED),
             };
-            let mut offered = self.whole(patience, settled).await?;
-            let now_trusted: Vec<_> = offered.trusted.bundle.iter().collect();
-            let lost = anchors::lost(occasion.bundle(), &now_trusted);
-            offered.warnings.extend(lost.map(|lost| {
-                format!(
-                    "{}: no longer holds {lost}: peers with certificates from there are refused \
-                     from now on",
-                    self.config.trust_bundle.display()
-                )
-            }));
-            Ok(offered)
+            self.whole(patience, settled).await
         }
         .boxed()
     }

@@ -1,11 +1,17 @@
+mod anchors;
+mod rejections;
+
 use std::fs;
 use std::sync::Mutex;
 
+use futures_util::future::{BoxFuture, FutureExt};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 use super::*;
+use crate::certs::check::Offered;
 use crate::certs::openssl::{BOTH, OpenSsl};
-use crate::certs::{Needs, Trigger, trigger};
+use crate::certs::{Looked, Needs, Occasion, Source, Trigger, trigger};
 use crate::config::{self, IdentitySource, Profile};
 use crate::identity::TrustDomain;
 use crate::live::{Live, live};
@@ -14,6 +20,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 struct Running {
     live: Live<Material>,
+    standing: Live<Standing>,
+    inventory: Inventory,
     trigger: Trigger,
     shutdown: Shutdown,
     metrics: Metrics,
@@ -21,12 +29,12 @@ struct Running {
     first: Material,
 }
 
-fn supply(identity: &IdentitySource) -> Supply {
+pub(super) fn supply(identity: &IdentitySource) -> Supply {
     let needs = Needs { server: true, client: true, profile: Profile::Nist };
     Supply::new(identity, &TrustDomain::parse("td").unwrap(), "ehr", needs).unwrap()
 }
 
-fn embedded(dir: &TempDir, ttl: Duration) -> IdentitySource {
+pub(super) fn embedded(dir: &TempDir, ttl: Duration) -> IdentitySource {
     IdentitySource::Embedded(config::Embedded {
         dir: dir.path().join("authority"),
         ttl,
@@ -34,15 +42,53 @@ fn embedded(dir: &TempDir, ttl: Duration) -> IdentitySource {
     })
 }
 
-fn files(pki: &OpenSsl) -> IdentitySource {
+pub(super) fn files(pki: &OpenSsl) -> IdentitySource {
     IdentitySource::Files(pki.files(&[]))
+}
+
+/// Files of which it is told when they have changed.
+#[derive(Debug)]
+struct Told {
+    files: Arc<dyn Source>,
+    changed: Arc<Notify>,
+}
+
+impl Source for Told {
+    fn offer<'a>(
+        &'a self,
+        occasion: Occasion<'a>,
+    ) -> BoxFuture<'a, Result<Offered, MaterialError>> {
+        self.files.offer(occasion)
+    }
+
+    fn look(&self) -> BoxFuture<'_, Result<Looked, MaterialError>> {
+        self.files.look()
+    }
+
+    fn news(&self) -> BoxFuture<'_, ()> {
+        self.changed.notified().boxed()
+    }
+
+    fn renews(&self) -> bool {
+        false
+    }
+}
+
+/// Runs with files, and rings when they have changed.
+async fn run_told(pki: &OpenSsl) -> (Running, Arc<Notify>) {
+    let changed = Arc::new(Notify::new());
+    let supply = supply(&files(pki));
+    let told = Told { files: supply.source(), changed: Arc::clone(&changed) };
+    (run(supply.from(Arc::new(told))).await, changed)
 }
 
 async fn run(supply: Supply) -> Running {
     let first = supply.load().await.unwrap().material;
+    let (standing_publisher, standing) = live(Standing::of(&supply, &first));
     let (publisher, live) = live(first.clone());
     let (trigger, triggered) = trigger();
     let (shutdown, metrics) = (Shutdown::default(), Metrics::new().unwrap());
+    let inventory = Inventory::new(metrics.clone());
     let events = Arc::new(Mutex::new(Vec::new()));
     let rotator = Rotator {
         supply,
@@ -51,10 +97,12 @@ async fn run(supply: Supply) -> Running {
         triggered,
         shutdown: shutdown.clone(),
         metrics: metrics.clone(),
+        standing: standing_publisher,
+        inventory: inventory.clone(),
     };
     let heard = Arc::clone(&events);
     shutdown.spawn(rotator.run(move |event| heard.lock().unwrap().push(event)));
-    Running { live, trigger, shutdown, metrics, events, first }
+    Running { live, standing, inventory, trigger, shutdown, metrics, events, first }
 }
 
 impl Running {
@@ -63,6 +111,13 @@ impl Running {
         let replaced = self.live.replaced_after(seen);
         assert!(timeout(Duration::from_secs(20), replaced).await.unwrap());
         self.live.snapshot().value.clone()
+    }
+
+    async fn rejected(&mut self) -> Rejected {
+        let seen = self.standing.snapshot().generation;
+        let replaced = self.standing.replaced_after(seen);
+        assert!(timeout(Duration::from_secs(20), replaced).await.unwrap());
+        self.standing.snapshot().value.rejected.clone().unwrap()
     }
 
     fn problems(&self) -> Vec<String> {
@@ -129,34 +184,16 @@ async fn files_are_loaded_when_asked_and_the_asker_learns_the_result() {
 }
 
 #[tokio::test]
-async fn a_name_that_the_new_certificate_lost_is_warned_of() {
-    let pki = OpenSsl::with_leaf();
-    let running = run(supply(&files(&pki))).await;
-    pki.sign("leaf", "root", &BOTH.replace("DNS:ehr", "DNS:ehr2"), "-days 90");
+async fn where_it_comes_from_and_when_it_is_renewed_is_known() {
+    let dir = TempDir::new().unwrap();
+    let running = run(supply(&embedded(&dir, HOUR))).await;
 
-    running.trigger.reload(None).await.unwrap();
+    let standing = running.standing.snapshot().value.clone();
 
-    let events = running.events.lock().unwrap();
-    let Rotation::Rotated { warnings, .. } = &events[0] else { panic!("{events:?}") };
-    assert_eq!(
-        warnings.as_slice(),
-        ["the new certificate no longer names ehr: peers that know us by it will refuse us"]
-    );
-}
-
-#[tokio::test]
-async fn bad_files_change_nothing_and_the_asker_learns_why() {
-    let pki = OpenSsl::with_leaf();
-    let running = run(supply(&files(&pki))).await;
-    pki.write("leaf.crt", pki.read("leaf.csr"));
-
-    let error = running.trigger.reload(None).await.unwrap_err();
-
-    assert!(error.to_string().contains("holds a certificate request, not a certificate"));
-    assert!(running.live.snapshot().value.same_as(&running.first));
-    assert_eq!(running.problems(), error.problems());
-    let text = running.metrics.render();
-    assert!(text.contains(r#"myelin_certificate_rotations_total{result="rejected"} 1"#), "{text}");
+    assert_eq!(standing.source, "embedded");
+    let left = running.first.not_after() - standing.renew_at.unwrap();
+    assert!((15..=24).contains(&left.whole_minutes()), "{left}");
+    assert_eq!((standing.rotated, standing.rejected), (None, None));
 }
 
 #[tokio::test]
@@ -204,73 +241,6 @@ async fn an_embedded_leaf_that_is_not_due_stays_at_a_reload() {
 
     running.trigger.reload(Some(supply(&embedded(&dir, HOUR * 2)))).await.unwrap();
     assert_eq!(running.live.snapshot().generation.number(), 2);
-}
-
-#[tokio::test]
-async fn an_authority_that_is_gone_is_not_made_anew_while_its_leaf_is_in_use() {
-    let dir = TempDir::new().unwrap();
-    let mut running = run(supply(&embedded(&dir, Duration::from_secs(3)))).await;
-    let (authority, away) = (dir.path().join("authority"), dir.path().join("away"));
-    fs::rename(&authority, &away).unwrap();
-
-    let error = running.trigger.reload(None).await.unwrap_err();
-    while running.events.lock().unwrap().len() < 2 {
-        tokio::time::sleep(Duration::from_millis(50)).await; // a renewal finds the same
-    }
-
-    assert_eq!(
-        error.to_string(),
-        format!(
-            "{}: no authority here: put back the one that was, or make a new one with `myelin init`",
-            authority.display()
-        )
-    );
-    assert_eq!(running.problems(), error.problems());
-    assert!(!authority.exists());
-    assert!(running.live.snapshot().value.same_as(&running.first));
-    fs::rename(&away, &authority).unwrap();
-    assert_eq!(running.replaced().await.trusted.bundle, running.first.trusted.bundle);
-}
-
-#[tokio::test]
-async fn an_authority_is_not_exchanged_for_another() {
-    let dir = TempDir::new().unwrap();
-    let running = run(supply(&embedded(&dir, HOUR))).await;
-    let authority = dir.path().join("authority");
-    fs::rename(&authority, dir.path().join("away")).unwrap();
-    supply(&embedded(&dir, HOUR)).load().await.unwrap();
-
-    let error = running.trigger.reload(None).await.unwrap_err().to_string();
-
-    let begin = format!(
-        "{}: holds another authority than the one in use, O=td, CN=Myelin root ",
-        authority.display()
-    );
-    assert!(error.starts_with(&begin) && error.contains(" (sha256 "), "{error}");
-    assert!(running.live.snapshot().value.same_as(&running.first));
-    assert_eq!(running.problems(), [error]);
-}
-
-#[tokio::test]
-async fn a_trust_anchor_that_is_taken_out_of_the_bundle_is_warned_of() {
-    let pki = OpenSsl::with_leaf();
-    pki.root("former");
-    let root = pki.read("root.crt");
-    let bundle = pki.write("root.crt", pki.read("former.crt") + &root);
-    let running = run(supply(&files(&pki))).await;
-    pki.write("root.crt", root);
-
-    running.trigger.reload(None).await.unwrap();
-
-    let events = running.events.lock().unwrap();
-    let Rotation::Rotated { warnings, .. } = &events[0] else { panic!("{events:?}") };
-    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
-    let begin = format!("{}: no longer holds O=Hospital, CN=former (sha256 ", bundle.display());
-    assert!(warning.starts_with(&begin), "{warning}");
-    assert!(
-        warning.ends_with("): peers with certificates from there are refused from now on"),
-        "{warning}"
-    );
 }
 
 #[tokio::test]

@@ -222,7 +222,7 @@ impl Setup {
     }
 
     /// Where the trail is.
-    fn trail(&self) -> Trail {
+    pub(crate) fn trail(&self) -> Trail {
         let dir = self.audit.split([' ', ',']).nth(1).unwrap();
         Trail::new(Path::new(dir))
     }
@@ -331,7 +331,8 @@ impl Setup {
         self.spawn_by(&mut limited).await
     }
 
-    async fn spawn_by(&self, command: &mut Command) -> Spawned {
+    /// The same, by a command of the test's own making.
+    pub(crate) async fn spawn_by(&self, command: &mut Command) -> Spawned {
         let mut process = Process::start(command);
         let output = process.says("\"ready\"").await;
         let mut listeners = Vec::new();

@@ -7,6 +7,7 @@ pub(crate) mod est;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod legacy;
+pub(crate) mod load;
 pub(crate) mod mesh;
 pub(crate) mod openssl;
 pub(crate) mod outside;
@@ -15,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod trail;
 pub(crate) mod workload;
+pub(crate) mod workload_api;
 
 use std::future::Future;
 use std::time::Duration;

@@ -37,6 +37,12 @@ impl SClient {
         self
     }
 
+    /// Changes how the program is started.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Command)) -> Self {
+        change(&mut self.command);
+        self
+    }
+
     /// Sends `input`, and reads to the end of the connection.
     pub(crate) async fn send(mut self, input: &str) -> Said {
         run(&mut self.command, input).await

@@ -153,11 +153,20 @@ impl Ca {
         name: &str,
         adjust: impl FnOnce(&mut CertificateParams),
     ) -> Identity {
-        let key = KeyPair::generate().unwrap();
+        self.issue_for(name, &KeyPair::generate().unwrap(), adjust)
+    }
+
+    /// The same over this key.
+    pub(crate) fn issue_for(
+        &self,
+        name: &str,
+        key: &KeyPair,
+        adjust: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
         let mut params = leaf(name);
         adjust(&mut params);
         let issuer = Issuer::from_params(&self.params, &self.key);
-        let certificate = params.signed_by(&key, &issuer).unwrap();
+        let certificate = params.signed_by(key, &issuer).unwrap();
         Identity::new(&certificate.pem(), &key.serialize_pem(), &self.pem())
     }
 

@@ -1,6 +1,6 @@
 //! Other programs. Each is ended by its id when a test is over, however that is.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -84,6 +84,12 @@ impl Process {
             async move { TcpStream::connect(address).await.ok().map(|_| ()) }
         })
         .await;
+    }
+
+    /// Writes a line to its standard input.
+    pub(crate) fn tell(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().unwrap();
+        writeln!(input, "{line}").and_then(|()| input.flush()).unwrap();
     }
 
     /// Sends a signal, by its name.

@@ -1,0 +1,57 @@
+//! What `/status` shows of the others: the trust bundle, and what peers have presented.
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::view::timestamp;
+use crate::certs::Anchor;
+use crate::inventory::{Inventory, Partner, Presented};
+
+/// The trust bundle, and when each of its authorities was seen in use.
+pub(super) fn anchors(anchors: &[Anchor], inventory: &Inventory) -> Value {
+    let shown = |anchor: &Anchor| {
+        let used = inventory.use_of(&anchor.same_authority(anchors));
+        json!({
+            "subject": anchor.subject,
+            "sha256": anchor.sha256.to_string(),
+            "not_after": timestamp(anchor.not_after),
+            "trust_domain": anchor.trust_domain.as_ref().map(ToString::to_string),
+            "last_seen": used.as_ref().map(|used| timestamp(used.last_seen)),
+            "peers": used.map_or(0, |used| used.peers.len()),
+        })
+    };
+    anchors.iter().map(shown).collect()
+}
+
+/// Every configured peer, those that never came included.
+pub(super) fn peers(inventory: &Inventory, now: OffsetDateTime) -> Value {
+    let shown = |partner: &Partner| {
+        let last = partner.certificates.first();
+        json!({
+            "name": partner.name.as_str(),
+            "last_seen": last.map(|presented| timestamp(presented.last_seen)),
+            "expires_in_days": last.map(|presented| presented.expires_in_days(now)),
+            "certificates": partner.certificates.iter().map(presented).collect::<Vec<_>>(),
+        })
+    };
+    inventory.partners().iter().map(shown).collect()
+}
+
+fn presented(presented: &Presented) -> Value {
+    let certificate = &presented.certificate;
+    json!({
+        "spiffe": certificate.spiffe.as_ref().map(ToString::to_string),
+        "subject": certificate.subject.text,
+        "issuer": certificate.issuer,
+        "serial": certificate.serial,
+        "sha256": certificate.sha256.to_string(),
+        "not_after": timestamp(certificate.not_after),
+        "first_seen": timestamp(presented.first_seen),
+        "last_seen": timestamp(presented.last_seen),
+        "connections": presented.connections,
+        "listener": presented.listener.as_str(),
+        "direction": presented.direction.label(),
+        "tls": presented.version,
+        "cipher": presented.cipher,
+    })
+}

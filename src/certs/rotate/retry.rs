@@ -1,0 +1,49 @@
+//! When the next attempt may be made.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::certs::MaterialError;
+
+/// From a failure to the next attempt; doubled by every further one.
+const FIRST: Duration = Duration::from_secs(1);
+/// Retries are never further apart.
+const LAST: Duration = Duration::from_secs(300);
+/// Renewals are never closer together, whatever the certificates say.
+const BREATH: Duration = Duration::from_secs(1);
+
+pub(super) struct Retry {
+    /// There may be something new that was not loaded yet.
+    pub(super) owed: bool,
+    /// Not before this.
+    pub(super) not_before: Instant,
+    pause: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { owed: false, not_before: Instant::now(), pause: FIRST }
+    }
+}
+
+impl Retry {
+    pub(super) fn may(&self) -> bool {
+        Instant::now() >= self.not_before
+    }
+
+    pub(super) fn after<T>(&mut self, result: &Result<T, MaterialError>) {
+        let pause = match result {
+            Ok(_) => {
+                (self.owed, self.pause) = (false, FIRST);
+                BREATH
+            }
+            Err(_) => {
+                let pause = self.pause;
+                self.pause = (pause * 2).min(LAST);
+                pause
+            }
+        };
+        self.not_before = Instant::now() + pause;
+    }
+}

@@ -1,0 +1,139 @@
+//! A wall clock that jumps: a machine that slept, an operator who set it right. `libfaketime` does it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use crate::support::eventually;
+use crate::support::mesh::{Mesh, Spawned};
+use crate::support::openssl::SClient;
+use crate::support::workload::{Kind, Workload};
+
+/// A clock that a test can set.
+struct Clock {
+    file: PathBuf,
+}
+
+impl Clock {
+    /// Right, for now.
+    fn new(dir: &Path) -> Self {
+        let clock = Self { file: dir.join("clock") };
+        clock.set("+0");
+        clock
+    }
+
+    /// So much ahead of the true time, or behind it.
+    fn set(&self, offset: &str) {
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, offset).unwrap();
+        std::fs::rename(new, &self.file).unwrap();
+    }
+
+    /// Makes a program look at this clock; what it measures with a stopwatch stays true.
+    fn worn_by(&self, command: &mut Command) {
+        let library = ["x86_64", "aarch64"]
+            .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
+            .into_iter()
+            .find(|path| Path::new(path).is_file())
+            .expect("libfaketime is not installed: apt-get install faketime");
+        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &self.file);
+        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+}
+
+/// A sidecar with its own authority that looks at `clock`.
+async fn sidecar(mesh: &Mesh, clock: &Clock, workload: &Workload) -> Spawned {
+    let setup = mesh.inbound("db").allow("web").forward(workload.target());
+    let mut command = setup.command();
+    clock.worn_by(&mut command);
+    setup.spawn_by(&mut command).await
+}
+
+async fn certificate(db: &Spawned) -> serde_json::Value {
+    let status: serde_json::Value = serde_json::from_str(&db.page("/status").await.body).unwrap();
+    status["certificate"].clone()
+}
+
+fn moment(certificate: &serde_json::Value, field: &str) -> OffsetDateTime {
+    OffsetDateTime::parse(certificate[field].as_str().unwrap(), &Rfc3339).unwrap()
+}
+
+/// Waits until the sidecar has another certificate than `old`.
+async fn renewed(db: &Spawned, old: &serde_json::Value) -> serde_json::Value {
+    eventually("another certificate", || async {
+        let now = certificate(db).await;
+        (now["sha256"] != old["sha256"]).then_some(now)
+    })
+    .await
+}
+
+/// Lets in a peer whose clock says the same.
+async fn admits(mesh: &Mesh, clock: &Clock, db: &Spawned) {
+    let identity = mesh.pem("web");
+    let said = SClient::to(db.address())
+        .identity(&identity)
+        .args(&["-verify_return_error"])
+        .with(|command| clock.worn_by(command))
+        .send("hello\n")
+        .await;
+    assert!(said.stdout.contains("you said hello"), "{said:#?}");
+}
+
+#[tokio::test]
+async fn a_machine_that_slept_past_the_end_of_its_certificate_renews_when_it_wakes_up() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Line).await;
+    let clock = Clock::new(mesh.dir());
+    let db = sidecar(&mesh, &clock, &workload).await;
+    let before = certificate(&db).await;
+
+    clock.set("+3d");
+    let after = renewed(&db, &before).await;
+
+    assert!(moment(&after, "not_after") > moment(&before, "not_after") + Duration::days(2));
+    assert_eq!(after["rejected"], serde_json::Value::Null);
+    db.trail().only("certificate-rotated").await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_before_the_certificate_began_gets_one_for_its_own_time() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Line).await;
+    let clock = Clock::new(mesh.dir());
+    clock.set("+3d"); // wrong at the start: a virtual machine before its first synchronisation
+    let db = sidecar(&mesh, &clock, &workload).await;
+    let before = certificate(&db).await;
+    assert!(moment(&before, "not_before") > OffsetDateTime::now_utc() + Duration::days(2));
+
+    clock.set("+0");
+    let after = renewed(&db, &before).await;
+
+    assert!(moment(&after, "not_before") <= OffsetDateTime::now_utc());
+    assert!(moment(&after, "not_after") > OffsetDateTime::now_utc());
+    admits(&mesh, &clock, &db).await;
+}
+
+#[tokio::test]
+async fn a_certificate_in_files_that_ended_while_the_machine_slept_is_an_alarm_and_not_ready() {
+    let mesh = Mesh::new();
+    let ca = crate::support::pki::Ca::new("Hospital CA");
+    let identity = ca.issue("db");
+    let clock = Clock::new(mesh.dir());
+    let setup = mesh.inbound("db").allow("web").files(&identity, &[]);
+    let mut command = setup.command();
+    clock.worn_by(&mut command);
+    let mut db = setup.spawn_by(&mut command).await;
+    assert_eq!(db.page("/ready").await.status, 200);
+
+    clock.set("+23h");
+    db.process.says("whoever issues it has not replaced it yet").await;
+    assert_eq!(db.page("/ready").await.status, 200, "it serves to the very end");
+    clock.set("+2d");
+    eventually("/ready to say so", || async {
+        let ready = db.page("/ready").await;
+        (ready.status == 503 && ready.body.contains("own certificate has expired")).then_some(())
+    })
+    .await;
+}
