@@ -14,6 +14,7 @@ mod support;
 
 mod admin;
 mod audit;
+mod ca;
 mod cli;
 mod clock;
 mod config_files;
