@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::GeneralName;
 
-use crate::support::bao::Bao;
+use crate::support::bao::{Bao, guide};
 use crate::support::client::{Peer, connect};
 use crate::support::eventually;
 use crate::support::mesh::{Mesh, Setup};
@@ -59,6 +59,7 @@ async fn visits(web: &Identity, to: std::net::SocketAddr) -> std::io::Result<Pee
 #[tokio::test]
 async fn the_commands_of_the_guide_give_a_sidecar_its_certificate_and_whom_to_trust() {
     let bao = Bao::with_guide().await;
+    bao.sh(&guide("sh bao lists")).await;
     let (web, _) = bao.issue("web").await;
     let mesh = Mesh::new();
     let (setup, _workload) = ehr(&mesh, &bao.identity("").await).await;
@@ -114,9 +115,9 @@ async fn certificates_that_live_for_seconds_are_renewed_and_no_connection_ends()
 #[tokio::test]
 async fn a_certificate_that_is_revoked_in_the_mount_is_refused_without_a_signal() {
     let bao = Bao::with_guide().await;
+    let (web, number) = bao.issue("web").await;
     // Half of a list's life is the longest that a sidecar waits.
     bao.sh("bao write pki/config/crl expiry=20s >/dev/null; bao read pki/crl/rotate").await;
-    let (web, number) = bao.issue("web").await;
     let mesh = Mesh::new();
     let (setup, _workload) = ehr(&mesh, &bao.identity("").await).await;
     let ehr = setup.start().await;
@@ -198,7 +199,7 @@ async fn a_new_authority_in_the_mount_is_trusted_beside_the_old_one_and_then_iss
 #[tokio::test]
 async fn while_the_server_is_away_or_sealed_a_sidecar_serves_on_and_renews_when_it_is_back() {
     let mut bao = Bao::durable().await;
-    bao.bao("write pki/roles/ehr ttl=9s key_type=any require_cn=false \
+    bao.bao("write pki/roles/ehr ttl=15s key_type=any require_cn=false \
              allowed_uri_sans=spiffe://hospital.example/ehr allowed_domains=ehr allow_bare_domains=true").await;
     let (web, _) = bao.issue("web").await;
     let mesh = Mesh::new();

@@ -83,30 +83,26 @@ async fn ehr_again(mesh: &Mesh, setup: &Setup) -> String {
 #[tokio::test]
 async fn a_token_that_ends_is_renewed_before_and_a_new_one_had_after_it_was_withdrawn() {
     let bao = Bao::with_guide().await;
-    bao.sh(
-        "bao write auth/approle/role/ehr token_policies=ehr token_ttl=8s token_max_ttl=10m \
+    bao.sh("bao write auth/approle/role/ehr token_policies=ehr token_ttl=12s token_max_ttl=10m \
            secret_id_num_uses=2
          bao write -f -field=secret_id auth/approle/role/ehr/secret-id > secret-id
-         bao write pki/roles/ehr ttl=18s key_type=any require_cn=false \
-           allowed_uri_sans=spiffe://hospital.example/ehr",
-    )
-    .await;
+         bao write pki/roles/ehr ttl=24s key_type=any require_cn=false \
+           allowed_uri_sans=spiffe://hospital.example/ehr")
+        .await;
     let mesh = Mesh::new();
     let setup = ehr(&mesh, &bao.identity("").await);
     let ehr = setup.start().await;
 
-    // One login is used; renewed, its token outlives its own 8 s.
+    // One login is used; renewed, its token outlives its own 12 s.
     ehr.trail().wait_for("certificate-rotated", 1).await;
     let accessors = "bao list -format=yaml auth/token/accessors | grep -c '^- '";
     assert_eq!(bao.sh(accessors).await.stdout.trim(), "2", "the root's and the sidecar's");
 
-    bao.sh(
-        "bao token revoke -mode=path auth/approle
+    bao.sh("bao token revoke -mode=path auth/approle
          for serial in $(bao list pki/certs | grep :); do
            bao write pki/revoke serial_number=$serial
-         done",
-    )
-    .await;
+         done")
+        .await;
     ehr.reload(&setup).await.unwrap();
 
     ehr.trail().wait_for("certificate-rotated", 2).await;

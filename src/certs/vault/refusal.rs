@@ -79,7 +79,7 @@ pub(super) fn is_about_dns(status: StatusCode, errors: &[String]) -> bool {
 }
 
 /// What the server says, fit for a log: bounded, one line, and no token in it.
-fn quoted(errors: &[String]) -> String {
+pub(super) fn quoted(errors: &[String]) -> String {
     let words = errors.iter().flat_map(|error| error.split_whitespace());
     let words = words.map(|word| if holds_token(word) { "[…]" } else { word });
     let text = words.collect::<Vec<_>>().join(" ");

@@ -86,6 +86,11 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_not_in_what_a_log_may_hold() {
+        assert_eq!(format!("{:?}", Some(Secret::new("s3cret".to_owned()))), "Some(Secret)");
+    }
+
+    #[test]
     fn what_is_no_secret_is_told_and_not_quoted() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("token");

@@ -24,8 +24,10 @@ async fn server(answers: Vec<(&'static str, Vec<u8>)>) -> (http::Uri, Arc<Atomic
             let request = String::from_utf8_lossy(&request[..length]).into_owned();
             let path = request.split(' ').nth(1).unwrap_or_default();
             let found = answers.iter().find(|(part, _)| path.contains(part));
-            let (status, body) =
-                found.map_or(("404 Not Found", b"{\"errors\":[]}".as_slice()), |(_, body)| ("200 OK", body));
+            let (status, body) = found
+                .map_or(("404 Not Found", b"{\"errors\":[]}".as_slice()), |(_, body)| {
+                    ("200 OK", body)
+                });
             let head = format!(
                 "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                 body.len()
@@ -62,7 +64,10 @@ fn good(pki: &OpenSsl) -> Vec<(&'static str, Vec<u8>)> {
         ("issuers", json(serde_json::json!({ "data": { "keys": ["one"] } }))),
         ("issuer/one/json", json(serde_json::json!({ "data": { "certificate": root } }))),
         ("crl/der", std::fs::read(pki.path("list.der")).unwrap()),
-        ("sign/ehr", json(serde_json::json!({ "data": { "certificate": leaf, "issuing_ca": root } }))),
+        (
+            "sign/ehr",
+            json(serde_json::json!({ "data": { "certificate": leaf, "issuing_ca": root } })),
+        ),
     ]
 }
 
@@ -126,13 +131,4 @@ async fn without_a_token_nobody_is_asked_for_a_certificate() {
     let text = error.to_string();
     assert!(text.contains("token: cannot be read: No such file"), "{text}");
     assert_eq!(count.load(Ordering::Relaxed), 3, "authorities and lists alone");
-}
-
-#[test]
-fn nothing_secret_is_in_what_a_log_may_hold() {
-    let token = secret::Secret::new("s.8BXbYNgOWYJvWZByRkhrYzU5".to_owned());
-    let address: http::Uri = "http://127.0.0.1:1".parse().unwrap();
-    let source = vault(address, "/run/token".into());
-
-    assert!(!format!("{token:?} {source:?}").contains("8BXb"));
 }

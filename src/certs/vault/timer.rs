@@ -120,7 +120,11 @@ mod tests {
             (&["-crldays 1"][..], None, 300),
             (&["-crldays 1", "-crlsec 120"], None, 59),
             (&["-crlsec 1"], None, 5),
-            (&["-crldays 1", "-crl_lastupdate 20260101000000Z -crl_nextupdate 20260102000000Z"], None, 60),
+            (
+                &["-crldays 1", "-crl_lastupdate 20260101000000Z -crl_nextupdate 20260102000000Z"],
+                None,
+                60,
+            ),
             (&["-crldays 1"], Some(100), 99),
         ] {
             let trusted = lists(validities);

@@ -21,9 +21,21 @@ fn what_may_go_away_by_itself_is_told_from_what_somebody_has_to_mend() {
         (&read, 429, &["quota"], EnrolFailure::Unreachable, "429 Too Many Requests (quota)"),
         (&login, 500, &["no leader"], EnrolFailure::Unreachable, "(no leader)"),
         (&sign, 403, &["permission denied"], EnrolFailure::Refused, "path \"pki/sign/ehr\""),
-        (&sign, 400, &["odd"], EnrolFailure::Refused, "(odd): look at the role (`bao read pki/roles/ehr`)"),
+        (
+            &sign,
+            400,
+            &["odd"],
+            EnrolFailure::Refused,
+            "(odd): look at the role (`bao read pki/roles/ehr`)",
+        ),
         (&read, 404, &[], EnrolFailure::Refused, "the mount pki has no authority yet"),
-        (&login, 403, &["permission denied"], EnrolFailure::Refused, "the token in /run/token is over"),
+        (
+            &login,
+            403,
+            &["permission denied"],
+            EnrolFailure::Refused,
+            "the token in /run/token is over",
+        ),
         (&read, 301, &[], EnrolFailure::BadAnswer, "is this the address of OpenBao or Vault?"),
     ] {
         let (said_kind, text) = said(step, status, errors);

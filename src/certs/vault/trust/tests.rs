@@ -62,7 +62,10 @@ fn a_certificate_on_a_list_of_its_own_authority_is_revoked_and_on_no_other() {
     assert!(!trust(&["other", "empty"]).revokes(&leaf));
     assert_eq!(trust(&["own"]).uncovered(&leaf), None);
     let told = trust(&["other"]).uncovered(&leaf).unwrap();
-    assert!(told.contains("no revocation list of CN=issuing, who issued our certificate"), "{told}");
+    assert!(
+        told.contains("no revocation list of CN=issuing, who issued our certificate"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -72,7 +75,8 @@ fn a_list_is_told_to_end_soon_when_an_eighth_of_its_life_is_left() {
     let list = CertificateRevocationListDer::from_pem_file(pki.path("list.crl")).unwrap();
     let trusted = Trusted { crls: vec![list], ..Trusted::default() };
     let trust = Trust { trusted, lists: vec!["https://bao/crl".to_owned()], warnings: Vec::new() };
-    let after = |days| trust.ending("pki", clock::now() + time::Duration::hours(24 * days + 1));
+    let after =
+        |days: i64| trust.ending("pki", clock::now() + time::Duration::hours(24 * days + 1));
 
     assert!(after(6).is_empty());
     let told = after(7).concat();
