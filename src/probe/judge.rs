@@ -332,10 +332,15 @@ impl Bench {
 
     /// A refusal for which no check has a name.
     fn rest(&mut self, verdict: &Result<PeerIdentity, (Refusal, String)>) {
-        if let Err((_, message)) = verdict
+        if let Err((refusal, message)) = verdict
             && self.faults.is_empty()
         {
-            self.fail("verdict", message, Fault::Other(message.clone()));
+            let fault = match refusal {
+                // There is a chain, and its authority may not vouch for such a name.
+                Refusal::UnknownIssuer => Fault::Foreign(message.clone()),
+                _ => Fault::Other(message.clone()),
+            };
+            self.fail("verdict", message, fault);
         }
     }
 }

@@ -95,6 +95,8 @@ pub enum Fault {
     },
     /// No chain leads to the trust bundle.
     NoChain(NoChain),
+    /// A chain leads to an authority of ours that may not vouch for its SPIFFE ID.
+    Foreign(String),
     /// It is not for servers.
     Purpose {
         /// It is for clients.

@@ -31,6 +31,12 @@ pub(super) fn fault(fault: &Fault, seen: &Seen) -> Diagnosis {
         Fault::Expired { whose, at, ago } => expired(*whose, *at, *ago, seen),
         Fault::NotYet { whose, at, ahead } => not_yet(*whose, *at, *ahead, seen),
         Fault::NoChain(why) => no_chain(why),
+        Fault::Foreign(what) => Diagnosis::failure(
+            "foreign_trust_domain",
+            format!("no authority that may vouch for the server's SPIFFE ID has signed it: {what}"),
+            "an authority vouches for names of its own trust domain alone: federate the two domains, or \
+             have the server's certificate issued by its own domain's authority",
+        ),
         Fault::Purpose { clients } => wrong_purpose(*clients),
         Fault::Unfit(what) => unfit(what),
         Fault::Revoked => Diagnosis::failure(

@@ -293,6 +293,7 @@ fn each_fault_of_a_server_has_a_name_and_a_mend() {
         (chain(NoChain::Unknown { issuer: name(), alone: true }), "unknown_issuer", "alone"),
         (chain(NoChain::Unknown { issuer: name(), alone: false }), "unknown_authority", "leads to"),
         (chain(NoChain::Unusable("X".into())), "bad_chain", "path length"),
+        (Fault::Foreign("X".into()), "foreign_trust_domain", "federate"),
         (Fault::Purpose { clients: true }, "wrong_purpose", "for clients alone"),
         (Fault::Purpose { clients: false }, "wrong_purpose", "something else"),
         (Fault::Unfit("X"), "unfit", "compatible"),
