@@ -142,6 +142,10 @@ impl Ca {
         self.certificate.pem()
     }
 
+    pub(crate) fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
     /// A good certificate of the service `name`.
     pub(crate) fn issue(&self, name: &str) -> Identity {
         self.issue_with(name, |_| {})
