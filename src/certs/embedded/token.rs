@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::ledger::{Authorized, Entry, Ledger, Redemption, Token};
+use super::request::{self, requested_key};
 use super::store::Store;
 use super::{Authority, AuthorityError, Grant, params};
 use crate::clock::{self, rfc3339};
@@ -98,6 +99,19 @@ impl Authority {
         Ok(NewToken { id, text, expires })
     }
 
+    /// What `text` grants to the sender of the request `der` (PKCS#10), as [`Self::redeem`] for its key.
+    /// A request that is going to be refused does not use the token up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::redeem`], or the request is not one that [`Self::sign_request`] answers.
+    pub fn redeem_for(&self, text: &str, der: &[u8]) -> Result<(Grant, Authorized), TokenError> {
+        let key = requested_key(der).map_err(AuthorityError::Request)?;
+        self.redeem_if(text, &key, |grant| {
+            request::judge(der, grant).map(drop).map_err(AuthorityError::Request)
+        })
+    }
+
     /// What `text` grants to the holder of the public key `key` (SubjectPublicKeyInfo, DER), and how to
     /// put it on record. From then on the token is that key's: who comes again with it, because an
     /// answer got lost, is answered again until the token expires; another key is a replay.
@@ -106,6 +120,15 @@ impl Authority {
     ///
     /// It grants nothing (any more), or its use cannot be put on record.
     pub fn redeem(&self, text: &str, key: &[u8]) -> Result<(Grant, Authorized), TokenError> {
+        self.redeem_if(text, key, |_any| Ok(()))
+    }
+
+    fn redeem_if(
+        &self,
+        text: &str,
+        key: &[u8],
+        may: impl FnOnce(&Grant) -> Result<(), AuthorityError>,
+    ) -> Result<(Grant, Authorized), TokenError> {
         if text.len() > LONGEST || !text.starts_with(PREFIX) {
             return Err(TokenError::Unknown);
         }
@@ -130,6 +153,7 @@ impl Authority {
             Some(used) if used.key_sha256 == key_sha256 => {}
             Some(used) => return Err(TokenError::Used { id, at: used.at }),
             None => {
+                may(&token.grant())?;
                 let redemption = Redemption { at: now, id, key_sha256 };
                 ledger.append(&Entry::Redeemed(redemption), now)?;
             }

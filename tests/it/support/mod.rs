@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod bao;
+pub(crate) mod ca;
 pub(crate) mod client;
 pub(crate) mod est;
 pub(crate) mod gate;
