@@ -55,9 +55,10 @@ pub(super) async fn answer(office: &Office, scope: Scope, asked: Asked) -> Answe
     match (scope, path.strip_prefix(EST).unwrap_or(path)) {
         (_, "/live") if get => answer::text(StatusCode::OK, "live\n"),
         (_, "crl" | "/ca.crl") if get => list(office).await,
+        (_, "/crls.pem") if get => lists(office).await,
         (Scope::Est, "cacerts") if get => authorities(office).await,
         (Scope::Est, "csrattrs") if get => answer::nothing(),
-        (_, "/live" | "crl" | "/ca.crl") | (Scope::Est, "cacerts" | "csrattrs") => {
+        (_, "/live" | "crl" | "/ca.crl" | "/crls.pem") | (Scope::Est, "cacerts" | "csrattrs") => {
             answer::method("GET, HEAD")
         }
         (Scope::Est, operation @ ("simpleenroll" | "simplereenroll")) => {
@@ -70,13 +71,19 @@ pub(super) async fn answer(office: &Office, scope: Scope, asked: Asked) -> Answe
         (Scope::Est | Scope::Lists, _) => answer::text(
             StatusCode::NOT_FOUND,
             "no such page; there are /.well-known/est/{cacerts,csrattrs,simpleenroll,simplereenroll} \
-             without a label, /ca.crl and /live\n",
+             without a label, /ca.crl, /crls.pem and /live\n",
         ),
     }
 }
 
 async fn authorities(office: &Office) -> Answer {
-    let held = office.with_authority(|authority| authority.authorities().map(Clone::clone));
+    // All roots, so that one can take the place of another: sidecars trust what is here.
+    let held = office.with_authority(|authority| {
+        let [issuing, _root] = authority.authorities();
+        let mut held = vec![issuing.clone()];
+        held.extend(authority.trusted().bundle);
+        held
+    });
     held.await.map_or_else(|error| unavailable(&error), |held| answer::certificates(&held))
 }
 
@@ -86,6 +93,12 @@ async fn list(office: &Office) -> Answer {
         Ok(None) => answer::text(StatusCode::NOT_FOUND, "no revocation list\n"),
         Err(error) => unavailable(&error),
     }
+}
+
+/// Those of issuing authorities that were replaced, too: their certificates are alive for a while.
+async fn lists(office: &Office) -> Answer {
+    let pem = office.with_authority(|authority| authority.crl_pem().to_owned()).await;
+    pem.map_or_else(|error| unavailable(&error), answer::lists)
 }
 
 /// Issues, or says no; both go into the log.

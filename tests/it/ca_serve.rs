@@ -33,7 +33,7 @@ async fn it_says_how_to_go_on_and_which_authorities_it_has() {
 
 #[tokio::test]
 async fn a_token_gets_a_certificate_once_and_again_for_the_same_key() {
-    let server = CaServer::start().await;
+    let mut server = CaServer::start().await;
     let token = server.token("billing").await;
     server.ec_request("billing").await;
 
@@ -55,8 +55,8 @@ async fn a_token_gets_a_certificate_once_and_again_for_the_same_key() {
     let list = server.list().await;
     let how: Vec<_> = list.iter().filter(|it| it["authorized"]["by"] == "token").collect();
     assert_eq!(how.len(), 2, "{list:#?}");
-    let log = server.log();
-    assert!(log.contains(&serial) && log.contains("for another key"), "{log}");
+    server.process().says(&serial).await;
+    let log = server.process().says("for another key").await;
     assert!(!log.contains(&token), "{log}");
 }
 
@@ -81,7 +81,6 @@ async fn a_certificate_gets_the_next_with_the_same_names_until_it_is_revoked() {
     assert_eq!(server.ca(&["revoke", &serial]).await.code, Some(0));
     let refused = server.reenrol("billing", "next.b64").await;
     assert!(refused.status == 403 || refused.code != Some(0), "{refused:#?}");
-    server.curl(&[&server.url("/cacerts")]).await;
     // Within seconds it does not even come through the handshake.
     let seen = async {
         loop {
@@ -126,13 +125,13 @@ async fn the_revocation_list_is_there_over_tls_and_without() {
 
 #[tokio::test]
 async fn tokens_that_are_not_honoured_are_told_apart_in_the_log_alone() {
-    let server = CaServer::start().await;
+    let mut server = CaServer::start().await;
     server.ec_request("billing").await;
     let expiring = server.token_for("billing", Duration::from_secs(1), HOUR);
     let used = server.token("billing").await;
     server.client("other", HOUR).await;
     assert_eq!(server.enrol(&used, "other.b64").await.status, 200);
-    let unknown = format!("{}A", &expiring[..expiring.len() - 1]);
+    let unknown = format!("{expiring}-"); // no token of ours ends so
 
     let mut bodies = Vec::new();
     for token in [&*unknown, "nonsense", "", &*used] {
@@ -152,9 +151,8 @@ async fn tokens_that_are_not_honoured_are_told_apart_in_the_log_alone() {
     }
 
     assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:#?}");
-    let log = server.log();
     for cause in ["is not known here", "was used at", "expired at"] {
-        assert!(log.contains(cause), "{cause}: {log}");
+        server.process().says(cause).await;
     }
     let url = server.url("/simpleenroll");
     let without = server.curl(&["-H", PKCS10, "-d", "@billing.b64", &url]).await;
@@ -196,7 +194,7 @@ async fn a_request_that_is_refused_is_told_why_and_leaves_the_token_as_it_is() {
 
     for (name, status, why) in [
         ("ca", 400, "asks for an authority's certificate"),
-        ("foreign", 400, "asks for the name DNS:ehr"),
+        ("foreign", 400, "(ehr), which is not granted"),
         ("weak", 400, "1024 bits"),
         ("cut", 400, "cut off"),
         ("garbage", 400, "not in base64"),
@@ -255,8 +253,9 @@ async fn a_certificate_that_expired_or_is_a_strangers_renews_nothing() {
     let before = server.list().await.len();
 
     let expired = server.reenrol("billing", "next.b64").await;
-    assert_eq!(expired.status, 0, "{expired:#?}");
-    assert!(expired.error.contains("certificate expired"), "{expired:#?}");
+    assert_ne!(expired.status, 200, "{expired:#?}");
+    let why = expired.error + &expired.body;
+    assert!(why.contains("expired"), "{why}");
 
     let other = CaServer::start().await;
     other.client("billing", HOUR).await;

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::clock::Clock;
 use crate::support::ca::CaServer;
+use crate::support::client::{FirstRead, connect};
 use crate::support::mesh::{Mesh, Running, Setup};
 use crate::support::outside::Outside;
+use crate::support::pki::Identity;
 use crate::support::until;
 use crate::support::workload::{Kind, Workload};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -81,7 +83,8 @@ async fn sidecars_enrol_and_renew_and_no_death_of_the_server_closes_a_connection
     }
 
     call.echoes("with the next certificates").await;
-    Call::by(&billing).await.echoes("on a new connection").await;
+    let mut next = Call::by(&billing).await;
+    next.echoes("on a new connection").await;
     for service in ["ehr", "billing"] {
         let how = how(&server, service).await;
         assert_eq!(how[0], "token");
@@ -113,6 +116,35 @@ async fn a_start_goes_by_what_was_kept_while_the_server_is_away() {
     let billing = billing(&mesh, &ehr, &billing_has).await;
 
     Call::by(&billing).await.echoes("after").await;
+}
+
+#[tokio::test]
+async fn while_one_root_takes_the_place_of_another_peers_of_both_are_let_in() {
+    let server = CaServer::start().await;
+    let (mesh, workload) = (Mesh::new(), Workload::tcp(Kind::Echo).await);
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    let issuing = read(server.authority().join("issuing.crt"));
+    for (name, step) in [("lab", &["roll"][..]), ("billing", &["roll", "--switch"])] {
+        server.client(name, HOUR).await;
+        assert_eq!(server.ca(step).await.code, Some(0));
+    }
+    let revoked = server.ca(&["revoke", "--spiffe", "spiffe://hospital.example/lab"]).await;
+    assert_eq!(revoked.code, Some(0), "{revoked:#?}");
+
+    // Has its certificate from the new authority, and all lists.
+    let ehr = ehr(&mesh, &workload, &server.identity("ehr", &server.token("ehr").await));
+    let ehr = ehr.allow("lab").start().await;
+
+    let old = |name: &str| {
+        let chain = read(server.path(&format!("{name}.crt"))) + &issuing;
+        let key = read(server.path(&format!("{name}.key")));
+        Identity::new(&chain, &key, &read(server.authority().join("root.crt")))
+    };
+    let mut billing = connect(&old("billing"), ehr.address(), "ehr").await.unwrap();
+    billing.echoes("under the old root").await;
+    let mut lab = connect(&old("lab"), ehr.address(), "ehr").await.unwrap();
+    let refused = lab.first_read().await;
+    assert_eq!(refused, FirstRead::Alert(rustls::AlertDescription::CertificateRevoked));
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod admin;
 mod audit;
 mod ca;
 mod ca_serve;
+mod ca_serve_guide;
 mod ca_serve_hosts;
 mod ca_serve_wire;
 mod cli;

@@ -93,8 +93,8 @@ fn greeting(arguments: &Arguments, server: &Server) -> anyhow::Result<String> {
     let name = arguments.names.first().map_or("localhost", DnsName::as_str);
     let url = format!("https://{name}:{}/.well-known/est", address.port());
     let lists = server.crl_address().map_or_else(
-        || format!("https://{name}:{}/ca.crl", address.port()),
-        |crl| format!("http://{name}:{}/ca.crl", crl.port()),
+        || format!("https://{name}:{}/crls.pem", address.port()),
+        |crl| format!("http://{name}:{}/crls.pem", crl.port()),
     );
     Ok(format!(
         "Serving EST on {address}\n\

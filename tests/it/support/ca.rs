@@ -71,11 +71,6 @@ impl CaServer {
         self.process.as_mut().unwrap()
     }
 
-    /// All that the running one said.
-    pub(crate) fn log(&self) -> String {
-        self.process.as_ref().unwrap().output()
-    }
-
     pub(crate) fn address(&self) -> SocketAddr {
         loopback(self.port)
     }
@@ -132,7 +127,7 @@ impl CaServer {
         let authority = Authority::open_any(&self.authority()).unwrap();
         format!(
             "est: {{ url: \"{}\", fingerprint: \"sha256:{}\", token_file: {}, dir: {}, \
-             crl_urls: [\"http://localhost:{}/ca.crl\"] }}",
+             crl_urls: [\"http://localhost:{}/crls.pem\"] }}",
             self.url(""),
             authority.fingerprint(),
             self.path(&format!("{service}.token")).display(),
