@@ -15,6 +15,7 @@ mod support;
 mod admin;
 mod audit;
 mod ca;
+mod ca_live;
 mod cli;
 mod clock;
 mod config_files;
