@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::peers::Peers;
 use crate::config::{Config, Inbound, Outbound, PathTemplate, Route, Segment};
 use crate::identity::{Fingerprint, ListenerName, PeerIdentity, PeerName};
-use crate::outcome::DenyReason;
+use crate::outcome::{DenyReason, Withdrawal};
 
 /// Who may connect to a listener, and ask it for what.
 ///
@@ -37,6 +37,7 @@ pub struct Permit {
     peer: PeerName,
     rule: Arc<str>,
     version: Fingerprint,
+    until: Option<OffsetDateTime>,
 }
 
 impl Permit {
@@ -53,6 +54,11 @@ impl Permit {
     /// The version of the policy that the rule is of.
     pub fn version(&self) -> Fingerprint {
         self.version
+    }
+
+    /// When the entry of the peer expires that it was given for.
+    pub fn until(&self) -> Option<OffsetDateTime> {
+        self.until
     }
 }
 
@@ -115,6 +121,11 @@ impl ListenerPolicy {
         Self::new(config, &listener.name, &listener.expect, listener.phi)
     }
 
+    /// The policy of somebody who is no listener, and wants a server to be one of `expect`.
+    pub fn expecting(config: &Config, name: &ListenerName, expect: &[PeerName]) -> Self {
+        Self::new(config, name, expect, false)
+    }
+
     fn new(config: &Config, listener: &ListenerName, allow: &[PeerName], phi: bool) -> Self {
         Self {
             listener: listener.clone(),
@@ -150,6 +161,7 @@ impl ListenerPolicy {
                         peer: peer.name.clone(),
                         rule: Arc::clone(&self.rule),
                         version: self.version,
+                        until: peer.expires,
                     });
                 }
             }
@@ -214,6 +226,16 @@ impl ListenerPolicy {
         })
     }
 
+    /// The answer to a request on a connection whose permit does not hold any more.
+    pub fn withdrawn(&self, reason: Withdrawal) -> Denied {
+        Denied {
+            reason: DenyReason::PermitWithdrawn,
+            rule: Arc::clone(&self.rule),
+            template: None,
+            nearest: format!("the connection's permit was withdrawn: {}", reason.label()),
+        }
+    }
+
     /// Whether anything behind this listener is PHI: the listener itself, or one of its routes.
     pub fn guards_phi(&self) -> bool {
         let routes = self.routes.iter().flatten();
@@ -233,6 +255,11 @@ impl ListenerPolicy {
             None => format!("nobody is allowed on `{}`", self.listener),
         }
     }
+}
+
+/// The entries of `peers` that recognize `who`, whatever they are allowed.
+pub fn recognized(config: &Config, who: &PeerIdentity) -> Vec<PeerName> {
+    Peers::new(config.peers.values()).recognize(who).map(|peer| peer.name.clone()).collect()
 }
 
 fn matches(template: &PathTemplate, path: &str) -> bool {

@@ -6,6 +6,7 @@ mod issue;
 mod list;
 mod revoke;
 mod roll;
+mod serve;
 mod token;
 
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ enum Command {
     Crl(crl::Arguments),
     /// Puts another root in the place of the old one, step by step
     Roll(roll::Arguments),
+    /// Serves EST (RFC 7030), by which sidecars on other hosts enrol
+    Serve(serve::Arguments),
     /// Makes a join token, with which a sidecar on another host enrols once
     Token(token::Arguments),
 }
@@ -90,6 +93,8 @@ enum Bad {
     /// What was asked for is not there.
     Argument(String),
     Authority(AuthorityError),
+    /// What the authority gives cannot be used.
+    Unusable(String),
     Other(anyhow::Error),
 }
 
@@ -113,11 +118,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Revoke(arguments) => revoke::run(arguments),
         Command::Crl(arguments) => crl::run(arguments),
         Command::Roll(arguments) => roll::run(arguments),
+        Command::Serve(arguments) => serve::run(arguments),
         Command::Token(arguments) => token::run(arguments),
     };
     let (text, exit) = match done {
         Ok(()) => return Ok(Exit::Fine),
         Err(Bad::Argument(text)) => (text, Exit::BadCommand),
+        Err(Bad::Unusable(text)) => (text, Exit::BadConfig),
         Err(Bad::Authority(error)) => (Report(&error).to_string(), exit_of(&error)),
         Err(Bad::Other(error)) => return Err(error),
     };
