@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use divan::Bencher;
 use myelin::config::{CrlExpired, Profile, TlsSettings};
-use myelin::tls::{self, Pins};
+use myelin::tls::{self, Pins, Trust};
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
@@ -25,9 +25,11 @@ fn full(bencher: Bencher<'_, '_>, profile: Profile) {
     let settings =
         TlsSettings { profile, cipher_suites: Vec::new(), crl_expired: CrlExpired::Refuse };
     let material = common::material("peer-0");
-    let server = tls::server_config(&material, &settings, &Pins::default(), &[]).unwrap();
-    let client =
-        tls::client_config(&material, &settings, &Pins::default(), Arc::new(|_| Ok(()))).unwrap();
+    let (trusted, pins) = (&material.trusted, Pins::default());
+    let clients = Trust::of_clients(&settings, trusted, pins.clone()).unwrap();
+    let servers = Trust::of_servers(&settings, trusted, pins).unwrap();
+    let server = tls::server_config(&material, &settings, &clients, &[]).unwrap();
+    let client = tls::client_config(&material, &settings, &servers, Arc::new(|_| Ok(()))).unwrap();
     let name = ServerName::try_from("bench.test").unwrap();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();

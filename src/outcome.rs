@@ -105,6 +105,34 @@ impl Refusal {
             Self::Protocol => "protocol",
         }
     }
+
+    /// Whether it comes from what a peer presented, rather than from how its handshake went.
+    pub fn is_about_the_certificate(self) -> bool {
+        match self {
+            Self::UnknownIssuer
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::Revoked
+            | Self::RevocationUnknown
+            | Self::CrlExpired
+            | Self::WrongPurpose
+            | Self::UnfitLeaf
+            | Self::SeveralSpiffeIds
+            | Self::MalformedName
+            | Self::BadCertificate => true,
+            Self::NoCertificate
+            | Self::UnexpectedServer
+            | Self::NotTls
+            | Self::NoSharedVersion
+            | Self::NoSharedCipher
+            | Self::NoSharedProtocol
+            | Self::RefusedByPeer
+            | Self::TooSlow
+            | Self::TooMany
+            | Self::Lost
+            | Self::Protocol => false,
+        }
+    }
 }
 
 /// Why an authenticated peer, or one of its requests, was not let in.
@@ -126,11 +154,13 @@ pub enum DenyReason {
     MalformedRequest,
     /// The record could not be made durable, and the listener's PHI may not pass without one.
     NotAudited,
+    /// The connection's permit has been withdrawn; it may finish what it had begun.
+    PermitWithdrawn,
 }
 
 impl DenyReason {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::UnknownPeer,
         Self::NotListed,
         Self::ListingExpired,
@@ -139,6 +169,7 @@ impl DenyReason {
         Self::NotListedForRoute,
         Self::MalformedRequest,
         Self::NotAudited,
+        Self::PermitWithdrawn,
     ];
 
     /// The stable label.
@@ -152,6 +183,48 @@ impl DenyReason {
             Self::NotListedForRoute => "not_listed_for_route",
             Self::MalformedRequest => "malformed_request",
             Self::NotAudited => "not_audited",
+            Self::PermitWithdrawn => "permit_withdrawn",
+        }
+    }
+
+    /// Whether it comes from who the peer is, rather than from what it asks for.
+    pub fn is_about_the_peer(self) -> bool {
+        match self {
+            Self::UnknownPeer
+            | Self::NotListed
+            | Self::ListingExpired
+            | Self::CertificateExpired => true,
+            Self::NoRoute
+            | Self::NotListedForRoute
+            | Self::MalformedRequest
+            | Self::NotAudited
+            | Self::PermitWithdrawn => false,
+        }
+    }
+}
+
+/// Why a permit was withdrawn from an open connection: the same connection would not be let in now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Withdrawal {
+    /// Its handshake would come to nothing.
+    Refused(Refusal),
+    /// Its peer would not be let in.
+    Denied(DenyReason),
+}
+
+impl Withdrawal {
+    /// All of them, for metrics that start at zero.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let refused = Refusal::ALL.into_iter().filter(|refusal| refusal.is_about_the_certificate());
+        let denied = DenyReason::ALL.into_iter().filter(|reason| reason.is_about_the_peer());
+        refused.map(Self::Refused).chain(denied.map(Self::Denied))
+    }
+
+    /// The stable label: that of the refusal or of the denial.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.label(),
+            Self::Denied(reason) => reason.label(),
         }
     }
 }
@@ -181,11 +254,13 @@ pub enum Ending {
     ProtocolError,
     /// Cut at the end of a drain.
     Cut,
+    /// Its permit was withdrawn.
+    Withdrawn,
 }
 
 impl Ending {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Finished,
         Self::Truncated,
         Self::Idle,
@@ -197,6 +272,7 @@ impl Ending {
         Self::Denied,
         Self::ProtocolError,
         Self::Cut,
+        Self::Withdrawn,
     ];
 
     /// The stable label.
@@ -213,6 +289,7 @@ impl Ending {
             Self::Denied => "denied",
             Self::ProtocolError => "protocol_error",
             Self::Cut => "cut",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }

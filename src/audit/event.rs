@@ -43,6 +43,7 @@ impl Action {
             Self::ConnectionAllowed => "connection-allowed",
             Self::ConnectionRefused => "connection-refused",
             Self::ConnectionDenied => "connection-denied",
+            Self::ConnectionWithdrawn => "connection-withdrawn",
             Self::ConnectionClosed => "connection-closed",
             Self::RequestAllowed => "request-allowed",
             Self::RequestDenied => "request-denied",
@@ -59,7 +60,13 @@ impl Action {
 
     /// Whether somebody was kept out.
     pub fn is_denial(self) -> bool {
-        matches!(self, Self::ConnectionRefused | Self::ConnectionDenied | Self::RequestDenied)
+        matches!(
+            self,
+            Self::ConnectionRefused
+                | Self::ConnectionDenied
+                | Self::ConnectionWithdrawn
+                | Self::RequestDenied
+        )
     }
 }
 
@@ -69,6 +76,7 @@ fn categories(action: Action) -> (&'static [&'static str], &'static [&'static st
         Action::ConnectionAllowed => (&["network"], &["connection", "start", "allowed"]),
         Action::ConnectionRefused => (&["network", "authentication"], &["connection", "denied"]),
         Action::ConnectionDenied => (&["network"], &["connection", "denied"]),
+        Action::ConnectionWithdrawn => (&["network"], &["connection", "end", "denied"]),
         Action::ConnectionClosed => (&["network"], &["connection", "end"]),
         Action::RequestAllowed => (&["network", "web"], &["access", "allowed"]),
         Action::RequestDenied => (&["network", "web"], &["access", "denied"]),
@@ -85,6 +93,7 @@ fn failed(record: &Record) -> bool {
     match record.action {
         Action::ConnectionRefused
         | Action::ConnectionDenied
+        | Action::ConnectionWithdrawn
         | Action::RequestDenied
         | Action::TrailTruncated
         | Action::ConfigRejected

@@ -18,6 +18,8 @@ pub enum Action {
     ConnectionRefused,
     /// An authenticated peer was not let in.
     ConnectionDenied,
+    /// A connection that was allowed would not be any more, and is about to end.
+    ConnectionWithdrawn,
     /// A connection that was allowed is over.
     ConnectionClosed,
     /// An HTTP request was let through.

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::peers::Peers;
 use crate::config::{Config, Inbound, Outbound, PathTemplate, Route, Segment};
 use crate::identity::{Fingerprint, ListenerName, PeerIdentity, PeerName};
-use crate::outcome::DenyReason;
+use crate::outcome::{DenyReason, Withdrawal};
 
 /// Who may connect to a listener, and ask it for what.
 ///
@@ -37,6 +37,7 @@ pub struct Permit {
     peer: PeerName,
     rule: Arc<str>,
     version: Fingerprint,
+    until: Option<OffsetDateTime>,
 }
 
 impl Permit {
@@ -53,6 +54,11 @@ impl Permit {
     /// The version of the policy that the rule is of.
     pub fn version(&self) -> Fingerprint {
         self.version
+    }
+
+    /// When the entry of the peer expires that it was given for.
+    pub fn until(&self) -> Option<OffsetDateTime> {
+        self.until
     }
 }
 
@@ -150,6 +156,7 @@ impl ListenerPolicy {
                         peer: peer.name.clone(),
                         rule: Arc::clone(&self.rule),
                         version: self.version,
+                        until: peer.expires,
                     });
                 }
             }
@@ -212,6 +219,16 @@ impl ListenerPolicy {
                 None => "no route has this path".to_owned(),
             },
         })
+    }
+
+    /// The answer to a request on a connection whose permit does not hold any more.
+    pub fn withdrawn(&self, reason: Withdrawal) -> Denied {
+        Denied {
+            reason: DenyReason::PermitWithdrawn,
+            rule: Arc::clone(&self.rule),
+            template: None,
+            nearest: format!("the connection's permit was withdrawn: {}", reason.label()),
+        }
     }
 
     /// Whether anything behind this listener is PHI: the listener itself, or one of its routes.

@@ -28,12 +28,12 @@ pub(super) fn revocation_list(der: &[u8]) -> Option<CertificateRevocationList<'_
 }
 
 /// When a certificate expires.
-pub(super) fn not_after(der: &[u8]) -> Option<OffsetDateTime> {
+pub(crate) fn not_after(der: &[u8]) -> Option<OffsetDateTime> {
     certificate(der).map(|x509| x509.validity().not_after.to_datetime())
 }
 
 /// When a revocation list is due for its next update.
-pub(super) fn next_update(der: &[u8]) -> Option<OffsetDateTime> {
+pub(crate) fn next_update(der: &[u8]) -> Option<OffsetDateTime> {
     revocation_list(der)?.next_update().map(|at| at.to_datetime())
 }
 

@@ -39,6 +39,7 @@ pub use anchors::Anchor;
 pub use check::Needs;
 pub use enrol::{EnrolError, EnrolFailure};
 pub use error::MaterialError;
+pub(crate) use inspect::{next_update, not_after};
 pub use preflight::Preflight;
 pub use request::{Prepared, Trigger, Triggered, trigger};
 pub use rotate::{Rejected, Rotation, Rotator, Standing};
@@ -93,12 +94,12 @@ impl Trusted {
     /// When the first certificate of a trust bundle expires.
     pub fn not_after(&self) -> Option<OffsetDateTime> {
         let all = self.bundle.iter().chain(self.federated.values().flatten());
-        all.filter_map(|der| inspect::not_after(der)).min()
+        all.filter_map(|der| not_after(der)).min()
     }
 
     /// When the first revocation list is due for its next update.
     pub fn crl_next_update(&self) -> Option<OffsetDateTime> {
-        self.crls.iter().filter_map(|der| inspect::next_update(der)).min()
+        self.crls.iter().filter_map(|der| next_update(der)).min()
     }
 }
 
@@ -106,7 +107,7 @@ impl Material {
     /// When the first of our certificates expires.
     pub fn not_after(&self) -> OffsetDateTime {
         let others = self.others.iter().filter_map(|other| other.cert.first());
-        others.filter_map(|der| inspect::not_after(der)).fold(self.facts.not_after, Ord::min)
+        others.filter_map(|der| not_after(der)).fold(self.facts.not_after, Ord::min)
     }
 
     /// Whether a peer could not tell the two apart: same certificates, same authorities, same lists.

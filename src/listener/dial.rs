@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::outbound::OutboundState;
+use super::permits::Permits;
 use super::plain::tune;
 use super::{Services, record};
 use crate::audit::{Action, Connection, Record};
@@ -60,6 +61,7 @@ impl DialFailed {
 pub(super) async fn dial(
     state: &OutboundState,
     services: &Services,
+    permits: &Permits<OutboundState>,
     client: &TlsClient,
     source: Option<SocketAddr>,
 ) -> Result<Dialed, DialFailed> {
@@ -79,7 +81,8 @@ pub(super) async fn dial(
             deadline.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(1);
         left -= 1;
         match attempt(state, services, client, candidate, source, share).await {
-            Ok(session) => {
+            Ok(mut session) => {
+                permits.share(&mut session);
                 state.upstreams.worked(candidate);
                 return admit(state, services, candidate, source, session).await;
             }

@@ -13,6 +13,7 @@ use super::counted::{Counted, Side};
 use super::crowd::{Crowd, Line, Place};
 use super::inbound_http::InboundHttp;
 use super::life::Life;
+use super::permits::{Held, Permits, Terms};
 use super::plain::Plain;
 use super::{Bound, Services, accept, record};
 use crate::audit::{Connection, Record};
@@ -24,7 +25,7 @@ use crate::live::Live;
 use crate::outcome::{DenyReason, Direction, Ending, Refusal};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
-use crate::tls::{self, HandshakeFailed, Session};
+use crate::tls::{self, HandshakeFailed, Session, Trust};
 
 /// How often refusals that got no line of their own are told of.
 const REST: Duration = Duration::from_secs(1);
@@ -33,12 +34,30 @@ const REST: Duration = Duration::from_secs(1);
 pub struct InboundState {
     /// The listener as configured.
     pub config: Inbound,
+    /// Counts configurations: the same in every generation that key material alone has made.
+    pub configuration: u64,
     /// What it presents and demands.
     pub tls: Arc<ServerConfig>,
+    /// What peers are verified with, now and for as long as they are connected.
+    pub trust: Arc<Trust>,
     /// Who may connect.
     pub policy: ListenerPolicy,
     /// Our own SPIFFE ID, if our certificate has one.
     pub own: Option<SpiffeId>,
+}
+
+impl Terms for InboundState {
+    fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
+    fn policy(&self) -> &ListenerPolicy {
+        &self.policy
+    }
+
+    fn drain_timeout(&self) -> Duration {
+        self.config.limits.drain_timeout
+    }
 }
 
 /// An inbound listener.
@@ -50,6 +69,7 @@ pub struct InboundListener {
 /// What the connections of a listener share.
 struct Room {
     pool: Arc<Pool<InboundHttp>>,
+    permits: Arc<Permits<InboundState>>,
     /// Those who were let in.
     slots: Arc<Semaphore>,
     /// Those who were not, or not yet.
@@ -80,7 +100,8 @@ impl InboundListener {
         let limits = self.live.snapshot().value.config.limits.clone();
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
         let slots = Arc::new(Semaphore::new(limits.connections));
-        let room = Arc::new(Room { pool, slots, crowd: Crowd::new() });
+        let permits = Permits::start(self.live.clone(), self.services.clone());
+        let room = Arc::new(Room { pool, permits, slots, crowd: Crowd::new() });
         let accepting = accept::accept_loop(
             bound,
             &self.services,
@@ -163,17 +184,23 @@ impl InboundListener {
             None => return Ending::Cut,
         };
         drop(place);
-        match state.config.protocol {
+        let is_endless = state.config.protocol == Protocol::Tcp;
+        let holding = room.permits.hold(&now, &session, &permit, &connection, is_endless);
+        let Ok(held) = holding.await else { return Ending::Withdrawn };
+        let held = Arc::new(held);
+        let member = Arc::clone(held.member());
+        let ending = match state.config.protocol {
             Protocol::Tcp => {
                 let carrying = self.carry(&permit, session, &state.config, life);
-                shutdown.until_cut(carrying).await.unwrap_or(Ending::Cut)
+                member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
             Protocol::Http => {
                 let limits = &state.config.limits;
                 let pool = &room.pool;
-                Box::pin(self.exchange(connection, &permit, session, limits, pool, life)).await
+                Box::pin(self.exchange(&permit, held, session, limits, pool, life)).await
             }
-        }
+        };
+        member.ending(ending)
     }
 
     /// From an accepted socket to a peer that is let in, or an ending.
@@ -207,8 +234,9 @@ impl InboundListener {
         let describe = |handshake| describe(state, Some(source), destination, Some(handshake));
         let limit = state.config.limits.handshake_timeout;
         match tls::accept(Arc::clone(&state.tls), socket, limit).await {
-            Ok(session) => {
+            Ok(mut session) => {
                 self.services.metrics.handshaken(begun.elapsed());
+                room.permits.share(&mut session);
                 let connection = describe(Ok(&session));
                 Some((session, connection))
             }
@@ -265,8 +293,8 @@ impl InboundListener {
     /// HTTP, each request judged on its own.
     async fn exchange(
         &self,
-        connection: Arc<Connection>,
         permit: &Permit,
+        held: Arc<Held<InboundState>>,
         session: Session,
         limits: &Limits,
         pool: &Arc<Pool<InboundHttp>>,
@@ -277,13 +305,13 @@ impl InboundListener {
             Some(_) | None => Downstream::Http1,
         };
         let (live, services) = (self.live.clone(), self.services.clone());
-        let name = permit.peer().clone();
-        let host = InboundHttp::new(live, services, connection, session.peer, name);
+        let end = held.member().end().clone();
+        let host = InboundHttp::new(live, services, held, &session.peer, permit.peer());
         let metrics = Arc::clone(&self.services.metrics);
         let (stream, tally) = Counted::new(session.stream, Side::Downstream, metrics);
         life.tally = Some(tally);
         let (host, pool) = (Arc::new(host), Arc::clone(pool));
-        l7::serve(stream, version, host, pool, limits, &self.services.shutdown).await.ending
+        l7::serve(stream, version, host, pool, limits, &end).await.ending
     }
 
     /// Any byte stream, as it is.

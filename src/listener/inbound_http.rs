@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
+use time::OffsetDateTime;
 
 use super::Services;
 use super::inbound::InboundState;
+use super::permits::Held;
 use super::plain::Plain;
 use super::requests::{self, Refused, Ticket, Wish};
 use crate::audit::{Connection, Rule};
 use crate::authz::{Denied, RequestPermit};
 use crate::clock;
 use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
-use crate::live::Live;
-use crate::outcome::{DenyReason, Ending};
+use crate::live::{Live, Snapshot};
+use crate::outcome::{DenyReason, Ending, Withdrawal};
 use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
     Spoken, Wanted,
@@ -24,7 +26,7 @@ pub(super) struct InboundHttp {
     live: Live<InboundState>,
     services: Services,
     connection: Arc<Connection>,
-    peer: PeerIdentity,
+    held: Arc<Held<InboundState>>,
     pool: Arc<str>,
     facing: Facing,
 }
@@ -47,20 +49,33 @@ impl InboundHttp {
     pub(super) fn new(
         live: Live<InboundState>,
         services: Services,
-        connection: Arc<Connection>,
-        peer: PeerIdentity,
-        name: PeerName,
+        held: Arc<Held<InboundState>>,
+        peer: &PeerIdentity,
+        name: &PeerName,
     ) -> Self {
         let now = live.snapshot();
+        let connection = Arc::clone(held.member().connection());
         let client_ip = connection.source.map(|source| source.ip().to_string());
         let facing = Facing::Inbound {
             speaks: now.value.config.forward_protocol,
-            client_cert: HeaderValue::from_str(&client_cert(now.value.own.as_ref(), &peer)).ok(),
+            client_cert: HeaderValue::from_str(&client_cert(now.value.own.as_ref(), peer)).ok(),
             client_ip: client_ip.and_then(|ip| HeaderValue::from_str(&ip).ok()),
             proto: HeaderValue::from_static("https"),
         };
         let pool = format!("{name} {peer}").into();
-        Self { live, services, connection, peer, pool, facing }
+        Self { live, services, connection, held, pool, facing }
+    }
+
+    /// Who the peer is now: its certificate may have been revoked, or have lost its authority.
+    fn peer(
+        &self,
+        now: &Snapshot<InboundState>,
+        at: OffsetDateTime,
+    ) -> Result<PeerIdentity, Withdrawal> {
+        match self.held.member().withdrawn() {
+            Some(reason) => Err(reason),
+            None => self.held.peer(now, at).map_err(|(refusal, _)| Withdrawal::Refused(refusal)),
+        }
     }
 }
 
@@ -77,17 +92,18 @@ impl Host for InboundHttp {
 
     /// Peers do not share connections to the workload: some workloads log a connection in, not a request.
     fn pool_key(&self) -> PoolKey {
-        let generation = self.live.snapshot().generation.number();
-        PoolKey { name: Arc::clone(&self.pool), generation }
+        let configuration = self.live.snapshot().value.configuration;
+        PoolKey { name: Arc::clone(&self.pool), generation: configuration }
     }
 
     fn judge(&self, head: &Head<'_>) -> Result<Judged, Denial> {
         let now = self.live.snapshot();
-        let policy = &now.value.policy;
+        let (policy, at) = (&now.value.policy, clock::now());
         let version = policy.version();
         // The peer is judged with every request: its entry may have gone, or expired.
-        policy
-            .authorize(&self.peer, clock::now())
+        self.peer(&now, at)
+            .map_err(|reason| policy.withdrawn(reason))
+            .and_then(|peer| policy.authorize(&peer, at))
             .and_then(|permit| policy.authorize_request(&permit, head.method, head.path))
             .map(|permit| Judged { permit, version, phi: now.value.config.phi })
             .map_err(|denied| Denial { denied, version })
@@ -124,7 +140,9 @@ impl Host for InboundHttp {
         let rule = Rule { name: Arc::clone(permit.rule()), version: judged.version, nearest: None };
         let wish = Wish { recorded: judged.phi || permit.phi(), phi: permit.phi(), permit: true };
         let (connection, template) = (&self.connection, permit.template());
-        requests::admit(&self.services, connection, head, template, rule, wish).await
+        let ticket =
+            requests::admit(&self.services, connection, head, template, rule, wish).await?;
+        Ok(ticket.carried_by(Some(self.held.member())))
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Denial>) {
@@ -156,6 +174,10 @@ impl Host for InboundHttp {
             },
         };
         requests::rejected(&self.services, &self.connection, rough, refused).await;
+    }
+
+    fn tunnelled(&self, _link: &()) {
+        self.held.member().tunnelled();
     }
 
     fn completed(&self, ticket: Ticket, end: RequestEnd) {

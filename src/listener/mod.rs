@@ -9,6 +9,7 @@ mod inbound_http;
 mod life;
 mod outbound;
 mod outbound_http;
+mod permits;
 mod plain;
 mod record;
 mod requests;
@@ -45,7 +46,7 @@ impl Services {
         self.inventory.seen(Sighting {
             peer,
             certificate: &session.peer.certificate,
-            anchor: None,
+            anchor: session.grounds.anchor,
             listener: &connection.listener,
             direction: connection.direction,
             version: session.tls.version,

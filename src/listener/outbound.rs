@@ -2,38 +2,69 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::dial::{Dialed, dial};
 use super::life::Life;
 use super::outbound_http::OutboundHttp;
+use super::permits::{Permits, Terms};
 use super::plain::Plain;
 use super::{Bound, Services, accept};
 use crate::authz::ListenerPolicy;
 use crate::config::{Limits, Outbound, Protocol};
-use crate::live::Live;
+use crate::live::{Live, Snapshot};
 use crate::outcome::{Ending, Refusal};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
-use crate::tls::{self, TlsClient};
+use crate::tls::{self, TlsClient, Trust};
 use crate::upstream::Upstreams;
 
 /// One generation of an outbound listener: settings, keys and policy that belong together.
 pub struct OutboundState {
     /// The listener as configured.
     pub config: Outbound,
+    /// Counts configurations: the same in every generation that key material alone has made.
+    pub configuration: u64,
     /// What it presents, and whom it believes.
     pub tls: TlsClient,
     /// The same, for HTTP/1.1: it is passed on as it came, since HTTP/2 has no place for all of it.
     pub http1: TlsClient,
     /// The same, for HTTP/2, or HTTP/1.1 if the peer has nothing else.
     pub http2: TlsClient,
+    /// What servers are verified with, now and for as long as they are connected.
+    pub trust: Arc<Trust>,
     /// Whom the server must prove to be.
     pub policy: Arc<ListenerPolicy>,
     /// Where the peer is.
     pub upstreams: Arc<Upstreams>,
+    /// Connections made with our certificate carry no new request from then on: soon after, the peer
+    /// ends them.
+    pub used_until: OffsetDateTime,
+}
+
+impl Terms for OutboundState {
+    fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
+    fn policy(&self) -> &ListenerPolicy {
+        &self.policy
+    }
+
+    fn drain_timeout(&self) -> Duration {
+        self.config.limits.drain_timeout
+    }
+}
+
+/// What the connections of a listener share.
+#[derive(Clone)]
+struct Shared {
+    pool: Arc<Pool<OutboundHttp>>,
+    permits: Arc<Permits<OutboundState>>,
 }
 
 /// An outbound listener.
@@ -52,12 +83,14 @@ impl OutboundListener {
     pub async fn run(self: Arc<Self>, bound: Bound) {
         let limits = self.live.snapshot().value.config.limits.clone();
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
+        let permits = Permits::start(self.live.clone(), self.services.clone());
+        let shared = Shared { pool, permits };
         let slots = Arc::new(Semaphore::new(limits.connections));
         let slot = || Arc::clone(&slots).acquire_owned();
         accept::accept_loop(bound, &self.services, slot, |stream, source, slot| {
-            let (this, pool) = (Arc::clone(&self), Arc::clone(&pool));
+            let (this, shared) = (Arc::clone(&self), shared.clone());
             async move {
-                this.connection(stream.unpaced(source), source, &pool).await;
+                this.connection(stream.unpaced(source), source, &shared).await;
                 drop(slot);
             }
         })
@@ -65,16 +98,11 @@ impl OutboundListener {
     }
 
     /// One connection. However it ends, it is counted and recorded here, once.
-    async fn connection(
-        &self,
-        downstream: Plain,
-        source: Option<SocketAddr>,
-        pool: &Arc<Pool<OutboundHttp>>,
-    ) {
+    async fn connection(&self, downstream: Plain, source: Option<SocketAddr>, shared: &Shared) {
         let _open = self.services.metrics.opened();
         let begun = Instant::now();
         let mut life = Life::default();
-        let ending = self.serve(downstream, source, pool, &mut life).await;
+        let ending = self.serve(downstream, source, shared, &mut life).await;
         life.end(&self.services, ending, begun).await;
     }
 
@@ -82,18 +110,18 @@ impl OutboundListener {
         &self,
         downstream: Plain,
         source: Option<SocketAddr>,
-        pool: &Arc<Pool<OutboundHttp>>,
+        shared: &Shared,
         life: &mut Life,
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy
         match now.value.config.protocol {
             Protocol::Tcp => {
-                let carrying = self.carry(downstream, source, &now.value, life);
+                let carrying = self.carry(downstream, source, &now, &shared.permits, life);
                 self.services.shutdown.until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
             Protocol::Http => {
                 let limits = &now.value.config.limits;
-                Box::pin(self.exchange(downstream, source, limits, pool)).await
+                Box::pin(self.exchange(downstream, source, limits, shared)).await
             }
         }
     }
@@ -104,11 +132,12 @@ impl OutboundListener {
         downstream: Plain,
         source: Option<SocketAddr>,
         limits: &Limits,
-        pool: &Arc<Pool<OutboundHttp>>,
+        shared: &Shared,
     ) -> Ending {
         let (live, services) = (self.live.clone(), self.services.clone());
-        let host = Arc::new(OutboundHttp::new(live, services, source));
-        let (pool, shutdown) = (Arc::clone(pool), &self.services.shutdown);
+        let Shared { pool, permits } = shared.clone();
+        let host = Arc::new(OutboundHttp::new(live, services, permits, source));
+        let shutdown = &self.services.shutdown;
         l7::serve(downstream, Downstream::Auto, host, pool, limits, shutdown).await.ending
     }
 
@@ -117,25 +146,31 @@ impl OutboundListener {
         &self,
         downstream: Plain,
         source: Option<SocketAddr>,
-        state: &OutboundState,
+        now: &Snapshot<OutboundState>,
+        permits: &Arc<Permits<OutboundState>>,
         life: &mut Life,
     ) -> Ending {
-        let dialing = Box::pin(dial(state, &self.services, &state.tls, source));
+        let state = &now.value;
+        let dialing = Box::pin(dial(state, &self.services, permits, &state.tls, source));
         let dialed = match dialing.await {
             Ok(dialed) => dialed,
             Err(failed) => return failed.ending(),
         };
         let Dialed { session, permit, connection } = dialed;
-        life.permitted = Some(connection);
-        let ended = l4::relay(
+        life.permitted = Some(Arc::clone(&connection));
+        let holding = permits.hold(now, &session, &permit, &connection, true);
+        let Ok(held) = holding.await else { return Ending::Withdrawn };
+        let relaying = l4::relay(
             &permit,
             downstream,
             session.stream,
             state.config.limits.idle_timeout,
             &mut life.moved,
             &self.services.metrics,
-        )
-        .await;
+        );
+        let Some(ended) = held.member().end().until_cut(relaying).await else {
+            return held.member().ending(Ending::Cut);
+        };
         // In TLS 1.3 a server refuses its client after the client's handshake: with the first read.
         if life.moved.down == 0
             && let Some(alert) = ended.cause.as_ref().and_then(tls::alert_of)

@@ -4,27 +4,33 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::counted::{Counted, Side, Tally};
 use super::dial::{DialFailed, Dialed, describe, dial};
 use super::outbound::OutboundState;
+use super::permits::{Held, Permits};
 use super::requests::{self, Refused, Ticket, Wish};
 use super::{Services, record};
 use crate::audit::{Connection, Rule};
 use crate::authz::Permit;
+use crate::clock;
 use crate::live::Live;
 use crate::outcome::{DenyReason, Ending};
+use crate::proxy::l4::Moved;
 use crate::proxy::l7::{
-    ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
-    Spoken, Wanted,
+    self, ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd,
+    Rough, Spoken, Wanted,
 };
+use crate::shutdown::Shutdown;
 use crate::tls::TlsStream;
 
 /// The exchanges of one connection from the workload.
 pub(super) struct OutboundHttp {
     live: Live<OutboundState>,
     services: Services,
+    permits: Arc<Permits<OutboundState>>,
     source: Option<SocketAddr>,
     facing: Facing,
     /// What is known of a request that has no connection to the peer.
@@ -35,6 +41,9 @@ pub(super) struct OutboundHttp {
 pub(super) struct Link {
     connection: Arc<Connection>,
     permit: Permit,
+    held: Held<OutboundState>,
+    /// Our own certificate, by which the peer knows us here, is about to expire then.
+    used_until: OffsetDateTime,
     services: Services,
     tally: Arc<Tally>,
     begun: Instant,
@@ -45,8 +54,20 @@ impl Drop for Link {
         let (moved, took) = (self.tally.moved(), self.begun.elapsed());
         let cut = self.services.shutdown.is_cutting();
         let ending = if cut { Ending::Cut } else { Ending::Finished };
+        let ending = self.held.member().ending(ending);
         let closed = record::closed(&self.connection, ending, None, moved, took);
         self.services.audit.note_now(closed);
+    }
+}
+
+impl l7::Link for Link {
+    fn is_good(&self) -> bool {
+        let now = clock::now();
+        now < self.used_until && self.held.is_good(now)
+    }
+
+    fn end(&self) -> Option<&Shutdown> {
+        Some(self.held.member().end())
     }
 }
 
@@ -54,10 +75,11 @@ impl OutboundHttp {
     pub(super) fn new(
         live: Live<OutboundState>,
         services: Services,
+        permits: Arc<Permits<OutboundState>>,
         source: Option<SocketAddr>,
     ) -> Self {
         let unconnected = Arc::new(describe(&live.snapshot().value, None, source, None));
-        Self { live, services, source, facing: Facing::Outbound, unconnected }
+        Self { live, services, permits, source, facing: Facing::Outbound, unconnected }
     }
 }
 
@@ -72,11 +94,11 @@ impl Host for OutboundHttp {
         &self.facing
     }
 
-    /// Whoever reaches this listener is the workload; connections of an earlier generation are not used
-    /// any more.
+    /// Whoever reaches this listener is the workload; connections of an earlier configuration are not used
+    /// any more. New key material changes none of them: each is judged by it on its own.
     fn pool_key(&self) -> PoolKey {
         let now = self.live.snapshot();
-        PoolKey { name: now.value.config.name.as_str().into(), generation: now.generation.number() }
+        PoolKey { name: now.value.config.name.as_str().into(), generation: now.value.configuration }
     }
 
     /// Whom a request may reach is for `expect` to say, at the handshake.
@@ -94,7 +116,8 @@ impl Host for OutboundHttp {
             Wanted::Http1 => &state.http1,
             Wanted::Http2 => &state.http2,
         };
-        let dialed = dial(state, &self.services, client, self.source).await;
+        let begun = Instant::now();
+        let dialed = dial(state, &self.services, &self.permits, client, self.source).await;
         let Dialed { session, permit, connection } = dialed.map_err(|failed| match failed {
             DialFailed::NoEndpoint => ConnectError::NoneHealthy,
             DialFailed::Unreachable => ConnectError::Unreachable,
@@ -102,14 +125,21 @@ impl Host for OutboundHttp {
             DialFailed::Refused => ConnectError::Refused,
             DialFailed::NotAudited => ConnectError::NotAudited,
         })?;
+        let holding = self.permits.hold(&now, &session, &permit, &connection, false);
+        let Ok(held) = holding.await else {
+            let (ending, took) = (Ending::Withdrawn, begun.elapsed());
+            let closed = record::closed(&connection, ending, None, Moved::default(), took);
+            self.services.audit.note(closed).await;
+            return Err(ConnectError::Refused);
+        };
         let spoken = match session.tls.next_protocol.as_deref() {
             Some("h2") => Spoken::Http2,
             Some(_) | None => Spoken::Http1,
         };
         let metrics = Arc::clone(&self.services.metrics);
         let (io, tally) = Counted::new(session.stream, Side::Upstream, metrics);
-        let (services, begun) = (self.services.clone(), Instant::now());
-        let link = Arc::new(Link { connection, permit, services, tally, begun });
+        let (services, used_until) = (self.services.clone(), state.used_until);
+        let link = Arc::new(Link { connection, permit, held, used_until, services, tally, begun });
         Ok(Connected { io, spoken, link })
     }
 
@@ -130,7 +160,8 @@ impl Host for OutboundHttp {
         };
         let phi = connection.phi;
         let wish = Wish { recorded: phi, phi, permit: link.is_some() };
-        requests::admit(&self.services, connection, head, None, rule, wish).await
+        let ticket = requests::admit(&self.services, connection, head, None, rule, wish).await?;
+        Ok(ticket.carried_by(link.map(|link| link.held.member())))
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Infallible>) {
@@ -145,6 +176,10 @@ impl Host for OutboundHttp {
         };
         let refused = Refused { reason, message, template: None, rule: None, status };
         requests::rejected(&self.services, &self.unconnected, rough, refused).await;
+    }
+
+    fn tunnelled(&self, link: &Link) {
+        link.held.member().tunnelled();
     }
 
     fn completed(&self, ticket: Ticket, end: RequestEnd) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Version};
 
 use super::Services;
+use super::permits::Member;
 use crate::audit::{Action, Connection, Record, Request, Rule, Traffic};
 use crate::outcome::DenyReason;
 use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
@@ -15,6 +16,15 @@ pub(super) struct Ticket {
     method: Method,
     /// `None` when neither listener nor route is a PHI endpoint: then it is counted, not recorded.
     recorded: Option<(Arc<Connection>, Request, Rule)>,
+    /// The connection that carries it, whose permit may be withdrawn meanwhile.
+    carrier: Option<Arc<Member>>,
+}
+
+impl Ticket {
+    /// The same, of a request that goes over this connection.
+    pub(super) fn carried_by(self, carrier: Option<&Arc<Member>>) -> Self {
+        Self { carrier: carrier.map(Arc::clone), ..self }
+    }
 }
 
 /// How a request is to be recorded.
@@ -39,7 +49,7 @@ pub(super) async fn admit(
 ) -> Result<Ticket, NotAudited> {
     let method = head.method.clone();
     if !wish.recorded {
-        return Ok(Ticket { method, recorded: None });
+        return Ok(Ticket { method, recorded: None, carrier: None });
     }
     let request = Request {
         number: head.number,
@@ -60,7 +70,8 @@ pub(super) async fn admit(
         let audited = services.audit.permit(record, wish.phi).await;
         audited.map_err(|_not_durable| NotAudited)?;
     }
-    Ok(Ticket { method, recorded: Some((Arc::clone(connection), request, rule)) })
+    let recorded = Some((Arc::clone(connection), request, rule));
+    Ok(Ticket { method, recorded, carrier: None })
 }
 
 /// Counts and records the end of an admitted request.
@@ -70,8 +81,9 @@ pub(super) fn completed(services: &Services, ticket: Ticket, end: RequestEnd) {
     let method = ticket.method.as_str();
     services.metrics.request(method, status.unwrap_or(499), true, end.duration);
     let Some((connection, request, rule)) = ticket.recorded else { return };
+    let ending = ticket.carrier.map_or(end.ending, |carrier| carrier.request_ending(end.ending));
     services.audit.note_now(Record {
-        reason: Some(end.ending.label()),
+        reason: Some(ending.label()),
         connection: Some(connection),
         request: Some(Request { status, ..request }),
         rule: Some(rule),

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
+use time::OffsetDateTime;
+
 use crate::authz::ListenerPolicy;
 use crate::certs::Material;
 use crate::clock;
 use crate::config::{Config, Inbound, Outbound, PeerMatcher, Protocol};
 use crate::identity::{ListenerName, PeerName};
 use crate::listener::{InboundState, OutboundState};
-use crate::tls::{self, Expected, Pins};
+use crate::tls::{self, Expected, Pins, Trust};
 use crate::upstream::Upstreams;
 
 /// HTTP versions by their ALPN names, HTTP/2 first.
 const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// HTTP/1.1 alone.
 const HTTP1: &[&[u8]] = &[b"http/1.1"];
+/// A connection that requests share is given none in the last of its certificate's life, at most this.
+const MARGIN: time::Duration = time::Duration::MINUTE;
 
 /// A listener that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -27,38 +31,84 @@ pub struct BuildError {
     pub source: tls::ConfigError,
 }
 
+/// What the states of all listeners are made from.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) config: &'a Config,
+    pub(super) material: &'a Material,
+    /// Counts configurations.
+    pub(super) configuration: u64,
+}
+
+/// The state of an inbound listener. `kept` is what its peers are verified with until now.
 pub(super) fn inbound(
-    config: &Config,
+    given: Given<'_>,
     listener: &Inbound,
-    material: &Material,
+    kept: Option<&Arc<Trust>>,
 ) -> Result<InboundState, BuildError> {
+    let Given { config, material, configuration } = given;
+    let failed = |source| BuildError { listener: listener.name.clone(), source };
     let alpn = match listener.protocol {
         Protocol::Tcp => &[],
         Protocol::Http => HTTP,
     };
-    let tls = tls::server_config(material, &config.tls, &pins(config, &listener.allow), alpn)
-        .map_err(|source| BuildError { listener: listener.name.clone(), source })?;
-    let policy = ListenerPolicy::inbound(config, listener);
-    let own = material.facts.spiffe.clone();
-    Ok(InboundState { config: listener.clone(), tls, policy, own })
+    let (settings, trusted) = (&config.tls, &material.trusted);
+    let pins = pins(config, &listener.allow);
+    let trust = match kept.filter(|kept| kept.is_of(settings, trusted, &pins)) {
+        Some(kept) => Arc::clone(kept),
+        None => Trust::of_clients(settings, trusted, pins).map_err(failed)?,
+    };
+    Ok(InboundState {
+        config: listener.clone(),
+        configuration,
+        tls: tls::server_config(material, settings, &trust, alpn).map_err(failed)?,
+        trust,
+        policy: ListenerPolicy::inbound(config, listener),
+        own: material.facts.spiffe.clone(),
+    })
 }
 
+/// The state of an outbound listener. `kept` is what its peers are verified with until now.
 pub(super) fn outbound(
-    config: &Config,
+    given: Given<'_>,
     listener: &Outbound,
-    material: &Material,
+    kept: Option<&Arc<Trust>>,
     upstreams: Arc<Upstreams>,
 ) -> Result<OutboundState, BuildError> {
+    let Given { config, material, configuration } = given;
+    let failed = |source| BuildError { listener: listener.name.clone(), source };
     let policy = Arc::new(ListenerPolicy::outbound(config, listener));
     let asked = Arc::clone(&policy);
     let expected: Expected = Arc::new(move |server| {
         asked.authorize(server, clock::now()).map(|_permit| ()).map_err(|denied| denied.nearest)
     });
+    let (settings, trusted) = (&config.tls, &material.trusted);
     let pins = pins(config, &listener.expect);
-    let tls = tls::client_config(material, &config.tls, &pins, expected)
-        .map_err(|source| BuildError { listener: listener.name.clone(), source })?;
+    let trust = match kept.filter(|kept| kept.is_of(settings, trusted, &pins)) {
+        Some(kept) => Arc::clone(kept),
+        None => Trust::of_servers(settings, trusted, pins).map_err(failed)?,
+    };
+    let tls = tls::client_config(material, settings, &trust, expected).map_err(failed)?;
     let (http1, http2) = (tls.with_alpn(HTTP1), tls.with_alpn(HTTP));
-    Ok(OutboundState { config: listener.clone(), tls, http1, http2, policy, upstreams })
+    Ok(OutboundState {
+        config: listener.clone(),
+        configuration,
+        tls,
+        http1,
+        http2,
+        trust,
+        policy,
+        upstreams,
+        used_until: used_until(material),
+    })
+}
+
+/// Until when a connection made with our certificate is given new requests: a minute before the peer
+/// would end it because our certificate expires, or a tenth of its life if that is less.
+fn used_until(material: &Material) -> OffsetDateTime {
+    let end = material.not_after();
+    let life = (end - material.issued).max(time::Duration::ZERO);
+    end - MARGIN.min(life / 10)
 }
 
 /// The pins of `peers`: what is believed without a chain is believed on their listeners alone.

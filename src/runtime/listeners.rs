@@ -9,10 +9,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use super::build::{self, BuildError};
+use super::build::{self, BuildError, Given};
 use crate::admin::ListenerView;
 use crate::audit::Audit;
-use crate::certs::Material;
 use crate::config::{Config, Endpoint, ListenAddr, Protocol};
 use crate::identity::{ListenerName, PeerName};
 use crate::inventory::Inventory;
@@ -24,6 +23,7 @@ use crate::live::{Publisher, live};
 use crate::outcome::Direction;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::{ListenerMetrics, Metrics};
+use crate::tls::Trust;
 use crate::upstream::Upstreams;
 
 /// All running listeners.
@@ -42,6 +42,8 @@ struct Running<S> {
     socket: Socket,
     listening: ListenAddr,
     publisher: Publisher<S>,
+    /// What its peers are verified with.
+    trust: Arc<Trust>,
     shutdown: Shutdown,
     drain_timeout: Duration,
     upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
@@ -75,13 +77,18 @@ impl Listeners {
     }
 
     /// Makes the states, or says what is in the way. Changes nothing.
-    pub(super) fn plan(&self, config: &Config, material: &Material) -> Result<Plan, BuildError> {
-        let inbound = config
+    pub(super) fn plan(&self, given: Given<'_>) -> Result<Plan, BuildError> {
+        let inbound = given
+            .config
             .inbound
             .iter()
-            .map(|listener| build::inbound(config, listener, material))
+            .map(|listener| {
+                let running = self.inbound.get(&listener.name);
+                build::inbound(given, listener, running.map(|running| &running.trust))
+            })
             .collect::<Result<_, _>>()?;
-        let outbound = config
+        let outbound = given
+            .config
             .outbound
             .iter()
             .map(|listener| {
@@ -98,7 +105,7 @@ impl Listeners {
                     };
                     Upstreams::new(&listener.to, metrics)
                 });
-                build::outbound(config, listener, material, upstreams)
+                build::outbound(given, listener, running.map(|running| &running.trust), upstreams)
             })
             .collect::<Result<_, _>>()?;
         Ok(Plan { inbound, outbound })
@@ -156,7 +163,8 @@ impl Listeners {
             match (self.inbound.get_mut(&state.config.name), bound.remove(&state.config.name)) {
                 (Some(running), _) => {
                     running.drain_timeout = state.config.limits.drain_timeout;
-                    running.publish(state);
+                    running.trust = Arc::clone(&state.trust);
+                    running.publisher.publish(state);
                 }
                 (None, Some(bound)) => self.start_inbound(state, bound),
                 (None, None) => {}
@@ -168,7 +176,8 @@ impl Listeners {
                     let upstreams = Arc::clone(&state.upstreams);
                     running.upstreams = Some((state.config.to.clone(), upstreams));
                     running.drain_timeout = state.config.limits.drain_timeout;
-                    running.publish(state);
+                    running.trust = Arc::clone(&state.trust);
+                    running.publisher.publish(state);
                 }
                 (None, Some(bound)) => self.start_outbound(state, bound),
                 (None, None) => {}
@@ -180,9 +189,9 @@ impl Listeners {
         let name = state.config.name.clone();
         let services = self.services(&name, Direction::Inbound);
         let socket = Socket::of_inbound(&state);
-        let drain_timeout = state.config.limits.drain_timeout;
+        let (drain_timeout, trust) = (state.config.limits.drain_timeout, Arc::clone(&state.trust));
         let (publisher, reader) = live(state);
-        let running = Running::new(socket, &bound, publisher, &services, drain_timeout);
+        let running = Running::new(socket, &bound, publisher, trust, &services, drain_timeout);
         tracing::info!(listener = %name, listen = %show(&running.listening), "inbound listening");
         let listener = InboundListener::new(reader, services);
         self.shutdown.spawn_on(&self.data, listener.run(bound));
@@ -193,10 +202,10 @@ impl Listeners {
         let name = state.config.name.clone();
         let services = self.services(&name, Direction::Outbound);
         let socket = Socket::of_outbound(&state);
-        let drain_timeout = state.config.limits.drain_timeout;
+        let (drain_timeout, trust) = (state.config.limits.drain_timeout, Arc::clone(&state.trust));
         let upstreams = Some((state.config.to.clone(), Arc::clone(&state.upstreams)));
         let (publisher, reader) = live(state);
-        let running = Running::new(socket, &bound, publisher, &services, drain_timeout);
+        let running = Running::new(socket, &bound, publisher, trust, &services, drain_timeout);
         let running = Running { upstreams, ..running };
         tracing::info!(listener = %name, listen = %show(&running.listening), "outbound listening");
         let listener = OutboundListener::new(reader, services);
@@ -261,6 +270,7 @@ impl<S> Running<S> {
         socket: Socket,
         bound: &Bound,
         publisher: Publisher<S>,
+        trust: Arc<Trust>,
         services: &Services,
         drain_timeout: Duration,
     ) -> Self {
@@ -268,15 +278,12 @@ impl<S> Running<S> {
             socket,
             listening: bound.address().clone(),
             publisher,
+            trust,
             shutdown: services.shutdown.clone(),
             drain_timeout,
             upstreams: None,
             metrics: Arc::clone(&services.metrics),
         }
-    }
-
-    fn publish(&mut self, state: S) {
-        self.publisher.publish(state);
     }
 }
 

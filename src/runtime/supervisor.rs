@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::build::Given;
 use super::listeners::Listeners;
 use super::restart::needs_restart;
 use super::shown::Shown;
@@ -95,7 +96,8 @@ impl Supervisor {
         inventory.of_peers(config.peers.keys());
         let (services, all) = ((audit.clone(), metrics.clone()), shutdown.clone());
         let mut listeners = Listeners::new(data, services.0, services.1, inventory.clone(), all);
-        let plan = listeners.plan(&config, &first).map_err(StartError::Build)?;
+        let given = Given { config: &config, material: &first, configuration: 1 };
+        let plan = listeners.plan(given).map_err(StartError::Build)?;
         let bound = listeners.bind(&plan).map_err(StartError::Bind)?;
         let admin_socket = bind_admin(config.admin.listen).await?;
         let probe_socket = bind_admin(config.admin.probe_listen).await?;
@@ -223,7 +225,12 @@ impl Supervisor {
         }
         let supply = supply(&config).map_err(ReloadError::Service)?;
         let prepared = self.trigger.prepare(Some(supply)).await.map_err(ReloadError::Material)?;
-        let plan = self.listeners.plan(&config, prepared.material()).map_err(ReloadError::Build)?;
+        let given = Given {
+            config: &config,
+            material: prepared.material(),
+            configuration: self.configurations + 1,
+        };
+        let plan = self.listeners.plan(given).map_err(ReloadError::Build)?;
         if let Some(listener) = self.listeners.held(&plan) {
             return Err(ReloadError::Held(listener));
         }
@@ -239,10 +246,15 @@ impl Supervisor {
         Ok(())
     }
 
-    /// New key material takes effect for connections from now on; open ones stay.
+    /// New key material takes effect for connections from now on; open ones are judged again by it.
     fn rotated(&mut self) {
         let material = self.material.snapshot();
-        match self.listeners.plan(&self.config, &material.value) {
+        let given = Given {
+            config: &self.config,
+            material: &material.value,
+            configuration: self.configurations,
+        };
+        match self.listeners.plan(given) {
             Ok(plan) => self.listeners.put_in_place(plan, Vec::new()),
             Err(error) => {
                 let message = Report(&error).to_string();

@@ -8,11 +8,11 @@ use metrics::{Counter, Gauge, Histogram, SharedString};
 
 use super::metrics::{
     ACCEPT_ERRORS, AUDIT_RECORDS, BYTES, CONNECTIONS_CLOSED, CONNECTIONS_DENIED, CONNECTIONS_OPEN,
-    CONNECTIONS_OPENED, HANDSHAKE_DURATION, HANDSHAKES, Metrics, REQUEST_DURATION, REQUESTS,
-    UPSTREAM_HEALTHY,
+    CONNECTIONS_OPENED, HANDSHAKE_DURATION, HANDSHAKES, Metrics, PERMITS_WITHDRAWN,
+    REQUEST_DURATION, REQUESTS, UPSTREAM_HEALTHY,
 };
 use crate::identity::ListenerName;
-use crate::outcome::{DenyReason, Direction, Ending, Refusal};
+use crate::outcome::{DenyReason, Direction, Ending, Refusal, Withdrawal};
 
 /// One listener's handles.
 pub struct ListenerMetrics {
@@ -21,6 +21,7 @@ pub struct ListenerMetrics {
     accept_errors: Counter,
     closed: BTreeMap<&'static str, Counter>,
     denied: BTreeMap<&'static str, Counter>,
+    withdrawn: BTreeMap<&'static str, Counter>,
     handshakes: BTreeMap<&'static str, Counter>,
     handshake_duration: Histogram,
     request_duration: Histogram,
@@ -68,6 +69,11 @@ impl ListenerMetrics {
                 "reason",
                 &mut DenyReason::ALL.iter().map(|r| r.label()),
             ),
+            withdrawn: each(
+                PERMITS_WITHDRAWN,
+                "reason",
+                &mut Withdrawal::all().map(Withdrawal::label),
+            ),
             handshakes: each(
                 HANDSHAKES,
                 "result",
@@ -98,6 +104,11 @@ impl ListenerMetrics {
     /// Counts an authenticated peer, or a request, that was not let in.
     pub fn denied(&self, reason: DenyReason) {
         count(&self.denied, reason.label());
+    }
+
+    /// Counts a permit that was withdrawn.
+    pub fn withdrawn(&self, reason: Withdrawal) {
+        count(&self.withdrawn, reason.label());
     }
 
     /// Counts a failure to accept.

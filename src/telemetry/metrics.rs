@@ -18,6 +18,7 @@ pub(super) const CONNECTIONS_OPENED: &str = "myelin_connections_opened_total";
 pub(super) const CONNECTIONS_OPEN: &str = "myelin_connections_open";
 pub(super) const CONNECTIONS_CLOSED: &str = "myelin_connections_closed_total";
 pub(super) const CONNECTIONS_DENIED: &str = "myelin_connections_denied_total";
+pub(super) const PERMITS_WITHDRAWN: &str = "myelin_permits_withdrawn_total";
 pub(super) const ACCEPT_ERRORS: &str = "myelin_accept_errors_total";
 pub(super) const HANDSHAKES: &str = "myelin_handshakes_total";
 pub(super) const HANDSHAKE_DURATION: &str = "myelin_handshake_duration_seconds";
@@ -42,6 +43,7 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (CONNECTIONS_OPEN, Kind::Gauge, "Connections that are open."),
     (CONNECTIONS_CLOSED, Kind::Counter, "Connections that are over, by how they ended."),
     (CONNECTIONS_DENIED, Kind::Counter, "Authenticated peers, or requests, not let in, by reason."),
+    (PERMITS_WITHDRAWN, Kind::Counter, "Permits withdrawn from open connections, by reason."),
     (ACCEPT_ERRORS, Kind::Counter, "Failures to accept a connection, such as too many open files."),
     (HANDSHAKES, Kind::Counter, "TLS handshakes, by result: ok, or why they came to nothing."),
     (HANDSHAKE_DURATION, Kind::Histogram, "Duration of TLS handshakes that succeeded."),

@@ -5,37 +5,54 @@ use std::time::Duration;
 
 use rustls::DistinguishedName;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use time::OffsetDateTime;
 use webpki::VerifiedPath;
 
 use super::config::ConfigError;
+use super::verify::unix;
 use crate::certs::{Domains, NotFederated, Trusted};
-use crate::identity::{PeerCertificate, SpiffeId, TrustDomain};
+use crate::identity::{Fingerprint, PeerCertificate, SpiffeId, TrustDomain};
 
 /// The authorities of one trust domain, or of all that have none of their own.
 pub(super) struct Anchors {
     all: Vec<TrustAnchor<'static>>,
-    /// When anchors end, by subject and key: rustls and webpki take an anchor's word for ever.
-    ends: HashMap<(Vec<u8>, Vec<u8>), i64>,
+    /// By subject and key: rustls and webpki take an anchor's word for ever.
+    facts: HashMap<(Vec<u8>, Vec<u8>), AnchorFacts>,
+}
+
+/// What webpki does not keep of an anchor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnchorFacts {
+    pub(super) not_after: OffsetDateTime,
+    pub(super) sha256: Fingerprint,
 }
 
 impl Anchors {
     fn of(bundle: &[CertificateDer<'static>]) -> Result<Self, ConfigError> {
         let mut all = Vec::new();
-        let mut ends = HashMap::new();
+        let mut known = HashMap::new();
         for der in bundle {
             let anchor = webpki::anchor_from_trusted_cert(der).map_err(ConfigError::Anchor)?;
             let anchor = anchor.to_owned();
             let facts = PeerCertificate::parse(der).map_err(ConfigError::AnchorFacts)?;
+            let facts = AnchorFacts { not_after: facts.not_after, sha256: facts.sha256 };
             // The same key may stand in several certificates of one authority: the last to end counts.
-            let end = ends.entry(key(&anchor)).or_insert(i64::MIN);
-            *end = facts.not_after.unix_timestamp().max(*end);
+            let last = known.entry(key(&anchor)).or_insert(facts);
+            if last.not_after < facts.not_after {
+                *last = facts;
+            }
             all.push(anchor);
         }
-        Ok(Self { all, ends })
+        Ok(Self { all, facts: known })
     }
 
     pub(super) fn all(&self) -> &[TrustAnchor<'static>] {
         &self.all
+    }
+
+    /// The anchor that `path` ends in.
+    pub(super) fn facts(&self, path: &VerifiedPath<'_>) -> Option<AnchorFacts> {
+        self.facts.get(&key(path.anchor())).copied()
     }
 
     /// Whether the anchor that `path` ends in has not ended itself.
@@ -44,10 +61,10 @@ impl Anchors {
         path: &VerifiedPath<'_>,
         now: UnixTime,
     ) -> Result<(), webpki::Error> {
-        let end = self.ends.get(&key(path.anchor())).copied().unwrap_or(i64::MIN);
-        let seconds = u64::try_from(end).unwrap_or(0);
-        if seconds < now.as_secs() {
-            let not_after = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let facts = self.facts(path);
+        let not_after =
+            facts.map_or(UnixTime::since_unix_epoch(Duration::ZERO), |facts| unix(facts.not_after));
+        if not_after < now {
             return Err(webpki::Error::CertExpired { time: now, not_after });
         }
         Ok(())

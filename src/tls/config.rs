@@ -8,15 +8,16 @@ use rustls::client::Resumption;
 use rustls::server::NoServerSessionStorage;
 use rustls::{ClientConfig, ServerConfig};
 
+use super::asking::Asking;
 use super::presented::Presented;
 use super::provider;
-use super::verify::{PeerSide, Verifier};
+use super::verify::Trust;
 use crate::certs::Material;
 use crate::config::{Profile, TlsSettings};
 use crate::identity::{CertificateError, Fingerprint, PeerCertificate, PeerIdentity};
 
 /// Certificates and public keys that are believed without a chain.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pins {
     /// SHA-256 of whole certificates.
     pub certificates: HashSet<Fingerprint>,
@@ -64,23 +65,13 @@ pub enum ConfigError {
 pub fn server_config(
     material: &Material,
     settings: &TlsSettings,
-    pins: &Pins,
+    trust: &Arc<Trust>,
     alpn: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, ConfigError> {
-    let provider = Arc::new(provider(settings));
-    let algorithms = provider.signature_verification_algorithms;
-    let verifier = Verifier::new(
-        PeerSide::Client,
-        settings,
-        &material.trusted,
-        pins.clone(),
-        None,
-        algorithms,
-    )?;
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider(settings)))
         .with_protocol_versions(provider::versions(settings.profile))
         .map_err(ConfigError::Nothing)?
-        .with_client_cert_verifier(Arc::new(verifier))
+        .with_client_cert_verifier(Asking::of_clients(Arc::clone(trust)))
         .with_cert_resolver(Arc::new(Presented::of(material)));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -122,24 +113,15 @@ impl TlsClient {
 pub fn client_config(
     material: &Material,
     settings: &TlsSettings,
-    pins: &Pins,
+    trust: &Arc<Trust>,
     expected: Expected,
 ) -> Result<TlsClient, ConfigError> {
-    let provider = Arc::new(provider(settings));
-    let algorithms = provider.signature_verification_algorithms;
-    let verifier = Verifier::new(
-        PeerSide::Server,
-        settings,
-        &material.trusted,
-        pins.clone(),
-        Some(expected),
-        algorithms,
-    )?;
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let verifier = Asking::of_servers(Arc::clone(trust), expected);
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider(settings)))
         .with_protocol_versions(provider::versions(settings.profile))
         .map_err(ConfigError::Nothing)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(Arc::new(Presented::of(material)));
     config.resumption = Resumption::disabled();
     config.require_ems = settings.profile != Profile::Compatible;

@@ -6,15 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::asking::{Findings, take_findings};
 use super::config::TlsClient;
 use super::error::HandshakeFailed;
-use super::verify::{Findings, take_findings};
+use super::verify::Grounds;
 use super::wire::Wire;
 use crate::audit::{ConnectionId, Tls};
 use crate::identity::PeerIdentity;
@@ -37,10 +38,19 @@ pub struct Session {
     pub stream: TlsStream,
     /// Who the peer proved to be.
     pub peer: PeerIdentity,
+    /// What that rests on.
+    pub grounds: Grounds,
     /// What was negotiated.
     pub tls: Tls,
     /// The connection's id, the same on both sides.
     pub id: ConnectionId,
+}
+
+impl Session {
+    /// What the peer presented, leaf first.
+    pub fn presented(&self) -> &[CertificateDer<'static>] {
+        self.stream.get_ref().1.peer_certificates().unwrap_or_default()
+    }
 }
 
 /// Performs the server's side of a handshake on `socket`, within `limit` as a whole.
@@ -116,7 +126,7 @@ async fn watched<S>(
 
 fn session(stream: TlsStream, findings: Findings) -> Result<Session, HandshakeFailed> {
     // Without a verified peer there is no session: the verifier is mandatory on both sides.
-    let Some(peer) = findings.identity else {
+    let Some((peer, grounds)) = findings.proven else {
         return Err(HandshakeFailed::without_certificate(findings.presented));
     };
     let server_name = match &*stream {
@@ -130,7 +140,7 @@ fn session(stream: TlsStream, findings: Findings) -> Result<Session, HandshakeFa
         presented: Some(Arc::clone(&peer.certificate)),
     })?;
     let tls = negotiated(stream.get_ref().1, server_name);
-    Ok(Session { stream, peer, tls, id })
+    Ok(Session { stream, peer, grounds, tls, id })
 }
 
 fn connection_id(stream: &TlsStream) -> Result<ConnectionId, rustls::Error> {

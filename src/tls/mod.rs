@@ -1,12 +1,15 @@
 //! Mutual TLS on both sides: what this process presents, whom it believes, and why it refused.
 //!
-//! One verifier serves both directions. Resumption is off: a resumed session would skip it
-//! (RFC 8446, 2.2), and with it expiry and revocation. There is no early data.
+//! One verifier serves both directions, at the handshake and for as long as the connection is open.
+//! Resumption is off: a resumed session would skip it (RFC 8446, 2.2), and with it expiry and revocation.
+//! There is no early data.
 
 mod anchors;
+mod asking;
 mod config;
 mod error;
 mod handshake;
+mod leaf;
 mod part;
 mod presented;
 mod provider;
@@ -20,5 +23,5 @@ pub use handshake::{Session, TlsStream, accept, connect};
 pub use part::part;
 pub use provider::provider;
 pub use rehearse::{RehearsalError, rehearse};
-pub use verify::examine;
+pub use verify::{Grounds, Trust, examine};
 pub use wire::Wire;

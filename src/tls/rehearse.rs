@@ -7,9 +7,10 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConnection, ConnectionCommon, ServerConnection, SupportedProtocolVersion};
 
+use super::asking::take_findings;
 use super::config::{ConfigError, Pins, client_config, server_config};
 use super::provider::{self, provider};
-use super::verify::take_findings;
+use super::verify::Trust;
 use crate::certs::{Material, Needs};
 use crate::config::TlsSettings;
 use crate::identity::{CertificateError, PeerCertificate};
@@ -100,9 +101,12 @@ fn perform(
 ) -> Result<(), RehearsalError> {
     // Where we are never a client, no server of the rehearsal finds fault with that; and the reverse.
     let pins = |needed| if needed { Pins::default() } else { own.clone() };
-    let server = server_config(material, settings, &pins(needs.client), &[])?;
+    let trusted = &material.trusted;
+    let clients = Trust::of_clients(settings, trusted, pins(needs.client))?;
+    let server = server_config(material, settings, &clients, &[])?;
+    let servers = Trust::of_servers(settings, trusted, pins(needs.server))?;
     let expected = Arc::new(|_anybody: &_| Ok(()));
-    let client = client_config(material, settings, &pins(needs.server), expected)?;
+    let client = client_config(material, settings, &servers, expected)?;
     let version = match version.version {
         rustls::ProtocolVersion::TLSv1_2 => "1.2",
         _ => "1.3",

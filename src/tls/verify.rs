@@ -1,51 +1,28 @@
-//! The verifier, the same for both directions: a chain to the trust bundle, or a pin.
+//! What peers are verified with, the same for both directions: a chain to the trust bundle, or a pin.
 //!
 //! It calls webpki itself rather than through rustls' verifiers, because it must know the anchor that a
-//! chain ended in (rustls does not look at an anchor's expiry), and because what a refused peer presented
-//! has to reach the record. rustls calls a verifier synchronously within the poll of a handshake, so
-//! findings are left in a thread-local that [`super::handshake`] empties after every poll.
+//! chain ended in (rustls does not look at an anchor's expiry), and because a chain is judged again while
+//! its connection is open. [`super::asking`] asks it on behalf of rustls.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use rustls::DistinguishedName;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
-use webpki::{EndEntityCert, KeyUsage, OwnedCertRevocationList};
+use webpki::{EndEntityCert, KeyUsage, OwnedCertRevocationList, VerifiedPath};
 
-use super::anchors::AllAnchors;
-use super::config::{ConfigError, Expected, Pins};
+use super::anchors::{AllAnchors, AnchorFacts};
+use super::config::{ConfigError, Pins};
 use super::error::{HandshakeFailed, Why, refusal_of};
+use super::leaf::{judge_dates, judge_use};
 use super::provider::provider;
-use crate::certs::Trusted;
-use crate::config::{CrlExpired, Profile, TlsSettings};
-use crate::identity::{PeerCertificate, PeerIdentity, Proof};
+use crate::certs::{self, Trusted};
+use crate::config::{CrlExpired, TlsSettings};
+use crate::identity::{Fingerprint, PeerCertificate, PeerIdentity, Proof};
 use crate::outcome::Refusal;
-
-/// What a verifier found, on its way to the handshake that asked.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    /// What the peer presented, verified or not.
-    pub(super) presented: Option<Arc<PeerCertificate>>,
-    /// Who the peer proved to be.
-    pub(super) identity: Option<PeerIdentity>,
-    /// Why it was refused.
-    pub(super) refused: Option<(Refusal, String)>,
-}
-
-thread_local! {
-    static FINDINGS: RefCell<Option<Findings>> = const { RefCell::new(None) };
-}
-
-/// Takes what a verifier on this thread has found since the last call.
-pub(super) fn take_findings() -> Option<Findings> {
-    FINDINGS.take()
-}
 
 /// Judges a client's chain, leaf first, as an inbound listener would.
 ///
@@ -59,63 +36,91 @@ pub fn examine(
     chain: &[CertificateDer<'_>],
     now: OffsetDateTime,
 ) -> Result<Result<PeerIdentity, HandshakeFailed>, ConfigError> {
-    let algorithms = provider(settings).signature_verification_algorithms;
-    let side = PeerSide::Client;
-    let verifier = Verifier::new(side, settings, trusted, pins.clone(), None, algorithms)?;
-    let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
-    let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-    let mut findings = Findings::default();
+    let trust = Trust::of_clients(settings, &Arc::new(trusted.clone()), pins.clone())?;
+    let mut presented = None;
     let judged = match chain.split_first() {
-        Some((leaf, intermediates)) => {
-            verifier.judge_facts(leaf, intermediates, now, &mut findings)
-        }
+        Some((leaf, intermediates)) => trust.judge(leaf, intermediates, unix(now), &mut presented),
         None => Err(Why::nothing()),
     };
-    Ok(match (judged, findings.identity) {
-        (Ok(()), Some(identity)) => Ok(identity),
-        (Ok(()), None) => Err(HandshakeFailed::without_certificate(findings.presented)),
-        (Err(why), _) => Err(HandshakeFailed {
-            refusal: why.refusal,
-            message: why.message,
-            presented: findings.presented,
-        }),
+    Ok(match judged {
+        Ok((identity, _grounds)) => Ok(identity),
+        Err(Why { refusal, message, .. }) => Err(HandshakeFailed { refusal, message, presented }),
     })
 }
 
 /// Which side of TLS the peer is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PeerSide {
+enum PeerSide {
     Client,
     Server,
 }
 
-/// Verifies peers against one generation of trust bundle, revocation lists and pins.
-pub(super) struct Verifier {
+/// What an identity rests on, beside the key that the peer has shown to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grounds {
+    /// SHA-256 of the trust bundle's certificate that the chain ended in. `None`: a pin alone.
+    pub anchor: Option<Fingerprint>,
+    /// The verdict is good until then, and has to be asked for again: a certificate of the path or its
+    /// anchor expires, or a revocation list is due for its next update.
+    pub until: OffsetDateTime,
+}
+
+/// What peers of one side are verified with: trust bundle, revocation lists and pins.
+///
+/// The same one serves every generation of a listener in which these stay the same, so that a new policy
+/// alone lets no chain be verified again.
+pub struct Trust {
     side: PeerSide,
-    profile: Profile,
-    crl_expired: CrlExpired,
+    /// What it was made from.
+    settings: TlsSettings,
+    trusted: Arc<Trusted>,
+    pins: Pins,
     anchors: AllAnchors,
     hints: Vec<DistinguishedName>,
     crls: Vec<webpki::CertRevocationList<'static>>,
-    pins: Pins,
-    expected: Option<Expected>,
+    /// When a verdict may change because a list is due. Empty if that changes none.
+    crls_due: Vec<OffsetDateTime>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl fmt::Debug for Verifier {
+impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("side", &self.side).finish_non_exhaustive()
+        f.debug_struct("Trust").field("side", &self.side).finish_non_exhaustive()
     }
 }
 
-impl Verifier {
-    pub(super) fn new(
+impl Trust {
+    /// What clients are verified with.
+    ///
+    /// # Errors
+    ///
+    /// Says what of the trust bundle or the lists cannot be worked with.
+    pub fn of_clients(
+        settings: &TlsSettings,
+        trusted: &Arc<Trusted>,
+        pins: Pins,
+    ) -> Result<Arc<Self>, ConfigError> {
+        Self::new(PeerSide::Client, settings, trusted, pins).map(Arc::new)
+    }
+
+    /// What servers are verified with.
+    ///
+    /// # Errors
+    ///
+    /// Says what of the trust bundle or the lists cannot be worked with.
+    pub fn of_servers(
+        settings: &TlsSettings,
+        trusted: &Arc<Trusted>,
+        pins: Pins,
+    ) -> Result<Arc<Self>, ConfigError> {
+        Self::new(PeerSide::Server, settings, trusted, pins).map(Arc::new)
+    }
+
+    fn new(
         side: PeerSide,
         settings: &TlsSettings,
-        trusted: &Trusted,
+        trusted: &Arc<Trusted>,
         pins: Pins,
-        expected: Option<Expected>,
-        algorithms: WebPkiSupportedAlgorithms,
     ) -> Result<Self, ConfigError> {
         let anchors = AllAnchors::of(trusted)?;
         let crls = trusted
@@ -124,60 +129,100 @@ impl Verifier {
             .map(|der| OwnedCertRevocationList::from_der(der).map(Into::into))
             .collect::<Result<_, _>>()
             .map_err(ConfigError::Crl)?;
+        let crls_due = match settings.crl_expired {
+            CrlExpired::Refuse => {
+                trusted.crls.iter().filter_map(|der| certs::next_update(der)).collect()
+            }
+            CrlExpired::Warn => Vec::new(),
+        };
         // A peer that is known by a pin may have no certificate from our authorities: hint at none then.
         let hints = if pins.is_empty() { anchors.hints() } else { Vec::new() };
-        let (profile, crl_expired) = (settings.profile, settings.crl_expired);
-        Ok(Self { side, profile, crl_expired, anchors, hints, crls, pins, expected, algorithms })
+        Ok(Self {
+            side,
+            settings: settings.clone(),
+            trusted: Arc::clone(trusted),
+            pins,
+            anchors,
+            hints,
+            crls,
+            crls_due,
+            algorithms: provider(settings).signature_verification_algorithms,
+        })
     }
 
-    /// Everything there is to say about what a peer presented; findings are left for the handshake.
-    fn judge(
+    /// Whether it is what would be made from these: then its verdicts stay as they are.
+    pub fn is_of(&self, settings: &TlsSettings, trusted: &Trusted, pins: &Pins) -> bool {
+        self.settings == *settings && *self.trusted == *trusted && self.pins == *pins
+    }
+
+    /// Judges a chain that a peer has presented, leaf first, as in a handshake at `now`. `certificate` is
+    /// what the leaf says.
+    ///
+    /// What ends at `now` has ended.
+    ///
+    /// # Errors
+    ///
+    /// Says why that handshake would come to nothing.
+    pub fn judge_again(
+        &self,
+        chain: &[CertificateDer<'_>],
+        certificate: &Arc<PeerCertificate>,
+        now: OffsetDateTime,
+    ) -> Result<(PeerIdentity, Grounds), (Refusal, String)> {
+        // webpki counts whole seconds, and the last of them as good.
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(unix(now).as_secs() + 1));
+        let judged = match chain.split_first() {
+            Some((leaf, intermediates)) => self.judge_known(leaf, intermediates, now, certificate),
+            None => Err(Why::nothing()),
+        };
+        judged.map_err(|why| (why.refusal, why.message))
+    }
+
+    /// Everything there is to say about what a peer presented, which is left in `presented`.
+    pub(super) fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), rustls::Error> {
-        let mut findings = Findings::default();
-        let verdict = self.judge_facts(leaf, intermediates, now, &mut findings);
-        let verdict = verdict.map_err(|why| {
-            findings.refused = Some((why.refusal, why.message));
-            why.alert.into()
-        });
-        FINDINGS.set(Some(findings));
-        verdict
-    }
-
-    fn judge_facts(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-        findings: &mut Findings,
-    ) -> Result<(), Why> {
+        presented: &mut Option<Arc<PeerCertificate>>,
+    ) -> Result<(PeerIdentity, Grounds), Why> {
         let certificate = match PeerCertificate::parse(leaf) {
             Ok(certificate) => Arc::new(certificate),
             Err(error) => {
                 let why = Why::facts(&error);
-                findings.presented = error.into_certificate().map(Arc::new);
+                *presented = error.into_certificate().map(Arc::new);
                 return Err(why);
             }
         };
-        findings.presented = Some(Arc::clone(&certificate));
-        let proof = match self.judge_chain(leaf, intermediates, now, &certificate) {
-            Ok(()) => Proof::Chain,
-            Err(why) if why.refusal != Refusal::Revoked && self.pins.hold(&certificate) => {
-                judge_dates(&certificate, now)?;
+        *presented = Some(Arc::clone(&certificate));
+        self.judge_known(leaf, intermediates, now, &certificate)
+    }
+
+    pub(super) fn hints(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    pub(super) fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.algorithms
+    }
+
+    fn judge_known(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        certificate: &Arc<PeerCertificate>,
+    ) -> Result<(PeerIdentity, Grounds), Why> {
+        let (proof, grounds) = match self.judge_chain(leaf, intermediates, now, certificate) {
+            Ok(grounds) => (Proof::Chain, grounds),
+            Err(why) if why.refusal != Refusal::Revoked && self.pins.hold(certificate) => {
+                judge_dates(certificate, now)?;
                 self.judge_listed(leaf)?;
-                Proof::Pin
+                (Proof::Pin, Grounds { anchor: None, until: certificate.not_after })
             }
             Err(why) => return Err(why),
         };
-        let identity = PeerIdentity { certificate, proof };
-        if let Some(expected) = &self.expected {
-            expected(&identity).map_err(|nearest| Why::unexpected(&nearest))?;
-        }
-        findings.identity = Some(identity);
-        Ok(())
+        Ok((PeerIdentity { certificate: Arc::clone(certificate), proof }, grounds))
     }
 
     fn judge_chain(
@@ -186,7 +231,7 @@ impl Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
         facts: &PeerCertificate,
-    ) -> Result<(), Why> {
+    ) -> Result<Grounds, Why> {
         let certificate = EndEntityCert::try_from(leaf).map_err(refusal_of)?;
         let vouching = self.anchors.vouching_for(facts.spiffe.as_ref());
         let anchors = vouching.map_err(|error| Why::stranger(&error))?;
@@ -202,15 +247,36 @@ impl Verifier {
                     revocation,
                     Some(&|path| anchors.judge(path, now)),
                 )
-                .map(|_path| ())
+                .map(|path| self.grounds(&path, anchors.facts(&path), facts, now))
                 .map_err(refusal_of)
         };
         // The leaf's status must be known; an intermediate's wherever there is a list for it.
-        verify(self.revocation(&crls, webpki::RevocationCheckDepth::EndEntity))?;
+        let mut grounds = verify(self.revocation(&crls, webpki::RevocationCheckDepth::EndEntity))?;
         if !crls.is_empty() && !intermediates.is_empty() {
-            verify(self.revocation(&crls, webpki::RevocationCheckDepth::Chain))?;
+            grounds = verify(self.revocation(&crls, webpki::RevocationCheckDepth::Chain))?;
         }
-        self.judge_leaf(facts)
+        judge_use(facts, self.settings.profile, self.named_use(facts))?;
+        Ok(grounds)
+    }
+
+    /// On whose word the leaf was believed, and what comes to its end first.
+    fn grounds(
+        &self,
+        path: &VerifiedPath<'_>,
+        anchor: Option<AnchorFacts>,
+        leaf: &PeerCertificate,
+        now: UnixTime,
+    ) -> Grounds {
+        let intermediates = path
+            .intermediate_certificates()
+            .filter_map(|certificate| certs::not_after(&certificate.der()));
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let lists = self.crls_due.iter().filter(|due| due.unix_timestamp() > seconds).copied();
+        let ends = intermediates.chain(lists).chain(anchor.map(|anchor| anchor.not_after));
+        Grounds {
+            anchor: anchor.map(|anchor| anchor.sha256),
+            until: ends.fold(leaf.not_after, OffsetDateTime::min),
+        }
     }
 
     /// How to check revocation; not at all without lists.
@@ -223,7 +289,7 @@ impl Verifier {
             webpki::RevocationCheckDepth::EndEntity => webpki::UnknownStatusPolicy::Deny,
             webpki::RevocationCheckDepth::Chain => webpki::UnknownStatusPolicy::Allow,
         };
-        let expiration = match self.crl_expired {
+        let expiration = match self.settings.crl_expired {
             CrlExpired::Refuse => webpki::ExpirationPolicy::Enforce,
             CrlExpired::Warn => webpki::ExpirationPolicy::Ignore,
         };
@@ -249,117 +315,23 @@ impl Verifier {
         Ok(())
     }
 
+    /// Whether the leaf names what it is used for here (extended key usage).
+    fn named_use(&self, facts: &PeerCertificate) -> bool {
+        match self.side {
+            PeerSide::Client => facts.usage.client_auth,
+            PeerSide::Server => facts.usage.server_auth,
+        }
+    }
+
     fn usage(&self) -> KeyUsage {
         match self.side {
             PeerSide::Client => KeyUsage::client_auth(),
             PeerSide::Server => KeyUsage::server_auth(),
         }
     }
-
-    /// What webpki lets pass and the profiles do not: SP 800-52r2, 3.2.1 and 4.2.1.
-    fn judge_leaf(&self, facts: &PeerCertificate) -> Result<(), Why> {
-        let usage = &facts.usage;
-        if self.profile == Profile::Compatible {
-            return Ok(());
-        }
-        let named = match self.side {
-            PeerSide::Client => usage.client_auth,
-            PeerSide::Server => usage.server_auth,
-        };
-        if usage.any_purpose {
-            return Err(Why::unfit("its extended key usage is anyExtendedKeyUsage"));
-        }
-        if !named {
-            return Err(Why::unfit("it names no purpose (extended key usage)"));
-        }
-        if usage.may_sign_certificates {
-            return Err(Why::unfit("it may sign certificates (key usage keyCertSign)"));
-        }
-        Ok(())
-    }
 }
 
-/// A pin replaces the chain, never the dates.
-fn judge_dates(facts: &PeerCertificate, now: UnixTime) -> Result<(), Why> {
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    if now > facts.not_after.unix_timestamp() {
-        return Err(Why::pinned_dates(Refusal::Expired, facts));
-    }
-    if now < facts.not_before.unix_timestamp() {
-        return Err(Why::pinned_dates(Refusal::NotYetValid, facts));
-    }
-    Ok(())
-}
-
-impl ClientCertVerifier for Verifier {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &self.hints
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        self.judge(end_entity, intermediates, now).map(|()| ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for Verifier {
-    /// The server's name is not asked for here: `expect` says who it must be.
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        self.judge(end_entity, intermediates, now).map(|()| ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+pub(super) fn unix(at: OffsetDateTime) -> UnixTime {
+    let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }

@@ -67,6 +67,7 @@ where
     let tunnel = connection.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
     match tunnel {
         Some(tunnel) if ending == Ending::Finished => {
+            connection.host.tunnelled(tunnel.lease.link());
             let mut tunnelled = pin!(tunnel.run(limits.idle_timeout));
             tokio::select! {
                 () = tunnelled.as_mut() => Ending::Finished,

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::malformed::Malformed;
 use crate::config::WorkloadHttp;
 use crate::outcome::Ending;
+use crate::shutdown::Shutdown;
 
 /// What the listener does for its HTTP exchanges. One per downstream connection.
 ///
@@ -20,7 +21,7 @@ pub trait Host: Send + Sync + 'static {
     /// The transport of an upstream connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// Facts about one upstream connection. The last reference drops when that connection has ended.
-    type Link: Send + Sync + 'static;
+    type Link: Link;
     /// Policy's yes.
     type Permit: Send + Sync + 'static;
     /// Policy's no, with whatever the host wants to remember of it.
@@ -63,8 +64,33 @@ pub trait Host: Send + Sync + 'static {
         rejection: &Rejection<Self::Denial>,
     ) -> impl Future<Output = ()> + Send;
 
+    /// The downstream connection goes on as a tunnel over `link`: nobody knows its messages, so an end
+    /// that waits for one would not come.
+    fn tunnelled(&self, link: &Self::Link);
+
     /// The exchange has ended, or broke off.
     fn completed(&self, ticket: Self::Ticket, end: RequestEnd);
+}
+
+/// Facts about one upstream connection, and its right to be used.
+pub trait Link: Send + Sync + 'static {
+    /// Whether it may carry one more request. Quick: it is asked for each.
+    fn is_good(&self) -> bool;
+
+    /// Its own end, if it may end before the listener: drained, it takes no more requests and is closed
+    /// when it has none; cut, it is closed at once.
+    fn end(&self) -> Option<&Shutdown>;
+}
+
+/// Plaintext to the workload needs no right.
+impl Link for () {
+    fn is_good(&self) -> bool {
+        true
+    }
+
+    fn end(&self) -> Option<&Shutdown> {
+        None
+    }
 }
 
 /// Which way a listener faces, with what its requests need to be told.

@@ -45,8 +45,8 @@ use crate::outcome::Ending;
 use crate::shutdown::Shutdown;
 
 pub use host::{
-    ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
-    Spoken, Wanted,
+    ConnectError, Connected, Facing, Head, Host, Link, NotAudited, PoolKey, Rejection, RequestEnd,
+    Rough, Spoken, Wanted,
 };
 pub use malformed::Malformed;
 pub use methods::known_method;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::flow::Flow;
 use super::headers;
-use super::host::Host;
+use super::host::{Host, Link};
 use super::pool::Lease;
 use crate::outcome::Ending;
 
@@ -46,13 +46,22 @@ pub(super) struct Tunnel<H: Host> {
 }
 
 impl<H: Host> Tunnel<H> {
-    /// Moves bytes until both sides have closed, one broke off, or nothing moved for `idle_timeout`.
+    /// Moves bytes until both sides have closed, one broke off, nothing moved for `idle_timeout`, or the
+    /// upstream's side is cut.
     pub(super) async fn run(self, idle_timeout: Duration) {
         let Self { downstream, upstream, flow, lease } = self;
         let (Ok(downstream), Ok(upstream)) = tokio::join!(downstream, upstream) else {
             return flow.end(Ending::DownstreamLost);
         };
+        let cut = async {
+            match lease.link().end() {
+                Some(end) => end.cutting().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            biased;
+            () = cut => flow.end(Ending::UpstreamLost),
             ending = both_ways(downstream, upstream, &flow) => match ending {
                 Ending::Finished => flow.finished(),
                 other => flow.end(other),

@@ -131,6 +131,12 @@ impl Setup {
         self
     }
 
+    /// Takes a peer off the list; it stays known.
+    pub(crate) fn unlist(mut self, name: &str) -> Self {
+        self.names.retain(|peer| peer != name);
+        self
+    }
+
     /// Where the workload is.
     pub(crate) fn forward(mut self, target: &str) -> Self {
         self.side = Side::In { forward: target.to_owned() };
@@ -282,10 +288,18 @@ impl Setup {
 
     /// The same, with certificates that live shorter than a configuration may say.
     pub(crate) async fn start_with_ttl(&self, short: Duration) -> Running {
+        self.start_with(|config| {
+            if let config::IdentitySource::Embedded(embedded) = &mut config.identity {
+                embedded.ttl = short;
+            }
+        })
+        .await
+    }
+
+    /// The same, with what no configuration may say.
+    pub(crate) async fn start_with(&self, adjust: impl FnOnce(&mut Config)) -> Running {
         let mut config = self.load().unwrap_or_else(|problems| panic!("{problems}"));
-        if let config::IdentitySource::Embedded(embedded) = &mut config.identity {
-            embedded.ttl = short;
-        }
+        adjust(&mut config);
         self.start_from(config).await.unwrap_or_else(|error| panic!("{error}"))
     }
 

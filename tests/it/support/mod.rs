@@ -5,6 +5,7 @@ pub(crate) mod bao;
 pub(crate) mod client;
 pub(crate) mod est;
 pub(crate) mod gate;
+pub(crate) mod h2;
 pub(crate) mod http;
 pub(crate) mod legacy;
 pub(crate) mod load;
@@ -14,7 +15,9 @@ pub(crate) mod outside;
 pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod python;
+pub(crate) mod tls_server;
 pub(crate) mod trail;
+pub(crate) mod ward;
 pub(crate) mod workload;
 pub(crate) mod workload_api;
 

@@ -1,6 +1,7 @@
 //! A new upstream connection, and who keeps it going.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -12,11 +13,12 @@ use tracing::debug;
 use super::room::{Need, Room};
 use super::shelves::Shared;
 use super::{Lease, Open, Pool};
-use crate::proxy::l7::host::{ConnectError, Connected, Host, PoolKey, Spoken, Wanted};
+use crate::proxy::l7::host::{ConnectError, Connected, Host, Link, PoolKey, Spoken, Wanted};
 use crate::proxy::l7::tracked::Tracked;
 use crate::proxy::l7::{
     CONNECTION_WINDOW, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW, buffer_bytes,
 };
+use crate::shutdown::Shutdown;
 
 impl<H: Host> Pool<H> {
     /// Opens a connection, as soon as there is room for one. A new HTTP/2 connection is on the shelf at
@@ -61,7 +63,7 @@ impl<H: Host> Pool<H> {
             .handshake(TokioIo::new(io))
             .await
             .map_err(|_closed| ConnectError::Unreachable)?;
-        self.keep_going(Arc::clone(&open), connection.with_upgrades());
+        self.keep_going(Arc::clone(&open), &key, connection.with_upgrades());
         Ok(Lease::http1(sender, open, key, self, false))
     }
 
@@ -72,7 +74,7 @@ impl<H: Host> Pool<H> {
         key: PoolKey,
     ) -> Result<Lease<H>, ConnectError> {
         let header_bytes = u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX);
-        let handshake = http2::Builder::new(Tracked(self.shutdown.clone()))
+        let handshake = http2::Builder::new(Tracked(self.end_of(&open)))
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -84,7 +86,7 @@ impl<H: Host> Pool<H> {
             .await
             .map_err(|_elapsed| ConnectError::Timeout)?
             .map_err(|_closed| ConnectError::Unreachable)?;
-        self.keep_going(Arc::clone(&open), connection);
+        self.keep_going(Arc::clone(&open), &key, connection);
         let streams = Arc::new(AtomicU32::new(0));
         let shared = Shared {
             sender: sender.clone(),
@@ -107,21 +109,40 @@ impl<H: Host> Pool<H> {
         Ok(lease)
     }
 
-    /// Moves the bytes of a connection until it ends. It counts as open for as long.
+    /// Moves the bytes of a connection until it ends. It counts as open for as long. When it is to end, it
+    /// is taken off its shelf: then it ends with the request that it has, or at once.
     fn keep_going(
-        &self,
+        self: &Arc<Self>,
         open: Arc<Open<H::Link>>,
+        key: &PoolKey,
         connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
     ) {
-        let shutdown = self.shutdown.clone();
+        let (pool, end, key) = (Arc::downgrade(self), self.end_of(&open), key.clone());
         self.shutdown.spawn(async move {
-            tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    debug!(%error, "upstream connection broke off");
-                },
-                () = shutdown.cutting() => {}
+            let mut connection = pin!(connection);
+            let mut is_ending = false;
+            loop {
+                tokio::select! {
+                    ended = connection.as_mut() => {
+                        if let Err(error) = ended {
+                            debug!(%error, "upstream connection broke off");
+                        }
+                        break;
+                    }
+                    () = end.cutting() => break,
+                    () = end.draining(), if !is_ending => {
+                        is_ending = true;
+                        if let Some(pool) = pool.upgrade() {
+                            pool.on_shelves(|shelves| shelves.discard(&key, &open));
+                        }
+                    }
+                }
             }
             drop(open);
         });
+    }
+
+    fn end_of(&self, open: &Open<H::Link>) -> Shutdown {
+        open.link.end().unwrap_or(&self.shutdown).clone()
     }
 }

@@ -17,7 +17,7 @@ use self::room::Need;
 use self::shelves::{Answers, Failed, Shared, Shelves, Waiting};
 
 use super::body::Upload;
-use super::host::{ConnectError, Host, PoolKey, Spoken, Wanted};
+use super::host::{ConnectError, Host, Link, PoolKey, Spoken, Wanted};
 use crate::config::Limits;
 use crate::shutdown::Shutdown;
 
@@ -161,6 +161,9 @@ impl<H: Host> Pool<H> {
             Spoken::Http2 => self.share(key),
             Spoken::Http1 => loop {
                 let Waiting { mut sender, open, .. } = self.take(key)?;
+                if !open.link.is_good() {
+                    continue;
+                }
                 let is_ready = sender.is_ready()
                     || (!sender.is_closed()
                         && timeout(BREATH, sender.ready()).await.is_ok_and(|ready| ready.is_ok()));
@@ -184,7 +187,9 @@ impl<H: Host> Pool<H> {
     fn share(self: &Arc<Self>, key: &PoolKey) -> Option<Lease<H>> {
         let most = self.limits.streams;
         self.on_shelves(|shelves| {
-            let has_room = |shared: &&mut Shared<H>| shared.streams.load(Ordering::Acquire) < most;
+            let has_room = |shared: &&mut Shared<H>| {
+                shared.streams.load(Ordering::Acquire) < most && shared.open.link.is_good()
+            };
             let shared = shelves.http2(key)?.iter_mut().find(has_room)?;
             shared.since = Instant::now();
             let (sender, open) = (shared.sender.clone(), Arc::clone(&shared.open));
@@ -193,17 +198,18 @@ impl<H: Host> Pool<H> {
         })
     }
 
-    /// Puts an HTTP/1 connection back, unless there are enough that wait, or it is of an earlier
-    /// generation: then it is closed.
+    /// Puts an HTTP/1 connection back, unless there are enough that wait, it may not be used any more, or
+    /// it is of an earlier generation: then it is closed.
     fn put_back(
         &self,
         key: PoolKey,
         sender: http1::SendRequest<Upload<H>>,
         open: Arc<Open<H::Link>>,
     ) {
+        let is_good = open.link.is_good();
         let back = Waiting { sender, open, since: Instant::now() };
         let too_many = self.on_shelves(|shelves| {
-            if shelves.closed || shelves.waiting >= self.bounds.idle {
+            if shelves.closed || !is_good || shelves.waiting >= self.bounds.idle {
                 return Some(back);
             }
             match shelves.shelf(&key) {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::Open;
 use crate::proxy::l7::body::Upload;
-use crate::proxy::l7::host::{ConnectError, Host, PoolKey, Spoken, Wanted};
+use crate::proxy::l7::host::{ConnectError, Host, Link, PoolKey, Spoken, Wanted};
 
 /// The shelves of one pool.
 pub(super) struct Shelves<H: Host> {
@@ -97,6 +97,11 @@ impl<H: Host> Shared<H> {
     fn is_used(&self) -> bool {
         self.streams.load(Ordering::Acquire) > 0
     }
+
+    /// Whether nobody uses it, and nobody may.
+    fn is_over(&self) -> bool {
+        self.sender.is_closed() || (!self.is_used() && !self.open.link.is_good())
+    }
 }
 
 impl<H: Host> Shelf<H> {
@@ -132,10 +137,21 @@ impl<H: Host> Shelves<H> {
 
     /// The HTTP/2 connections of `key` that are still open.
     pub(super) fn http2(&mut self, key: &PoolKey) -> Option<&mut Vec<Shared<H>>> {
-        let closed = self.shelf(key)?.http2.extract_if(.., |one| one.sender.is_closed());
-        let closed: Vec<_> = closed.map(Unused::Http2).collect();
-        self.discarded.extend(closed);
+        let over = self.shelf(key)?.http2.extract_if(.., |one| one.is_over());
+        let over: Vec<_> = over.map(Unused::Http2).collect();
+        self.discarded.extend(over);
         self.shelf(key).map(|shelf| &mut shelf.http2)
+    }
+
+    /// Discards one connection of `key`, if it is on the shelf.
+    pub(super) fn discard(&mut self, key: &PoolKey, open: &Arc<Open<H::Link>>) {
+        let Some(shelf) = self.of.get_mut(&key.name) else { return };
+        let http1 = shelf.http1.extract_if(.., |one| Arc::ptr_eq(&one.open, open));
+        let before = self.discarded.len();
+        self.discarded.extend(http1.map(Unused::Http1));
+        self.waiting = self.waiting.saturating_sub(self.discarded.len() - before);
+        let http2 = shelf.http2.extract_if(.., |one| Arc::ptr_eq(&one.open, open));
+        self.discarded.extend(http2.map(Unused::Http2));
     }
 
     /// What is to be closed by dropping it.
@@ -166,16 +182,17 @@ impl<H: Host> Shelves<H> {
         Some(Unused::Http2(shelf.http2.swap_remove(at)))
     }
 
-    /// Discards what is closed or has waited for longer than `limit`.
+    /// Discards what is closed, may not be used any more, or has waited for longer than `limit`.
     pub(super) fn discard_stale(&mut self, limit: Duration) {
         let is_stale = |since: Instant| since.elapsed() >= limit;
         for shelf in self.of.values_mut() {
-            let http1 =
-                shelf.http1.extract_if(.., |one| one.sender.is_closed() || is_stale(one.since));
-            self.discarded.extend(http1.map(Unused::Http1));
-            let http2 = shelf.http2.extract_if(.., |one| {
-                one.sender.is_closed() || (!one.is_used() && is_stale(one.since))
+            let http1 = shelf.http1.extract_if(.., |one| {
+                one.sender.is_closed() || is_stale(one.since) || !one.open.link.is_good()
             });
+            self.discarded.extend(http1.map(Unused::Http1));
+            let http2 = shelf
+                .http2
+                .extract_if(.., |one| one.is_over() || (!one.is_used() && is_stale(one.since)));
             self.discarded.extend(http2.map(Unused::Http2));
         }
         self.of.retain(|_, shelf| {

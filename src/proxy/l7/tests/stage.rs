@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use crate::config::{Limits, WorkloadHttp};
 use crate::proxy::l7::{
-    ConnectError, Connected, Downstream, Facing, Head, Host, NotAudited, Pool, PoolKey, PoolLimits,
-    Rejection, RequestEnd, Rough, Served, Spoken, Wanted, serve,
+    ConnectError, Connected, Downstream, Facing, Head, Host, Link, NotAudited, Pool, PoolKey,
+    PoolLimits, Rejection, RequestEnd, Rough, Served, Spoken, Wanted, serve,
 };
 use crate::shutdown::Shutdown;
 
@@ -50,6 +50,19 @@ pub(super) struct Stage {
     events: Mutex<Vec<Event>>,
     news: watch::Sender<usize>,
     pool: Mutex<Option<Arc<Pool<Self>>>>,
+}
+
+/// Counts the connections to the workload from 1.
+pub(super) struct Number(usize);
+
+impl Link for Number {
+    fn is_good(&self) -> bool {
+        true
+    }
+
+    fn end(&self) -> Option<&Shutdown> {
+        None
+    }
 }
 
 impl Stage {
@@ -160,7 +173,7 @@ impl Drop for Stage {
 
 impl Host for Stage {
     type Io = TcpStream;
-    type Link = usize;
+    type Link = Number;
     type Permit = ();
     type Denial = &'static str;
     type Ticket = ();
@@ -180,7 +193,7 @@ impl Host for Stage {
         if is_withdrawn || head.path.starts_with("/denied") { Err("denied") } else { Ok(()) }
     }
 
-    async fn connect(&self, wanted: Wanted) -> Result<Connected<TcpStream, usize>, ConnectError> {
+    async fn connect(&self, wanted: Wanted) -> Result<Connected<TcpStream, Number>, ConnectError> {
         let number = self.connects.fetch_add(1, Ordering::SeqCst) + 1;
         let io =
             TcpStream::connect(self.target).await.map_err(|_refused| ConnectError::Unreachable)?;
@@ -189,17 +202,17 @@ impl Host for Stage {
             Wanted::Http1 => Spoken::Http1,
             Wanted::Http2 => Spoken::Http2,
         };
-        Ok(Connected { io, spoken: self.spoken.unwrap_or(wanted), link: Arc::new(number) })
+        Ok(Connected { io, spoken: self.spoken.unwrap_or(wanted), link: Arc::new(Number(number)) })
     }
 
     async fn record(
         &self,
         head: &Head<'_>,
         _permit: &(),
-        link: Option<&usize>,
+        link: Option<&Number>,
     ) -> Result<(), NotAudited> {
         self.methods.lock().unwrap().push(head.method.to_string());
-        self.note(Event::Recorded { link: link.copied() });
+        self.note(Event::Recorded { link: link.map(|link| link.0) });
         if self.audited { Ok(()) } else { Err(NotAudited) }
     }
 
@@ -211,6 +224,8 @@ impl Host for Stage {
             Rejection::NotAudited => "not_audited",
         }));
     }
+
+    fn tunnelled(&self, _link: &Number) {}
 
     fn completed(&self, _ticket: (), end: RequestEnd) {
         self.note(Event::Completed(end));

@@ -1,0 +1,39 @@
+//! Why a permit was withdrawn, in the record's words.
+
+use std::sync::Arc;
+
+use crate::audit::{Action, Connection, Record, Rule};
+use crate::authz::Denied;
+use crate::identity::Fingerprint;
+use crate::outcome::{Refusal, Withdrawal};
+
+/// Why a permit does not hold any more.
+#[derive(Debug, Clone)]
+pub(super) struct Lost {
+    /// The closed set's word for it.
+    pub(super) reason: Withdrawal,
+    message: String,
+    rule: Option<Rule>,
+}
+
+impl Lost {
+    pub(super) fn refused((refusal, message): (Refusal, String)) -> Self {
+        Self { reason: Withdrawal::Refused(refusal), message, rule: None }
+    }
+
+    pub(super) fn denied(denied: Denied, version: Fingerprint) -> Self {
+        let rule = Rule { name: denied.rule, version, nearest: Some(denied.nearest) };
+        let message = "the peer would not be let in any more".to_owned();
+        Self { reason: Withdrawal::Denied(denied.reason), message, rule: Some(rule) }
+    }
+
+    pub(super) fn record(&self, connection: &Arc<Connection>) -> Record {
+        Record {
+            reason: Some(self.reason.label()),
+            message: Some(self.message.clone()),
+            connection: Some(Arc::clone(connection)),
+            rule: self.rule.clone(),
+            ..Record::new(Action::ConnectionWithdrawn)
+        }
+    }
+}

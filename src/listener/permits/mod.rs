@@ -1,0 +1,216 @@
+//! The permits of a listener that are in use, and their withdrawal.
+//!
+//! A permit rests on a certificate, a trust bundle, revocation lists, pins and a policy. [`watch`] judges
+//! all of them again when one of these is replaced or ends; only those that do not hold any more are told.
+
+mod group;
+mod lost;
+mod member;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::group::{ChainKey, Group};
+pub(super) use self::member::Member;
+use super::Services;
+use crate::audit::Connection;
+use crate::authz::{ListenerPolicy, Permit};
+use crate::clock;
+use crate::identity::PeerIdentity;
+use crate::live::{Live, Snapshot};
+use crate::outcome::{Refusal, Withdrawal};
+use crate::tls::{Session, Trust};
+
+/// What a listener's state has to say about who may stay.
+pub(super) trait Terms: Send + Sync + 'static {
+    /// What peers are verified with.
+    fn trust(&self) -> &Arc<Trust>;
+    /// Whom the listener lets in, or expects.
+    fn policy(&self) -> &ListenerPolicy;
+    /// How long a connection may take to come to a message boundary.
+    fn drain_timeout(&self) -> Duration;
+}
+
+/// The permits of one listener that are in use.
+pub(super) struct Permits<S: Terms> {
+    register: Arc<Register<S>>,
+    /// Ends the watch: nobody is left who could hold a permit.
+    _watched: DropGuard,
+}
+
+/// What holders and watch share.
+struct Register<S: Terms> {
+    groups: Mutex<HashMap<ChainKey, Arc<Group>>>,
+    live: Live<S>,
+    services: Services,
+    /// When the watch looks next, unless something is published before.
+    look: Mutex<OffsetDateTime>,
+    /// A permit is due before that.
+    earlier: Notify,
+}
+
+/// A connection's permit in use. Dropped when the connection has ended.
+pub(super) struct Held<S: Terms> {
+    permits: Arc<Permits<S>>,
+    group: Arc<Group>,
+    member: Arc<Member>,
+    id: u64,
+}
+
+impl<S: Terms> Permits<S> {
+    /// None in use yet, and watched from now on.
+    pub(super) fn start(live: Live<S>, services: Services) -> Arc<Self> {
+        let register = Arc::new(Register {
+            groups: Mutex::default(),
+            live,
+            services,
+            look: Mutex::new(LATEST),
+            earlier: Notify::new(),
+        });
+        let gone = CancellationToken::new();
+        let watching = watch::watch(Arc::clone(&register), gone.clone());
+        register.services.shutdown.spawn(watching);
+        Arc::new(Self { register, _watched: gone.drop_guard() })
+    }
+
+    /// Connections with the same certificate share what it says.
+    pub(super) fn share(&self, session: &mut Session) {
+        let group = self.register.groups().get(&ChainKey::of(session)).map(Arc::clone);
+        if let Some(group) = group {
+            session.peer.certificate = group.certificate();
+        }
+    }
+
+    /// Puts a permit to use that was given by the rules of `seen`, and judges it by those of this moment if
+    /// they are others. `is_endless`: the connection has no message boundaries that we know.
+    ///
+    /// # Errors
+    ///
+    /// It was lost in between; that is on record.
+    pub(super) async fn hold(
+        self: &Arc<Self>,
+        seen: &Snapshot<S>,
+        session: &Session,
+        permit: &Permit,
+        connection: &Arc<Connection>,
+        is_endless: bool,
+    ) -> Result<Held<S>, Withdrawal> {
+        let Services { shutdown, metrics, audit, .. } = &self.register.services;
+        let member = Arc::new(Member::new(Arc::clone(connection), shutdown, is_endless));
+        let (group, id) = self.register.join(seen, session, permit, &member);
+        let held = Held { permits: Arc::clone(self), group, member, id };
+        // It is in the register, so whatever is published from here on is the watch's to see.
+        let now = self.register.live.snapshot();
+        if now.generation > seen.generation
+            && let Err(lost) = held.group.judge(&now, clock::now())
+            && held.member.withdraw(lost.reason)
+        {
+            metrics.withdrawn(lost.reason);
+            audit.note(lost.record(connection)).await;
+        }
+        match held.member.withdrawn() {
+            Some(reason) => Err(reason),
+            None => Ok(held),
+        }
+    }
+}
+
+impl<S: Terms> Held<S> {
+    /// Its own end, and how that comes about.
+    pub(super) fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
+    /// Who the peer is by these rules at this moment.
+    ///
+    /// The first who asks after a change does not wait for the watch: no request passes on an old verdict.
+    ///
+    /// # Errors
+    ///
+    /// Its certificate would be refused in a handshake.
+    pub(super) fn peer(
+        &self,
+        now: &Snapshot<S>,
+        at: OffsetDateTime,
+    ) -> Result<PeerIdentity, (Refusal, String)> {
+        self.group.peer(now.value.trust(), at).map(|(peer, _grounds)| peer)
+    }
+
+    /// Whether something new may begin on the connection.
+    pub(super) fn is_good(&self, at: OffsetDateTime) -> bool {
+        let now = self.permits.register.live.snapshot();
+        self.member.withdrawn().is_none()
+            && (!self.group.is_due(&now, at) || self.group.judge(&now, at).is_ok())
+    }
+}
+
+impl<S: Terms> Drop for Held<S> {
+    fn drop(&mut self) {
+        self.permits.register.leave(&self.group, self.id);
+    }
+}
+
+/// Nothing is due.
+const LATEST: OffsetDateTime = time::PrimitiveDateTime::MAX.assume_utc();
+
+impl<S: Terms> Register<S> {
+    fn join(
+        &self,
+        seen: &Snapshot<S>,
+        session: &Session,
+        permit: &Permit,
+        member: &Arc<Member>,
+    ) -> (Arc<Group>, u64) {
+        let key = ChainKey::of(session);
+        let mut groups = self.groups();
+        let joined =
+            groups.get(&key).and_then(|group| Some((Arc::clone(group), group.join(member)?)));
+        if let Some(joined) = joined {
+            return joined;
+        }
+        let group = Group::new(key, session, permit, seen);
+        let id = group.join(member).unwrap_or_default(); // a new group takes everybody in
+        groups.insert(key, Arc::clone(&group));
+        drop(groups);
+        self.look_by(group.due());
+        (group, id)
+    }
+
+    fn leave(&self, group: &Arc<Group>, id: u64) {
+        let mut groups = self.groups();
+        if group.leave(id) {
+            self.forget(&mut groups, group);
+        }
+    }
+
+    /// Takes a group off the register, unless another one has its place already.
+    fn forget(&self, groups: &mut HashMap<ChainKey, Arc<Group>>, group: &Arc<Group>) {
+        if groups.get(&group.key).is_some_and(|known| Arc::ptr_eq(known, group)) {
+            groups.remove(&group.key);
+        }
+    }
+
+    /// Has the watch look no later than at `due`.
+    fn look_by(&self, due: OffsetDateTime) {
+        let mut look = self.look();
+        if due < *look {
+            *look = due;
+            drop(look);
+            self.earlier.notify_one();
+        }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, HashMap<ChainKey, Arc<Group>>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self) -> MutexGuard<'_, OffsetDateTime> {
+        self.look.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
