@@ -10,6 +10,7 @@ mod explain;
 mod findings;
 mod healthcheck;
 mod init;
+mod probe;
 mod put;
 mod run;
 
@@ -47,6 +48,8 @@ enum Command {
     Ca(ca::Arguments),
     /// Tells which rule lets a peer in, or which came nearest and why it does not
     Explain(explain::Arguments),
+    /// Shakes hands with a server as this service, and tells what fails, why, and how to mend it
+    Probe(probe::Arguments),
     /// Looks at the audit trail
     Audit(audit::Arguments),
     /// Asks a running sidecar whether it is ready; for containers without a shell
@@ -68,6 +71,7 @@ impl Command {
             | Self::Check(_)
             | Self::Init(_)
             | Self::Explain(_)
+            | Self::Probe(_)
             | Self::Audit(_)
             | Self::Healthcheck(_)
             | Self::Completions { .. } => "",
@@ -137,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Ca(arguments) => ca::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Completions { shell } => completions(shell),

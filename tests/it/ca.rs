@@ -312,6 +312,47 @@ async fn a_token_goes_to_standard_output_alone_and_is_listed_without_its_text() 
     assert!(!record.contains(token), "{record}");
 }
 
+#[tokio::test]
+async fn a_root_is_exchanged_in_three_steps_and_each_tells_the_next() {
+    let place = Place::new().await;
+    let serial = place.issue("ehr").await;
+
+    let begun = place.fine(&["roll"]).await;
+    assert!(begun.contains("myelin ca roll --switch"), "{begun}");
+    assert!(place.takes().await);
+    let switched = place.fine(&["roll", "--switch"]).await;
+    assert!(switched.contains("myelin ca roll --finish"), "{switched}");
+    let left = place.fine(&["roll"]).await;
+    assert!(left.contains(&serial) && left.contains("\n1 certificates under"), "{left}");
+    let refused = place.fails(&["roll", "--finish"], 1).await;
+    assert!(refused.contains("still valid"), "{refused}");
+    place.fine(&["revoke", &serial]).await;
+    place.fine(&["roll", "--finish"]).await;
+
+    place.issue("ehr").await;
+    assert!(place.takes().await);
+    place.openssl("verify -CAfile authority/root.crt authority/issuing.crt").await;
+}
+
+#[tokio::test]
+async fn every_command_of_the_guide_works() {
+    let guide = include_str!("../../certs/README.md");
+    let script = guide.split("```sh ca\n").nth(1).unwrap().split("```").next().unwrap();
+    let dir = TempDir::new().unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_myelin")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", script]).env("PATH", path).current_dir(dir.path());
+
+    let said = run(&mut command, "").await;
+
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    assert!(said.stdout.contains("spiffe://hospital.example/billing"), "{said:#?}");
+    for file in ["billing/tls.crt", "billing/tls.key", "billing/ca.crt", "ca.crl", "token"] {
+        assert!(dir.path().join(file).metadata().unwrap().len() > 0, "{file}");
+    }
+}
+
 /// Runs the program and kills it after so long, if it is still running then. Whether it was done before.
 fn kill_after(place: &Place, args: &[&str], pause: Option<Duration>) -> bool {
     let mut child = Command::new(env!("CARGO_BIN_EXE_myelin"))

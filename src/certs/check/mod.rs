@@ -189,8 +189,8 @@ fn list(
     }
     if let Some(due) = parsed.next_update().map(|due| due.to_datetime()).filter(|due| *due < now) {
         remarks.push(format!(
-            "{at}: revocation list of {issuer} was due for its next update at {}: that authority's \
-             peers are refused until there is a new one",
+            "{at}: revocation list of {issuer} was due for its next update at {}: unless \
+             tls.crl_expired is warn, that authority's peers are refused until there is a new one",
             moment(due)
         ));
     }

@@ -148,6 +148,20 @@ pub enum AuthorityError {
         /// Its serial number.
         what: String,
     },
+    /// The exchange of the root is not as far, or further.
+    #[error("the exchange of the root is {what}: `myelin ca roll` tells the next step")]
+    NotNow {
+        /// How far it is.
+        what: &'static str,
+    },
+    /// The old root is still needed.
+    #[error(
+        "{number} certificates under the old root are still valid, and peers would refuse them: wait until they are renewed (`myelin ca roll` counts them), or say --force"
+    )]
+    StillAlive {
+        /// How many.
+        number: usize,
+    },
     /// More DNS names are asked for than a certificate gets.
     #[error("a certificate gets no more than {} DNS names, not {number}", super::Grant::MOST_NAMES)]
     TooManyNames {

@@ -13,6 +13,7 @@ mod lists;
 mod params;
 mod request;
 mod revoke;
+mod roll;
 mod source;
 mod store;
 mod token;
@@ -30,6 +31,7 @@ pub use ledger::{
 };
 pub use request::{MAX_REQUEST_BYTES, RequestError, requested_key};
 pub use revoke::Listed;
+pub use roll::Roll;
 pub(super) use source::Embedded;
 pub use token::{NewToken, TokenError};
 
@@ -44,7 +46,10 @@ use store::{Certificate, Found, Pair, Store};
 pub struct Authority {
     dir: PathBuf,
     trust_domain: TrustDomain,
+    /// The one that signs issuing authorities, and all in PEM.
     root: Certificate,
+    /// All that are trusted, that one first.
+    roots: Vec<CertificateDer<'static>>,
     issuing: Pair,
     lists: Lists,
     remarks: Vec<String>,
@@ -135,12 +140,14 @@ impl Authority {
     ) -> Result<Self, AuthorityError> {
         let root = store.certificate("root")?;
         check_root(store, &root.der, trust_domain, now)?;
+        let roots = store.certificates("root")?;
         let Chosen { issuing, remarks } = issuing(store, &root, trust_domain, now)?;
         let lists = lists::current(store, &issuing, now)?;
         Ok(Self {
             dir: store.dir().to_owned(),
             trust_domain: trust_domain.clone(),
             root,
+            roots,
             issuing,
             lists,
             remarks,
@@ -158,15 +165,16 @@ impl Authority {
         &self.trust_domain
     }
 
-    /// The root's certificate in PEM: what peers need as their trust bundle.
+    /// The root's certificate in PEM, and those of other roots that are trusted while one takes the place
+    /// of another: what peers need as their trust bundle.
     pub fn trust_bundle_pem(&self) -> &str {
         &self.root.pem
     }
 
-    /// What peers are verified with: the root, and a revocation list for each issuing authority.
+    /// What peers are verified with: the roots, and a revocation list for each issuing authority.
     pub fn trusted(&self) -> Trusted {
         Trusted {
-            bundle: vec![self.root.der.clone()],
+            bundle: self.roots.clone(),
             crls: self.lists.all.iter().map(|list| list.der.clone()).collect(),
             ..Trusted::default()
         }
@@ -194,6 +202,10 @@ impl Authority {
 
     pub(super) fn root(&self) -> &CertificateDer<'static> {
         &self.root.der
+    }
+
+    pub(super) fn roots(&self) -> Vec<&CertificateDer<'static>> {
+        self.roots.iter().collect()
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the embedded authority writes into its certificates.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
@@ -57,6 +59,14 @@ pub(super) fn fingerprint(certificate: &CertificateDer<'static>) -> Fingerprint 
     let mut sum = [0; 32];
     sum.copy_from_slice(digest(&SHA256, certificate).as_ref());
     Fingerprint(sum)
+}
+
+/// A certificate in PEM (RFC 7468).
+pub(super) fn pem(certificate: &CertificateDer<'static>) -> String {
+    let text = STANDARD.encode(certificate);
+    let lines = text.as_bytes().chunks(64).map(String::from_utf8_lossy);
+    let body: String = lines.flat_map(|line| [line, "\n".into()]).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
 }
 
 /// Whole seconds: certificates and records know no others.

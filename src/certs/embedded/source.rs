@@ -129,14 +129,23 @@ impl Settings {
     fn again(&self, in_use: &Material, keep: bool) -> Result<Offered, MaterialError> {
         self.opening(|| {
             let authority = Authority::open(&self.config.dir, &self.trust_domain)?;
-            if let Some(lost) = anchors::lost(&in_use.trusted.bundle, &[authority.root()]) {
-                return Err(MaterialError::OtherAuthority { dir: self.config.dir.clone(), lost });
-            }
+            self.is_the_same(in_use, &authority)?;
             let keep = keep && self.are_good(in_use, &authority);
             let offered =
                 if keep { authority.offer_again(in_use) } else { self.issue(&authority)? };
             Ok((offered, authority))
         })
+    }
+
+    /// The root that signs is one that we trust already. A root may go only when another has been trusted
+    /// beside it.
+    fn is_the_same(&self, in_use: &Material, authority: &Authority) -> Result<(), MaterialError> {
+        let trusted: Vec<_> = in_use.trusted.bundle.iter().collect();
+        if anchors::lost(std::slice::from_ref(authority.root()), &trusted).is_none() {
+            return Ok(());
+        }
+        let lost = anchors::lost(&in_use.trusted.bundle, &authority.roots()).unwrap_or_default();
+        Err(MaterialError::OtherAuthority { dir: self.config.dir.clone(), lost })
     }
 
     /// Whether peers would still take what we present. We, who may have another one for the asking, do

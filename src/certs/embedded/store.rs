@@ -163,6 +163,19 @@ impl Store {
         }
     }
 
+    /// Every certificate in a file; there is at least one.
+    pub(super) fn certificates(
+        &self,
+        name: &str,
+    ) -> Result<Vec<CertificateDer<'static>>, AuthorityError> {
+        let path = self.dir.join(format!("{name}.crt"));
+        let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.read(&path)?).collect();
+        match all {
+            Ok(all) if !all.is_empty() => Ok(all),
+            Ok(_) | Err(_) => Err(AuthorityError::Damaged { path }),
+        }
+    }
+
     pub(super) fn key(&self, name: &str) -> Result<Zeroizing<KeyPair>, AuthorityError> {
         let path = self.dir.join(format!("{name}.key"));
         let pem = self.read(&path)?;
@@ -227,8 +240,13 @@ impl Store {
         Ok(retired)
     }
 
+    /// Removes an issuing authority that was replaced.
+    pub(super) fn forget_retired(&self, pair: &Pair) -> Result<(), AuthorityError> {
+        self.forget(&format!("{RETIRED}{}", pair.id()))
+    }
+
     /// Removes a pair; the certificate first: a key without one is nothing.
-    fn forget(&self, name: &str) -> Result<(), AuthorityError> {
+    pub(super) fn forget(&self, name: &str) -> Result<(), AuthorityError> {
         if !self.may_write {
             return Ok(());
         }

@@ -5,6 +5,8 @@ mod init;
 mod issue;
 mod list;
 mod revoke;
+mod roll;
+mod serve;
 mod token;
 
 use std::path::PathBuf;
@@ -38,6 +40,10 @@ enum Command {
     Revoke(revoke::Arguments),
     /// Prints the revocation list
     Crl(crl::Arguments),
+    /// Puts another root in the place of the old one, step by step
+    Roll(roll::Arguments),
+    /// Serves EST (RFC 7030), by which sidecars on other hosts enrol
+    Serve(serve::Arguments),
     /// Makes a join token, with which a sidecar on another host enrols once
     Token(token::Arguments),
 }
@@ -87,6 +93,8 @@ enum Bad {
     /// What was asked for is not there.
     Argument(String),
     Authority(AuthorityError),
+    /// What the authority gives cannot be used.
+    Unusable(String),
     Other(anyhow::Error),
 }
 
@@ -109,11 +117,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::List(arguments) => list::run(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),
         Command::Crl(arguments) => crl::run(arguments),
+        Command::Roll(arguments) => roll::run(arguments),
+        Command::Serve(arguments) => serve::run(arguments),
         Command::Token(arguments) => token::run(arguments),
     };
     let (text, exit) = match done {
         Ok(()) => return Ok(Exit::Fine),
         Err(Bad::Argument(text)) => (text, Exit::BadCommand),
+        Err(Bad::Unusable(text)) => (text, Exit::BadConfig),
         Err(Bad::Authority(error)) => (Report(&error).to_string(), exit_of(&error)),
         Err(Bad::Other(error)) => return Err(error),
     };
@@ -131,6 +142,8 @@ fn exit_of(error: &AuthorityError) -> Exit {
         | AuthorityError::Locked { .. }
         | AuthorityError::Exists { .. }
         | AuthorityError::AlreadyRevoked { .. }
+        | AuthorityError::NotNow { .. }
+        | AuthorityError::StillAlive { .. }
         | AuthorityError::FullLedger { .. }
         | AuthorityError::Make(_)
         | AuthorityError::NoKey(_)

@@ -13,6 +13,7 @@ pub(crate) mod mesh;
 pub(crate) mod openssl;
 pub(crate) mod outside;
 pub(crate) mod pki;
+pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod tls_server;

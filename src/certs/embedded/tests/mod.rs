@@ -1,5 +1,7 @@
 mod enrolment;
 mod revocation;
+mod roll;
+mod source;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
