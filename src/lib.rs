@@ -14,6 +14,7 @@
 pub mod admin;
 pub mod audit;
 pub mod authz;
+pub mod ca;
 pub mod certs;
 pub mod cli;
 pub mod clock;
@@ -23,6 +24,7 @@ pub mod inventory;
 pub mod listener;
 pub mod live;
 pub mod outcome;
+pub mod probe;
 pub mod proxy;
 pub mod report;
 pub mod runtime;

@@ -7,4 +7,4 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-pub use policy::{Denied, ListenerPolicy, Permit, RequestPermit};
+pub use policy::{Denied, ListenerPolicy, Permit, RequestPermit, recognized};

@@ -121,6 +121,11 @@ impl ListenerPolicy {
         Self::new(config, &listener.name, &listener.expect, listener.phi)
     }
 
+    /// The policy of somebody who is no listener, and wants a server to be one of `expect`.
+    pub fn expecting(config: &Config, name: &ListenerName, expect: &[PeerName]) -> Self {
+        Self::new(config, name, expect, false)
+    }
+
     fn new(config: &Config, listener: &ListenerName, allow: &[PeerName], phi: bool) -> Self {
         Self {
             listener: listener.clone(),
@@ -250,6 +255,11 @@ impl ListenerPolicy {
             None => format!("nobody is allowed on `{}`", self.listener),
         }
     }
+}
+
+/// The entries of `peers` that recognize `who`, whatever they are allowed.
+pub fn recognized(config: &Config, who: &PeerIdentity) -> Vec<PeerName> {
+    Peers::new(config.peers.values()).recognize(who).map(|peer| peer.name.clone()).collect()
 }
 
 fn matches(template: &PathTemplate, path: &str) -> bool {

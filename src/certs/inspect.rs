@@ -82,7 +82,7 @@ pub(super) fn is_signed_by(der: &[u8], authority: &[u8]) -> bool {
 }
 
 /// Whether the signature over the signed structure `der` was made with the given public key.
-fn holds(der: &[u8], key_info: &[u8], key: &[u8], signature: &[u8]) -> bool {
+pub(super) fn holds(der: &[u8], key_info: &[u8], key: &[u8], signature: &[u8]) -> bool {
     let Some((message, algorithm)) = signed_part(der) else { return false };
     let Some(key_algorithm) = first_within(key_info) else { return false };
     let algorithms =

@@ -26,6 +26,8 @@ use super::inspect;
 
 /// The file.
 const FILE: &str = "identity.json";
+/// So begins the name of a file that is not whole yet.
+const UNFINISHED: &str = ".identity-";
 /// What it looks like; another number is not read.
 const FORM: u32 = 1;
 /// A larger file is not ours: revocation lists are left out before it gets so large.
@@ -182,8 +184,9 @@ impl Keeper {
         let bytes = Page::bytes(&self.owner, kept, tried)
             .map_err(|io| failed(&self.dir, "written to", &io.into()))?;
         let write = || {
+            self.sweep()?;
             let mut file = tempfile::Builder::new()
-                .prefix(".identity-")
+                .prefix(UNFINISHED)
                 .permissions(Permissions::from_mode(0o600))
                 .tempfile_in(&self.dir)?;
             file.write_all(&bytes)?;
@@ -192,6 +195,17 @@ impl Keeper {
             File::open(&self.dir)?.sync_all()
         };
         write().map_err(|error| failed(&self.dir, "written to", &error))
+    }
+
+    /// Removes what was left by processes that were killed while they wrote: it holds keys.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Two processes may share the directory for a while, as when one hands over to the next.

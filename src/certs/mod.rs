@@ -1,7 +1,7 @@
 //! Where key material comes from, and how it takes effect.
 //!
-//! A [`Source`] offers key material: an [`embedded`] authority, [`files`], the SPIFFE Workload API. Whatever the source, a
-//! [`Supply`] makes [`Material`] of it only after [`check`] has looked at it as a peer would. [`rotate`]
+//! A [`Source`] offers key material: an [`embedded`] authority, [`files`], an [`est`] server, Vault, the
+//! SPIFFE Workload API. Whatever the source, a [`Supply`] makes [`Material`] of it only after [`check`] has looked at it as a peer would. [`rotate`]
 //! renews it.
 
 mod anchors;

@@ -107,7 +107,7 @@ impl<F: Fn(Rotation) + Send> Working<F> {
             let request = tokio::select! {
                 Some(request) = self.rotator.triggered.0.recv() => Some(request),
                 () = source.news() => {
-                    retry.owed = true;
+                    retry.news();
                     None
                 }
                 () = wake => None,
@@ -156,12 +156,14 @@ impl<F: Fn(Rotation) + Send> Working<F> {
             }
         };
         let (prepared, go_ahead) = Prepared::new(loaded.material.clone());
-        if request.answer.send(Ok(prepared)).is_err() {
-            return;
-        }
-        if let Ok(Ok(done)) = timeout(DECIDING, go_ahead).await {
-            self.put_in_place(supply, loaded);
-            let _heard = done.send(());
+        let sent = request.answer.send(Ok(prepared)).is_ok();
+        match timeout(DECIDING, go_ahead).await {
+            Ok(Ok(done)) if sent => {
+                self.put_in_place(supply, loaded);
+                let _heard = done.send(());
+            }
+            // A source does not tell news again that were loaded for nothing.
+            _ => retry.owed = true,
         }
     }
 

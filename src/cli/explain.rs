@@ -178,7 +178,7 @@ fn listeners<'c>(config: &'c Config, name: Option<&str>) -> Result<Vec<&'c Inbou
 }
 
 /// The name that was meant, or all that there are.
-fn known(name: &str, names: &[&str]) -> String {
+pub(super) fn known(name: &str, names: &[&str]) -> String {
     match config::nearest(name, names.iter().copied()) {
         Some(nearest) => format!("; did you mean `{nearest}`?"),
         None if names.is_empty() => "; there is none".to_owned(),

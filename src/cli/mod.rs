@@ -1,6 +1,7 @@
 //! The commands. The only place that reads the environment and prints.
 
 mod audit;
+mod ca;
 mod chain;
 mod check;
 mod console;
@@ -9,6 +10,8 @@ mod explain;
 mod findings;
 mod healthcheck;
 mod init;
+mod probe;
+mod put;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -41,8 +44,12 @@ enum Command {
     Demo(demo::Arguments),
     /// Writes a configuration and an authority for a service
     Init(init::Arguments),
+    /// The authority in a directory: issue, list, revoke
+    Ca(ca::Arguments),
     /// Tells which rule lets a peer in, or which came nearest and why it does not
     Explain(explain::Arguments),
+    /// Shakes hands with a server as this service, and tells what fails, why, and how to mend it
+    Probe(probe::Arguments),
     /// Looks at the audit trail
     Audit(audit::Arguments),
     /// Asks a running sidecar whether it is ready; for containers without a shell
@@ -55,14 +62,16 @@ enum Command {
 }
 
 impl Command {
-    /// What is logged when the environment does not say: a demonstration explains itself on its own.
+    /// What is logged when the environment does not say: what explains itself on its own stays silent.
     fn log_filter(&self) -> &'static str {
         match self {
             Self::Demo(_) => "error",
+            Self::Ca(_) => "warn",
             Self::Run(_)
             | Self::Check(_)
             | Self::Init(_)
             | Self::Explain(_)
+            | Self::Probe(_)
             | Self::Audit(_)
             | Self::Healthcheck(_)
             | Self::Completions { .. } => "",
@@ -130,7 +139,9 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
+        Command::Ca(arguments) => ca::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Completions { shell } => completions(shell),

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use super::problem::Fault;
-use super::{Endpoint, ListenAddr, Target};
+use super::{Endpoint, ListenAddr, NameError, Target};
 use crate::identity::DnsName;
 
 /// Longest path of a unix socket in bytes (`sun_path` without its NUL).
@@ -91,6 +92,15 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, Fault> {
         None => name_or_v4(host).ok_or_else(wrong)?,
     };
     Ok(Endpoint { host: host.into(), port })
+}
+
+impl FromStr for Endpoint {
+    type Err = NameError;
+
+    /// `HOST:PORT` as it stands in `to`: a DNS name or an IP address, IPv6 in brackets.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        endpoint(text).map_err(NameError::of)
+    }
 }
 
 fn name_or_v4(host: &str) -> Option<String> {

@@ -36,10 +36,19 @@ pub(super) fn flag(text: &str) -> Result<bool, Fault> {
     }
 }
 
-/// A text that cannot be the name of a listener or a peer.
+/// A text that cannot be the name of a listener or a peer, or an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NameError(String);
+
+impl NameError {
+    pub(super) fn of(fault: Fault) -> Self {
+        match fault.hint {
+            Some(hint) => Self(format!("it {}: {hint}", fault.text)),
+            None => Self(format!("it {}", fault.text)),
+        }
+    }
+}
 
 /// Checks a name as the configuration has them for listeners and peers.
 ///
@@ -47,11 +56,7 @@ pub struct NameError(String);
 ///
 /// Says what is wrong with it, and what a name has.
 pub fn check_name(text: &str) -> Result<(), NameError> {
-    let told = |fault: Fault| match fault.hint {
-        Some(hint) => NameError(format!("it {}: {hint}", fault.text)),
-        None => NameError(format!("it {}", fault.text)),
-    };
-    name(text).map(|_name| ()).map_err(told)
+    name(text).map(|_name| ()).map_err(NameError::of)
 }
 
 /// A name of the operator's: `[a-z0-9][a-z0-9_.-]*`, at most 63 bytes.

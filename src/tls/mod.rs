@@ -15,6 +15,7 @@ mod presented;
 mod provider;
 mod rehearse;
 mod verify;
+mod watched;
 mod wire;
 
 pub use config::{ConfigError, Expected, Pins, TlsClient, client_config, server_config};
@@ -23,5 +24,6 @@ pub use handshake::{Session, TlsStream, accept, connect};
 pub use part::part;
 pub use provider::provider;
 pub use rehearse::{RehearsalError, rehearse};
-pub use verify::{Grounds, Trust, examine};
+pub use verify::{Grounds, Trust, examine, examine_server};
+pub use watched::{presenting, watched_client};
 pub use wire::Wire;

@@ -2,29 +2,20 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use myelin::certs::{Loaded, Looked, MaterialError, Supply};
+use myelin::certs::{Loaded, Supply};
 use myelin::config::{EstTrust, KeyType};
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 use crate::support::client::connect;
-use crate::support::est::{EstServer, supply};
+use crate::support::est::{EstServer, other, supply};
 use crate::support::mesh::Mesh;
 use crate::support::pki::Identity;
+use crate::support::until;
 use crate::support::workload::{Kind, Workload};
-use crate::support::{eventually, until};
 
 fn leaf(loaded: &Loaded) -> CertificateDer<'static> {
     loaded.material.presented.cert[0].clone()
-}
-
-/// Waits until a certificate is due, and has another.
-async fn renewed(supply: &Supply, loaded: &Loaded) -> Result<Loaded, MaterialError> {
-    until("the certificate to be due", || {
-        supply.is_due(&loaded.material, OffsetDateTime::now_utc())
-    })
-    .await;
-    supply.load_again(supply, &loaded.material).await
 }
 
 /// Tells the source that what it offered is in use.
@@ -66,12 +57,11 @@ async fn the_key_stays_with_us_and_is_kept_where_nobody_else_can_read_it() {
 async fn a_certificate_gets_the_next_one_with_another_key_and_no_token() {
     let server = EstServer::start().await;
     server.token("s3cret");
-    server.behave("lasts 4");
-    let supply = supply(server.client());
-    let first = supply.load().await.unwrap();
+    let source = supply(server.client());
+    let first = source.load().await.unwrap();
     std::fs::remove_file(server.path("token")).unwrap();
 
-    let second = renewed(&supply, &first).await.unwrap();
+    let second = other(&server).load_again(&source, &first.material).await.unwrap();
 
     assert_ne!(first.material.facts.key_sha256, second.material.facts.key_sha256);
     assert_eq!(first.material.facts.alternative_names, second.material.facts.alternative_names);
@@ -104,11 +94,11 @@ async fn what_nobody_has_tried_yet_is_exchanged_at_the_next_start() {
     // The process dies before its listeners take the certificate up.
     let loaded = supply(server.client()).load().await.unwrap();
 
-    let other = supply(server.client()).load().await.unwrap();
+    let another = supply(server.client()).load().await.unwrap();
     server.end();
     let same = supply(server.client()).load().await.unwrap();
 
-    assert_ne!(leaf(&other), leaf(&loaded));
+    assert_ne!(leaf(&another), leaf(&loaded));
     assert_eq!(leaf(&same), leaf(&loaded));
 }
 
@@ -116,7 +106,7 @@ async fn what_nobody_has_tried_yet_is_exchanged_at_the_next_start() {
 async fn a_certificate_that_expired_while_nothing_ran_needs_another_token() {
     let server = EstServer::start().await;
     server.token("s3cret");
-    server.behave("lasts 3");
+    server.behave("lasts 8");
     let first = supply(server.client());
     let loaded = first.load().await.unwrap();
     in_use(&first, &loaded).await;
@@ -159,8 +149,8 @@ async fn other_kinds_of_key_are_had_at_the_next_start() {
     in_use(&first, &first.load().await.unwrap()).await;
 
     let kinds = vec![KeyType::Ed25519];
-    let other = supply(myelin::config::Est { key_types: kinds, ..server.client() });
-    let loaded = other.load().await.unwrap();
+    let second = supply(myelin::config::Est { key_types: kinds, ..server.client() });
+    let loaded = second.load().await.unwrap();
 
     server.write("seen.der", leaf(&loaded));
     let text = server.openssl("x509 -inform DER -in seen.der -noout -text");
@@ -226,7 +216,10 @@ async fn a_sidecar_lives_through_its_certificates_and_an_absent_server_and_close
     let web = web(&server);
     let mut open = connect(&web, ehr.address(), "ehr").await.unwrap();
     open.echoes("before").await;
-    ehr.trail().wait_for("certificate-rotated", 1).await;
+    // Long enough for what is to come before it expires.
+    server.behave("lasts 15");
+    let rotations = ehr.trail().all("certificate-rotated").len();
+    ehr.trail().wait_for("certificate-rotated", rotations + 1).await;
 
     server.end();
     let rejected = ehr.trail().wait_for("certificate-rejected", 1).await.remove(0);

@@ -1,1 +1,72 @@
-//! Revocation lists beside EST: fetched where they are published, and kept.
+//! Revocation lists beside EST: fetched where they are published, and kept with the rest.
+
+use myelin::certs::MaterialError;
+use myelin::config::Est;
+
+use crate::support::est::{EstServer, supply};
+
+fn with_list(server: &EstServer, name: &str) -> Est {
+    Est { crl_urls: vec![server.list(name).parse().unwrap()], ..server.client() }
+}
+
+#[tokio::test]
+async fn a_list_is_fetched_before_the_token_is_used_in_der_or_pem() {
+    let server = EstServer::start().await;
+    server.publish("list.pem", &["server.crt"]);
+    server.openssl("crl -in list.pem -outform DER -out list.der");
+    let der = std::fs::read(server.path("list.der")).unwrap();
+
+    for name in ["list.pem", "list.der"] {
+        server.token("s3cret");
+        let loaded = supply(Est {
+            dir: server.path(name).with_extension("dir"),
+            ..with_list(&server, name)
+        })
+        .load()
+        .await
+        .unwrap();
+        assert_eq!(loaded.material.trusted.crls.len(), 1);
+        assert_eq!(*loaded.material.trusted.crls[0], *der);
+        assert_eq!(loaded.warnings, Vec::<String>::new());
+    }
+    let asked = server.asked();
+    let at = |what: &str| asked.iter().position(|line| line.contains(what)).unwrap();
+    assert!(at("list.pem") < at("simpleenroll"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_to_be_had_at_first_lets_nobody_in() {
+    let server = EstServer::start().await;
+    server.token("s3cret");
+    let error = supply(with_list(&server, "none.crl")).look().await.unwrap_err();
+    let MaterialError::Enrol(error) = error else { panic!("{error}") };
+    assert!(error.is_transient());
+    assert!(error.to_string().contains("none.crl: answers 404"), "{error}");
+
+    for (name, problem) in [
+        ("root.crt", "holds no revocation list"),
+        ("tokens", "something else than a revocation list"),
+    ] {
+        let error = supply(with_list(&server, name)).load().await.unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+    assert!(!server.asked().iter().any(|line| line.contains("simpleenroll")));
+}
+
+#[tokio::test]
+async fn a_kept_list_stays_while_nobody_can_be_asked_and_a_new_place_must_have_one() {
+    let mut server = EstServer::start().await;
+    server.token("s3cret");
+    server.publish("list.crl", &[]);
+    let first = supply(with_list(&server, "list.crl"));
+    let loaded = first.load().await.unwrap();
+    let refreshed = first.load_again(&first, &loaded.material).await.unwrap();
+    assert!(refreshed.material.same_as(&loaded.material));
+    server.end();
+
+    let again = supply(with_list(&server, "list.crl")).load().await.unwrap();
+    assert_eq!(again.material.trusted.crls, loaded.material.trusted.crls);
+
+    let error = supply(with_list(&server, "other.crl")).look().await.unwrap_err().to_string();
+    assert!(error.contains("other.crl: cannot be connected to"), "{error}");
+}

@@ -58,6 +58,8 @@ const TABLE: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
+    ("probe", &["authz", "certs", "clock", "config", "identity", "outcome", "report", "tls"]),
+    ("ca", &["certs", "clock", "identity", "report", "shutdown"]),
     ("tls", &["audit", "certs", "clock", "config", "identity", "outcome", "report"]),
     ("authz", &["config", "identity", "outcome"]),
     ("proxy", &["authz", "config", "outcome", "shutdown", "telemetry"]),

@@ -1,10 +1,14 @@
 //! OpenBao's PKI as the source of certificates, trust and revocation.
 
+use std::path::Path;
+
+use myelin::certs::Supply;
+use myelin::config;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::GeneralName;
 
-use crate::support::bao::Bao;
+use crate::support::bao::{Bao, guide};
 use crate::support::client::{Peer, connect};
 use crate::support::eventually;
 use crate::support::mesh::{Mesh, Setup};
@@ -55,6 +59,7 @@ async fn visits(web: &Identity, to: std::net::SocketAddr) -> std::io::Result<Pee
 #[tokio::test]
 async fn the_commands_of_the_guide_give_a_sidecar_its_certificate_and_whom_to_trust() {
     let bao = Bao::with_guide().await;
+    bao.sh(&guide("sh bao lists")).await;
     let (web, _) = bao.issue("web").await;
     let mesh = Mesh::new();
     let (setup, _workload) = ehr(&mesh, &bao.identity("").await).await;
@@ -110,9 +115,9 @@ async fn certificates_that_live_for_seconds_are_renewed_and_no_connection_ends()
 #[tokio::test]
 async fn a_certificate_that_is_revoked_in_the_mount_is_refused_without_a_signal() {
     let bao = Bao::with_guide().await;
+    let (web, number) = bao.issue("web").await;
     // Half of a list's life is the longest that a sidecar waits.
     bao.sh("bao write pki/config/crl expiry=20s >/dev/null; bao read pki/crl/rotate").await;
-    let (web, number) = bao.issue("web").await;
     let mesh = Mesh::new();
     let (setup, _workload) = ehr(&mesh, &bao.identity("").await).await;
     let ehr = setup.start().await;
@@ -145,6 +150,31 @@ async fn a_sidecar_whose_own_certificate_is_revoked_asks_for_another_one() {
 }
 
 #[tokio::test]
+async fn revocations_take_effect_while_renewals_are_refused() {
+    let bao = Bao::with_guide().await;
+    let (_, number) = bao.issue("web").await;
+    let mesh = Mesh::new();
+    let (setup, _workload) = ehr(&mesh, &bao.identity("").await).await;
+    let supply = |more: &str| {
+        let text = setup.clone().identity(more).text();
+        Supply::of(&config::parse(Path::new("ehr.yaml"), &text, &|_| None).unwrap()).unwrap()
+    };
+    let first = supply(&bao.identity("").await);
+    let in_use = first.load().await.unwrap().material;
+    // Another lifetime is asked for: that takes another certificate.
+    let renewing = supply(&bao.identity("ttl: 2h").await);
+
+    bao.bao("delete pki/roles/ehr").await;
+    bao.bao(&format!("write pki/revoke serial_number={number}")).await;
+    let with_list = renewing.load_again(&first, &in_use).await.unwrap().material;
+    let refused = renewing.load_again(&first, &with_list).await.unwrap_err();
+
+    assert_eq!(with_list.presented.cert, in_use.presented.cert);
+    assert_ne!(with_list.trusted.crls, in_use.trusted.crls);
+    assert!(refused.to_string().contains("unknown role: ehr"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_new_authority_in_the_mount_is_trusted_beside_the_old_one_and_then_issues() {
     let bao = Bao::with_guide().await;
     let (old, _) = bao.issue("web").await;
@@ -164,14 +194,12 @@ async fn a_new_authority_in_the_mount_is_trusted_beside_the_old_one_and_then_iss
     drop(visits(&new, ehr.address()).await.unwrap());
     drop(visits(&old, ehr.address()).await.unwrap());
     open.echoes("the open connection stays").await;
-    let bundle = ehr.page("/status").await.body;
-    assert!(!bundle.is_empty());
 }
 
 #[tokio::test]
 async fn while_the_server_is_away_or_sealed_a_sidecar_serves_on_and_renews_when_it_is_back() {
     let mut bao = Bao::durable().await;
-    bao.bao("write pki/roles/ehr ttl=30s key_type=any require_cn=false \
+    bao.bao("write pki/roles/ehr ttl=15s key_type=any require_cn=false \
              allowed_uri_sans=spiffe://hospital.example/ehr allowed_domains=ehr allow_bare_domains=true").await;
     let (web, _) = bao.issue("web").await;
     let mesh = Mesh::new();
@@ -260,11 +288,12 @@ async fn every_configured_kind_of_key_gets_a_certificate_and_dns_names_are_gone_
     let (web, _) = bao.issue("web").await;
     let mesh = Mesh::new();
     let identity = bao.identity("role: uri, ttl: 10m, key_types: [ed25519, p256, rsa2048]").await;
-    let (setup, _workload) = ehr(&mesh, &identity).await;
-    let ehr = setup.start().await;
+    let workload = Workload::tcp(Kind::Line).await;
+    let (setup, _) = ehr(&mesh, &identity).await;
+    let ehr = setup.forward(workload.target()).start().await;
 
     // openssl looks at the chain alone, not at names.
-    let said = SClient::to(ehr.address()).identity(&web).send("hello").await;
+    let said = SClient::to(ehr.address()).identity(&web).send("hello\n").await;
     assert!(said.stdout.contains("Verify return code: 0 (ok)"), "{said:?}");
     let leaf = CertificateDer::from_pem_slice(said.stdout.as_bytes()).unwrap();
     assert_eq!(names(&leaf), ["spiffe://hospital.example/ehr"]);

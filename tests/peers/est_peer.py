@@ -85,12 +85,12 @@ def make_authority():
         (directory / name).touch() if not content else (directory / name).write_text(content)
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-config", "ca.cnf"]
     (directory / "ca.cnf").write_text(CONFIG + "[req]\ndistinguished_name=name\n[name]\n")
-    openssl("req", "-x509", *key, "-keyout", "root.key", "-out", "root.crt", "-days", "30",
+    openssl("req", "-x509", *key, "-keyout", "root.key", "-out", "root.crt", "-days", "3650",
             "-subj", "/O=Clinic/CN=root", "-extensions", "authority")
     for name, issuer, section in [("issuing", "root", "authority"), ("server", "issuing", "server")]:
         openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/O=Clinic/CN={name}")
         openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key",
-                "-CAcreateserial", "-days", "20", "-extfile", "ca.cnf", "-extensions", section,
+                "-CAcreateserial", "-days", "2000", "-extfile", "ca.cnf", "-extensions", section,
                 "-out", f"{name}.crt")
     chain = [(directory / f"{name}.crt").read_text() for name in ("server", "issuing", "root")]
     (directory / "server.chain").write_text("".join(chain))
@@ -106,8 +106,8 @@ def behaviour():
 
 def names(*words):
     """Subject and alternative names as openssl prints them."""
-    text = openssl(*words, "-noout", "-text").splitlines()
-    kept = [line.split("Subject:")[1] for line in text if "Subject:" in line]
+    text = [line.strip() for line in openssl(*words, "-noout", "-text").splitlines()]
+    kept = [line for line in text if line.startswith("Subject:")]
     return kept + [text[at + 1] for at, line in enumerate(text) if "Alternative Name" in line]
 
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 NAMESPACE, NAME = sys.argv[1:]
 USER = f"system:serviceaccount:{NAMESPACE}:{NAME}"
+AUDIENCES = ["https://kubernetes.default.svc.cluster.local"]
 UID = "5f6a1c52-0000-4000-8000-000000000001"
 
 
@@ -19,8 +20,8 @@ def part(value):
 
 def token():
     claims = {
-        "iss": "https://kubernetes.default.svc.cluster.local",
-        "aud": ["https://kubernetes.default.svc.cluster.local"],
+        "iss": AUDIENCES[0],
+        "aud": AUDIENCES,
         "sub": USER,
         "iat": 1500000000,
         "nbf": 1500000000,
@@ -41,7 +42,7 @@ class TokenReview(BaseHTTPRequestHandler):
         right = self.path == "/apis/authentication.k8s.io/v1/tokenreviews"
         good = right and asked["spec"]["token"] == TOKEN
         user = {"username": USER, "uid": UID, "groups": ["system:serviceaccounts"]}
-        status = {"authenticated": True, "user": user} if good else {"authenticated": False, "error": "unknown"}
+        status = {"authenticated": True, "user": user, "audiences": AUDIENCES} if good else {"authenticated": False}
         answer = json.dumps({"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "status": status})
         self.send_response(201 if right else 404)
         self.send_header("content-type", "application/json")

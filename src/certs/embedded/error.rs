@@ -5,7 +5,10 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::identity::{SpiffeId, TrustDomain};
+use super::ledger::SerialError;
+use super::request::RequestError;
+use crate::certs::keys::KeyError;
+use crate::identity::{CertificateError, SpiffeId, TrustDomain};
 use crate::outcome::Rejection;
 
 /// Why the embedded authority cannot be used.
@@ -103,6 +106,83 @@ pub enum AuthorityError {
         /// The end of its validity.
         at: String,
     },
+    /// A line of its record is not what it was when we wrote it.
+    #[error("{}: line {line} is damaged: restore the file; without it nothing can be issued or revoked here", path.display())]
+    DamagedLine {
+        /// The record.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A newer Myelin has written its record.
+    #[error("{}: was written by a newer version of myelin (form {version}): use that one", path.display())]
+    NewerLedger {
+        /// The record.
+        path: PathBuf,
+        /// The form that it has.
+        version: u32,
+    },
+    /// More certificates are alive than are kept on record.
+    #[error("{}: is longer than {most} bytes, all of them about certificates that are valid: who enrols without an end?", path.display())]
+    FullLedger {
+        /// The record.
+        path: PathBuf,
+        /// Its greatest length, in bytes.
+        most: u64,
+    },
+    /// There is one already.
+    #[error("{}: holds an authority already: choose another directory, or move it away", dir.display())]
+    Exists {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A certificate that is to be revoked is not one of its own.
+    #[error("no certificate {what} is on record here: see `myelin ca list`")]
+    NotIssued {
+        /// Which was meant.
+        what: String,
+    },
+    /// A certificate that is to be revoked was revoked before.
+    #[error("certificate {what} is revoked already")]
+    AlreadyRevoked {
+        /// Its serial number.
+        what: String,
+    },
+    /// The exchange of the root is not as far, or further.
+    #[error("the exchange of the root is {what}: `myelin ca roll` tells the next step")]
+    NotNow {
+        /// How far it is.
+        what: &'static str,
+    },
+    /// The old root is still needed.
+    #[error(
+        "{number} certificates under the old root are still valid, and peers would refuse them: wait until they are renewed (`myelin ca roll` counts them), or say --force"
+    )]
+    StillAlive {
+        /// How many.
+        number: usize,
+    },
+    /// More DNS names are asked for than a certificate gets.
+    #[error("a certificate gets no more than {} DNS names, not {number}", super::Grant::MOST_NAMES)]
+    TooManyNames {
+        /// How many were asked for.
+        number: usize,
+    },
+    /// No kind of key is configured.
+    #[error("no kind of key to make a certificate for")]
+    NoKind,
+    /// Somebody's request is not to be answered with a certificate.
+    #[error("certificate request refused: {0}")]
+    Request(#[from] RequestError),
+    /// A certificate cannot be understood.
+    #[error("the certificate cannot be used")]
+    Unfit(#[source] CertificateError),
+    /// A serial number cannot be understood.
+    #[error(transparent)]
+    Serial(#[from] SerialError),
+    /// A key cannot be made.
+    #[error(transparent)]
+    NoKey(#[from] KeyError),
     /// A leaf was asked for that it does not stand for.
     #[error("{name} is not of the authority's trust domain {trust_domain}")]
     Foreign {
@@ -114,9 +194,6 @@ pub enum AuthorityError {
     /// No certificate could be made.
     #[error("cannot make a certificate")]
     Make(#[from] rcgen::Error),
-    /// A key that was just made cannot be used.
-    #[error("cannot use a new key")]
-    Key(#[source] rustls::Error),
     /// The system has no random numbers.
     #[error("no random numbers from the system")]
     Random,
@@ -130,7 +207,7 @@ impl AuthorityError {
             Self::OtherTrustDomain { .. } => Rejection::OtherAuthority,
             Self::Locked { .. } => Rejection::TooSlow,
             Self::Foreign { .. } => Rejection::Names,
-            Self::Make(_) | Self::Key(_) | Self::Random => Rejection::Other,
+            Self::Make(_) | Self::NoKey(_) | Self::Random => Rejection::Other,
             _ => Rejection::Unreadable,
         }
     }
@@ -150,96 +227,4 @@ impl AuthorityError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::process::CommandExt;
-    use std::process::Command;
-    use std::thread;
-
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::certs::embedded::Authority;
-    use crate::report::Report;
-
-    fn domain() -> TrustDomain {
-        TrustDomain::parse("hospital.example").unwrap()
-    }
-
-    fn error(result: Result<Authority, AuthorityError>, dir: &Path) -> String {
-        Report(&result.err().unwrap()).to_string().replace(&dir.display().to_string(), "DIR")
-    }
-
-    #[test]
-    fn what_cannot_be_seen_is_not_taken_for_missing() {
-        let parent = TempDir::new().unwrap();
-        let dir = parent.path().join("loop");
-        std::os::unix::fs::symlink(&dir, &dir).unwrap();
-
-        for result in [
-            Authority::open_or_create(&dir, &domain()),
-            Authority::open(&dir, &domain()),
-            Authority::look(&dir, &domain()),
-        ] {
-            let text = error(result, &dir);
-            assert!(
-                text.starts_with("DIR: cannot be read: Too many levels of symbolic links"),
-                "{text}"
-            );
-        }
-    }
-
-    /// Nothing is forbidden to root, who therefore runs the test again as somebody else.
-    #[test]
-    fn permissions_that_are_in_the_way_are_named_with_their_owner() {
-        let our = |path: &str| fs::metadata(path).unwrap().uid();
-        if our("/proc/self") == 0 {
-            let name = thread::current().name().unwrap().to_owned();
-            let output = Command::new("/proc/self/exe")
-                .args(["--exact", &name])
-                .env_remove("TMPDIR")
-                .current_dir("/")
-                .uid(65534)
-                .gid(65534)
-                .output()
-                .unwrap();
-            let text = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && text.contains("1 passed"), "{text}");
-            return;
-        }
-        let parent = TempDir::new().unwrap();
-        let dir = parent.path().join("authority");
-        Authority::open_or_create(&dir, &domain()).unwrap();
-        let forbid = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
-        let me = our("/proc/self");
-        let forbidden = |what: &str, at: &str| {
-            format!(
-                "{what}: the permissions of {at}, owned by user {me}): run as that user, or chown it to \
-                 the user that myelin runs as: Permission denied (os error 13)"
-            )
-        };
-
-        forbid(&dir, 0o000).unwrap();
-        let texts = [
-            error(Authority::look(&dir, &domain()), &dir),
-            error(Authority::open(&dir, &domain()), &dir),
-        ];
-        forbid(&dir, 0o700).unwrap();
-        let wanted = forbidden("DIR/root.crt: cannot be read", "DIR forbid it (mode 0000");
-        assert_eq!(texts, [wanted.clone(), wanted]);
-
-        forbid(&dir.join("issuing.key"), 0o000).unwrap();
-        assert_eq!(
-            error(Authority::look(&dir, &domain()), &dir),
-            forbidden("DIR/issuing.key: cannot be read", "DIR/issuing.key forbid it (mode 0000")
-        );
-
-        fs::remove_file(dir.join("issuing.key")).unwrap();
-        forbid(&dir, 0o500).unwrap();
-        let text = error(Authority::open(&dir, &domain()), &dir);
-        forbid(&dir, 0o700).unwrap();
-        let wanted = forbidden("DIR: cannot be written to", "DIR forbid it (mode 0500");
-        assert!(text.starts_with(&wanted), "{text}");
-    }
-}
+mod tests;

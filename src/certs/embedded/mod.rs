@@ -1,65 +1,65 @@
-//! An authority of our own, in a directory: for one machine, demonstrations and tests.
+//! An authority of our own, in a directory: for the sidecars of one machine, for other programs, and
+//! behind an enrolment server.
 //!
 //! A root that is trusted, and an issuing authority under it that signs leaves and is replaced by
-//! itself. Several sidecars of one machine may share the directory; a lock keeps them apart. Leaf keys
-//! are made in memory and never written.
+//! itself. Several processes may share the directory; a lock keeps them apart. What is issued is on
+//! record before it is handed out ([`ledger`]), and can be revoked ([`lists`]).
 
 mod error;
+mod grant;
+mod issue;
+mod ledger;
+mod lists;
 mod params;
+mod request;
+mod revoke;
+mod roll;
 mod source;
 mod store;
+mod token;
 
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use rcgen::{Issuer, KeyPair};
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
-use zeroize::Zeroizing;
 
 pub use error::AuthorityError;
+pub use grant::Grant;
+pub use issue::{Issued, IssuedPem};
+pub use ledger::{
+    Authorized, Reason, Record, Redemption, Revocation, Serial, SerialError, Standing, Token,
+};
+pub use request::{MAX_REQUEST_BYTES, RequestError, requested_key};
+pub use revoke::Listed;
+pub use roll::Roll;
 pub(super) use source::Embedded;
+pub use token::{NewToken, TokenError};
 
-use super::check::{Needs, Offered, Origin, check};
+use super::Trusted;
 use super::inspect::{self, moment};
-use super::{Material, MaterialError, Trusted};
 use crate::clock;
-use crate::config::Profile;
-use crate::identity::{DnsName, SpiffeId, Subject, TrustDomain};
+use crate::identity::{Fingerprint, Subject, TrustDomain};
+use lists::Lists;
 use store::{Certificate, Found, Pair, Store};
 
-/// An authority that can issue.
+/// An authority that can issue. As it was when it was opened: open it again after an hour.
 pub struct Authority {
+    dir: PathBuf,
     trust_domain: TrustDomain,
-    origin: String,
+    /// The one that signs issuing authorities, and all in PEM.
     root: Certificate,
+    /// All that are trusted, that one first.
+    roots: Vec<CertificateDer<'static>>,
     issuing: Pair,
+    lists: Lists,
     remarks: Vec<String>,
-}
-
-/// What a leaf is to say.
-#[derive(Debug, Clone, Copy)]
-pub struct Leaf<'a> {
-    /// Its SPIFFE ID, in the authority's trust domain.
-    pub spiffe: &'a SpiffeId,
-    /// Its DNS names.
-    pub dns: &'a [DnsName],
-    /// Its lifetime; cut to the issuing authority's own.
-    pub ttl: Duration,
-}
-
-/// A leaf for others, in PEM.
-pub struct IssuedPem {
-    /// The leaf and the issuing authority.
-    pub chain: String,
-    /// The leaf's key.
-    pub key: Zeroizing<String>,
+    /// Whether what it issues is put on record. Otherwise nothing of it may leave the process.
+    keeps: bool,
 }
 
 impl Authority {
     /// Opens the authority in `dir`. Replaces the issuing authority when less than a third of its life
-    /// is left.
+    /// is left, and the revocation lists when a third of theirs is over.
     ///
     /// # Errors
     ///
@@ -69,23 +69,27 @@ impl Authority {
         Self::from_store(&store, trust_domain, clock::now())
     }
 
+    /// Opens the authority in `dir`, of whichever trust domain it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_any(dir: &Path) -> Result<Self, AuthorityError> {
+        let store = Store::open(dir)?;
+        let root = store.certificate("root")?;
+        let trust_domain = trust_domain_of(&store, &root.der)?;
+        Self::from_store(&store, &trust_domain, clock::now())
+    }
+
     /// Opens the authority in `dir` and leaves the directory as it is, whoever asks: no file is made.
-    /// Where [`Self::open`] would replace the issuing authority, the new one is not kept.
+    /// Where [`Self::open`] would replace the issuing authority or the lists, the new ones are not kept.
     ///
     /// # Errors
     ///
     /// As [`Self::open`].
     pub fn look(dir: &Path, trust_domain: &TrustDomain) -> Result<Self, AuthorityError> {
         let store = Store::look(dir)?;
-        let now = clock::now();
-        let root = store.certificate("root")?;
-        check_root(&store, &root.der, trust_domain, now)?;
-        let (issuing, new) = issuing(&store, &root, trust_domain, now)?;
-        let remark = new.map(|why| format!("{why}: a new issuing authority will be made"));
-        Ok(Self {
-            remarks: remark.into_iter().collect(),
-            ..Self::of(&store, trust_domain, root, issuing)
-        })
+        Self::from_store(&store, trust_domain, clock::now())
     }
 
     /// Opens the authority in `dir`, or makes directory and authority when there is none.
@@ -104,10 +108,28 @@ impl Authority {
     ) -> Result<Self, AuthorityError> {
         let store = Store::open_or_create(dir)?;
         if store.is_new()? {
-            let root = params::root(trust_domain, now)?;
-            store.write("root", &root)?;
-            tracing::info!(dir = %dir.display(), %trust_domain, "made a new authority");
+            begin(&store, trust_domain, None, now)?;
         }
+        Self::from_store(&store, trust_domain, now)
+    }
+
+    /// Makes directory and authority. `name` begins the root's common name instead of `Myelin root`; it
+    /// has at most 50 bytes.
+    ///
+    /// # Errors
+    ///
+    /// There is an authority already, or it cannot be written.
+    pub fn create(
+        dir: &Path,
+        trust_domain: &TrustDomain,
+        name: Option<&str>,
+    ) -> Result<Self, AuthorityError> {
+        let store = Store::open_or_create(dir)?;
+        if !store.is_new()? {
+            return Err(AuthorityError::Exists { dir: dir.to_owned() });
+        }
+        let now = clock::now();
+        begin(&store, trust_domain, name, now)?;
         Self::from_store(&store, trust_domain, now)
     }
 
@@ -118,134 +140,145 @@ impl Authority {
     ) -> Result<Self, AuthorityError> {
         let root = store.certificate("root")?;
         check_root(store, &root.der, trust_domain, now)?;
-        let (issuing, new) = issuing(store, &root, trust_domain, now)?;
-        if let Some(why) = new {
-            store.write("issuing", &issuing)?;
-            tracing::info!(dir = %store.dir().display(), why, "made a new issuing authority");
-        }
-        Ok(Self::of(store, trust_domain, root, issuing))
+        let roots = store.certificates("root")?;
+        let Chosen { issuing, remarks } = issuing(store, &root, trust_domain, now)?;
+        let lists = lists::current(store, &issuing, now)?;
+        Ok(Self {
+            dir: store.dir().to_owned(),
+            trust_domain: trust_domain.clone(),
+            root,
+            roots,
+            issuing,
+            lists,
+            remarks,
+            keeps: store.may_write(),
+        })
     }
 
-    fn of(store: &Store, trust_domain: &TrustDomain, root: Certificate, issuing: Pair) -> Self {
-        let origin = format!("authority in {}", store.dir().display());
-        Self { trust_domain: trust_domain.clone(), origin, root, issuing, remarks: Vec::new() }
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
-    /// The root's certificate in PEM: what peers need as their trust bundle.
+    /// The trust domain that it stands for.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
+    }
+
+    /// The root's certificate in PEM, and those of other roots that are trusted while one takes the place
+    /// of another: what peers need as their trust bundle.
     pub fn trust_bundle_pem(&self) -> &str {
         &self.root.pem
+    }
+
+    /// What peers are verified with: the roots, and a revocation list for each issuing authority.
+    pub fn trusted(&self) -> Trusted {
+        Trusted {
+            bundle: self.roots.clone(),
+            crls: self.lists.all.iter().map(|list| list.der.clone()).collect(),
+            ..Trusted::default()
+        }
+    }
+
+    /// The certificates of the authorities: the issuing one, then the root.
+    pub fn authorities(&self) -> [&CertificateDer<'static>; 2] {
+        [&self.issuing.certificate.der, &self.root.der]
+    }
+
+    /// SHA-256 of the root's certificate: how people compare it.
+    pub fn fingerprint(&self) -> Fingerprint {
+        params::fingerprint(&self.root.der)
+    }
+
+    /// When the root's certificate expires.
+    pub fn root_not_after(&self) -> OffsetDateTime {
+        inspect::not_after(&self.root.der).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// What deserves a look: an issuing authority that ends and cannot be replaced.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     pub(super) fn root(&self) -> &CertificateDer<'static> {
         &self.root.der
     }
 
-    /// Issues a leaf, and checks it as a peer would. Its key is made here and kept in memory.
-    ///
-    /// # Errors
-    ///
-    /// The SPIFFE ID is of another trust domain, or the result would not be accepted.
-    pub fn issue(
-        &self,
-        spiffe: &SpiffeId,
-        dns: &[DnsName],
-        ttl: Duration,
-    ) -> Result<Material, MaterialError> {
-        let now = clock::now();
-        let offered = self.offer(Leaf { spiffe, dns, ttl }, now)?;
-        let needs = Needs { server: true, client: true, profile: Profile::Nist };
-        check(offered, needs, spiffe, now).map(|(material, _)| material)
-    }
-
-    /// Issues a leaf for another program, which keeps it in files.
-    ///
-    /// # Errors
-    ///
-    /// The SPIFFE ID is of another trust domain.
-    pub fn issue_pem(
-        &self,
-        spiffe: &SpiffeId,
-        dns: &[DnsName],
-        ttl: Duration,
-    ) -> Result<IssuedPem, MaterialError> {
-        let (leaf, key) = self.sign(Leaf { spiffe, dns, ttl }, clock::now())?;
-        let chain = leaf.pem + &self.issuing.certificate.pem;
-        Ok(IssuedPem { chain, key: Zeroizing::new(key.serialize_pem()) })
-    }
-
-    pub(super) fn offer(
-        &self,
-        leaf: Leaf<'_>,
-        now: OffsetDateTime,
-    ) -> Result<Offered, AuthorityError> {
-        let (leaf, key) = self.sign(leaf, now)?;
-        let der = Zeroizing::new(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(
-            key.serialized_der().to_vec(),
-        )));
-        let key = any_supported_type(&der).map_err(AuthorityError::Key)?;
-        Ok(Offered {
-            chain: vec![leaf.der, self.issuing.certificate.der.clone()],
-            key,
-            others: Vec::new(),
-            issued: Some(now),
-            trusted: Trusted { bundle: vec![self.root.der.clone()], ..Trusted::default() },
-            renewed: true,
-            origin: Origin {
-                certificate: format!("certificate of the {}", self.origin),
-                key: format!("key of the {}", self.origin),
-                trust_bundle: format!("root of the {}", self.origin),
-                crls: Vec::new(),
-                others: Vec::new(),
-            },
-            warnings: self.remarks.clone(),
-        })
-    }
-
-    fn sign(
-        &self,
-        leaf: Leaf<'_>,
-        now: OffsetDateTime,
-    ) -> Result<(Certificate, Zeroizing<KeyPair>), AuthorityError> {
-        if leaf.spiffe.trust_domain() != self.trust_domain.as_str() {
-            return Err(AuthorityError::Foreign {
-                name: leaf.spiffe.clone(),
-                trust_domain: self.trust_domain.clone(),
-            });
-        }
-        let key = Zeroizing::new(KeyPair::generate()?);
-        let issuing = &self.issuing.certificate.der;
-        let last = inspect::not_after(issuing).unwrap_or(now);
-        let params = params::leaf(leaf, &self.trust_domain, now, last)?;
-        let issuer = Issuer::from_ca_cert_der(issuing, &*self.issuing.key)?;
-        Ok((params.signed_by(&*key, &issuer)?.into(), key))
+    pub(super) fn roots(&self) -> Vec<&CertificateDer<'static>> {
+        self.roots.iter().collect()
     }
 }
 
-/// The issuing authority; or another, not written yet, and why it is needed.
+fn begin(
+    store: &Store,
+    trust_domain: &TrustDomain,
+    name: Option<&str>,
+    now: OffsetDateTime,
+) -> Result<(), AuthorityError> {
+    store.write("root", &params::root(trust_domain, name, now)?)?;
+    tracing::info!(dir = %store.dir().display(), %trust_domain, "made a new authority");
+    Ok(())
+}
+
+/// The issuing authority to be used, and what deserves a look about it.
+struct Chosen {
+    issuing: Pair,
+    remarks: Vec<String>,
+}
+
+/// The issuing authority; another one if there is need for it.
 fn issuing(
     store: &Store,
     root: &Certificate,
     trust_domain: &TrustDomain,
     now: OffsetDateTime,
-) -> Result<(Pair, Option<String>), AuthorityError> {
-    let why = match store.pair("issuing")? {
-        Found::Whole(pair) if params::is_fresh(&pair.certificate.der, now) => {
-            return Ok((pair, None));
+) -> Result<Chosen, AuthorityError> {
+    let (held, why) = match store.pair("issuing")? {
+        Found::Whole(issuing) if params::is_fresh(&issuing.certificate.der, now) => {
+            return Ok(Chosen { issuing, remarks: Vec::new() });
         }
         Found::Whole(pair) => {
             let at = inspect::not_after(&pair.certificate.der).unwrap_or(now);
-            format!("{}: ends at {}", store.dir().join("issuing.crt").display(), moment(at))
+            let why = format!("{}: ends at {}", store.path("issuing.crt").display(), moment(at));
+            (Some(pair).filter(|_| at > now), why)
         }
-        Found::Lacking(what) => what,
+        Found::Lacking(what) => (None, what),
     };
     // The root's key is read only when it is needed: it may be kept elsewhere until then.
-    match store.pair("root")? {
-        Found::Whole(pair) => {
-            let made = params::issuing(trust_domain, &root.der, &pair.key, now)?;
-            Ok((made, Some(why)))
+    let root_key = match (store.pair("root")?, held) {
+        (Found::Whole(pair), held) => (pair.key, held),
+        (Found::Lacking(root), Some(issuing)) => {
+            let remark = format!(
+                "{why}, and a new issuing authority cannot be made before that: {root}: restore it \
+                 for a start"
+            );
+            return Ok(Chosen { issuing, remarks: vec![remark] });
         }
-        Found::Lacking(root) => Err(AuthorityError::NoIssuing { why, root }),
+        (Found::Lacking(root), None) => return Err(AuthorityError::NoIssuing { why, root }),
+    };
+    let (key, held) = root_key;
+    let made = params::issuing(trust_domain, &root.der, &key, now)?;
+    if !store.may_write() {
+        let remark = format!("{why}: a new issuing authority will be made");
+        return Ok(Chosen { issuing: made, remarks: vec![remark] });
     }
+    if let Some(held) = held {
+        store.retire(&held)?;
+    }
+    store.write("issuing", &made)?;
+    tracing::info!(dir = %store.dir().display(), why, "made a new issuing authority");
+    Ok(Chosen { issuing: made, remarks: Vec::new() })
+}
+
+fn trust_domain_of(
+    store: &Store,
+    root: &CertificateDer<'static>,
+) -> Result<TrustDomain, AuthorityError> {
+    let subject = inspect::certificate(root).map(|x509| Subject::of(x509.subject()));
+    let organization = subject.as_ref().and_then(|subject| subject.organizations.first());
+    organization
+        .and_then(|name| TrustDomain::parse(name).ok())
+        .ok_or_else(|| AuthorityError::Damaged { path: store.path("root.crt") })
 }
 
 fn check_root(
@@ -254,7 +287,7 @@ fn check_root(
     trust_domain: &TrustDomain,
     now: OffsetDateTime,
 ) -> Result<(), AuthorityError> {
-    let path = || store.dir().join("root.crt");
+    let path = || store.path("root.crt");
     let Some(x509) = inspect::certificate(root) else {
         return Err(AuthorityError::Damaged { path: path() });
     };

@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{KeyPair, PublicKeyData};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::error::AuthorityError;
@@ -22,6 +24,9 @@ use crate::certs::inspect;
 const LOCK_LOOKS: u32 = 200;
 /// … with this between: 10 s in all. Nobody holds it for longer than it takes to write four files.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// An issuing authority that was replaced is kept under this, with its id.
+const RETIRED: &str = "retired-";
 
 /// A certificate in both of its forms.
 pub(super) struct Certificate {
@@ -56,6 +61,14 @@ impl Found {
     }
 }
 
+impl Pair {
+    /// What the ledger calls this authority: the beginning of its certificate's SHA-256.
+    pub(super) fn id(&self) -> String {
+        let sum = digest(&SHA256, &self.certificate.der);
+        hex::encode(sum.as_ref().get(..8).unwrap_or_default())
+    }
+}
+
 impl From<rcgen::Certificate> for Certificate {
     fn from(made: rcgen::Certificate) -> Self {
         Self { der: made.der().clone(), pem: made.pem() }
@@ -65,19 +78,21 @@ impl From<rcgen::Certificate> for Certificate {
 /// The directory, locked for as long as this lives.
 pub(super) struct Store {
     dir: PathBuf,
+    /// Otherwise we are only to look.
+    may_write: bool,
     _lock: Option<File>,
 }
 
 impl Store {
     pub(super) fn open(dir: &Path) -> Result<Self, AuthorityError> {
         not_missing(dir)?;
-        Self::locked(dir, OpenOptions::new().create(true).truncate(false).write(true).mode(0o600))
+        Self::locked(dir, true)
     }
 
     /// Makes nothing, not even the lock: root may look at what a service's user has to write.
     pub(super) fn look(dir: &Path) -> Result<Self, AuthorityError> {
         not_missing(dir)?;
-        Self::locked(dir, OpenOptions::new().read(true))
+        Self::locked(dir, false)
     }
 
     pub(super) fn open_or_create(dir: &Path) -> Result<Self, AuthorityError> {
@@ -88,22 +103,28 @@ impl Store {
                 .create(dir)
                 .map_err(|source| AuthorityError::io(dir, "made", source))?;
         }
-        Self::locked(dir, OpenOptions::new().create(true).truncate(false).write(true).mode(0o600))
+        Self::locked(dir, true)
     }
 
-    fn locked(dir: &Path, open: &OpenOptions) -> Result<Self, AuthorityError> {
+    fn locked(dir: &Path, may_write: bool) -> Result<Self, AuthorityError> {
         private(dir, "700")?;
         let path = dir.join("lock");
+        let mut open = OpenOptions::new();
+        match may_write {
+            true => open.create(true).truncate(false).write(true).mode(0o600),
+            false => open.read(true),
+        };
+        let this = |lock| Self { dir: dir.to_owned(), may_write, _lock: lock };
         let lock = match open.open(&path) {
             Ok(lock) => lock,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(Self { dir: dir.to_owned(), _lock: None }); // only to look
+                return Ok(this(None)); // only to look
             }
             Err(source) => return Err(AuthorityError::io(&path, "opened", source)),
         };
         for _ in 0..LOCK_LOOKS {
             match lock.try_lock() {
-                Ok(()) => return Ok(Self { dir: dir.to_owned(), _lock: Some(lock) }),
+                Ok(()) => return Ok(this(Some(lock))),
                 Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE),
                 Err(TryLockError::Error(source)) => {
                     return Err(AuthorityError::io(&path, "locked", source));
@@ -115,6 +136,16 @@ impl Store {
 
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where the file `name` is.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Whether it is ours to write, and not only to look at.
+    pub(super) fn may_write(&self) -> bool {
+        self.may_write
     }
 
     /// Whether an authority is still to be made.
@@ -129,6 +160,19 @@ impl Store {
         match (CertificateDer::from_pem_slice(&bytes), pem) {
             (Ok(der), Some(pem)) => Ok(Certificate { der, pem }),
             _ => Err(AuthorityError::Damaged { path }),
+        }
+    }
+
+    /// Every certificate in a file; there is at least one.
+    pub(super) fn certificates(
+        &self,
+        name: &str,
+    ) -> Result<Vec<CertificateDer<'static>>, AuthorityError> {
+        let path = self.dir.join(format!("{name}.crt"));
+        let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.read(&path)?).collect();
+        match all {
+            Ok(all) if !all.is_empty() => Ok(all),
+            Ok(_) | Err(_) => Err(AuthorityError::Damaged { path }),
         }
     }
 
@@ -165,7 +209,80 @@ impl Store {
         self.put(&format!("{name}.crt"), pair.certificate.pem.as_bytes(), 0o644)
     }
 
-    fn put(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), AuthorityError> {
+    /// Keeps an issuing authority that is about to be replaced: its leaves live on, and it signs their list.
+    pub(super) fn retire(&self, pair: &Pair) -> Result<(), AuthorityError> {
+        self.write(&format!("{RETIRED}{}", pair.id()), pair)
+    }
+
+    /// The issuing authorities that were replaced and whose leaves may still live, in a fixed order. Those
+    /// that have ended are removed.
+    pub(super) fn retired(&self, now: OffsetDateTime) -> Result<Vec<Pair>, AuthorityError> {
+        let mut names = Vec::new();
+        let read = |source| AuthorityError::io(&self.dir, "read", source);
+        for entry in fs::read_dir(&self.dir).map_err(read)? {
+            let name = entry.map_err(read)?.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(".crt"));
+            names.extend(name.filter(|name| name.starts_with(RETIRED)).map(str::to_owned));
+        }
+        names.sort();
+        let mut retired = Vec::new();
+        for name in names {
+            match self.pair(&name)? {
+                Found::Whole(pair) => match inspect::not_after(&pair.certificate.der) {
+                    Some(end) if end >= now => retired.push(pair),
+                    Some(_) | None => self.forget(&name)?,
+                },
+                Found::Lacking(what) => {
+                    tracing::warn!("{what}: peers refuse the certificates of that authority");
+                }
+            }
+        }
+        Ok(retired)
+    }
+
+    /// Removes an issuing authority that was replaced.
+    pub(super) fn forget_retired(&self, pair: &Pair) -> Result<(), AuthorityError> {
+        self.forget(&format!("{RETIRED}{}", pair.id()))
+    }
+
+    /// Removes a pair; the certificate first: a key without one is nothing.
+    pub(super) fn forget(&self, name: &str) -> Result<(), AuthorityError> {
+        if !self.may_write {
+            return Ok(());
+        }
+        self.remove(&format!("{name}.crt"))?;
+        self.remove(&format!("{name}.key"))
+    }
+
+    /// Whether there is a file of this name.
+    pub(super) fn has(&self, name: &str) -> Result<bool, AuthorityError> {
+        is_there(&self.dir, name)
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) fn remove(&self, name: &str) -> Result<(), AuthorityError> {
+        let path = self.dir.join(name);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(AuthorityError::io(&path, "removed", source)),
+        }
+    }
+
+    /// What a file holds, if it is there.
+    pub(super) fn read_if_there(
+        &self,
+        name: &str,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, AuthorityError> {
+        match self.read(&self.dir.join(name)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(AuthorityError::Incomplete { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a file there, whole or not at all, in the place of one that was.
+    pub(super) fn put(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), AuthorityError> {
         let path = self.dir.join(name);
         let write = || {
             let mut file = tempfile::Builder::new()
@@ -211,17 +328,18 @@ fn is_directory(dir: &Path) -> Result<bool, AuthorityError> {
 /// Whether there is no authority in the directory, or the making of one broke off after its first
 /// file, the root's key.
 fn is_new(dir: &Path) -> Result<bool, AuthorityError> {
-    let is_there = |name: &str| {
-        let path = dir.join(name);
-        path.try_exists().map_err(|source| AuthorityError::io(&path, "read", source))
-    };
-    if is_there("root.crt")? {
+    if is_there(dir, "root.crt")? {
         return Ok(false);
     }
-    if is_there("issuing.crt")? || is_there("issuing.key")? {
+    if is_there(dir, "issuing.crt")? || is_there(dir, "issuing.key")? {
         return Err(AuthorityError::Incomplete { path: dir.join("root.crt") });
     }
     Ok(true)
+}
+
+fn is_there(dir: &Path, name: &str) -> Result<bool, AuthorityError> {
+    let path = dir.join(name);
+    path.try_exists().map_err(|source| AuthorityError::io(&path, "read", source))
 }
 
 fn private(path: &Path, wanted: &'static str) -> Result<(), AuthorityError> {

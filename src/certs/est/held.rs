@@ -45,7 +45,7 @@ impl Held {
                 validity.not_before.to_datetime() <= now && now < validity.not_after.to_datetime()
             })
         };
-        self.leaves().all(|der| valid(der))
+        self.leaves().all(valid)
     }
 
     /// Why it cannot be used, for an error about having no other.

@@ -134,15 +134,10 @@ impl Est {
         }
         let offered = result?;
         tracing::info!(
-            "{}: enrolled; certificate and key are kept in {}, and the token in {} is no longer needed",
+            token_file = ?self.settings.config.token_file,
+            "{}: enrolled; certificate and key are kept in {}, and the token is no longer needed",
             self.settings.config.url,
             self.settings.keeper.at(),
-            self.settings
-                .config
-                .token_file
-                .as_deref()
-                .unwrap_or(std::path::Path::new(""))
-                .display()
         );
         Ok(offered)
     }

@@ -171,7 +171,7 @@ fn pkcs8(der: &[u8]) -> Zeroizing<PrivateKeyDer<'static>> {
     Zeroizing::new(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.to_vec())))
 }
 
-fn usable(key: &PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, FileProblem> {
+pub(super) fn usable(key: &PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, FileProblem> {
     match rsa_bits(key) {
         Some(bits) if bits < RSA_BITS => Err(FileProblem::SmallRsa { bits }),
         _ => any_supported_type(key).map_err(|_vague| FileProblem::UnsupportedKey),

@@ -32,6 +32,12 @@ impl Retry {
         Instant::now() >= self.not_before
     }
 
+    /// There is something new, which need not wait as long as what was bad before it.
+    pub(super) fn news(&mut self) {
+        (self.owed, self.pause) = (true, FIRST);
+        self.not_before = self.not_before.min(Instant::now() + BREATH);
+    }
+
     pub(super) fn after<T>(&mut self, result: &Result<T, MaterialError>) {
         let pause = match result {
             Ok(_) => {
@@ -45,5 +51,35 @@ impl Retry {
             }
         };
         self.not_before = Instant::now() + pause;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_are_loaded_within_a_breath_however_often_the_material_before_them_has_failed() {
+        let mut retry = Retry::default();
+        for _ in 0..10 {
+            retry.after::<()>(&Err(MaterialError::BrokenOff));
+        }
+        assert!(retry.not_before > Instant::now() + LAST / 2);
+
+        retry.news();
+
+        assert!(retry.owed);
+        assert!(retry.not_before <= Instant::now() + BREATH);
+        retry.after::<()>(&Err(MaterialError::BrokenOff));
+        assert!(retry.not_before <= Instant::now() + FIRST, "pauses grow from the beginning");
+    }
+
+    #[test]
+    fn news_do_not_wait_when_nothing_was_tried_of_late() {
+        let mut retry = Retry::default();
+
+        retry.news();
+
+        assert!(retry.may());
     }
 }

@@ -265,6 +265,19 @@ async fn what_is_prepared_changes_nothing_unless_it_is_put_in_place() {
 }
 
 #[tokio::test]
+async fn what_was_prepared_for_nothing_takes_effect_by_itself() {
+    let pki = OpenSsl::with_leaf();
+    let mut running = run(supply(&files(&pki))).await;
+    pki.sign("leaf", "root", BOTH, "-days 80");
+
+    let prepared = running.trigger.prepare(None).await.unwrap();
+    let serial = prepared.material().facts.serial.clone();
+    drop(prepared);
+
+    assert_eq!(running.replaced().await.facts.serial, serial);
+}
+
+#[tokio::test]
 async fn no_renewal_comes_between_preparing_and_putting_in_place() {
     let dir = TempDir::new().unwrap();
     let mut running = run(supply(&embedded(&dir, Duration::from_secs(3)))).await;

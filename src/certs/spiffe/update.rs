@@ -10,9 +10,9 @@ use rustls::sign::SigningKey;
 use spiffe::{X509Bundle, X509Context, X509Svid};
 
 use super::failure::{Failure, at};
+use crate::certs::Trusted;
 use crate::certs::check::{Offered, Origin, refused};
 use crate::certs::source::Occasion;
-use crate::certs::{Trusted, anchors};
 use crate::identity::{SpiffeId, TrustDomain};
 
 /// One update: the SVID that we take, and whom to trust.
@@ -135,19 +135,13 @@ fn signing_key(svid: &X509Svid) -> Option<Arc<dyn SigningKey>> {
     any_supported_type(&der).ok()
 }
 
-/// Who was trusted until now and no longer is.
+/// Trust domains that were federated with ours until now. Which authorities are left out is told by the
+/// rotation.
 fn lost(at: &str, occasion: Occasion<'_>, now: &Trusted) -> Vec<String> {
     let Some(old) = occasion.in_use().map(|material| &material.trusted) else { return Vec::new() };
-    let all: Vec<_> = now.bundle.iter().collect();
-    let anchors = anchors::lost(&old.bundle, &all).map(|lost| {
-        format!(
-            "{at}: trust bundle: no longer holds {lost}: peers with certificates from there are \
-             refused from now on"
-        )
-    });
     let gone = old.federated.keys().filter(|domain| !now.federated.contains_key(*domain));
-    let domains = gone.map(|domain| {
+    gone.map(|domain| {
         format!("{at}: {domain} is no longer federated: its peers are refused from now on")
-    });
-    anchors.into_iter().chain(domains).collect()
+    })
+    .collect()
 }

@@ -104,8 +104,13 @@ impl Client {
         self.send(&self.web, call).await
     }
 
+    /// The URL of `path`, for operators.
+    pub(super) fn at(&self, path: &str) -> String {
+        self.web.error(path, EnrolFailure::BadAnswer, "").at
+    }
+
     async fn send(&self, web: &Web, call: Call<'_>) -> Result<Reply, EnrolError> {
-        let at = web.error(call.path, EnrolFailure::BadAnswer, "").at;
+        let at = self.at(call.path);
         let answer = web.send(call).await?;
         Ok(Reply { at, status: answer.status, body: answer.body })
     }

@@ -17,8 +17,10 @@ use crate::certs::enrol::{EnrolError, EnrolFailure};
 use crate::clock;
 use crate::config::VaultAuth;
 
-/// A token that ends earlier than this, or than a tenth of its life, is not begun with.
+/// A token that ends earlier than this, or than a quarter of its life, is not begun with.
 const MARGIN: Duration = Duration::seconds(10);
+/// A timer may wake so much too early.
+const SLACK: Duration = Duration::seconds(1);
 /// No token lives longer: more than what a server would ever say.
 const LONGEST: u64 = 100 * 365 * 86_400;
 
@@ -45,12 +47,12 @@ impl Token {
     fn is_good(&self, now: OffsetDateTime) -> bool {
         // A clock that was set back says nothing about the token.
         let ends =
-            |life: Duration| now >= self.since && now < self.since + life - MARGIN.max(life / 10);
+            |life: Duration| now >= self.since && now < self.since + life - MARGIN.min(life / 4);
         self.life.is_none_or(ends)
     }
 
     fn is_half_over(&self, now: OffsetDateTime) -> bool {
-        self.renewable && self.life.is_some_and(|life| now >= self.since + life / 2)
+        self.renewable && self.life.is_some_and(|life| now + SLACK >= self.since + life / 2)
     }
 }
 
@@ -203,7 +205,7 @@ async fn log_in(
 }
 
 /// Whether the policies of `token` allow `step`. Not every token may ask.
-async fn may(
+pub(super) async fn may(
     client: &Client,
     auth: &VaultAuth,
     token: &Secret,

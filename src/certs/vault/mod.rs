@@ -8,15 +8,17 @@ mod client;
 mod login;
 mod refusal;
 mod secret;
+mod shelf;
 mod sign;
 mod timer;
 mod trust;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt};
+use http::StatusCode;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
@@ -25,7 +27,7 @@ use super::blocking::Blocking;
 use super::check::{Offered, Origin};
 use super::enrol::EnrolError;
 use super::inspect::moment;
-use super::kept::{Keeper, Kept, KeptList, KeptPair};
+use super::kept::Keeper;
 use super::keys::Key;
 use super::source::{Looked, Occasion, Source};
 use super::{Material, MaterialError, anchors};
@@ -33,7 +35,8 @@ use crate::clock;
 use crate::config;
 use crate::identity::{DnsName, SpiffeId};
 use client::Client;
-use login::Session;
+use login::{Session, may};
+use shelf::Shelf;
 use sign::{Issued, Wish, issued_at};
 use timer::Timer;
 use trust::Trust;
@@ -48,9 +51,7 @@ pub(in crate::certs) struct Vault {
     session: Session,
     timer: Timer,
     blocking: Blocking,
-    keeper: Option<Keeper>,
-    /// What was issued last and is not known to be in use yet: only what was is worth keeping.
-    untried: Mutex<Option<Kept>>,
+    shelf: Option<Shelf>,
     /// The server did not answer the last time.
     away: AtomicBool,
 }
@@ -61,6 +62,14 @@ struct Own {
     issued: OffsetDateTime,
     /// Where they came from, for operators.
     at: String,
+}
+
+impl Own {
+    /// What is in use.
+    fn of(in_use: &Material) -> Self {
+        let pairs = std::iter::once(&in_use.presented).chain(&in_use.others).cloned().collect();
+        Self { pairs, issued: in_use.issued, at: "the certificate in use".to_owned() }
+    }
 }
 
 impl Vault {
@@ -77,8 +86,7 @@ impl Vault {
             session: Session::default(),
             timer: Timer::default(),
             blocking: Blocking::default(),
-            keeper: config.dir.clone().map(|dir| Keeper::new(dir, owner)),
-            untried: Mutex::default(),
+            shelf: config.dir.clone().map(|dir| Shelf::new(Keeper::new(dir, owner))),
             away: AtomicBool::default(),
             config: Arc::new(config),
         }
@@ -88,7 +96,7 @@ impl Vault {
     /// under conditions that were corrected since.
     async fn start(&self) -> Result<Offered, MaterialError> {
         match self.anew(None).await {
-            Err(MaterialError::Enrol(error)) => match self.from_kept(&error).await {
+            Err(MaterialError::Enrol(error)) => match self.kept(&error).await {
                 Some(offered) => Ok(offered),
                 None => Err(error.into()),
             },
@@ -99,7 +107,15 @@ impl Vault {
     async fn anew(&self, in_use: Option<&Material>) -> Result<Offered, MaterialError> {
         let client = Client::of(&self.config, &self.blocking).await?;
         let trust = self.trust(&client, lists(in_use)).await?;
-        self.issue(&client, trust, in_use).await
+        let new = in_use.filter(|material| *material.trusted != trust.trusted);
+        match (self.issue(&client, trust.clone(), in_use).await, new) {
+            // That we get no certificate must not keep revocations from taking effect.
+            (Err(MaterialError::Enrol(error)), Some(in_use)) => {
+                tracing::warn!("authorities and lists are new, our certificate is not: {error}");
+                self.offered(Own::of(in_use), trust, Some(in_use))
+            }
+            (result, _) => result,
+        }
     }
 
     /// Has a new certificate issued over a new key of each kind.
@@ -127,8 +143,10 @@ impl Vault {
             at: format!("{}{}/sign/{}", self.config.address, self.mount, self.config.role),
         };
         self.timer.set(&trust.trusted, self.session.due());
-        let kept = all.into_iter().map(|issued| issued.kept).collect();
-        self.may_be_kept(kept, issued, &trust);
+        if let Some(shelf) = &self.shelf {
+            shelf.hold(all.into_iter().map(|issued| issued.kept).collect(), issued, &trust);
+            self.timer.soon();
+        }
         self.offered(own, trust, in_use)
     }
 
@@ -136,27 +154,32 @@ impl Vault {
         let wish =
             Wish { config: &self.config, mount: &self.mount, spiffe: &self.spiffe, dns: &self.dns };
         let auth = &self.config.auth;
-        let (token, is_new) = self.session.token(client, auth, &self.blocking).await?;
-        let reply = wish.ask(client, &token.text, key).await?;
-        if reply.status != http::StatusCode::FORBIDDEN || is_new {
-            return Ok(wish.take(reply, key)?);
+        let (mut token, is_new) = self.session.token(client, auth, &self.blocking).await?;
+        let mut reply = wish.ask(client, &token.text, key).await?;
+        if reply.status == StatusCode::FORBIDDEN && !is_new {
+            // The server has forgotten the token, or its policies have changed since it was given.
+            self.session.forget();
+            (token, _) = self.session.token(client, auth, &self.blocking).await?;
+            reply = wish.ask(client, &token.text, key).await?;
         }
-        // The server has forgotten the token, or its policies have changed since it was given.
-        self.session.forget();
-        let (token, _) = self.session.token(client, auth, &self.blocking).await?;
-        let reply = wish.ask(client, &token.text, key).await?;
+        if reply.status == StatusCode::FORBIDDEN {
+            self.session.forget();
+            may(client, auth, &token.text, &wish.step()).await?; // the server does not say why
+        }
         Ok(wish.take(reply, key)?)
     }
 
     /// Keeps our certificate, unless it was revoked: then whoever did so wants it replaced. A server that is
     /// away changes nothing.
     async fn refresh(&self, in_use: &Material) -> Result<Offered, MaterialError> {
-        self.keep(in_use).await;
         let client = Client::of(&self.config, &self.blocking).await?;
         let trust = match self.trust(&client, lists(Some(in_use))).await {
             Err(error) if error.is_transient() => self.as_it_was(in_use, &error),
             result => result?,
         };
+        if let Some(shelf) = &self.shelf {
+            shelf.keep(in_use, &trust, &self.blocking).await;
+        }
         let revoked = in_use.presented.cert.first().is_some_and(|leaf| trust.revokes(leaf));
         if revoked {
             tracing::warn!("our certificate was revoked: asking for another one");
@@ -166,13 +189,7 @@ impl Vault {
             self.session.renew(&client, &self.config.auth).await;
             self.timer.set(&trust.trusted, self.session.due());
         }
-        let pairs = std::iter::once(&in_use.presented).chain(&in_use.others);
-        let own = Own {
-            pairs: pairs.cloned().collect(),
-            issued: in_use.issued,
-            at: "the certificate in use".to_owned(),
-        };
-        self.offered(own, trust, Some(in_use))
+        self.offered(Own::of(in_use), trust, Some(in_use))
     }
 
     async fn trust(
@@ -238,35 +255,21 @@ impl Vault {
     }
 
     /// What was kept, if it can be used: the server gave nothing, for the reason `why`.
-    async fn from_kept(&self, why: &EnrolError) -> Option<Offered> {
-        let keeper = self.keeper.clone()?;
-        let at = keeper.at();
-        let kept = match self.blocking.run(move || Ok(keeper.load()?)).await {
-            Ok(kept) => kept?,
-            Err(error) => {
-                tracing::warn!("what was kept is of no use: {error}");
-                return None;
-            }
-        };
-        let pairs: Vec<_> =
-            kept.pairs.iter().filter_map(KeptPair::certified).map(Arc::new).collect();
-        let leaf = pairs.first()?.cert.first()?;
-        let end = super::inspect::not_after(leaf)?;
-        if end <= clock::now() {
-            tracing::warn!("{at}: the certificate that was kept expired at {}", moment(end));
+    async fn kept(&self, why: &EnrolError) -> Option<Offered> {
+        let shelf = self.shelf.as_ref()?;
+        let found = shelf.find(&self.blocking).await?;
+        let leaf = found.pairs.first()?.cert.first()?;
+        let mut trust = self.fresh(why).await.unwrap_or(found.trust);
+        if trust.revokes(leaf) {
+            tracing::warn!("{}: the certificate that was kept is revoked", shelf.at());
             return None;
         }
-        let mut trust = match self.fresh(why).await {
-            Some(trust) if trust.revokes(leaf) => return None,
-            Some(trust) => trust,
-            None => kept_trust(&kept),
-        };
         trust.warnings.push(format!(
             "{why}; going on with the certificate that was kept, which is good until {}",
-            moment(end)
+            moment(found.end)
         ));
         self.timer.retry();
-        let own = Own { pairs, issued: kept.issued, at };
+        let own = Own { pairs: found.pairs, issued: found.issued, at: shelf.at() };
         self.offered(own, trust, None).ok()
     }
 
@@ -277,33 +280,6 @@ impl Vault {
         }
         let client = Client::of(&self.config, &self.blocking).await.ok()?;
         self.trust(&client, &[]).await.ok()
-    }
-
-    /// What could be kept, once it is in use.
-    fn may_be_kept(&self, pairs: Vec<KeptPair>, issued: OffsetDateTime, trust: &Trust) {
-        if self.keeper.is_none() {
-            return;
-        }
-        let kept =
-            Kept { pairs, issued, bundle: trust.trusted.bundle.clone(), lists: kept_lists(trust) };
-        *self.untried.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
-        self.timer.soon();
-    }
-
-    /// Keeps what was issued last, if it has passed every check since and is `in_use`.
-    async fn keep(&self, in_use: &Material) {
-        let Some(keeper) = self.keeper.clone() else { return };
-        let tried = {
-            let mut untried = self.untried.lock().unwrap_or_else(PoisonError::into_inner);
-            untried.take_if(|kept| {
-                kept.pairs.first().is_some_and(|pair| pair.chain == in_use.presented.cert)
-            })
-        };
-        let Some(kept) = tried else { return };
-        let stored = self.blocking.run(move || Ok(keeper.store(&kept)?)).await;
-        if let Err(error) = stored {
-            tracing::warn!("a restart while the server is away will fail: {error}");
-        }
     }
 
     /// Looks whether a certificate would be had, without having one, and without using up what may be good
@@ -365,14 +341,5 @@ fn lists(in_use: Option<&Material>) -> &[CertificateRevocationListDer<'static>] 
     in_use.map_or(&[], |material| &material.trusted.crls)
 }
 
-fn kept_lists(trust: &Trust) -> Vec<KeptList> {
-    let lists = trust.trusted.crls.iter().zip(&trust.lists);
-    lists.map(|(der, url)| KeptList { url: url.clone(), der: der.clone() }).collect()
-}
-
-fn kept_trust(kept: &Kept) -> Trust {
-    let crls = kept.lists.iter().map(|list| list.der.clone()).collect();
-    let trusted = super::Trusted { bundle: kept.bundle.clone(), crls, ..Default::default() };
-    let lists = kept.lists.iter().map(|list| list.url.clone()).collect();
-    Trust { trusted, lists, warnings: Vec::new() }
-}
+#[cfg(test)]
+mod tests;

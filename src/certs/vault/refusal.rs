@@ -48,10 +48,10 @@ pub(super) fn meaning(
         let mend = "is sealed: unseal it (`bao operator unseal`)";
         return (EnrolFailure::Unreachable, mend.to_owned());
     }
-    if status == StatusCode::PRECONDITION_FAILED
-        || status == StatusCode::TOO_MANY_REQUESTS
-        || status.is_server_error()
-    {
+    // Of the certificate that we show, and yet answered as the server's own failure.
+    let is_ours = says("missing name in alias");
+    let busy = [StatusCode::PRECONDITION_FAILED, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+    if !is_ours && (busy || status.is_server_error()) {
         let what = format!("cannot serve us at the moment: {status}{}", after(&said));
         return (EnrolFailure::Unreachable, what);
     }
@@ -79,7 +79,7 @@ pub(super) fn is_about_dns(status: StatusCode, errors: &[String]) -> bool {
 }
 
 /// What the server says, fit for a log: bounded, one line, and no token in it.
-fn quoted(errors: &[String]) -> String {
+pub(super) fn quoted(errors: &[String]) -> String {
     let words = errors.iter().flat_map(|error| error.split_whitespace());
     let words = words.map(|word| if holds_token(word) { "[…]" } else { word });
     let text = words.collect::<Vec<_>>().join(" ");
@@ -147,7 +147,7 @@ fn of_cert_login(mount: &str, cert: &std::path::Path, says: &dyn Fn(&str) -> boo
             "the certificate in {cert} has no common name, which this kind of login needs: use one \
              that has"
         )
-    } else if says("no client certificate") {
+    } else if says("no client certificate found") {
         "no certificate reached it: its listener must not say tls_disable_client_certs, and what \
          stands between may not end TLS"
             .to_owned()

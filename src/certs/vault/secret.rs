@@ -52,7 +52,7 @@ impl Secret {
             return Err(error(format!("is empty; wanted: {what}")));
         }
         if text.len() > largest || trimmed.contains(|c: char| c.is_control() || !c.is_ascii()) {
-            return Err(error(format!("holds more than one line of text; wanted: {what}")));
+            return Err(error(format!("holds more than one line of plain text; wanted: {what}")));
         }
         Ok(Self::new(trimmed.to_owned()))
     }
@@ -67,5 +67,47 @@ impl fmt::Debug for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_without_the_white_space_around_it() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("token");
+        fs::write(&path, "  s.secret \r\n").unwrap();
+
+        assert_eq!(Secret::read(&path, "a token").unwrap().text(), "s.secret");
+    }
+
+    #[test]
+    fn a_secret_is_not_in_what_a_log_may_hold() {
+        assert_eq!(format!("{:?}", Some(Secret::new("s3cret".to_owned()))), "Some(Secret)");
+    }
+
+    #[test]
+    fn what_is_no_secret_is_told_and_not_quoted() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("token");
+        let long = "s3cret".repeat(20_000);
+
+        for (content, problem) in [
+            (b" \n".as_slice(), "is empty"),
+            (b"s3cret\ns3cret", "more than one line"),
+            (b"s3cret\xc3\xa4", "more than one line"),
+            (b"s3cret\xff", "cannot be read"),
+            (long.as_bytes(), "more than one line"),
+        ] {
+            fs::write(&path, content).unwrap();
+            let error = Secret::read(&path, "a token").unwrap_err().to_string();
+            assert!(error.contains(problem) && error.ends_with("wanted: a token"), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        assert!(Secret::read(dir.path(), "a token").unwrap_err().to_string().contains("regular"));
     }
 }

@@ -66,11 +66,13 @@ impl Timer {
         *self.lock() = Due::after(SOON);
     }
 
-    /// Resolves when it is time. May be dropped and asked again.
+    /// Resolves when it is time, and once: what comes of it sets the next moment, and if nothing does, that is
+    /// in a minute. May be dropped and asked again.
     pub(super) async fn due(&self) {
         loop {
             let due = *self.lock();
             if Instant::now() >= due.at || clock::now() >= due.wall {
+                self.retry();
                 return;
             }
             sleep_until(due.at.min(Instant::now() + LOOK)).await;
@@ -79,5 +81,68 @@ impl Timer {
 
     fn lock(&self) -> MutexGuard<'_, Due> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::certs::openssl::OpenSsl;
+    use rustls::pki_types::CertificateRevocationListDer;
+    use rustls::pki_types::pem::PemObject;
+
+    /// How long it is until the timer wakes.
+    async fn left(timer: &Timer) -> Duration {
+        let begin = Instant::now();
+        timer.due().await;
+        begin.elapsed()
+    }
+
+    fn lists(validities: &[&str]) -> Trusted {
+        let pki = OpenSsl::new();
+        pki.root("root");
+        let list = |validity: &&str| {
+            pki.crl("list", "root", &[], validity);
+            CertificateRevocationListDer::from_pem_file(pki.path("list.crl")).unwrap()
+        };
+        Trusted { crls: validities.iter().map(list).collect(), ..Trusted::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lists_are_read_again_every_five_minutes_and_sooner_when_one_ends() {
+        let timer = Timer::default();
+        assert_eq!(left(&timer).await.as_secs(), 300);
+        assert_eq!(left(&timer).await.as_secs(), 60, "nobody has set it");
+
+        for (validities, token, seconds) in [
+            (&["-crldays 1"][..], None, 300),
+            (&["-crldays 1", "-crlsec 120"], None, 59),
+            (&["-crlsec 1"], None, 5),
+            (
+                &["-crldays 1", "-crl_lastupdate 20260101000000Z -crl_nextupdate 20260102000000Z"],
+                None,
+                60,
+            ),
+            (&["-crldays 1"], Some(100), 99),
+        ] {
+            let trusted = lists(validities);
+            let token = token.map(|after| clock::now() + Duration::from_secs(after));
+            timer.set(&trusted, token);
+            let left = left(&timer).await.as_secs();
+            assert!(left.abs_diff(seconds) <= 1, "{validities:?}: {left}, not {seconds}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_timer_may_be_dropped_and_asked_again() {
+        let timer = Timer::default();
+        timer.soon();
+
+        assert!(timer.due().now_or_never().is_none());
+        tokio::time::sleep(SOON).await;
+        assert!(timer.due().now_or_never().is_some());
+        assert!(timer.due().now_or_never().is_none(), "told once");
     }
 }

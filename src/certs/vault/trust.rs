@@ -9,7 +9,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::client::Client;
-use super::refusal::Step;
+use super::refusal::{Step, quoted};
 use crate::certs::Trusted;
 use crate::certs::enrol::{EnrolError, EnrolFailure};
 use crate::certs::inspect::{self, moment};
@@ -18,6 +18,7 @@ use crate::certs::inspect::{self, moment};
 const AUTHORITIES: usize = 64;
 
 /// Whom a mount tells us to trust.
+#[derive(Clone)]
 pub(super) struct Trust {
     pub(super) trusted: Trusted,
     /// Where each of the lists came from.
@@ -84,9 +85,9 @@ pub(super) async fn read(
     }
     if trust.trusted.crls.is_empty() {
         let what = "none of its authorities has a revocation list, so nobody would be refused whose \
-                    certificate was revoked: let one sign lists (`bao write MOUNT/issuer/NAME \
-                    usage=…,crl-signing`)";
-        let at = format!("{mount}: the PKI of the server");
+                    certificate was revoked: let one sign lists (`bao write \
+                    MOUNT/issuer/NAME usage=…,crl-signing`)";
+        let at = client.at(&format!("/v1/{mount}/issuers"));
         return Err(EnrolError { at, kind: EnrolFailure::BadAnswer, what: what.to_owned() });
     }
     trust.warnings.extend(trust.ending(mount, now));
@@ -107,7 +108,7 @@ impl Trust {
         let missing = match reply.status {
             StatusCode::OK => None,
             // Of one authority, not of the server.
-            StatusCode::INTERNAL_SERVER_ERROR => Some(reply.errors().join("; ")),
+            StatusCode::INTERNAL_SERVER_ERROR => Some(quoted(&reply.errors())),
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                 return Err(reply.refused(step));
             }
@@ -296,3 +297,6 @@ fn is_of(list: &[u8], authority: &Authority) -> bool {
 fn in_order(bundle: &mut [CertificateDer<'static>]) {
     bundle.sort_by(|a, b| a.as_ref().cmp(b.as_ref()));
 }
+
+#[cfg(test)]
+mod tests;

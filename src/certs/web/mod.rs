@@ -175,14 +175,14 @@ impl Web {
     ) -> Result<Answer, EnrolError> {
         let request = request(asked, call)?;
         let connecting = timeout_at(deadline, self.connect(asked));
-        let tcp = connecting.await.map_err(|_| asked.too_slow("no connection"))??;
+        let tcp = connecting.await.map_err(|_elapsed| asked.too_slow("no connection"))??;
         let Some(config) = &self.tls else {
             return exchange(asked, tcp, request, deadline).await;
         };
         let name = asked.server_name()?;
         let handshake = TlsConnector::from(Arc::clone(config)).connect(name, tcp);
         let shaken = timeout_at(deadline, handshake).await;
-        let tls = shaken.map_err(|_| asked.too_slow("no end of the TLS handshake"))?;
+        let tls = shaken.map_err(|_elapsed| asked.too_slow("no end of the TLS handshake"))?;
         let tls = tls.map_err(|error| asked.tls_failed(&error, &self.trust))?;
         exchange(asked, tls, request, deadline).await
     }
@@ -249,7 +249,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin>(
             _ended = connection => answering.await,
         }
     };
-    timeout_at(deadline, talking).await.map_err(|_| asked.too_slow("no whole answer"))?
+    timeout_at(deadline, talking).await.map_err(|_elapsed| asked.too_slow("no whole answer"))?
 }
 
 async fn whole(asked: &Asked, response: Response<Incoming>) -> Result<Answer, EnrolError> {

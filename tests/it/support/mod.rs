@@ -1,6 +1,7 @@
 //! The language that the tests are written in.
 
 pub(crate) mod admin;
+pub(crate) mod authority;
 pub(crate) mod bao;
 pub(crate) mod client;
 pub(crate) mod est;
@@ -13,6 +14,7 @@ pub(crate) mod mesh;
 pub(crate) mod openssl;
 pub(crate) mod outside;
 pub(crate) mod pki;
+pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod tls_server;

@@ -138,8 +138,24 @@ impl Ca {
         Self { key, params, certificate }
     }
 
+    /// An authority below this one.
+    pub(crate) fn intermediate(
+        &self,
+        name: &str,
+        adjust: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
+        let below = Self::with(name, adjust);
+        let issuer = Issuer::from_params(&self.params, &self.key);
+        let certificate = below.params.signed_by(&below.key, &issuer).unwrap();
+        Self { certificate, ..below }
+    }
+
     pub(crate) fn pem(&self) -> String {
         self.certificate.pem()
+    }
+
+    pub(crate) fn key_pem(&self) -> String {
+        self.key.serialize_pem()
     }
 
     /// A good certificate of the service `name`.

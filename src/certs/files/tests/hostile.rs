@@ -3,9 +3,10 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use rustls::pki_types::PrivateKeyDer;
 
 use super::super::locked::Passphrase;
-use super::super::{locked, pkcs12, section};
+use super::super::{locked, pair, pkcs12, section};
 use super::*;
 
 /// What openssl makes of one key: a store, an encrypted key and a certificate in DER, and PEM of it all.
@@ -25,10 +26,16 @@ static GOOD: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
 fn read_by_all(bytes: &[u8]) {
     let passphrase = Passphrase::new(b"x");
     let _opened = locked::pkcs8(bytes, &passphrase);
+    let _key = pair::usable(&PrivateKeyDer::Pkcs8(bytes.to_vec().into()));
+    let _key = pair::usable(&PrivateKeyDer::Pkcs1(bytes.to_vec().into()));
     let _store = pkcs12::open(bytes, Some(b"x"));
     let _der = section::store(bytes);
     for wanted in [Wanted::Certificate, Wanted::Key, Wanted::TrustBundle, Wanted::RevocationList] {
-        let _sections = sections(bytes, wanted);
+        for section in sections(bytes, wanted).unwrap_or_default() {
+            if let Section::Key(key) = section {
+                let _key = pair::usable(&key);
+            }
+        }
     }
 }
 

@@ -1,12 +1,18 @@
+mod enrolment;
+mod revocation;
+mod roll;
+mod source;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::certs::openssl::OpenSsl;
-use crate::identity::PeerCertificate;
+use crate::identity::{DnsName, PeerCertificate, SpiffeId};
 use crate::report::Report;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -20,7 +26,7 @@ fn ehr() -> SpiffeId {
 }
 
 /// A directory that does not exist yet, within one that goes away.
-fn place() -> (TempDir, std::path::PathBuf) {
+fn place() -> (TempDir, PathBuf) {
     let parent = TempDir::new().unwrap();
     let dir = parent.path().join("state/authority");
     (parent, dir)
@@ -152,7 +158,9 @@ fn everything_secret_is_for_its_owner_alone() {
     let mut files: Vec<_> =
         fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
-    assert_eq!(files, ["issuing.crt", "issuing.key", "lock", "root.crt", "root.key"]);
+    assert_eq!(files, ["ca.crl", "issuing.crt", "issuing.key", "lock", "root.crt", "root.key"]);
+    Authority::open(&dir, &domain()).unwrap().issue(&ehr(), &[], HOUR).unwrap();
+    assert_eq!(mode(&dir.join("issued.jsonl")), 0o600);
 }
 
 #[test]
@@ -218,6 +226,8 @@ fn the_issuing_authority_is_replaced_when_less_than_a_third_is_left() {
     assert_eq!(kept.issuing.certificate.der, made.issuing.certificate.der);
     assert_ne!(replaced.issuing.certificate.der, made.issuing.certificate.der);
     assert_eq!(replaced.root.der, made.root.der);
+    assert_eq!(replaced.crl_count(), 2, "the leaves of the old one live on");
+    assert_eq!(open(366).crl_count(), 1, "until it ends");
     assert_eq!(open(251).issuing.certificate.der, replaced.issuing.certificate.der);
 }
 
@@ -269,15 +279,30 @@ fn the_root_key_may_be_kept_elsewhere_until_it_is_needed() {
     let made = Authority::open_or_create(&dir, &domain()).unwrap();
     fs::remove_file(dir.join("root.key")).unwrap();
 
-    Authority::open(&dir, &domain()).unwrap().issue(&ehr(), &[], HOUR).unwrap();
+    let open = |days| {
+        let at = clock::now() + time::Duration::days(days);
+        Authority::open_or_create_at(&dir, &domain(), at)
+    };
+    assert!(open(1).unwrap().remarks().is_empty());
 
-    let later = clock::now() + time::Duration::days(300);
+    let late = open(300).unwrap();
+    let ended = open(366);
+
+    let end = moment(inspect::not_after(&made.issuing.certificate.der).unwrap());
+    assert_eq!(late.issuing.certificate.der, made.issuing.certificate.der);
+    let remark = late.remarks().join("").replace(&dir.display().to_string(), "DIR");
     assert_eq!(
-        error(Authority::open_or_create_at(&dir, &domain(), later), &dir),
+        remark,
         format!(
-            "DIR/issuing.crt: ends at {}; a new issuing authority cannot be made either: \
-             DIR/root.key: no such file: restore one of them",
-            moment(inspect::not_after(&made.issuing.certificate.der).unwrap())
+            "DIR/issuing.crt: ends at {end}, and a new issuing authority cannot be made before that: \
+             DIR/root.key: no such file: restore it for a start"
+        )
+    );
+    assert_eq!(
+        error(ended, &dir),
+        format!(
+            "DIR/issuing.crt: ends at {end}; a new issuing authority cannot be made either: \
+             DIR/root.key: no such file: restore one of them"
         )
     );
 }

@@ -1,0 +1,228 @@
+//! One request of EST, and who may have what.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, Method, StatusCode};
+use zeroize::Zeroizing;
+
+use super::Office;
+use super::answer::{self, Answer};
+use super::connection::{Asked, Scope};
+use crate::certs::embedded::{
+    Authority, AuthorityError, Authorized, Issued, RequestError, Serial, Standing, TokenError,
+    requested_key,
+};
+use crate::identity::PeerCertificate;
+use crate::report::Report;
+
+/// Where EST is served (RFC 7030, 3.2.2).
+const EST: &str = "/.well-known/est/";
+
+/// As lenient as the world is: with or without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Why nothing was issued.
+enum No {
+    /// The request is at fault, and its sender may know why.
+    Request(RequestError),
+    /// The join token is not honoured; its holder does not learn why.
+    Token(TokenError),
+    /// The certificate that was presented is not one to renew with.
+    NotOurs(&'static str),
+    /// The authority cannot be used.
+    Authority(AuthorityError),
+}
+
+impl From<AuthorityError> for No {
+    fn from(error: AuthorityError) -> Self {
+        match error {
+            AuthorityError::Request(error) => Self::Request(error),
+            error => Self::Authority(error),
+        }
+    }
+}
+
+impl From<TokenError> for No {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Authority(error) => error.into(),
+            error => Self::Token(error),
+        }
+    }
+}
+
+/// Answers one request.
+pub(super) async fn answer(office: &Office, scope: Scope, asked: Asked) -> Answer {
+    let path = asked.request.uri().path();
+    let get = matches!(*asked.request.method(), Method::GET | Method::HEAD);
+    match (scope, path.strip_prefix(EST).unwrap_or(path)) {
+        (_, "/live") if get => answer::text(StatusCode::OK, "live\n"),
+        (_, "crl" | "/ca.crl") if get => list(office).await,
+        (Scope::Est, "cacerts") if get => authorities(office).await,
+        (Scope::Est, "csrattrs") if get => answer::nothing(),
+        (_, "/live" | "crl" | "/ca.crl") | (Scope::Est, "cacerts" | "csrattrs") => {
+            answer::method("GET, HEAD")
+        }
+        (Scope::Est, operation @ ("simpleenroll" | "simplereenroll")) => {
+            if asked.request.method() != Method::POST {
+                return answer::method("POST");
+            }
+            let first = operation == "simpleenroll";
+            enrol(office, &asked, first).await
+        }
+        (Scope::Est | Scope::Lists, _) => answer::text(
+            StatusCode::NOT_FOUND,
+            "no such page; there are /.well-known/est/{cacerts,csrattrs,simpleenroll,simplereenroll} \
+             without a label, /ca.crl and /live\n",
+        ),
+    }
+}
+
+async fn authorities(office: &Office) -> Answer {
+    let held = office.with_authority(|authority| authority.authorities().map(Clone::clone));
+    held.await.map_or_else(|error| unavailable(&error), |held| answer::certificates(&held))
+}
+
+async fn list(office: &Office) -> Answer {
+    match office.with_authority(|authority| authority.crl_der().cloned()).await {
+        Ok(Some(list)) => answer::list(&list),
+        Ok(None) => answer::text(StatusCode::NOT_FOUND, "no revocation list\n"),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// Issues, or says no; both go into the log.
+async fn enrol(office: &Office, asked: &Asked, first: bool) -> Answer {
+    let source = asked.source;
+    if let Some(seconds) = office.door.closed_for(source.ip()) {
+        tracing::warn!(%source, "not heard: too many join tokens of this source were not honoured");
+        let why = "too many failures; try again later\n";
+        return answer::later(StatusCode::TOO_MANY_REQUESTS, seconds, why);
+    }
+    let headers = asked.request.headers();
+    if !is_request(headers) {
+        let why = "the body of a request is application/pkcs10\n";
+        return answer::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    }
+    let Some(request) = der(asked.request.body()) else {
+        return answer::text(StatusCode::BAD_REQUEST, "the body is not in base64\n");
+    };
+    let issued = if first {
+        let Some(token) = token(headers) else {
+            return answer::unauthorized("a join token is wanted, as the password (HTTP Basic)\n");
+        };
+        office.with_authority(move |authority| join(&authority, &token, &request)).await
+    } else {
+        let Some(client) = asked.client.clone() else {
+            let why = "simplereenroll wants the current certificate as the TLS client's; to begin, use \
+                       simpleenroll with a join token\n";
+            return answer::unauthorized(why);
+        };
+        office.with_authority(move |authority| renew(&authority, &client, &request)).await
+    };
+    match issued {
+        Ok(Ok(issued)) => {
+            let record = &issued.record;
+            let (spiffe, serial, how) = (&record.spiffe, &record.serial, &record.authorized);
+            tracing::info!(%source, %spiffe, %serial, %how, not_after = %record.not_after, "issued");
+            let [leaf, _issuing] = &issued.chain;
+            answer::certificates(std::slice::from_ref(leaf)) // RFC 7030, 4.2.3: it alone
+        }
+        Ok(Err(no)) => refused(office, asked, &no),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// A stranger with a join token: the token says what the certificate says.
+fn join(authority: &Authority, token: &str, request: &[u8]) -> Result<Issued, No> {
+    let key = requested_key(request).map_err(No::Request)?;
+    let (grant, authorized) = authority.redeem(token, &key)?;
+    Ok(authority.sign_request(request, &grant, &authorized)?)
+}
+
+/// A sidecar with a certificate of ours, which TLS has verified: the new one says what the old one says.
+fn renew(authority: &Authority, client: &[u8], request: &[u8]) -> Result<Issued, No> {
+    let unreadable = |_error| No::NotOurs("the client's certificate cannot be read");
+    let certificate = PeerCertificate::parse(client).map_err(unreadable)?;
+    let serial = Serial::parse(&certificate.serial)
+        .map_err(|_odd| No::NotOurs("the client's certificate was not issued here"))?;
+    let Some(listed) = authority.find(&serial)? else {
+        return Err(No::NotOurs("the client's certificate is not on record here"));
+    };
+    if listed.record.sha256 != certificate.sha256.to_string() {
+        return Err(No::NotOurs("the client's certificate is not the one on record"));
+    }
+    match listed.standing {
+        Standing::Valid => {}
+        Standing::Expired => return Err(No::NotOurs("the client's certificate has expired")),
+        Standing::Revoked(_) => return Err(No::NotOurs("the client's certificate is revoked")),
+    }
+    let authorized = Authorized::Reenrolment { serial };
+    Ok(authority.sign_request(request, &listed.record.grant(), &authorized)?)
+}
+
+fn refused(office: &Office, asked: &Asked, no: &No) -> Answer {
+    let source = asked.source;
+    match no {
+        No::Request(error) => {
+            tracing::warn!(%source, %error, "request refused");
+            answer::text(StatusCode::BAD_REQUEST, format!("{error}\n"))
+        }
+        No::Token(error) => {
+            office.door.failed(source.ip());
+            tracing::warn!(%source, %error, "join token not honoured");
+            answer::unauthorized("the join token is not honoured\n")
+        }
+        No::NotOurs(why) => {
+            tracing::warn!(%source, why, "re-enrolment refused");
+            answer::text(StatusCode::FORBIDDEN, format!("{why}\n"))
+        }
+        No::Authority(error) => unavailable(error),
+    }
+}
+
+fn unavailable(error: &AuthorityError) -> Answer {
+    tracing::error!("the authority cannot be used at the moment: {}", Report(error));
+    let why = "the authority cannot be used at the moment; its log says why\n";
+    answer::later(StatusCode::SERVICE_UNAVAILABLE, 30, why)
+}
+
+/// RFC 7030, 4.2.1. curl's default for a body says nothing about it, and is not taken for a form.
+fn is_request(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(CONTENT_TYPE) else { return true };
+    let kind = kind.to_str().unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    ["application/pkcs10", "application/x-pkcs10", "application/octet-stream"]
+        .iter()
+        .any(|known| kind.eq_ignore_ascii_case(known))
+}
+
+/// The password of HTTP Basic (RFC 7617); the user's name does not matter.
+fn token(headers: &HeaderMap) -> Option<Zeroizing<String>> {
+    let (scheme, credentials) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let credentials = Zeroizing::new(BASE64.decode(credentials.trim()).ok()?);
+    let (_user, password) = std::str::from_utf8(&credentials).ok()?.split_once(':')?;
+    Some(Zeroizing::new(password.to_owned()))
+}
+
+/// The request: base64 with any line breaks, in PEM armour or without, or bare DER.
+fn der(body: &[u8]) -> Option<Vec<u8>> {
+    /// ASN.1's SEQUENCE; in base64 this would be a zero, which no SEQUENCE begins with.
+    const SEQUENCE: u8 = 0x30;
+    if body.first() == Some(&SEQUENCE) && BASE64.decode(body.trim_ascii()).is_err() {
+        return Some(body.to_vec());
+    }
+    let armour = |line: &&[u8]| line.trim_ascii().starts_with(b"-----");
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !armour(line));
+    let text: Vec<u8> = lines.flatten().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    BASE64.decode(text).ok()
+}

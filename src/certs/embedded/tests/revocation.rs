@@ -1,0 +1,266 @@
+//! Revocation, told by openssl.
+
+use std::fs;
+
+use rustls::pki_types::pem::PemObject;
+use time::OffsetDateTime;
+
+use super::*;
+use crate::certs::check::Unfit;
+
+const DAY: time::Duration = time::Duration::days(1);
+
+struct Place {
+    _parent: TempDir,
+    dir: PathBuf,
+    openssl: OpenSsl,
+}
+
+impl Place {
+    fn new() -> (Self, Authority) {
+        let (parent, dir) = place();
+        let authority = Authority::open_or_create(&dir, &domain()).unwrap();
+        (Self { _parent: parent, dir, openssl: OpenSsl::new() }, authority)
+    }
+
+    fn open(&self) -> Authority {
+        Authority::open(&self.dir, &domain()).unwrap()
+    }
+
+    fn open_at(&self, at: OffsetDateTime) -> Authority {
+        Authority::open_or_create_at(&self.dir, &domain(), at).unwrap()
+    }
+
+    /// Whether openssl still takes a leaf, by the list that the authority offers.
+    fn takes(&self, chain: &str) -> bool {
+        let authority = self.open();
+        self.openssl.write("root.crt", authority.trust_bundle_pem());
+        self.openssl.write("ca.crl", authority.crl_pem());
+        self.openssl.write("leaf.crt", chain);
+        let output = std::process::Command::new("openssl")
+            .args("verify -crl_check -CAfile root.crt -CRLfile ca.crl -untrusted".split(' '))
+            .args(["leaf.crt", "leaf.crt"])
+            .current_dir(self.openssl.dir())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() || text.contains("certificate revoked"), "{text}");
+        output.status.success()
+    }
+
+    /// What openssl reads in the first list.
+    fn list(&self) -> String {
+        self.openssl.write("ca.crl", self.open().crl_pem());
+        self.openssl.run("crl -in ca.crl -noout -text")
+    }
+
+    fn number(&self) -> String {
+        self.openssl.write("ca.crl", self.open().crl_pem());
+        self.openssl.run("crl -in ca.crl -noout -crlnumber")
+    }
+}
+
+fn issue(authority: &Authority) -> IssuedPem {
+    authority.issue_pem(&ehr(), &[], HOUR).unwrap()
+}
+
+fn leaf_der(pem: &IssuedPem) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(pem.chain.as_bytes()).unwrap()
+}
+
+#[test]
+fn there_is_a_list_before_anything_is_revoked_and_openssl_takes_it() {
+    let (place, authority) = Place::new();
+    let leaf = issue(&authority);
+
+    assert!(place.takes(&leaf.chain));
+    let text = place.list();
+
+    for expected in [
+        "Version 2 (0x1)",
+        "Issuer: O = hospital.example, CN = Myelin issuing ",
+        "No Revoked Certificates",
+        "X509v3 CRL Number",
+        "X509v3 Authority Key Identifier",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    place.openssl.write("issuing.crt", fs::read_to_string(place.dir.join("issuing.crt")).unwrap());
+    place.openssl.run("crl -in ca.crl -CAfile issuing.crt -noout");
+    assert_eq!(authority.crl_der(), Some(&authority.trusted().crls[0]));
+    assert_eq!(mode(&place.dir.join("ca.crl")), 0o644);
+}
+
+#[test]
+fn a_revoked_certificate_is_on_the_list_with_its_reason_and_others_are_not() {
+    let (place, mut authority) = Place::new();
+    let (stolen, other) = (issue(&authority), issue(&authority));
+    let before = place.number();
+
+    let record = authority.revoke(&stolen.record.serial, Reason::KeyCompromise).unwrap();
+
+    assert_eq!(record, place.open().find(&record.serial).unwrap().unwrap().record);
+    assert!(!place.takes(&stolen.chain));
+    assert!(place.takes(&other.chain));
+    let text = place.list();
+    assert!(text.contains(&format!("Serial Number: {}", record.serial)), "{text}");
+    assert!(text.contains("Key Compromise"), "{text}");
+    assert!(place.number() > before, "{before}");
+    assert!(place.open().revoked(&record.serial).unwrap());
+    assert!(!place.open().is_issued_and_valid(&record.serial).unwrap());
+    assert!(place.open().is_issued_and_valid(&other.record.serial).unwrap());
+    let again = authority.revoke(&record.serial, Reason::Superseded).unwrap_err();
+    assert_eq!(again.to_string(), format!("certificate {} is revoked already", record.serial));
+}
+
+#[test]
+fn all_certificates_of_a_service_are_revoked_together() {
+    let (place, mut authority) = Place::new();
+    let (one, two) = (issue(&authority), issue(&authority));
+    let billing = SpiffeId::parse("spiffe://hospital.example/billing").unwrap();
+    let other = authority.issue_pem(&billing, &[], HOUR).unwrap();
+
+    let revoked = authority.revoke_all_of(&ehr(), Reason::CessationOfOperation).unwrap();
+
+    assert_eq!(revoked, [one.record, two.record]);
+    assert!(!place.takes(&one.chain) && !place.takes(&two.chain) && place.takes(&other.chain));
+    assert_eq!(
+        authority.revoke_all_of(&ehr(), Reason::default()).unwrap_err().to_string(),
+        "no certificate of spiffe://hospital.example/ehr that is valid is on record here: see `myelin \
+         ca list`"
+    );
+}
+
+#[test]
+fn a_certificate_older_than_the_record_can_be_revoked_and_a_strangers_cannot() {
+    let (place, mut authority) = Place::new();
+    let (_other, other) = super::place();
+    let stranger = issue(&Authority::open_or_create(&other, &domain()).unwrap());
+    let old = issue(&authority);
+    fs::remove_file(place.dir.join("issued.jsonl")).unwrap();
+
+    authority.revoke_certificate(&leaf_der(&old), Reason::default()).unwrap();
+
+    assert!(!place.takes(&old.chain));
+    let text = authority.revoke_certificate(&leaf_der(&stranger), Reason::default()).unwrap_err();
+    assert!(
+        text.to_string().contains("issued by O=hospital.example, CN=Myelin issuing "),
+        "{text}"
+    );
+    let text = authority.revoke_certificate(b"nonsense", Reason::default()).unwrap_err();
+    assert!(text.to_string().contains("cannot be used"), "{text}");
+}
+
+#[test]
+fn lists_are_made_anew_after_a_third_of_their_life_with_a_greater_number() {
+    let (place, authority) = Place::new();
+    let now = clock::now();
+    let first = authority.crl_pem().to_owned();
+
+    let young = place.open_at(now + DAY * 2);
+    let old = place.open_at(now + DAY * 3);
+
+    assert_eq!(young.crl_pem(), first);
+    assert_ne!(old.crl_pem(), first);
+    assert!(old.crl_due() < now + DAY * 6 && old.crl_due() > now + DAY * 5);
+    assert!(old.trusted().crl_next_update().unwrap() > now + DAY * 9);
+}
+
+#[test]
+fn a_list_of_the_future_made_by_a_wrong_clock_is_made_anew_and_its_number_still_grows() {
+    let (place, mut authority) = Place::new();
+    let leaf = issue(&authority);
+    authority.revoke(&leaf.record.serial, Reason::default()).unwrap();
+    place.open_at(clock::now() + DAY * 200);
+    fs::copy(place.dir.join("ca.crl"), place.openssl.path("ca.crl")).unwrap();
+    let ahead = place.openssl.run("crl -in ca.crl -noout -crlnumber");
+
+    let back = place.number();
+
+    assert!(back > ahead, "{back} {ahead}");
+    assert!(!place.takes(&leaf.chain), "what is revoked stays revoked");
+}
+
+#[test]
+fn leaves_of_a_replaced_issuing_authority_are_still_on_a_list_of_its_own() {
+    let (place, authority) = Place::new();
+    let (good, stolen) = (issue(&authority), issue(&authority));
+    let now = clock::now();
+    let mut next = place.open_at(now + DAY * 250);
+    assert_ne!(next.issuing.certificate.der, authority.issuing.certificate.der);
+
+    next.revoke(&stolen.record.serial, Reason::KeyCompromise).unwrap();
+
+    assert_eq!(next.crl_count(), 2);
+    let lists: Vec<_> = next.lists.all.iter().map(|list| list.issuer.clone()).collect();
+    assert_eq!(lists, [next.issuing.id(), authority.issuing.id()]);
+    assert!(next.stands_by(&leaf_der(&good)));
+    assert!(!next.stands_by(&leaf_der(&stolen)));
+}
+
+#[test]
+fn a_revocation_that_broke_off_before_the_list_was_made_is_made_good() {
+    let (place, mut authority) = Place::new();
+    let leaf = issue(&authority);
+    let old_list = fs::read(place.dir.join("ca.crl")).unwrap();
+    authority.revoke(&leaf.record.serial, Reason::default()).unwrap();
+    assert!(!place.dir.join("ca.crl.stale").exists());
+
+    // As if the machine had died between record and list.
+    fs::write(place.dir.join("ca.crl.stale"), "").unwrap();
+    fs::write(place.dir.join("ca.crl"), old_list).unwrap();
+
+    assert!(!place.takes(&leaf.chain));
+    assert!(!place.dir.join("ca.crl.stale").exists());
+}
+
+#[test]
+fn a_lost_or_damaged_list_is_made_anew_from_the_record() {
+    let (place, mut authority) = Place::new();
+    let leaf = issue(&authority);
+    authority.revoke(&leaf.record.serial, Reason::default()).unwrap();
+    let other = super::place();
+    let stranger = Authority::open_or_create(&other.1, &domain()).unwrap();
+
+    for damage in ["", "nonsense", &authority.crl_pem()[..200], stranger.crl_pem()] {
+        fs::write(place.dir.join("ca.crl"), damage).unwrap();
+        assert!(!place.takes(&leaf.chain), "{damage}");
+    }
+    fs::remove_file(place.dir.join("ca.crl")).unwrap();
+    assert!(!place.takes(&leaf.chain));
+}
+
+#[test]
+fn what_is_only_looked_at_is_not_written() {
+    let (place, mut authority) = Place::new();
+    let leaf = issue(&authority);
+    authority.revoke(&leaf.record.serial, Reason::default()).unwrap();
+    fs::remove_file(place.dir.join("ca.crl")).unwrap();
+    let record = fs::read(place.dir.join("issued.jsonl")).unwrap();
+
+    let looked = Authority::look(&place.dir, &domain()).unwrap();
+    let unkept = looked.issue(&ehr(), &[], HOUR).unwrap();
+
+    assert!(!looked.stands_by(&leaf_der(&leaf)));
+    assert_eq!(unkept.trusted.crls.len(), 1);
+    assert_eq!(fs::read(place.dir.join("issued.jsonl")).unwrap(), record);
+    assert!(!place.dir.join("ca.crl").exists());
+}
+
+#[test]
+fn the_pre_flight_refuses_a_leaf_of_ours_that_is_revoked() {
+    let (place, mut authority) = Place::new();
+    let material = authority.issue(&ehr(), &[], HOUR).unwrap();
+    let serial = Serial::parse(&material.facts.serial).unwrap();
+    authority.revoke(&serial, Reason::default()).unwrap();
+
+    let offered = place.open().offer_again(&material);
+    let needs =
+        crate::certs::Needs { server: true, client: true, profile: crate::config::Profile::Nist };
+    let error = crate::certs::check::check(offered, needs, &ehr(), clock::now()).unwrap_err();
+
+    assert!(
+        matches!(error, crate::certs::MaterialError::Unfit(Unfit::Revoked { .. })),
+        "{error:?}"
+    );
+}
