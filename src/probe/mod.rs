@@ -1,7 +1,7 @@
 //! A handshake as this service, step by step, and what its outcome means.
 //!
 //! [`probe`] resolves, connects, shakes hands and looks at everything that the server shows. It sends
-//! nothing but TLS, and no byte after the handshake. [`diagnose`] turns what was seen into likely causes
+//! nothing but TLS, and no byte after the handshake. [`diagnose()`] turns what was seen into likely causes
 //! and how to mend them; it does no I/O.
 
 mod anatomy;

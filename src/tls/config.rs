@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::Resumption;
 use rustls::server::NoServerSessionStorage;
 use rustls::{ClientConfig, ServerConfig};
 
@@ -12,6 +11,7 @@ use super::asking::Asking;
 use super::presented::Presented;
 use super::provider;
 use super::verify::Trust;
+use super::watched::{presenting, watched_client};
 use crate::certs::Material;
 use crate::config::{Profile, TlsSettings};
 use crate::identity::{CertificateError, Fingerprint, PeerCertificate, PeerIdentity};
@@ -117,13 +117,6 @@ pub fn client_config(
     expected: Expected,
 ) -> Result<TlsClient, ConfigError> {
     let verifier = Asking::of_servers(Arc::clone(trust), expected);
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider(settings)))
-        .with_protocol_versions(provider::versions(settings.profile))
-        .map_err(ConfigError::Nothing)?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_client_cert_resolver(Arc::new(Presented::of(material)));
-    config.resumption = Resumption::disabled();
-    config.require_ems = settings.profile != Profile::Compatible;
+    let config = watched_client(settings, verifier, presenting(material))?;
     Ok(TlsClient { base: Arc::new(config) })
 }

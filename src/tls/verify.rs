@@ -359,3 +359,6 @@ pub(super) fn unix(at: OffsetDateTime) -> UnixTime {
     let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
     UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! A client's side of TLS for somebody who wants to look on.
+//! A client's side of TLS, for outbound listeners and for whoever wants to look on.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::provider::{provider, versions};
 use crate::certs::Material;
 use crate::config::{Profile, TlsSettings};
 
-/// What an outbound listener negotiates, with `verifier` and `resolver` in the place of its own.
+/// What an outbound listener negotiates; `verifier` and `resolver` are its own, or look on in their place.
 ///
 /// # Errors
 ///

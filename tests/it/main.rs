@@ -15,6 +15,7 @@ mod support;
 mod admin;
 mod audit;
 mod ca;
+mod ca_live;
 mod ca_serve;
 mod ca_serve_guide;
 mod ca_serve_hosts;

@@ -129,3 +129,43 @@ async fn what_was_rejected_is_shown_until_the_next_success() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_trust_bundle_is_shown_with_who_came_from_where_and_one_in_use_does_not_go_unnoticed() {
+    let gate = Gate::new().await;
+    let newcomer = Ca::new("Hospital CA"); // of the same name
+    let setup = || {
+        let setup = gate.mesh.inbound("db").allow("web").forward(gate.workload.target());
+        setup.files(&gate.identity, &[])
+    };
+    let both = newcomer.pem() + &gate.ca.pem();
+    std::fs::write(gate.identity.trust_bundle(), both).unwrap();
+    gate.db.reload(&setup()).await.unwrap();
+    gate.admits(&gate.ca.issue("web")).await;
+
+    let shown = status(&gate.db).await["trust_bundle"].clone();
+    let [new, old] = shown.as_array().unwrap().as_slice() else { panic!("{shown:#}") };
+    assert_eq!(
+        (&new["subject"], &old["subject"]),
+        (&"CN=Hospital CA".into(), &"CN=Hospital CA".into())
+    );
+    assert_eq!((&new["last_seen"], &new["peers"]), (&Value::Null, &0.into()));
+    assert!(old["last_seen"].as_str().unwrap().ends_with('Z'), "{old:#}");
+    assert_eq!(old["peers"], 1);
+
+    let own = newcomer.issue("db");
+    gate.identity.replace_with(&own);
+    gate.db.reload(&setup()).await.unwrap();
+
+    let rotated = gate.db.trail().wait_for("certificate-rotated", 2).await;
+    let message = rotated[1].text("message");
+    let left_out = format!(
+        "the trust bundle no longer holds CN=Hospital CA (sha256 {}), last seen in use at ",
+        old["sha256"].as_str().unwrap()
+    );
+    assert!(message.contains(&left_out), "{message}");
+    assert!(
+        message.contains(", by web: peers with certificates from there are refused"),
+        "{message}"
+    );
+}

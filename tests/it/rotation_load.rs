@@ -188,7 +188,7 @@ async fn nothing_fails_while_short_lived_leaves_renew_and_their_source_is_away_f
 
     let at = ehr.trail().all("certificate-rotated").len();
     rotated(&ehr, at + 1).await;
-    rotated(&web, 3).await;
+    rotated(&web, 2).await;
     eventually("no rejection to be shown any more", || async {
         ehr.page("/status").await.body.contains("\"rejected\": null").then_some(())
     })

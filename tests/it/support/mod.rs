@@ -1,6 +1,7 @@
 //! The language that the tests are written in.
 
 pub(crate) mod admin;
+pub(crate) mod authority;
 pub(crate) mod bao;
 pub(crate) mod ca;
 pub(crate) mod client;

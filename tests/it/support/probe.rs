@@ -1,6 +1,6 @@
 //! `myelin probe` as an operator runs it, and the service as which it asks.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -73,7 +73,7 @@ pub(crate) async fn probe(config: &Path, args: &[&str]) -> Said {
 }
 
 /// Runs `myelin probe` for a program to read.
-pub(crate) async fn told(config: &PathBuf, target: &str, args: &[&str]) -> Told {
+pub(crate) async fn told(config: &Path, target: &str, args: &[&str]) -> Told {
     let all = [&[target, "--format", "json"], args].concat();
     let said = probe(config, &all).await;
     let json =
