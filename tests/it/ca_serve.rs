@@ -186,8 +186,9 @@ async fn a_request_that_is_refused_is_told_why_and_leaves_the_token_as_it_is() {
     server.request("foreign", ec, "-addext subjectAltName=DNS:ehr").await;
     server.request("weak", "rsa:1024", "").await;
     server.ec_request("good").await;
-    let good = std::fs::read(server.path("good.b64")).unwrap();
-    std::fs::write(server.path("cut.b64"), &good[..good.len() / 2 / 4 * 4]).unwrap();
+    let good = std::fs::read_to_string(server.path("good.b64")).unwrap().replace('\n', "");
+    std::fs::write(server.path("cut.b64"), &good[..100]).unwrap();
+    std::fs::write(server.path("ragged.b64"), &good[..101]).unwrap();
     std::fs::write(server.path("garbage.b64"), "\u{1f4a3} not base64 at all").unwrap();
     std::fs::write(server.path("empty.b64"), "").unwrap();
     std::fs::write(server.path("large.b64"), vec![b'A'; 1 << 20]).unwrap();
@@ -197,6 +198,7 @@ async fn a_request_that_is_refused_is_told_why_and_leaves_the_token_as_it_is() {
         ("foreign", 400, "(ehr), which is not granted"),
         ("weak", 400, "1024 bits"),
         ("cut", 400, "cut off"),
+        ("ragged", 400, "not in base64"),
         ("garbage", 400, "not in base64"),
         ("empty", 400, "cut off"),
         ("large", 413, "at most"),

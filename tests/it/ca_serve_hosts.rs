@@ -12,8 +12,8 @@ use crate::support::client::{FirstRead, connect};
 use crate::support::mesh::{Mesh, Running, Setup};
 use crate::support::outside::Outside;
 use crate::support::pki::Identity;
-use crate::support::until;
 use crate::support::workload::{Kind, Workload};
+use crate::support::{eventually, until};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -133,7 +133,9 @@ async fn while_one_root_takes_the_place_of_another_peers_of_both_are_let_in() {
 
     // Has its certificate from the new authority, and all lists.
     let ehr = ehr(&mesh, &workload, &server.identity("ehr", &server.token("ehr").await));
-    let ehr = ehr.allow("lab").start().await;
+    let ehr = ehr.allow("lab");
+    let presented = || async { ehr.try_start().await.ok() };
+    let ehr = eventually("the server to be known by the new root", presented).await;
 
     let old = |name: &str| {
         let chain = read(server.path(&format!("{name}.crt"))) + &issuing;
