@@ -146,7 +146,7 @@ async fn enrol(office: &Office, asked: &Asked, first: bool) -> Answer {
 
 /// A stranger with a join token: the token says what the certificate says.
 fn join(authority: &Authority, token: &str, request: &[u8]) -> Result<Issued, No> {
-    let (grant, authorized) = authority.redeem_for(token, request)?;
+    let (grant, authorized) = authority.redeem(token, request)?;
     Ok(authority.sign_request(request, &grant, &authorized)?)
 }
 

@@ -99,42 +99,22 @@ impl Authority {
         Ok(NewToken { id, text, expires })
     }
 
-    /// What `text` grants to the sender of the request `der` (PKCS#10), as [`Self::redeem`] for its key.
-    /// A request that is going to be refused does not use the token up.
+    /// What `text` grants to the sender of the request `der` (PKCS#10), and how to put it on record. From
+    /// then on the token is that request's key's: who comes again with it, because an answer got lost, is
+    /// answered again until the token expires; another key is a replay. A request that
+    /// [`Self::sign_request`] would refuse leaves the token as it is.
     ///
     /// # Errors
     ///
-    /// As [`Self::redeem`], or the request is not one that [`Self::sign_request`] answers.
-    pub fn redeem_for(&self, text: &str, der: &[u8]) -> Result<(Grant, Authorized), TokenError> {
+    /// The request is refused, the token grants nothing (any more), or its use cannot be put on record.
+    pub fn redeem(&self, text: &str, der: &[u8]) -> Result<(Grant, Authorized), TokenError> {
         let key = requested_key(der).map_err(AuthorityError::Request)?;
-        self.redeem_if(text, &key, |grant| {
-            request::judge(der, grant).map(drop).map_err(AuthorityError::Request)
-        })
-    }
-
-    /// What `text` grants to the holder of the public key `key` (SubjectPublicKeyInfo, DER), and how to
-    /// put it on record. From then on the token is that key's: who comes again with it, because an
-    /// answer got lost, is answered again until the token expires; another key is a replay.
-    ///
-    /// # Errors
-    ///
-    /// It grants nothing (any more), or its use cannot be put on record.
-    pub fn redeem(&self, text: &str, key: &[u8]) -> Result<(Grant, Authorized), TokenError> {
-        self.redeem_if(text, key, |_any| Ok(()))
-    }
-
-    fn redeem_if(
-        &self,
-        text: &str,
-        key: &[u8],
-        may: impl FnOnce(&Grant) -> Result<(), AuthorityError>,
-    ) -> Result<(Grant, Authorized), TokenError> {
         if text.len() > LONGEST || !text.starts_with(PREFIX) {
             return Err(TokenError::Unknown);
         }
         let now = params::whole(clock::now());
         let sha256 = hex::encode(digest(&SHA256, text.as_bytes()));
-        let key_sha256 = hex::encode(digest(&SHA256, key));
+        let key_sha256 = hex::encode(digest(&SHA256, &key));
         let store = Store::open(self.dir())?;
         let ledger = Ledger::of(&store);
         let book = ledger.read()?;
@@ -153,7 +133,7 @@ impl Authority {
             Some(used) if used.key_sha256 == key_sha256 => {}
             Some(used) => return Err(TokenError::Used { id, at: used.at }),
             None => {
-                may(&token.grant())?;
+                request::judge(der, &token.grant()).map_err(AuthorityError::Request)?;
                 let redemption = Redemption { at: now, id, key_sha256 };
                 ledger.append(&Entry::Redeemed(redemption), now)?;
             }
