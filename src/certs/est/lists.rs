@@ -1,7 +1,7 @@
 //! Revocation lists from where they are published (RFC 5280, 4.2.1.13).
 //!
-//! They are signed, so plain HTTP will do. What a stranger on the way can do is to hold one back or to send
-//! an older one again: the first is seen by its next update, the second is not taken.
+//! They are signed, so plain HTTP will do. What a stranger on the way can do is to hold one back, or to send
+//! an older one or another authority's: the first is seen by its next update, the others are not taken.
 
 use futures_util::future::join_all;
 use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use time::{Duration, OffsetDateTime};
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::certs::enrol::{EnrolError, EnrolFailure};
 use crate::certs::inspect::{self, Signed};
@@ -65,7 +66,7 @@ impl Lists {
         let asking = self.0.iter_mut().map(|place| async {
             let url = place.url.to_string();
             let old = known.iter().find(|list| list.url == url);
-            match place.ask(old, authorities, trust, now).await {
+            match place.ask(old, known, authorities, trust, now).await {
                 Ok(list) => Ok((list, None)),
                 Err(error) => match old {
                     Some(old) => Ok((old.clone(), Some(error.to_string()))),
@@ -96,6 +97,7 @@ impl Place {
     async fn ask(
         &mut self,
         old: Option<&KeptList>,
+        known: &[KeptList],
         authorities: &[CertificateDer<'static>],
         trust: &WebTrust,
         now: OffsetDateTime,
@@ -121,7 +123,7 @@ impl Place {
                 return Err(web.error("", EnrolFailure::Unreachable, what));
             }
         }
-        let list = read(&answer, old, authorities)
+        let list = read(&answer, old, known, authorities)
             .map_err(|what| web.error("", EnrolFailure::BadAnswer, what))?;
         self.unless = validators(&answer.headers);
         Ok(KeptList { url: self.url.to_string(), der: list })
@@ -140,6 +142,7 @@ fn validators(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
 fn read(
     answer: &Answer,
     old: Option<&KeptList>,
+    known: &[KeptList],
     authorities: &[CertificateDer<'static>],
 ) -> Result<CertificateRevocationListDer<'static>, String> {
     let body = &answer.body;
@@ -153,7 +156,8 @@ fn read(
     let parsed = inspect::revocation_list(&der);
     let parsed = parsed.ok_or("answers with something else than a revocation list, DER or PEM")?;
     let by: Vec<_> = authorities.iter().collect();
-    if inspect::signed_by(&der, &by) == Signed::No {
+    let signed = inspect::signed_by(&der, &by);
+    if signed == Signed::No {
         return Err(
             "its revocation list is not signed by the authority whose it claims to be".to_owned()
         );
@@ -162,6 +166,21 @@ fn read(
         return Err(format!("its revocation list cannot be used: {error}"));
     }
     let before = old.and_then(|old| inspect::revocation_list(&old.der));
+    // In the place of the old one it would revoke nobody of that authority any more.
+    let is_its =
+        |list: &CertificateRevocationList<'_>| list.issuer().as_raw() == parsed.issuer().as_raw();
+    let has_another = || {
+        known.iter().filter_map(|list| inspect::revocation_list(&list.der)).any(|it| is_its(&it))
+    };
+    if before.as_ref().is_some_and(|before| !is_its(before))
+        && (signed != Signed::Yes || has_another())
+    {
+        return Err(
+            "answers with another authority's revocation list than before: is it exchanged on \
+                    the way?"
+                .to_owned(),
+        );
+    }
     if before.is_some_and(|before| parsed.last_update() < before.last_update()) {
         return Err("answers with an older revocation list than before: is it replayed?".to_owned());
     }

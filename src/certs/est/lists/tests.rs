@@ -102,6 +102,38 @@ async fn the_old_list_stays_with_a_warning_when_there_is_no_better_one() {
 }
 
 #[tokio::test]
+async fn the_list_of_another_authority_does_not_take_the_place_of_one_that_revokes() {
+    let (pki, mut roots) = pki();
+    let good = list(&pki, &["leaf"], "-crldays 7");
+    let list_of = |name: &str| {
+        pki.root(name);
+        pki.crl("list", name, &[], "-crldays 7");
+        pki.run("crl -in list.crl -outform DER -out list.der");
+        std::fs::read(pki.path("list.der")).unwrap()
+    };
+    let (stranger, second) = (list_of("stranger"), list_of("second"));
+    roots.push(CertificateDer::from_pem_file(pki.path("second.crt")).unwrap());
+    let elsewhere =
+        KeptList { url: "http://second.example/".to_owned(), der: second.clone().into() };
+    let now = clock::now();
+    for (answer, elsewhere, is_taken) in [
+        (&stranger, None, false),          // nobody knows who signed it
+        (&second, Some(elsewhere), false), // it belongs to another place
+        (&second, None, true),             // authorities are replaced
+    ] {
+        let (mut lists, _served) = publish(vec![ok(&good), ok(answer)]);
+        let mut had = fetch(&mut lists, &[], &roots, now).await.unwrap().lists;
+        had.extend(elsewhere);
+
+        let kept = fetch(&mut lists, &had, &roots, now + APART).await.unwrap();
+
+        assert_eq!(*kept.lists[0].der, if is_taken { &**answer } else { &*good }[..]);
+        let told = kept.warnings.iter().any(|warning| warning.contains("another authority's"));
+        assert_eq!(told, !is_taken, "{:?}", kept.warnings);
+    }
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_back_stops_no_fetching() {
     let (pki, roots) = pki();
     let (first, second) = (list(&pki, &[], "-crldays 7"), list(&pki, &["leaf"], "-crldays 7"));
