@@ -19,7 +19,7 @@ use super::{Bound, Services, accept, record};
 use crate::audit::{Connection, Record};
 use crate::authz::{ListenerPolicy, Permit};
 use crate::clock;
-use crate::config::{Inbound, Limits, Protocol};
+use crate::config::{Inbound, Limits, Protocol, Target};
 use crate::identity::SpiffeId;
 use crate::live::Live;
 use crate::outcome::{DenyReason, Direction, Ending, Refusal};
@@ -187,17 +187,19 @@ impl InboundListener {
         let is_endless = state.config.protocol == Protocol::Tcp;
         let holding = room.permits.hold(&now, &session, &permit, &connection, is_endless);
         let Ok(held) = holding.await else { return Ending::Withdrawn };
+        let (limits, forward) = (state.config.limits.clone(), state.config.forward.clone());
+        let protocol = state.config.protocol;
+        drop(now); // keys and policy of long ago need not live for as long as their last connection
         let held = Arc::new(held);
         let member = Arc::clone(held.member());
-        let ending = match state.config.protocol {
+        let ending = match protocol {
             Protocol::Tcp => {
-                let carrying = self.carry(&permit, session, &state.config, life);
+                let carrying = self.carry(&permit, session, &forward, &limits, life);
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
             Protocol::Http => {
-                let limits = &state.config.limits;
                 let pool = &room.pool;
-                Box::pin(self.exchange(&permit, held, session, limits, pool, life)).await
+                Box::pin(self.exchange(&permit, held, session, &limits, pool, life)).await
             }
         };
         member.ending(ending)
@@ -319,14 +321,15 @@ impl InboundListener {
         &self,
         permit: &Permit,
         session: Session,
-        config: &Inbound,
+        forward: &Target,
+        limits: &Limits,
         life: &mut Life,
     ) -> Ending {
-        let limits = &config.limits;
-        let upstream = match Plain::connect(&config.forward, limits.connect_timeout).await {
+        let upstream = match Plain::connect(forward, limits.connect_timeout).await {
             Ok(upstream) => upstream,
             Err((ending, message)) => {
-                tracing::warn!(listener = %config.name, error = %message, "workload not reached");
+                let rule = permit.rule();
+                tracing::warn!(listener = %rule, error = %message, "workload not reached");
                 life.message = Some(format!("workload: {message}"));
                 return ending;
             }

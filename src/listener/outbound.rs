@@ -116,12 +116,13 @@ impl OutboundListener {
         let now = self.live.snapshot(); // one view of keys and policy
         match now.value.config.protocol {
             Protocol::Tcp => {
-                let carrying = self.carry(downstream, source, &now, &shared.permits, life);
+                let carrying = self.carry(downstream, source, now, &shared.permits, life);
                 self.services.shutdown.until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
             Protocol::Http => {
-                let limits = &now.value.config.limits;
-                Box::pin(self.exchange(downstream, source, limits, shared)).await
+                let limits = now.value.config.limits.clone();
+                drop(now); // connections outlive many generations
+                Box::pin(self.exchange(downstream, source, &limits, shared)).await
             }
         }
     }
@@ -146,7 +147,7 @@ impl OutboundListener {
         &self,
         downstream: Plain,
         source: Option<SocketAddr>,
-        now: &Snapshot<OutboundState>,
+        now: Arc<Snapshot<OutboundState>>,
         permits: &Arc<Permits<OutboundState>>,
         life: &mut Life,
     ) -> Ending {
@@ -158,13 +159,15 @@ impl OutboundListener {
         };
         let Dialed { session, permit, connection } = dialed;
         life.permitted = Some(Arc::clone(&connection));
-        let holding = permits.hold(now, &session, &permit, &connection, true);
+        let holding = permits.hold(&now, &session, &permit, &connection, true);
         let Ok(held) = holding.await else { return Ending::Withdrawn };
+        let idle_timeout = state.config.limits.idle_timeout;
+        drop(now); // connections outlive many generations
         let relaying = l4::relay(
             &permit,
             downstream,
             session.stream,
-            state.config.limits.idle_timeout,
+            idle_timeout,
             &mut life.moved,
             &self.services.metrics,
         );

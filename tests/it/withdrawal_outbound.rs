@@ -123,6 +123,28 @@ async fn a_shared_http_2_connection_finishes_its_streams_and_gets_no_more() {
 }
 
 #[tokio::test]
+async fn a_websocket_ends_at_once_on_both_sides() {
+    whatever_the_cause(|cause| async move {
+        let mut ward = Ward::outbound(cause);
+        let lab = TlsServer::start(&ward.lab, Speaks::Http1).await;
+        let web = ward.start(|setup| setup.http().phi().to(lab.address)).await;
+        let mut caller = plain(web.address()).await;
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket";
+        caller.send(format!("GET /feed HTTP/1.1\r\nHost: lab\r\n{upgrade}\r\n\r\n")).await;
+        assert_eq!(caller.head().await.status(), 101);
+        caller.send("ping").await;
+        assert_eq!(caller.bytes(4).await, b"ping");
+
+        let withdrawn = ward.strike(&web).await;
+
+        caller.ends().await;
+        ward.is_over(&web, &withdrawn).await;
+        assert_eq!(web.trail().only("request-completed").await.reason(), "withdrawn");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_response_that_takes_longer_than_the_drain_timeout_is_cut() {
     let mut ward = Ward::outbound(crate::support::ward::Cause::TakenOffTheList);
     let lab = TlsServer::start(&ward.lab, Speaks::Http1).await;

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::{Request, Response};
+use http::header::{CONNECTION, UPGRADE};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -13,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -27,7 +28,7 @@ use super::pki::Identity;
 pub(crate) enum Speaks {
     /// Sends back what it gets.
     Echo,
-    /// Answers with the path that was asked for, by HTTP/1.1.
+    /// Answers with the path that was asked for, by HTTP/1.1. What is upgraded it echoes.
     Http1,
     /// The same by HTTP/2, if the client wants that.
     Http2,
@@ -107,7 +108,7 @@ impl TlsServer {
     }
 }
 
-async fn echo(mut stream: TlsStream<TcpStream>) {
+async fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let mut piece = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut piece).await {
         if stream.write_all(&piece[..count]).await.is_err() || stream.flush().await.is_err() {
@@ -117,9 +118,16 @@ async fn echo(mut stream: TlsStream<TcpStream>) {
 }
 
 async fn answer(stream: TlsStream<TcpStream>, go: Arc<Semaphore>) {
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let go = Arc::clone(&go);
         async move {
+            if let Some(protocol) = request.headers().get(UPGRADE).cloned() {
+                let upgrading = hyper::upgrade::on(&mut request);
+                tokio::spawn(async move { echo(TokioIo::new(upgrading.await.unwrap())).await });
+                let switched = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+                let switched = switched.header(CONNECTION, "upgrade").header(UPGRADE, protocol);
+                return Ok(switched.body(Full::default()).unwrap());
+            }
             let path = request.uri().path().to_owned();
             if path == "/slow" {
                 go.acquire().await.unwrap().forget();

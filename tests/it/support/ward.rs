@@ -160,6 +160,11 @@ impl Ward {
         }
     }
 
+    /// The peer has its right back.
+    pub(crate) async fn gain(&self, sidecar: &Running) {
+        sidecar.reload(&self.setup).await.unwrap();
+    }
+
     /// A change that concerns nobody who is connected.
     pub(crate) async fn also_allow(&self, sidecar: &Running, name: &str) {
         sidecar.reload(&self.setup.clone().allow(name)).await.unwrap();
