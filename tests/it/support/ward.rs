@@ -107,6 +107,11 @@ impl Ward {
         ward
     }
 
+    /// When a right ends that ends by itself.
+    pub(crate) fn ends(&self) -> OffsetDateTime {
+        self.ends
+    }
+
     /// Another peer, which keeps its right.
     pub(crate) fn web(&self) -> Identity {
         self.own.issue("web")
