@@ -19,6 +19,9 @@ use crate::live::Generation;
 const LOOK: Duration = Duration::from_secs(30);
 /// Ends wait for their records so long, all together: a trail that stalls holds up no withdrawal.
 const RECORDING: Duration = Duration::from_millis(250);
+/// Who was found to have lost a permit waits no longer than this for others to be judged: a peer with many
+/// connections may have made each of its chains slow to verify.
+const SLICE: Duration = Duration::from_millis(100);
 
 /// A connection that has lost its permit, and why.
 struct Loser {
@@ -75,8 +78,13 @@ impl<S: Terms> Register<S> {
         let groups: Vec<_> = self.groups().values().map(Arc::clone).collect();
         let mut losers = Vec::new();
         let mut next = LATEST;
+        let begun = Instant::now();
         for group in &groups {
             let at = clock::now();
+            if !losers.is_empty() && begun.elapsed() >= SLICE {
+                next = at; // the others in another sweep, at once; those that are judged are not due then
+                break;
+            }
             if group.is_due(&now, at)
                 && let Err(lost) = group.judge(&now, at)
             {
