@@ -347,19 +347,21 @@ probe() {
   probe_once "$1"
 }
 
-check_unit() {
+check_units() {
   if ! command -v systemd-analyze >/dev/null; then
-    skip 'the systemd unit' 'systemd-analyze is not installed'
+    skip 'the systemd units' 'systemd-analyze is not installed'
     return
   fi
-  # `verify` wants the program to be there; any other will do.
-  sed 's|^ExecStart=/usr/bin/myelin|ExecStart=/bin/true|' "$repo/docker/myelin.service" >"$work/myelin.service"
-  local out
-  if out=$(systemd-analyze verify "$work/myelin.service" 2>&1) && ! grep -q 'myelin.service' <<<"$out"; then
-    pass 'systemd accepts the unit'
-  else
-    fail 'systemd accepts the unit' "$out"
-  fi
+  local unit out
+  for unit in myelin.service myelin-ca.service; do
+    # `verify` wants the program to be there; any other will do.
+    sed 's|^ExecStart=/usr/bin/myelin|ExecStart=/bin/true|' "$repo/docker/$unit" >"$work/$unit"
+    if out=$(systemd-analyze verify "$work/$unit" 2>&1) && ! grep -q "$unit" <<<"$out"; then
+      pass "systemd accepts $unit"
+    else
+      fail "systemd accepts $unit" "$out"
+    fi
+  done
 }
 
 # --- all of it -----------------------------------------------------------------------------------------
@@ -414,7 +416,7 @@ check_confinement
 
 step 'Kubernetes and systemd'
 check_kubernetes
-check_unit
+check_units
 
 step 'reload, restart, stop'
 check_life

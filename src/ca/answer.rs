@@ -17,6 +17,7 @@ const CERTIFICATES: HeaderValue =
     HeaderValue::from_static("application/pkcs7-mime; smime-type=certs-only");
 /// RFC 2585, 4.2.
 const LIST: HeaderValue = HeaderValue::from_static("application/pkix-crl");
+const LISTS: HeaderValue = HeaderValue::from_static("application/x-pem-file");
 /// RFC 7030, 4.1.3 asks for it; to RFC 8951 it does not matter.
 const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
 
@@ -35,6 +36,11 @@ pub(super) fn certificates(certificates: &[CertificateDer<'_>]) -> Answer {
 /// A revocation list.
 pub(super) fn list(list: &CertificateRevocationListDer<'_>) -> Answer {
     with(StatusCode::OK, LIST, Bytes::copy_from_slice(list))
+}
+
+/// All revocation lists, in PEM (RFC 7468, 7).
+pub(super) fn lists(pem: String) -> Answer {
+    with(StatusCode::OK, LISTS, pem.into())
 }
 
 /// Nothing to say (RFC 7030, 4.5.2: no attributes are asked for).

@@ -30,7 +30,7 @@ impl Door {
     pub(super) fn closed_for(&self, source: IpAddr) -> Option<u16> {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let known = sources.get(&network(source))?;
-        let left = WINDOW.checked_sub(known.since.elapsed())?;
+        let left = WINDOW.checked_sub(known.since.elapsed()).filter(|left| !left.is_zero())?;
         (known.count >= FAILURES).then(|| u16::try_from(left.as_secs() + 1).unwrap_or(u16::MAX))
     }
 

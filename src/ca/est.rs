@@ -1,9 +1,6 @@
 //! One request of EST, and who may have what.
 
 use base64::Engine;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};
 use zeroize::Zeroizing;
@@ -13,19 +10,13 @@ use super::answer::{self, Answer};
 use super::connection::{Asked, Scope};
 use crate::certs::embedded::{
     Authority, AuthorityError, Authorized, Issued, RequestError, Serial, Standing, TokenError,
-    requested_key,
 };
+use crate::certs::est::armour;
 use crate::identity::PeerCertificate;
 use crate::report::Report;
 
 /// Where EST is served (RFC 7030, 3.2.2).
 const EST: &str = "/.well-known/est/";
-
-/// As lenient as the world is: with or without padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Why nothing was issued.
 enum No {
@@ -64,9 +55,10 @@ pub(super) async fn answer(office: &Office, scope: Scope, asked: Asked) -> Answe
     match (scope, path.strip_prefix(EST).unwrap_or(path)) {
         (_, "/live") if get => answer::text(StatusCode::OK, "live\n"),
         (_, "crl" | "/ca.crl") if get => list(office).await,
+        (_, "/crls.pem") if get => lists(office).await,
         (Scope::Est, "cacerts") if get => authorities(office).await,
         (Scope::Est, "csrattrs") if get => answer::nothing(),
-        (_, "/live" | "crl" | "/ca.crl") | (Scope::Est, "cacerts" | "csrattrs") => {
+        (_, "/live" | "crl" | "/ca.crl" | "/crls.pem") | (Scope::Est, "cacerts" | "csrattrs") => {
             answer::method("GET, HEAD")
         }
         (Scope::Est, operation @ ("simpleenroll" | "simplereenroll")) => {
@@ -79,13 +71,19 @@ pub(super) async fn answer(office: &Office, scope: Scope, asked: Asked) -> Answe
         (Scope::Est | Scope::Lists, _) => answer::text(
             StatusCode::NOT_FOUND,
             "no such page; there are /.well-known/est/{cacerts,csrattrs,simpleenroll,simplereenroll} \
-             without a label, /ca.crl and /live\n",
+             without a label, /ca.crl, /crls.pem and /live\n",
         ),
     }
 }
 
 async fn authorities(office: &Office) -> Answer {
-    let held = office.with_authority(|authority| authority.authorities().map(Clone::clone));
+    // All roots, so that one can take the place of another: sidecars trust what is here.
+    let held = office.with_authority(|authority| {
+        let [issuing, _root] = authority.authorities();
+        let mut held = vec![issuing.clone()];
+        held.extend(authority.trusted().bundle);
+        held
+    });
     held.await.map_or_else(|error| unavailable(&error), |held| answer::certificates(&held))
 }
 
@@ -97,10 +95,17 @@ async fn list(office: &Office) -> Answer {
     }
 }
 
+/// Those of issuing authorities that were replaced, too: their certificates are alive for a while.
+async fn lists(office: &Office) -> Answer {
+    let pem = office.with_authority(|authority| authority.crl_pem().to_owned()).await;
+    pem.map_or_else(|error| unavailable(&error), answer::lists)
+}
+
 /// Issues, or says no; both go into the log.
 async fn enrol(office: &Office, asked: &Asked, first: bool) -> Answer {
     let source = asked.source;
-    if let Some(seconds) = office.door.closed_for(source.ip()) {
+    // Whoever guesses tokens behind the same address must not keep sidecars from renewing.
+    if let Some(seconds) = office.door.closed_for(source.ip()).filter(|_| first) {
         tracing::warn!(%source, "not heard: too many join tokens of this source were not honoured");
         let why = "too many failures; try again later\n";
         return answer::later(StatusCode::TOO_MANY_REQUESTS, seconds, why);
@@ -110,7 +115,7 @@ async fn enrol(office: &Office, asked: &Asked, first: bool) -> Answer {
         let why = "the body of a request is application/pkcs10\n";
         return answer::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     }
-    let Some(request) = der(asked.request.body()) else {
+    let Ok(request) = armour::der(asked.request.body()) else {
         return answer::text(StatusCode::BAD_REQUEST, "the body is not in base64\n");
     };
     let issued = if first {
@@ -141,8 +146,7 @@ async fn enrol(office: &Office, asked: &Asked, first: bool) -> Answer {
 
 /// A stranger with a join token: the token says what the certificate says.
 fn join(authority: &Authority, token: &str, request: &[u8]) -> Result<Issued, No> {
-    let key = requested_key(request).map_err(No::Request)?;
-    let (grant, authorized) = authority.redeem(token, &key)?;
+    let (grant, authorized) = authority.redeem(token, request)?;
     Ok(authority.sign_request(request, &grant, &authorized)?)
 }
 
@@ -193,7 +197,7 @@ fn unavailable(error: &AuthorityError) -> Answer {
     answer::later(StatusCode::SERVICE_UNAVAILABLE, 30, why)
 }
 
-/// RFC 7030, 4.2.1. curl's default for a body says nothing about it, and is not taken for a form.
+/// RFC 7030, 4.2.1. What says nothing is taken at its content; a form, which is curl's default, is not.
 fn is_request(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(CONTENT_TYPE) else { return true };
     let kind = kind.to_str().unwrap_or_default();
@@ -209,20 +213,7 @@ fn token(headers: &HeaderMap) -> Option<Zeroizing<String>> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let credentials = Zeroizing::new(BASE64.decode(credentials.trim()).ok()?);
+    let credentials = Zeroizing::new(armour::BASE64.decode(credentials.trim()).ok()?);
     let (_user, password) = std::str::from_utf8(&credentials).ok()?.split_once(':')?;
     Some(Zeroizing::new(password.to_owned()))
-}
-
-/// The request: base64 with any line breaks, in PEM armour or without, or bare DER.
-fn der(body: &[u8]) -> Option<Vec<u8>> {
-    /// ASN.1's SEQUENCE; in base64 this would be a zero, which no SEQUENCE begins with.
-    const SEQUENCE: u8 = 0x30;
-    if body.first() == Some(&SEQUENCE) && BASE64.decode(body.trim_ascii()).is_err() {
-        return Some(body.to_vec());
-    }
-    let armour = |line: &&[u8]| line.trim_ascii().starts_with(b"-----");
-    let lines = body.split(|byte| *byte == b'\n').filter(|line| !armour(line));
-    let text: Vec<u8> = lines.flatten().copied().filter(|b| !b.is_ascii_whitespace()).collect();
-    BASE64.decode(text).ok()
 }

@@ -28,7 +28,7 @@ use crate::certs::embedded::{Authority, AuthorityError};
 use crate::identity::{DnsName, Fingerprint, SpiffeIdError};
 use crate::shutdown::Shutdown;
 
-/// Connections at once, on both listeners together.
+/// Connections at once to each listener: whoever crowds the one for lists keeps nobody from enrolling.
 const CONNECTIONS: usize = 256;
 /// So often the server looks whether its certificate or a revocation list is to be replaced.
 const LOOK: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ struct Office {
     presented: Presented,
     door: Door,
     /// The authority's directory is locked while it is used: one at a time, and others wait here.
-    desk: Semaphore,
+    desk: Arc<Semaphore>,
 }
 
 /// Why the enrolment server did not start.
@@ -107,7 +107,7 @@ impl Server {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let desk = Semaphore::new(1);
+        let desk = Arc::new(Semaphore::new(1));
         let office = Office { dir, names, presented, door: Door::default(), desk };
         Ok(Self { office: Arc::new(office), est, crl, fingerprint })
     }
@@ -134,17 +134,16 @@ impl Server {
     /// Serves until `shutdown` drains; whoever is being served then is finished with.
     pub async fn run(self, shutdown: &Shutdown) {
         let Self { office, est, crl, .. } = self;
-        let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let plain = async {
             match crl {
-                Some(crl) => accept(&crl, Scope::Lists, &office, &slots, shutdown).await,
+                Some(crl) => accept(&crl, Scope::Lists, &office, shutdown).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
             () = shutdown.draining() => {}
-            () = accept(&est, Scope::Est, &office, &slots, shutdown) => {}
+            () = accept(&est, Scope::Est, &office, shutdown) => {}
             () = plain => {}
             () = office.keep_up() => {}
         }
@@ -157,9 +156,13 @@ impl Office {
         &self,
         work: impl FnOnce(Authority) -> T + Send + 'static,
     ) -> Result<T, AuthorityError> {
-        let _alone = self.desk.acquire().await;
+        let alone = Arc::clone(&self.desk).acquire_owned().await;
         let dir = self.dir.clone();
-        let done = tokio::task::spawn_blocking(move || Authority::open_any(&dir).map(work)).await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _alone = alone; // to the end of the work, be its client still there or not
+            Authority::open_any(&dir).map(work)
+        });
+        let done = done.await;
         done.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
     }
 
@@ -191,15 +194,10 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 }
 
 /// Accepts for ever. A slot comes first: without one, clients wait in the kernel's backlog.
-async fn accept(
-    listener: &TcpListener,
-    scope: Scope,
-    office: &Arc<Office>,
-    slots: &Arc<Semaphore>,
-    shutdown: &Shutdown,
-) {
+async fn accept(listener: &TcpListener, scope: Scope, office: &Arc<Office>, shutdown: &Shutdown) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let slot = Arc::clone(slots).acquire_owned().await;
+        let slot = Arc::clone(&slots).acquire_owned().await;
         match listener.accept().await {
             Ok((socket, source)) => {
                 let (office, end) = (Arc::clone(office), shutdown.clone());

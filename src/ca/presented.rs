@@ -110,7 +110,10 @@ impl State {
     fn config(&self) -> Result<ServerConfig, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
-        for root in &self.own.trusted.bundle {
+        // The issuing authority, too: EST hands out leaves alone, and not every client sends more along.
+        let bundle = &self.own.trusted.bundle;
+        let others = self.authorities.iter().filter(|der| !bundle.contains(der));
+        for root in bundle.iter().chain(others) {
             roots.add(root.clone()).map_err(TlsError::Root)?;
         }
         let clients =

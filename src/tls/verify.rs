@@ -276,7 +276,7 @@ impl Trust {
         };
         // The leaf's status must be known; an intermediate's wherever there is a list for it.
         let mut grounds = verify(self.revocation(&crls, webpki::RevocationCheckDepth::EndEntity))?;
-        if !crls.is_empty() && !intermediates.is_empty() {
+        if self.lists_may_name(intermediates) {
             grounds = verify(self.revocation(&crls, webpki::RevocationCheckDepth::Chain))?;
         }
         judge_use(facts, self.settings.profile, self.named_use(facts))?;
@@ -324,6 +324,16 @@ impl Trust {
                 .with_expiration_policy(expiration)
                 .build()
         })
+    }
+
+    /// Whether there is a list of an authority that issued one of these. Without one a second look, which
+    /// costs as much as the first, would find nothing.
+    fn lists_may_name(&self, intermediates: &[CertificateDer<'_>]) -> bool {
+        let is_listed = |der: &CertificateDer<'_>| match EndEntityCert::try_from(der) {
+            Ok(certificate) => self.crls.iter().any(|list| list.issuer() == certificate.issuer()),
+            Err(_unreadable) => true, // webpki has the word
+        };
+        !self.crls.is_empty() && intermediates.iter().any(is_listed)
     }
 
     /// A pin replaces the chain, and never hides a revocation: with a chain that fails for another reason

@@ -12,27 +12,27 @@ use crate::support::openssl::SClient;
 use crate::support::workload::{Kind, Workload};
 
 /// A clock that a test can set.
-struct Clock {
+pub(crate) struct Clock {
     file: PathBuf,
 }
 
 impl Clock {
     /// Right, for now.
-    fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         let clock = Self { file: dir.join("clock") };
         clock.set("+0");
         clock
     }
 
     /// So much ahead of the true time, or behind it.
-    fn set(&self, offset: &str) {
+    pub(crate) fn set(&self, offset: &str) {
         let new = self.file.with_extension("new");
         std::fs::write(&new, offset).unwrap();
         std::fs::rename(new, &self.file).unwrap();
     }
 
     /// Makes a program look at this clock; what it measures with a stopwatch stays true.
-    fn worn_by(&self, command: &mut Command) {
+    pub(crate) fn worn_by(&self, command: &mut Command) {
         let library = ["x86_64", "aarch64"]
             .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
             .into_iter()

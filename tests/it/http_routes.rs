@@ -138,7 +138,7 @@ async fn an_absolute_target_is_judged_by_its_path() {
 }
 
 #[tokio::test]
-async fn an_entry_that_expires_ends_connections_and_lets_nobody_in() {
+async fn an_entry_that_expires_ends_the_connections_of_its_peer() {
     let mesh = Mesh::new();
     let workload = Legacy::start().await;
     let soon = time::OffsetDateTime::now_utc() + time::Duration::seconds(3);
@@ -150,7 +150,7 @@ async fn an_entry_that_expires_ends_connections_and_lets_nobody_in() {
     let mut lab = mesh.http("lab", &ehr).await;
     assert_eq!(lab.get("/before").await.status(), 200);
 
-    lab.ends().await;
+    assert!(lab.rest().await.is_empty(), "nothing but the end of the connection");
     assert_eq!(ehr.trail().only("connection-withdrawn").await.reason(), "listing_expired");
     let mut late: PeerWire = mesh.http("lab", &ehr).await;
     late.try_send("GET / HTTP/1.1\r\nHost: ehr\r\n\r\n").await;

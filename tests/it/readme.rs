@@ -22,7 +22,7 @@ fn readme() -> String {
 }
 
 /// The texts of all blocks that begin with this fence.
-fn blocks(readme: &str, fence: &str) -> Vec<String> {
+pub(crate) fn blocks(readme: &str, fence: &str) -> Vec<String> {
     readme
         .split(&format!("```{fence}\n"))
         .skip(1)
@@ -31,7 +31,7 @@ fn blocks(readme: &str, fence: &str) -> Vec<String> {
 }
 
 /// A shell that finds `myelin`, and stops at the first line that fails.
-fn shell(dir: &Path, script: &str) -> Command {
+pub(crate) fn shell(dir: &Path, script: &str) -> Command {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_myelin"));
     let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("bash");

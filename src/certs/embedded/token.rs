@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::ledger::{Authorized, Entry, Ledger, Redemption, Token};
+use super::request::{self, requested_key};
 use super::store::Store;
 use super::{Authority, AuthorityError, Grant, params};
 use crate::clock::{self, rfc3339};
@@ -98,20 +99,22 @@ impl Authority {
         Ok(NewToken { id, text, expires })
     }
 
-    /// What `text` grants to the holder of the public key `key` (SubjectPublicKeyInfo, DER), and how to
-    /// put it on record. From then on the token is that key's: who comes again with it, because an
-    /// answer got lost, is answered again until the token expires; another key is a replay.
+    /// What `text` grants to the sender of the request `der` (PKCS#10), and how to put it on record. From
+    /// then on the token is that request's key's: who comes again with it, because an answer got lost, is
+    /// answered again until the token expires; another key is a replay. A request that
+    /// [`Self::sign_request`] would refuse leaves the token as it is.
     ///
     /// # Errors
     ///
-    /// It grants nothing (any more), or its use cannot be put on record.
-    pub fn redeem(&self, text: &str, key: &[u8]) -> Result<(Grant, Authorized), TokenError> {
+    /// The request is refused, the token grants nothing (any more), or its use cannot be put on record.
+    pub fn redeem(&self, text: &str, der: &[u8]) -> Result<(Grant, Authorized), TokenError> {
+        let key = requested_key(der).map_err(AuthorityError::Request)?;
         if text.len() > LONGEST || !text.starts_with(PREFIX) {
             return Err(TokenError::Unknown);
         }
         let now = params::whole(clock::now());
         let sha256 = hex::encode(digest(&SHA256, text.as_bytes()));
-        let key_sha256 = hex::encode(digest(&SHA256, key));
+        let key_sha256 = hex::encode(digest(&SHA256, &key));
         let store = Store::open(self.dir())?;
         let ledger = Ledger::of(&store);
         let book = ledger.read()?;
@@ -130,6 +133,7 @@ impl Authority {
             Some(used) if used.key_sha256 == key_sha256 => {}
             Some(used) => return Err(TokenError::Used { id, at: used.at }),
             None => {
+                request::judge(der, &token.grant()).map_err(AuthorityError::Request)?;
                 let redemption = Redemption { at: now, id, key_sha256 };
                 ledger.append(&Entry::Redeemed(redemption), now)?;
             }

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use time::{Duration, OffsetDateTime};
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::certs::enrol::{EnrolError, EnrolFailure};
 use crate::certs::inspect::{self, Signed};
@@ -20,6 +21,8 @@ use crate::certs::web::{Answer, Call, Limits, Web, WebTrust};
 const APART: Duration = Duration::seconds(60);
 /// A list is asked for at least so often, whatever its next update is: its authority may publish early.
 const OFTEN: Duration = Duration::minutes(5);
+/// So many lists a place may publish: one for each authority whose certificates are alive.
+const MOST: usize = 16;
 /// So long before its next update a new one may be there.
 const BEFORE: Duration = Duration::seconds(30);
 
@@ -37,7 +40,7 @@ struct Place {
 
 /// What asking has brought.
 pub(super) struct Fetched {
-    /// One for each place, in their order.
+    /// At least one for each place, in their order.
     pub(super) lists: Vec<KeptList>,
     /// What went wrong with a place whose old list is still there.
     pub(super) warnings: Vec<String>,
@@ -64,19 +67,17 @@ impl Lists {
     ) -> Result<Fetched, EnrolError> {
         let asking = self.0.iter_mut().map(|place| async {
             let url = place.url.to_string();
-            let old = known.iter().find(|list| list.url == url);
-            match place.ask(old, authorities, trust, now).await {
-                Ok(list) => Ok((list, None)),
-                Err(error) => match old {
-                    Some(old) => Ok((old.clone(), Some(error.to_string()))),
-                    None => Err(error),
-                },
+            let old: Vec<_> = known.iter().filter(|list| list.url == url).cloned().collect();
+            match place.ask(&old, authorities, trust, now).await {
+                Ok(lists) => Ok((lists, None)),
+                Err(error) if old.is_empty() => Err(error),
+                Err(error) => Ok((old, Some(error.to_string()))),
             }
         });
         let mut fetched = Fetched { lists: Vec::new(), warnings: Vec::new() };
         for asked in join_all(asking).await {
-            let (list, warning) = asked?;
-            fetched.lists.push(list);
+            let (lists, warning) = asked?;
+            fetched.lists.extend(lists);
             fetched.warnings.extend(warning.map(|warning| {
                 format!("{warning}; the revocation list of before is used until its next update")
             }));
@@ -95,36 +96,37 @@ pub(super) fn due(lists: &[KeptList], now: OffsetDateTime) -> OffsetDateTime {
 impl Place {
     async fn ask(
         &mut self,
-        old: Option<&KeptList>,
+        old: &[KeptList],
         authorities: &[CertificateDer<'static>],
         trust: &WebTrust,
         now: OffsetDateTime,
-    ) -> Result<KeptList, EnrolError> {
+    ) -> Result<Vec<KeptList>, EnrolError> {
         let asked_lately = self.asked.is_some_and(|asked| asked <= now && now < asked + APART);
-        if let Some(old) = old.filter(|_| asked_lately) {
-            return Ok(old.clone());
+        if asked_lately && !old.is_empty() {
+            return Ok(old.to_vec());
         }
         self.asked = Some(now);
         let is_https = self.url.scheme() == Some(&Scheme::HTTPS);
         let trust = if is_https { trust.clone() } else { WebTrust::Signed };
         let web = Web::new(self.url.clone(), trust, None)?.limited(Limits::LIST);
         let mut call = Call::get("");
-        if old.is_some() {
+        if !old.is_empty() {
             call.headers.extend(self.unless.iter().cloned());
         }
         let answer = web.send(call).await?;
-        match (answer.status, old) {
-            (StatusCode::NOT_MODIFIED, Some(old)) => return Ok(old.clone()),
-            (StatusCode::OK, _) => {}
-            (status, _) => {
+        match answer.status {
+            StatusCode::NOT_MODIFIED if !old.is_empty() => return Ok(old.to_vec()),
+            StatusCode::OK => {}
+            status => {
                 let what = format!("answers {status} when asked for a revocation list");
                 return Err(web.error("", EnrolFailure::Unreachable, what));
             }
         }
-        let list = read(&answer, old, authorities)
+        let lists = read(&answer, old, authorities)
             .map_err(|what| web.error("", EnrolFailure::BadAnswer, what))?;
         self.unless = validators(&answer.headers);
-        Ok(KeptList { url: self.url.to_string(), der: list })
+        let kept = |der| KeptList { url: self.url.to_string(), der };
+        Ok(lists.into_iter().map(kept).collect())
     }
 }
 
@@ -136,20 +138,35 @@ fn validators(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
         .collect()
 }
 
-/// The list that was answered, if peers can be judged by it.
+/// The lists that were answered, if peers can be judged by each. In PEM there may be several: an authority
+/// that was replaced has one of its own while its certificates live.
 fn read(
     answer: &Answer,
-    old: Option<&KeptList>,
+    old: &[KeptList],
+    authorities: &[CertificateDer<'static>],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let body = &answer.body;
+    if !body.trim_ascii_start().starts_with(b"-----BEGIN") {
+        let der = CertificateRevocationListDer::from(body.to_vec());
+        return read_one(der, old, authorities).map(|list| vec![list]);
+    }
+    let none = "answers with PEM that holds no revocation list (X509 CRL)";
+    let mut lists = Vec::new();
+    for der in CertificateRevocationListDer::pem_slice_iter(body) {
+        let der = der.map_err(|_damaged| none.to_owned())?;
+        if lists.len() == MOST {
+            return Err(format!("answers with more than {MOST} revocation lists"));
+        }
+        lists.push(read_one(der, old, authorities)?);
+    }
+    if lists.is_empty() { Err(none.to_owned()) } else { Ok(lists) }
+}
+
+fn read_one(
+    der: CertificateRevocationListDer<'static>,
+    old: &[KeptList],
     authorities: &[CertificateDer<'static>],
 ) -> Result<CertificateRevocationListDer<'static>, String> {
-    let body = &answer.body;
-    let der = if body.trim_ascii_start().starts_with(b"-----BEGIN") {
-        CertificateRevocationListDer::from_pem_slice(body).map_err(|_other| {
-            "answers with PEM that holds no revocation list (X509 CRL)".to_owned()
-        })?
-    } else {
-        CertificateRevocationListDer::from(body.to_vec())
-    };
     let parsed = inspect::revocation_list(&der);
     let parsed = parsed.ok_or("answers with something else than a revocation list, DER or PEM")?;
     let by: Vec<_> = authorities.iter().collect();
@@ -161,8 +178,12 @@ fn read(
     if let Err(error) = webpki::OwnedCertRevocationList::from_der(&der) {
         return Err(format!("its revocation list cannot be used: {error}"));
     }
-    let before = old.and_then(|old| inspect::revocation_list(&old.der));
-    if before.is_some_and(|before| parsed.last_update() < before.last_update()) {
+    let mut before = old.iter().filter_map(|old| inspect::revocation_list(&old.der));
+    let is_newer = |before: &CertificateRevocationList<'_>| {
+        before.issuer().as_raw() == parsed.issuer().as_raw()
+            && parsed.last_update() < before.last_update()
+    };
+    if before.any(|before| is_newer(&before)) {
         return Err("answers with an older revocation list than before: is it replayed?".to_owned());
     }
     Ok(der)

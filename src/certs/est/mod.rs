@@ -7,6 +7,7 @@
 //! `/csrattrs` is not asked: what a request holds is settled by who we are, and a server that wants another
 //! kind of key says so by refusing.
 
+pub(crate) mod armour;
 mod chain;
 mod client;
 mod enrolment;

@@ -4,11 +4,10 @@
 //! nested deeper than the form asks for.
 
 use base64::Engine;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 
+use super::armour;
 use crate::certs::inspect;
 
 /// More certificates are not taken: a bundle of every public authority is a tenth of it.
@@ -26,11 +25,6 @@ const CONTEXT_0: u8 = 0xa0;
 const SIGNED_DATA: &[u8] = &[OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
 /// 1.2.840.113549.1.7.1, id-data, as an element.
 const DATA: &[u8] = &[OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
-
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Why bytes are not a list of certificates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,14 +58,7 @@ pub enum Pkcs7Error {
 ///
 /// It is something else, or an element of it is no certificate.
 pub fn decode(body: &[u8]) -> Result<Vec<CertificateDer<'static>>, Pkcs7Error> {
-    // In base64 this first byte would be a zero, which no SEQUENCE begins with.
-    if body.first() == Some(&SEQUENCE) {
-        return certificates(body);
-    }
-    let armoured = |line: &&[u8]| line.trim_ascii().starts_with(b"-----");
-    let lines = body.split(|byte| *byte == b'\n').filter(|line| !armoured(line));
-    let text: Vec<u8> = lines.flatten().copied().filter(|b| !b.is_ascii_whitespace()).collect();
-    let der = BASE64.decode(text).map_err(|_invalid| Pkcs7Error::Base64)?;
+    let der = armour::der(body).map_err(|_invalid| Pkcs7Error::Base64)?;
     certificates(&der)
 }
 

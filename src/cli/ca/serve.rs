@@ -1,6 +1,6 @@
 //! `myelin ca serve`: the enrolment server.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -27,9 +27,21 @@ pub(super) struct Arguments {
     /// Where revocation lists are served over plain HTTP, too; they are signed
     #[arg(long, value_name = "ADDRESS")]
     crl_listen: Option<SocketAddr>,
-    /// A DNS name by which clients know this server; may be given several times
-    #[arg(long = "name", value_name = "NAME", required = true, value_parser = DnsName::parse)]
+    /// A DNS name by which clients know this server, not an IP address; may be given several times
+    #[arg(long = "name", value_name = "NAME", required = true, value_parser = server_name)]
     names: Vec<DnsName>,
+}
+
+/// No certificate of ours names an IP address.
+fn server_name(text: &str) -> Result<DnsName, String> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(
+            "an IP address, and clients look for a DNS name: give the server one, if need be in \
+                    their /etc/hosts"
+                .to_owned(),
+        );
+    }
+    DnsName::parse(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Bad> {
@@ -81,8 +93,8 @@ fn greeting(arguments: &Arguments, server: &Server) -> anyhow::Result<String> {
     let name = arguments.names.first().map_or("localhost", DnsName::as_str);
     let url = format!("https://{name}:{}/.well-known/est", address.port());
     let lists = server.crl_address().map_or_else(
-        || format!("https://{name}:{}/ca.crl", address.port()),
-        |crl| format!("http://{name}:{}/ca.crl", crl.port()),
+        || format!("https://{name}:{}/crls.pem", address.port()),
+        |crl| format!("http://{name}:{}/crls.pem", crl.port()),
     );
     Ok(format!(
         "Serving EST on {address}\n\

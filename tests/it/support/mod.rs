@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod authority;
 pub(crate) mod bao;
+pub(crate) mod ca;
 pub(crate) mod client;
 pub(crate) mod est;
 pub(crate) mod gate;

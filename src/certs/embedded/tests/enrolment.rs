@@ -184,15 +184,21 @@ fn hostile_bytes_are_refused_at_every_length_and_with_every_byte_changed() -> Re
     Ok(())
 }
 
+/// A request with a new key that asks for no names.
+fn asking() -> Vec<u8> {
+    request(&Key::make(KeyType::P256).unwrap(), Names::default()).unwrap().to_vec()
+}
+
 #[test]
 fn a_token_is_honoured_once_and_again_only_for_the_same_key() {
     let (_parent, authority) = authority();
     let token = authority.make_token(&grant(), HOUR).unwrap();
     let by = Authorized::Token { id: token.id.clone() };
+    let own = asking();
 
-    assert_eq!(authority.redeem(&token.text, b"my key").unwrap(), (grant(), by.clone()));
-    assert_eq!(authority.redeem(&token.text, b"my key").unwrap(), (grant(), by));
-    let replayed = authority.redeem(&token.text, b"another key").unwrap_err();
+    assert_eq!(authority.redeem(&token.text, &own).unwrap(), (grant(), by.clone()));
+    assert_eq!(authority.redeem(&token.text, &own).unwrap(), (grant(), by));
+    let replayed = authority.redeem(&token.text, &asking()).unwrap_err();
 
     assert!(matches!(&replayed, TokenError::Used { id, .. } if *id == token.id), "{replayed}");
     let tokens = authority.tokens().unwrap();
@@ -208,12 +214,27 @@ fn a_token_that_is_unknown_or_expired_is_told_as_such_to_the_operator() {
     let foreign = other.make_token(&grant(), HOUR).unwrap();
 
     for unknown in ["", "guess", &foreign.text, &"myelin-join-".repeat(1000)] {
-        let error = authority.redeem(unknown, b"key").unwrap_err();
+        let error = authority.redeem(unknown, &asking()).unwrap_err();
         assert!(matches!(error, TokenError::Unknown), "{error}");
     }
-    let error = authority.redeem(&expired.text, b"key").unwrap_err();
+    let error = authority.redeem(&expired.text, &asking()).unwrap_err();
     assert!(error.to_string().contains(&expired.id), "{error}");
     assert!(error.to_string().contains("expired at "), "{error}");
+}
+
+#[test]
+fn a_request_that_is_refused_leaves_the_token_to_the_next() {
+    let (_parent, authority) = authority();
+    let token = authority.make_token(&grant(), HOUR).unwrap();
+    let foreign = openssl_request(&OpenSsl::new(), P256, &["subjectAltName=DNS:lab"]);
+
+    for refused in [&foreign[..], b"", &foreign[..foreign.len() - 1]] {
+        let error = authority.redeem(&token.text, refused).unwrap_err();
+        assert!(matches!(error, TokenError::Authority(AuthorityError::Request(_))), "{error}");
+    }
+
+    assert!(authority.tokens().unwrap()[0].1.is_none());
+    assert!(authority.redeem(&token.text, &asking()).is_ok());
 }
 
 #[test]
@@ -221,13 +242,13 @@ fn a_token_whose_certificate_was_revoked_does_not_get_another() {
     let (_parent, mut authority) = authority();
     let token = authority.make_token(&grant(), HOUR).unwrap();
     let key = Key::make(KeyType::P256).unwrap();
-    let (granted, by) = authority.redeem(&token.text, &key.public()).unwrap();
     let request = request(&key, Names::default()).unwrap();
+    let (granted, by) = authority.redeem(&token.text, &request).unwrap();
     let issued = authority.sign_request(&request, &granted, &by).unwrap();
 
     authority.revoke(&issued.record.serial, Reason::KeyCompromise).unwrap();
 
-    let error = authority.redeem(&token.text, &key.public()).unwrap_err();
+    let error = authority.redeem(&token.text, &request).unwrap_err();
     assert!(matches!(error, TokenError::Revoked { .. }), "{error}");
 }
 
@@ -235,7 +256,7 @@ fn a_token_whose_certificate_was_revoked_does_not_get_another() {
 fn the_text_of_a_token_is_kept_nowhere() {
     let (_parent, authority) = authority();
     let token = authority.make_token(&grant(), HOUR).unwrap();
-    authority.redeem(&token.text, b"key").unwrap();
+    authority.redeem(&token.text, &asking()).unwrap();
 
     let secret = token.text.strip_prefix("myelin-join-").unwrap();
     assert_eq!(secret.len(), 43, "256 bits in base64");

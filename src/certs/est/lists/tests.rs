@@ -102,6 +102,35 @@ async fn the_old_list_stays_with_a_warning_when_there_is_no_better_one() {
 }
 
 #[tokio::test]
+async fn a_place_may_publish_the_lists_of_several_authorities() {
+    let (pki, roots) = pki();
+    pki.root("other");
+    let pem = |revoked: &[&str]| {
+        pki.crl("list", "root", revoked, "-crldays 7");
+        pki.crl("second", "other", &[], "-crldays 7");
+        pki.read("list.crl") + &pki.read("second.crl")
+    };
+    let (both, later) = (pem(&[]), pem(&["leaf"]));
+    let half = later.rsplit_once("\n-----END").unwrap().0.to_owned();
+    let many = later.repeat(MOST);
+    let answers = [&both, &later, &half, &many].map(ok).to_vec();
+    let (mut lists, _served) = publish(answers);
+    let now = clock::now();
+
+    let had = fetch(&mut lists, &[], &roots, now).await.unwrap();
+    let next = fetch(&mut lists, &had.lists, &roots, now + APART).await.unwrap();
+    assert_eq!((had.lists.len(), next.lists.len()), (2, 2));
+    let der =
+        |fetched: &Fetched| fetched.lists.iter().map(|list| list.der.clone()).collect::<Vec<_>>();
+    assert_ne!(der(&had), der(&next));
+    for (step, problem) in [(2, "PEM"), (3, "more than 16 revocation lists")] {
+        let kept = fetch(&mut lists, &next.lists, &roots, now + APART * step).await.unwrap();
+        assert_eq!(der(&kept), der(&next));
+        assert!(kept.warnings[0].contains(problem), "{:?}", kept.warnings);
+    }
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_back_stops_no_fetching() {
     let (pki, roots) = pki();
     let (first, second) = (list(&pki, &[], "-crldays 7"), list(&pki, &["leaf"], "-crldays 7"));
