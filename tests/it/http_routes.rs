@@ -141,7 +141,7 @@ async fn an_absolute_target_is_judged_by_its_path() {
 async fn an_entry_that_expires_ends_the_connections_of_its_peer() {
     let mesh = Mesh::new();
     let workload = Legacy::start().await;
-    let soon = time::OffsetDateTime::now_utc() + time::Duration::seconds(2);
+    let soon = time::OffsetDateTime::now_utc() + time::Duration::seconds(3);
     let soon = soon.format(&time::format_description::well_known::Rfc3339).unwrap();
     let entry = format!("spiffe: spiffe://hospital.example/lab, expires: {soon:?}");
     let setup = mesh.inbound("ehr").peer("lab", &entry).allow_known("lab").http();

@@ -288,18 +288,10 @@ impl Setup {
 
     /// The same, with certificates that live shorter than a configuration may say.
     pub(crate) async fn start_with_ttl(&self, short: Duration) -> Running {
-        self.start_with(|config| {
-            if let config::IdentitySource::Embedded(embedded) = &mut config.identity {
-                embedded.ttl = short;
-            }
-        })
-        .await
-    }
-
-    /// The same, with what no configuration may say.
-    pub(crate) async fn start_with(&self, adjust: impl FnOnce(&mut Config)) -> Running {
         let mut config = self.load().unwrap_or_else(|problems| panic!("{problems}"));
-        adjust(&mut config);
+        if let config::IdentitySource::Embedded(embedded) = &mut config.identity {
+            embedded.ttl = short;
+        }
         self.start_from(config).await.unwrap_or_else(|error| panic!("{error}"))
     }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use rcgen::SerialNumber;
+use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::mesh::{Mesh, Running, Setup};
@@ -66,7 +67,6 @@ pub(crate) struct Ward {
     /// The peer's.
     pub(crate) lab: Identity,
     setup: Setup,
-    ends: OffsetDateTime,
 }
 
 impl Ward {
@@ -98,10 +98,14 @@ impl Ward {
         std::fs::write(lab.trust_bundle(), own.pem()).unwrap();
         let entry = match cause {
             Cause::PinTakenAway => format!("pin: \"{}\"", lab.pin()),
+            Cause::EntryExpires => {
+                let ends = ends.format(&Rfc3339).unwrap();
+                format!("spiffe: {}, expires: {ends:?}", spiffe("lab"))
+            }
             _ => format!("spiffe: {}", spiffe("lab")),
         };
         let setup = setup(&mesh).peer("lab", &entry).allow_known("lab");
-        let ward = Self { cause, mesh, own, vendor, identity, lab, setup, ends };
+        let ward = Self { cause, mesh, own, vendor, identity, lab, setup };
         std::fs::write(ward.identity.trust_bundle(), ward.own.pem() + &ward.vendor.pem()).unwrap();
         ward.write_lists(&[]);
         ward
@@ -124,23 +128,13 @@ impl Ward {
 
     /// Starts the sidecar.
     pub(crate) async fn start(&mut self, adjust: impl FnOnce(Setup) -> Setup) -> Running {
-        let (crls, ends) = (self.lists(), self.ends);
+        let crls = self.lists();
         let crls: Vec<_> = match self.cause {
             Cause::Revoked => crls.iter().map(PathBuf::as_path).collect(),
             _ => Vec::new(),
         };
         self.setup = adjust(self.setup.clone()).files(&self.identity, &crls);
-        match self.cause {
-            Cause::EntryExpires => {
-                let lab = |config: &mut myelin::config::Config| {
-                    let mut peers = config.peers.iter_mut();
-                    let lab = peers.find(|(name, _)| name.as_str() == "lab");
-                    lab.unwrap().1.expires = Some(ends);
-                };
-                self.setup.start_with(lab).await
-            }
-            _ => self.setup.start().await,
-        }
+        self.setup.start().await
     }
 
     /// The peer loses its right, or is about to lose it by itself.
