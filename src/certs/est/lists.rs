@@ -209,9 +209,11 @@ fn read_one(
     }
     let is_known = old.iter().any(|list| is_of(list, parsed.issuer().as_raw()));
     if signed == Signed::Unknown && !old.is_empty() && !is_known {
-        return Err("answers with the revocation list of an authority that is not trusted and had \
+        return Err(
+            "answers with the revocation list of an authority that is not trusted and had \
                     none there before: is it exchanged on the way?"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if let Err(error) = webpki::OwnedCertRevocationList::from_der(&der) {
         return Err(format!("its revocation list cannot be used: {error}"));
