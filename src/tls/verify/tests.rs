@@ -191,3 +191,18 @@ fn trust_is_the_same_only_if_nothing_of_it_has_changed() {
     assert!(!trust.is_of(&refuse, &listed, &Pins::default()));
     assert!(!trust.is_of(&refuse, &trusted, &pins));
 }
+
+#[test]
+fn a_chain_that_is_long_is_not_looked_at_and_one_with_some_ballast_is() {
+    let root = Authority::root("Root", 9);
+    let (trust, between) = (trust(&[&root], Vec::new()), root.below("Between", 9));
+    let chain = |behind: usize| {
+        let mut chain = vec![between.leaf(5)];
+        chain.extend((0..behind).map(|_| between.der()));
+        chain
+    };
+
+    assert!(judged(&trust, &chain(MOST_INTERMEDIATES), NOW).is_ok());
+    let refused = judged(&trust, &chain(MOST_INTERMEDIATES + 1), NOW).unwrap_err();
+    assert_eq!(refused, Refusal::BadCertificate);
+}
