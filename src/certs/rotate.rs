@@ -7,6 +7,7 @@ mod alarm;
 mod retry;
 mod standing;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +17,11 @@ pub use standing::{Rejected, Standing};
 
 use super::inspect::moment;
 use super::request::Request;
-use super::{Loaded, Material, MaterialError, Prepared, Supply, Triggered, anchors};
+use super::{
+    Loaded, Material, MaterialError, Prepared, Supply, Triggered, Trusted, anchors, inspect,
+};
 use crate::clock;
-use crate::identity::PeerCertificate;
+use crate::identity::{PeerCertificate, Subject};
 use crate::inventory::Inventory;
 use crate::live::Publisher;
 use crate::shutdown::Shutdown;
@@ -230,6 +233,7 @@ impl<F: Fn(Rotation) + Send> Working<F> {
         let (old, new) = (&rotator.current.trusted, &material.trusted);
         warnings.extend(anchors::left_out(old, new, &rotator.inventory));
         warnings.extend(anchors::added(old, new));
+        warnings.extend(lists_lost(old, new));
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
@@ -278,6 +282,25 @@ fn changes(old: &Material, new: &Material) -> Vec<&'static str> {
     ]
     .into_iter()
     .filter_map(|(what, differs)| differs.then_some(what))
+    .collect()
+}
+
+/// Authorities that have no current revocation list any more, though the old one would still count.
+/// Where one of theirs is an intermediate of a chain, nobody would notice that it is revoked.
+fn lists_lost(old: &Trusted, new: &Trusted) -> Vec<String> {
+    let issuers = |trusted: &Trusted| -> BTreeSet<String> {
+        let parsed = trusted.crls.iter().filter_map(|der| inspect::revocation_list(der));
+        let current = parsed
+            .filter(|list| list.next_update().is_none_or(|due| due.to_datetime() > clock::now()));
+        current.map(|list| Subject::of(list.issuer()).text).collect()
+    };
+    let lost = issuers(old).into_iter().filter(|issuer| !issuers(new).contains(issuer));
+    lost.map(|issuer| {
+        format!(
+            "there is no revocation list of {issuer} any more: what it has revoked is not known from \
+             now on"
+        )
+    })
     .collect()
 }
 

@@ -117,3 +117,25 @@ async fn authorities_of_the_same_name_stand_beside_each_other_and_a_renewed_one_
     running.trigger.reload(None).await.unwrap();
     assert!(warnings(3)[0].contains(&anchors[2].sha256.to_string()));
 }
+
+#[tokio::test]
+async fn a_revocation_list_that_is_taken_out_is_told() {
+    let pki = OpenSsl::with_leaf();
+    pki.root("second");
+    pki.crl("first", "root", &[], "-crldays 7");
+    pki.crl("other", "second", &[], "-crldays 7");
+    let lists = pki.write("lists.crl", pki.read("first.crl") + &pki.read("other.crl"));
+    let running = run(supply(&IdentitySource::Files(pki.files(&["lists.crl"])))).await;
+    std::fs::write(lists, pki.read("first.crl")).unwrap();
+
+    running.trigger.reload(None).await.unwrap();
+
+    let events = running.events.lock().unwrap();
+    let Rotation::Rotated { warnings, .. } = &events[0] else { panic!("{events:?}") };
+    assert!(
+        warnings.iter().any(|warning| warning
+            == "there is no revocation list of O=Hospital, CN=second any more: what it has revoked \
+                is not known from now on"),
+        "{warnings:?}"
+    );
+}
