@@ -101,6 +101,32 @@ pub(super) fn left_out(old: &Trusted, new: &Trusted, inventory: &Inventory) -> V
     texts
 }
 
+/// What deserves a look when `new` takes the place of `old`: authorities that nobody trusted before. One a
+/// text. Whoever may answer for a source of key material could let peers in by one.
+pub(super) fn added(old: &Trusted, new: &Trusted) -> Vec<String> {
+    let old = old.anchors();
+    let mut told: Vec<Anchor> = Vec::new();
+    for anchor in new.anchors() {
+        if !old.iter().chain(&told).any(|known| anchor.stands_for(known)) {
+            told.push(anchor);
+        }
+    }
+    let text = |anchor: &Anchor| {
+        let domain = anchor.trust_domain.as_ref();
+        let of = domain.map(|domain| format!(" of {domain}")).unwrap_or_default();
+        let Anchor { subject, sha256, .. } = anchor;
+        format!(
+            "the trust bundle now holds {subject} (sha256 {sha256}): peers{of} with certificates from \
+             there are believed from now on"
+        )
+    };
+    let mut texts: Vec<String> = told.iter().take(NAMED).map(text).collect();
+    if told.len() > NAMED {
+        texts.push(format!("the trust bundle now holds {} more", told.len() - NAMED));
+    }
+    texts
+}
+
 /// The anchors of `old` that `new` does not hold, as a text; `None` when it holds them all. A
 /// certificate made anew for the same name and key is the same anchor.
 pub(super) fn lost(

@@ -229,6 +229,7 @@ impl<F: Fn(Rotation) + Send> Working<F> {
         }));
         let (old, new) = (&rotator.current.trusted, &material.trusted);
         warnings.extend(anchors::left_out(old, new, &rotator.inventory));
+        warnings.extend(anchors::added(old, new));
         for warning in &warnings {
             tracing::warn!("{warning}");
         }

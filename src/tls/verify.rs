@@ -25,6 +25,10 @@ use crate::config::{CrlExpired, TlsSettings};
 use crate::identity::{Fingerprint, PeerCertificate, PeerIdentity, Proof};
 use crate::outcome::Refusal;
 
+/// More certificates behind a leaf are not looked at: a stranger decides how many there are, and finding a
+/// path among many look-alikes takes long.
+const MOST_INTERMEDIATES: usize = 16;
+
 /// Judges a client's chain, leaf first, as an inbound listener would.
 ///
 /// # Errors
@@ -277,6 +281,9 @@ impl Trust {
         now: UnixTime,
         facts: &PeerCertificate,
     ) -> Result<Grounds, Why> {
+        if intermediates.len() > MOST_INTERMEDIATES {
+            return Err(Why::too_long(intermediates.len()));
+        }
         let certificate = EndEntityCert::try_from(leaf).map_err(refusal_of)?;
         let vouching = self.anchors.vouching_for(facts.spiffe.as_ref());
         let anchors = vouching.map_err(|error| Why::stranger(&error))?;

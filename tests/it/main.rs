@@ -70,3 +70,4 @@ mod vault;
 mod vault_auth;
 mod withdrawal;
 mod withdrawal_outbound;
+mod withdrawal_waiting;

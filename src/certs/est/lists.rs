@@ -126,8 +126,39 @@ impl Place {
             .map_err(|what| web.error("", EnrolFailure::BadAnswer, what))?;
         self.unless = validators(&answer.headers);
         let kept = |der| KeptList { url: self.url.to_string(), der };
-        Ok(lists.into_iter().map(kept).collect())
+        let mut lists: Vec<_> = lists.into_iter().map(kept).collect();
+        let left_out = left_out(&lists, old, authorities, now);
+        lists.extend(left_out);
+        Ok(lists)
     }
+}
+
+/// The lists of before whose authorities have none any more. Without them revoked certificates would be
+/// good again, and whoever answers a plain request on the way could bring that about. They go when they
+/// are past their next update and their authority is not trusted any more.
+fn left_out(
+    lists: &[KeptList],
+    old: &[KeptList],
+    authorities: &[CertificateDer<'static>],
+    now: OffsetDateTime,
+) -> Vec<KeptList> {
+    let has = |lists: &[KeptList], issuer: &[u8]| lists.iter().any(|list| is_of(list, issuer));
+    let trusted = |issuer: &[u8]| {
+        let certificates = authorities.iter().filter_map(|der| inspect::certificate(der));
+        certificates.into_iter().any(|authority| authority.subject().as_raw() == issuer)
+    };
+    let stays = |list: &&KeptList| {
+        inspect::revocation_list(&list.der).is_some_and(|parsed| {
+            let issuer = parsed.issuer().as_raw();
+            let is_current = parsed.next_update().is_some_and(|due| due.to_datetime() > now);
+            !has(lists, issuer) && (is_current || trusted(issuer))
+        })
+    };
+    old.iter().filter(stays).take(MOST).cloned().collect()
+}
+
+fn is_of(list: &KeptList, issuer: &[u8]) -> bool {
+    inspect::revocation_list(&list.der).is_some_and(|list| list.issuer().as_raw() == issuer)
 }
 
 /// RFC 9110, 13.1.2 and 13.1.3.
@@ -170,9 +201,18 @@ fn read_one(
     let parsed = inspect::revocation_list(&der);
     let parsed = parsed.ok_or("answers with something else than a revocation list, DER or PEM")?;
     let by: Vec<_> = authorities.iter().collect();
-    if inspect::signed_by(&der, &by) == Signed::No {
+    let signed = inspect::signed_by(&der, &by);
+    if signed == Signed::No {
         return Err(
             "its revocation list is not signed by the authority whose it claims to be".to_owned()
+        );
+    }
+    let is_known = old.iter().any(|list| is_of(list, parsed.issuer().as_raw()));
+    if signed == Signed::Unknown && !old.is_empty() && !is_known {
+        return Err(
+            "answers with the revocation list of an authority that is not trusted and had \
+                    none there before: is it exchanged on the way?"
+                .to_owned(),
         );
     }
     if let Err(error) = webpki::OwnedCertRevocationList::from_der(&der) {

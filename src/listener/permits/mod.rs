@@ -88,7 +88,7 @@ impl<S: Terms> Permits<S> {
     }
 
     /// Puts a permit to use that was given by the rules of `seen`, and judges it by those of this moment if
-    /// they are others. `is_endless`: the connection has no message boundaries that we know.
+    /// they are others, or if something that it rests on has ended since. `is_endless`: the connection has no message boundaries that we know.
     ///
     /// # Errors
     ///
@@ -106,9 +106,10 @@ impl<S: Terms> Permits<S> {
         let (group, id) = self.register.join(seen, session, permit, &member);
         let held = Held { permits: Arc::clone(self), group, member, id };
         // It is in the register, so whatever is published from here on is the watch's to see.
-        let now = self.register.live.snapshot();
-        if now.generation > seen.generation
-            && let Err(lost) = held.group.judge(&now, clock::now())
+        let (now, at) = (self.register.live.snapshot(), clock::now());
+        // It may have waited for a slot, or for its record, beyond the end of what its permit rests on.
+        if held.group.is_due(&now, at)
+            && let Err(lost) = held.group.judge(&now, at)
             && held.member.withdraw(lost.reason)
         {
             metrics.withdrawn(lost.reason);

@@ -214,3 +214,18 @@ fn a_known_signature_hides_no_change_of_what_it_rests_on() {
     assert_eq!(judged(&listing, &chain, in_days(3)).unwrap_err(), Refusal::CrlExpired);
     assert_eq!(judged(&trust, &chain, in_days(5)).unwrap_err(), Refusal::Expired);
 }
+
+#[test]
+fn a_chain_that_is_long_is_not_looked_at_and_one_with_some_ballast_is() {
+    let root = Authority::root("Root", 9);
+    let (trust, between) = (trust(&[&root], Vec::new()), root.below("Between", 9));
+    let chain = |behind: usize| {
+        let mut chain = vec![between.leaf(5)];
+        chain.extend((0..behind).map(|_| between.der()));
+        chain
+    };
+
+    assert!(judged(&trust, &chain(MOST_INTERMEDIATES), NOW).is_ok());
+    let refused = judged(&trust, &chain(MOST_INTERMEDIATES + 1), NOW).unwrap_err();
+    assert_eq!(refused, Refusal::BadCertificate);
+}

@@ -67,6 +67,8 @@ pub(crate) struct Ward {
     /// The peer's.
     pub(crate) lab: Identity,
     setup: Setup,
+    /// When a right ends that ends by itself.
+    ends: OffsetDateTime,
 }
 
 impl Ward {
@@ -105,10 +107,15 @@ impl Ward {
             _ => format!("spiffe: {}", spiffe("lab")),
         };
         let setup = setup(&mesh).peer("lab", &entry).allow_known("lab");
-        let ward = Self { cause, mesh, own, vendor, identity, lab, setup };
+        let ward = Self { cause, mesh, own, vendor, identity, lab, setup, ends };
         std::fs::write(ward.identity.trust_bundle(), ward.own.pem() + &ward.vendor.pem()).unwrap();
         ward.write_lists(&[]);
         ward
+    }
+
+    /// When a right ends that ends by itself.
+    pub(crate) fn ends(&self) -> OffsetDateTime {
+        self.ends
     }
 
     /// Another peer, which keeps its right.

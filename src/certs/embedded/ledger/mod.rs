@@ -78,6 +78,10 @@ impl<'s> Ledger<'s> {
     /// Adds a line. When this returns, the line is durable.
     pub(super) fn append(&self, entry: &Entry, now: OffsetDateTime) -> Result<(), AuthorityError> {
         let (mut file, length) = self.whole(now)?;
+        // Whoever has filled it can still be revoked.
+        if length > MOST && !matches!(entry, Entry::Revoked(_)) {
+            return Err(AuthorityError::FullLedger { path: self.path.clone(), most: MOST });
+        }
         let added = file.write_all(&line(entry)).and_then(|()| file.sync_data());
         added.map_err(|source| {
             // Otherwise the next line would be glued to half of this one, until somebody repairs it.
@@ -86,7 +90,7 @@ impl<'s> Ledger<'s> {
         })
     }
 
-    /// The file, made if it is not there and short enough, without a torn line; and its length.
+    /// The file, made if it is not there, without a torn line; and its length.
     fn whole(&self, now: OffsetDateTime) -> Result<(File, u64), AuthorityError> {
         let (mut file, mut length) = self.open()?;
         let end = self.end_of_lines(&mut file, length)?;
@@ -102,9 +106,6 @@ impl<'s> Ledger<'s> {
         if length > SMALL && length > 2 * self.kept(&mut file)? {
             self.rewrite(&self.read()?.worth_keeping(now))?;
             (file, length) = self.open()?;
-        }
-        if length > MOST {
-            return Err(AuthorityError::FullLedger { path: self.path.clone(), most: MOST });
         }
         Ok((file, length))
     }

@@ -201,3 +201,22 @@ fn ten_thousand_living_certificates_are_read_in_a_moment_and_not_rewritten_for_e
     assert_eq!(place.serials().len(), 10_020);
     assert!(reading < std::time::Duration::from_secs(5), "{reading:?}"); // without optimization
 }
+
+#[test]
+fn who_has_filled_the_ledger_gets_nothing_more_and_can_still_be_revoked() {
+    let place = Place::new();
+    let begun = Entry::Begun { version: VERSION, kept_bytes: MOST }; // all of it is alive
+    fs::write(place.path(), line(&begun)).unwrap();
+    let file = OpenOptions::new().append(true).open(place.path()).unwrap();
+    file.set_len(MOST).unwrap(); // takes no room on the disk
+    (&file).write_all(b"\n").unwrap();
+    let (store, future) = (place.store(), clock::now() + Duration::DAY);
+    let append = |entry: Entry| Ledger::of(&store).append(&entry, clock::now());
+
+    let refused = append(issued(1)).unwrap_err();
+
+    assert!(matches!(refused, AuthorityError::FullLedger { .. }), "{refused}");
+    let before = place.length();
+    append(revoked(1, future)).unwrap();
+    assert!(place.length() > before);
+}

@@ -102,6 +102,34 @@ async fn the_old_list_stays_with_a_warning_when_there_is_no_better_one() {
 }
 
 #[tokio::test]
+async fn the_list_of_another_authority_does_not_take_the_place_of_one_that_revokes() {
+    let (pki, mut roots) = pki();
+    let good = list(&pki, &["leaf"], "-crldays 7");
+    let list_of = |name: &str| {
+        pki.root(name);
+        pki.crl("list", name, &[], "-crldays 7");
+        pki.run("crl -in list.crl -outform DER -out list.der");
+        std::fs::read(pki.path("list.der")).unwrap()
+    };
+    let (stranger, second) = (list_of("stranger"), list_of("second"));
+    roots.push(CertificateDer::from_pem_file(pki.path("second.crt")).unwrap());
+    let (mut lists, _served) = publish([&good, &stranger, &second].map(ok).to_vec());
+    let now = clock::now();
+    let der = |fetched: &Fetched| -> Vec<_> {
+        fetched.lists.iter().map(|list| list.der.to_vec()).collect()
+    };
+
+    let had = fetch(&mut lists, &[], &roots, now).await.unwrap();
+    let strange = fetch(&mut lists, &had.lists, &roots, now + APART).await.unwrap();
+    assert_eq!(der(&strange), std::slice::from_ref(&good));
+    assert!(strange.warnings[0].contains("exchanged on the way?"), "{:?}", strange.warnings);
+
+    let both = fetch(&mut lists, &had.lists, &roots, now + APART * 2).await.unwrap();
+    assert_eq!(der(&both), [second, good]);
+    assert!(both.warnings.is_empty(), "{:?}", both.warnings);
+}
+
+#[tokio::test]
 async fn a_place_may_publish_the_lists_of_several_authorities() {
     let (pki, roots) = pki();
     pki.root("other");

@@ -59,6 +59,26 @@ async fn a_trust_anchor_that_is_taken_out_while_in_use_is_told_with_its_peers() 
     assert!(said.starts_with("last seen in use at 20") && said.ends_with("Z, by lab"), "{said}");
 }
 
+#[tokio::test]
+async fn a_trust_anchor_that_is_new_is_told_with_its_fingerprint() {
+    let pki = OpenSsl::with_leaf();
+    let running = run(supply(&files(&pki))).await;
+    pki.root("newcomer");
+    pki.write("root.crt", pki.read("root.crt") + &pki.read("newcomer.crt"));
+
+    running.trigger.reload(None).await.unwrap();
+
+    let events = running.events.lock().unwrap();
+    let Rotation::Rotated { warnings, .. } = &events[0] else { panic!("{events:?}") };
+    let newcomer = CertificateDer::from_pem_file(pki.path("newcomer.crt")).unwrap();
+    let sha256 = PeerCertificate::parse(&newcomer).unwrap().sha256;
+    let told = format!(
+        "the trust bundle now holds O=Hospital, CN=newcomer (sha256 {sha256}): peers with certificates \
+         from there are believed from now on"
+    );
+    assert_eq!(warnings, &[told]);
+}
+
 fn leaf() -> CertificateDer<'static> {
     CertificateDer::from_pem_file(OpenSsl::with_leaf().path("leaf.crt")).unwrap()
 }
