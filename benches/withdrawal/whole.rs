@@ -73,6 +73,14 @@ impl Sidecar {
         kill_process(pid, Signal::HUP).unwrap();
     }
 
+    /// CPU time, all threads, to a hundredth of a second.
+    fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks = |at: usize| fields.split(' ').nth(at).unwrap().parse::<u64>().unwrap();
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    }
+
     /// Resident memory, bytes.
     fn memory(&self) -> u64 {
         let pages = std::fs::read_to_string(format!("/proc/{}/statm", self.0.id())).unwrap();
@@ -103,13 +111,16 @@ async fn measure(open: usize, lost: usize, certificates: usize, cause: Cause) {
     let (sidecar, address) = Sidecar::start(&config);
     let empty = sidecar.memory();
 
-    let begun = Instant::now();
+    let (begun, used) = (Instant::now(), sidecar.cpu());
     let losing: Vec<_> = (0..lost.min(certificates)).map(|_| vendor.issue("lose")).collect();
     let keeping: Vec<_> = (0..certificates).map(|_| own.issue("keep")).collect();
     let losing = connect(&losing, lost, &own, &address).await;
     let mut keeping = connect(&keeping, open - lost, &own, &address).await;
     let opened = begun.elapsed();
-    let each = (sidecar.memory() - empty) / open as u64;
+    let (each, cpu) = ((sidecar.memory() - empty) / open as u64, sidecar.cpu() - used);
+    let cpu = cpu / u32::try_from(open).unwrap();
+    println!("\n{cause:?}, {certificates} certificates");
+    println!("  opened in {opened:.1?}; each: {each} bytes, {cpu:.0?} of CPU");
 
     let stop = Arc::new(AtomicBool::new(false));
     let mut asking = JoinSet::new();
@@ -139,9 +150,6 @@ async fn measure(open: usize, lost: usize, certificates: usize, cause: Cause) {
     let before = percentiles(asked.iter().filter(|(begun, _)| *begun < at).map(|(_, took)| *took));
     let (took, rest) = asked.iter().partition::<Vec<_>, _>(|(begun, _)| during.contains(begun));
     let after = rest.iter().filter(|(begun, _)| *begun >= during.end).map(|(_, took)| *took);
-    println!(
-        "\n{cause:?}, {certificates} certificates (opened in {opened:.1?}, {each} bytes each)"
-    );
     let since = since_loaded(&dir.path().join("audit"));
     println!("  gone after {gone:.1?} from SIGHUP, {since} from when the new rules were in place");
     println!("  requests before:  {before}");
