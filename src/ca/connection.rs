@@ -68,8 +68,16 @@ pub(super) async fn converse(
                     let client = presented.first().map(|der| der.clone().into_owned());
                     serve(office, scope, stream, source, client, shutdown).await;
                 }
-                Ok(Err(error)) => tracing::warn!(%source, %error, "TLS handshake refused"),
-                Err(_elapsed) => tracing::warn!(%source, "TLS handshake not finished in time"),
+                Ok(Err(error)) => {
+                    if let Some(untold) = office.line(source) {
+                        tracing::warn!(%source, %error, untold, "TLS handshake refused");
+                    }
+                }
+                Err(_elapsed) => {
+                    if let Some(untold) = office.line(source) {
+                        tracing::warn!(%source, untold, "TLS handshake not finished in time");
+                    }
+                }
             }
         }
     }
