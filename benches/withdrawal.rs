@@ -27,13 +27,13 @@ use myelin::config::{CrlExpired, Profile, TlsSettings};
 use myelin::identity::PeerCertificate;
 use myelin::tls::{Pins, Trust};
 
-use rustls::pki_types::CertificateDer;
-
 use hospital::Hospital;
 
 /// Connections that are open, and those of them that lose their right.
 const OPEN: usize = 10_000;
 const LOST: usize = 100;
+/// Chains that are judged one by one.
+const CHAINS: usize = 1_000;
 
 fn main() {
     if std::env::args().any(|argument| argument == "--list") {
@@ -50,15 +50,10 @@ fn main() {
     }
 }
 
-fn per_call(what: &str, mut call: impl FnMut()) {
-    for _ in 0..100 {
-        call();
-    }
-    let (begun, calls) = (Instant::now(), 2_000);
-    for _ in 0..calls {
-        call();
-    }
-    println!("{what:<48} {:>10.2?}", begun.elapsed() / calls);
+fn tell(what: &str, calls: usize, work: impl FnOnce()) {
+    let begun = Instant::now();
+    work();
+    println!("{what:<56} {:>10.2?}", begun.elapsed() / u32::try_from(calls).unwrap());
 }
 
 fn parts() {
@@ -68,23 +63,35 @@ fn parts() {
         cipher_suites: Vec::new(),
         crl_expired: CrlExpired::Refuse,
     };
-    let judging = |what: &str, trusted: Trusted, chain: Vec<CertificateDer<'static>>| {
-        let trust = Trust::of_clients(&settings, &Arc::new(trusted), Pins::default()).unwrap();
-        let certificate = Arc::new(PeerCertificate::parse(&chain[0]).unwrap());
-        let now = clock::now();
-        per_call(what, || drop(trust.judge_again(&chain, &certificate, now).unwrap()));
-    };
     let bundle = Trusted { bundle: hospital.bundle(), ..Trusted::default() };
-    judging("a chain, from the authority itself", bundle.clone(), hospital.direct());
-    judging("a chain with an intermediate", bundle.clone(), hospital.by_intermediate());
-    let listed = Trusted { crls: hospital.lists(), ..bundle };
-    judging("the same, with revocation lists", listed, hospital.by_intermediate());
+    let listed = Trusted { crls: hospital.lists(), ..bundle.clone() };
+    let direct: Vec<_> = (0..CHAINS).map(|_| hospital.direct()).collect();
+    let longer: Vec<_> = (0..CHAINS).map(|_| hospital.by_intermediate()).collect();
+    for (what, trusted, chains) in [
+        ("a chain, from the authority itself", &bundle, direct),
+        ("a chain with an intermediate", &bundle, longer.clone()),
+        ("a chain with an intermediate and revocation lists", &listed, longer),
+    ] {
+        let trusted = Arc::new(trusted.clone());
+        let trust = Trust::of_clients(&settings, &trusted, Pins::default()).unwrap();
+        let chains: Vec<_> = chains
+            .into_iter()
+            .map(|chain| (Arc::new(PeerCertificate::parse(&chain[0]).unwrap()), chain))
+            .collect();
+        for time in ["first", "again"] {
+            tell(&format!("{what}, {time}"), CHAINS, || {
+                for (certificate, chain) in &chains {
+                    drop(trust.judge_again(chain, certificate, clock::now()).unwrap());
+                }
+            });
+        }
+    }
 
     let config = common::config(1_000, 0);
     let policy = ListenerPolicy::inbound(&config, &config.inbound[0]);
     let peer = common::peer(&common::material("peer-500"));
     let now = clock::now();
-    per_call("a permit, by a policy with 1,000 peers", || {
-        drop(policy.authorize(&peer, now).unwrap());
+    tell("a permit, by a policy with 1,000 peers", 100_000, || {
+        (0..100_000).for_each(|_| drop(policy.authorize(&peer, now).unwrap()));
     });
 }

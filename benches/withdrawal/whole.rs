@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
@@ -140,11 +142,33 @@ async fn measure(open: usize, lost: usize, certificates: usize, cause: Cause) {
     println!(
         "\n{cause:?}, {certificates} certificates (opened in {opened:.1?}, {each} bytes each)"
     );
-    println!("  gone after {gone:.1?}, from SIGHUP to the last one");
+    let since = since_loaded(&dir.path().join("audit"));
+    println!("  gone after {gone:.1?} from SIGHUP, {since} from when the new rules were in place");
     println!("  requests before:  {before}");
     println!("  requests during:  {}", percentiles(took.iter().map(|(_, took)| *took)));
     println!("  requests after:   {}", percentiles(after));
     drop(keeping);
+}
+
+/// From the last configuration that took effect to the last connection withdrawn, by the trail.
+fn since_loaded(audit: &Path) -> String {
+    let mut at = (OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH);
+    for file in std::fs::read_dir(audit).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
+        for line in text.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+            let when = line["@timestamp"].as_str().unwrap_or_default();
+            let Ok(when) = OffsetDateTime::parse(when, &Rfc3339) else { continue };
+            match line["event"]["action"].as_str() {
+                Some("config-loaded") => at.0 = at.0.max(when),
+                Some("connection-closed") if line["event"]["reason"] == "withdrawn" => {
+                    at.1 = at.1.max(when);
+                }
+                _ => {}
+            }
+        }
+    }
+    format!("{} ms", (at.1 - at.0).whole_milliseconds())
 }
 
 fn percentiles(times: impl Iterator<Item = Duration>) -> String {

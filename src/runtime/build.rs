@@ -54,10 +54,11 @@ pub(super) fn inbound(
     };
     let (settings, trusted) = (&config.tls, &material.trusted);
     let pins = pins(config, &listener.allow);
-    let trust = match kept.filter(|kept| kept.is_of(settings, trusted, &pins)) {
-        Some(kept) => Arc::clone(kept),
-        None => Trust::of_clients(settings, trusted, pins).map_err(failed)?,
+    let trust = match kept {
+        Some(kept) => kept.renewed(settings, trusted, pins),
+        None => Trust::of_clients(settings, trusted, pins),
     };
+    let trust = trust.map_err(failed)?;
     Ok(InboundState {
         config: listener.clone(),
         configuration,
@@ -84,10 +85,11 @@ pub(super) fn outbound(
     });
     let (settings, trusted) = (&config.tls, &material.trusted);
     let pins = pins(config, &listener.expect);
-    let trust = match kept.filter(|kept| kept.is_of(settings, trusted, &pins)) {
-        Some(kept) => Arc::clone(kept),
-        None => Trust::of_servers(settings, trusted, pins).map_err(failed)?,
+    let trust = match kept {
+        Some(kept) => kept.renewed(settings, trusted, pins),
+        None => Trust::of_servers(settings, trusted, pins),
     };
+    let trust = trust.map_err(failed)?;
     let tls = tls::client_config(material, settings, &trust, expected).map_err(failed)?;
     let (http1, http2) = (tls.with_alpn(HTTP1), tls.with_alpn(HTTP));
     Ok(OutboundState {

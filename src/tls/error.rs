@@ -114,6 +114,15 @@ impl Why {
         Self { refusal, message, alert: CertificateError::UnknownIssuer }
     }
 
+    pub(super) fn too_long(count: usize) -> Self {
+        let refusal = Refusal::BadCertificate;
+        let message = format!(
+            "{count} certificates stand behind the leaf; so many are not looked at: send the leaf and \
+             its intermediates only"
+        );
+        Self { refusal, message, alert: CertificateError::BadEncoding }
+    }
+
     pub(super) fn unfit(message: &str) -> Self {
         let message = format!("the certificate is unfit for this profile: {message}");
         Self { refusal: Refusal::UnfitLeaf, message, alert: CertificateError::InvalidPurpose }

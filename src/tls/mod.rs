@@ -9,6 +9,7 @@ mod asking;
 mod config;
 mod error;
 mod handshake;
+mod known;
 mod leaf;
 mod part;
 mod presented;

@@ -10,19 +10,24 @@ use std::time::Duration;
 
 use rustls::DistinguishedName;
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use time::OffsetDateTime;
 use webpki::{EndEntityCert, KeyUsage, OwnedCertRevocationList, VerifiedPath};
 
 use super::anchors::{AllAnchors, AnchorFacts};
 use super::config::{ConfigError, Pins};
 use super::error::{HandshakeFailed, Why, refusal_of};
+use super::known::{Known, Remembering};
 use super::leaf::{judge_dates, judge_use};
 use super::provider::provider;
 use crate::certs::{self, Trusted};
 use crate::config::{CrlExpired, TlsSettings};
 use crate::identity::{Fingerprint, PeerCertificate, PeerIdentity, Proof};
 use crate::outcome::Refusal;
+
+/// More certificates behind a leaf are not looked at: a stranger decides how many there are, and finding a
+/// path among many look-alikes takes long.
+const MOST_INTERMEDIATES: usize = 16;
 
 /// Judges a client's chain, leaf first, as an inbound listener would.
 ///
@@ -105,6 +110,9 @@ pub struct Trust {
     /// When a verdict may change because a list is due. Empty if that changes none.
     crls_due: Vec<OffsetDateTime>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// The same for certificates and lists, which remember what they found good.
+    remembering: Vec<Remembering>,
+    known: Arc<Known>,
 }
 
 impl fmt::Debug for Trust {
@@ -124,7 +132,7 @@ impl Trust {
         trusted: &Arc<Trusted>,
         pins: Pins,
     ) -> Result<Arc<Self>, ConfigError> {
-        Self::new(PeerSide::Client, settings, trusted, pins).map(Arc::new)
+        Self::new(PeerSide::Client, settings, trusted, pins, Arc::default()).map(Arc::new)
     }
 
     /// What servers are verified with.
@@ -137,7 +145,7 @@ impl Trust {
         trusted: &Arc<Trusted>,
         pins: Pins,
     ) -> Result<Arc<Self>, ConfigError> {
-        Self::new(PeerSide::Server, settings, trusted, pins).map(Arc::new)
+        Self::new(PeerSide::Server, settings, trusted, pins, Arc::default()).map(Arc::new)
     }
 
     fn new(
@@ -145,7 +153,9 @@ impl Trust {
         settings: &TlsSettings,
         trusted: &Arc<Trusted>,
         pins: Pins,
+        known: Arc<Known>,
     ) -> Result<Self, ConfigError> {
+        let algorithms = provider(settings).signature_verification_algorithms;
         let anchors = AllAnchors::of(trusted)?;
         let crls = trusted
             .crls
@@ -170,13 +180,28 @@ impl Trust {
             hints,
             crls,
             crls_due,
-            algorithms: provider(settings).signature_verification_algorithms,
+            remembering: Remembering::all(algorithms.all, &known),
+            algorithms,
+            known,
         })
     }
 
-    /// Whether it is what would be made from these: then its verdicts stay as they are.
-    pub fn is_of(&self, settings: &TlsSettings, trusted: &Trusted, pins: &Pins) -> bool {
-        self.settings == *settings && *self.trusted == *trusted && self.pins == *pins
+    /// What the same peers are verified with from now on: the same one if nothing of it changes, so that
+    /// its verdicts stay. Otherwise a new one, which knows the signatures that this one has found good.
+    ///
+    /// # Errors
+    ///
+    /// Says what of the trust bundle or the lists cannot be worked with.
+    pub fn renewed(
+        self: &Arc<Self>,
+        settings: &TlsSettings,
+        trusted: &Arc<Trusted>,
+        pins: Pins,
+    ) -> Result<Arc<Self>, ConfigError> {
+        if self.settings == *settings && *self.trusted == **trusted && self.pins == pins {
+            return Ok(Arc::clone(self));
+        }
+        Self::new(self.side, settings, trusted, pins, Arc::clone(&self.known)).map(Arc::new)
     }
 
     /// Judges a chain that a peer has presented, leaf first, as in a handshake at `now`. `certificate` is
@@ -256,14 +281,19 @@ impl Trust {
         now: UnixTime,
         facts: &PeerCertificate,
     ) -> Result<Grounds, Why> {
+        if intermediates.len() > MOST_INTERMEDIATES {
+            return Err(Why::too_long(intermediates.len()));
+        }
         let certificate = EndEntityCert::try_from(leaf).map_err(refusal_of)?;
         let vouching = self.anchors.vouching_for(facts.spiffe.as_ref());
         let anchors = vouching.map_err(|error| Why::stranger(&error))?;
         let crls: Vec<_> = self.crls.iter().collect();
+        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
+            self.remembering.iter().map(|algorithm| algorithm as _).collect();
         let verify = |revocation| {
             certificate
                 .verify_for_usage(
-                    self.algorithms.all,
+                    &algorithms,
                     anchors.all(),
                     intermediates,
                     now,

@@ -84,13 +84,13 @@ async fn nothing_of_what_goes_through_is_in_the_trail_and_no_key_is() {
     let mesh = Mesh::new();
     let workload = Workload::tcp(Kind::Echo).await;
     let db = phi(&mesh, &workload).start().await;
-    mesh.connect("web", &db).await.echoes("PID|1||4711||Doe^Jane").await;
+    mesh.connect("web", &db).await.echoes("PID|1||PQ4711||Doe^Jane").await;
     db.trail().wait_for("connection-closed", 1).await;
 
     let text = db.trail().text();
     let status = db.page("/status").await.body + &db.page("/denials").await.body;
 
-    for secret in ["4711", "Doe", "PRIVATE"] {
+    for secret in ["PQ4711", "Doe", "PRIVATE"] {
         assert!(!text.contains(secret) && !status.contains(secret), "{secret} is to be read");
     }
 }

@@ -35,8 +35,8 @@ async fn a_route_lets_its_peers_through_and_nobody_else() {
     let mut billing = mesh.http("billing", &ehr).await;
     let mut portal = mesh.http("portal", &ehr).await;
 
-    assert_eq!(status(&mut billing, "GET", "/fhir/Patient/4711").await, 200);
-    assert_eq!(status(&mut portal, "GET", "/fhir/Patient/4711").await, 200);
+    assert_eq!(status(&mut billing, "GET", "/fhir/Patient/PQ4711").await, 200);
+    assert_eq!(status(&mut portal, "GET", "/fhir/Patient/PQ4711").await, 200);
     assert_eq!(status(&mut billing, "POST", "/fhir/Claim").await, 200);
     assert_eq!(status(&mut billing, "GET", "/fhir/Claim/a/b?code=C50").await, 200);
     assert_eq!(status(&mut portal, "GET", "/healthz").await, 200);
@@ -44,11 +44,11 @@ async fn a_route_lets_its_peers_through_and_nobody_else() {
 
     // On the same connections, and they stay usable.
     assert_eq!(status(&mut portal, "GET", "/fhir/Claim/1").await, 403);
-    assert_eq!(status(&mut billing, "DELETE", "/fhir/Patient/4711").await, 403);
+    assert_eq!(status(&mut billing, "DELETE", "/fhir/Patient/PQ4711").await, 403);
     assert_eq!(status(&mut billing, "GET", "/fhir/Patient").await, 403);
     assert_eq!(status(&mut billing, "GET", "/fhir/Patient/").await, 403);
-    assert_eq!(status(&mut billing, "GET", "/fhir/Patient/4711/history").await, 403);
-    assert_eq!(status(&mut billing, "GET", "/fhir/patient/4711").await, 403);
+    assert_eq!(status(&mut billing, "GET", "/fhir/Patient/PQ4711/history").await, 403);
+    assert_eq!(status(&mut billing, "GET", "/fhir/patient/PQ4711").await, 403);
     assert_eq!(status(&mut billing, "GET", "/healthz").await, 403);
     assert_eq!(status(&mut billing, "GET", "/").await, 403);
     assert_eq!(workload.targets(), let_through);
@@ -73,8 +73,8 @@ async fn records_have_templates_and_no_patient() {
     let ehr = start(&mesh, &workload).await;
     let mut billing = mesh.http("billing", &ehr).await;
 
-    assert_eq!(status(&mut billing, "GET", "/fhir/Patient/4711?name=Meier").await, 200);
-    assert_eq!(status(&mut billing, "GET", "/fhir/Meier/4711").await, 403);
+    assert_eq!(status(&mut billing, "GET", "/fhir/Patient/PQ4711?name=Meier").await, 200);
+    assert_eq!(status(&mut billing, "GET", "/fhir/Meier/PQ4711").await, 403);
 
     let allowed = ehr.trail().only("request-allowed").await;
     assert_eq!(allowed.text("url.path"), "/fhir/Patient/{id}");
@@ -88,9 +88,9 @@ async fn records_have_templates_and_no_patient() {
     assert_eq!(completed.reason(), "finished");
     ehr.trail().only("request-denied").await;
     let text = ehr.trail().text();
-    assert!(!text.contains("4711") && !text.contains("Meier"), "{text}");
+    assert!(!text.contains("PQ4711") && !text.contains("Meier"), "{text}");
     let log = ehr.page("/denials").await.body;
-    assert!(!log.contains("4711") && !log.contains("Meier"), "{log}");
+    assert!(!log.contains("PQ4711") && !log.contains("Meier"), "{log}");
 }
 
 #[tokio::test]
@@ -101,10 +101,10 @@ async fn an_encoded_path_does_not_cross_a_route() {
     let mut portal = mesh.http("portal", &ehr).await;
 
     // What decodes to a route of its own is that route, and no other.
-    assert_eq!(status(&mut portal, "GET", "/fhir/%50atient/4711").await, 200);
+    assert_eq!(status(&mut portal, "GET", "/fhir/%50atient/PQ4711").await, 200);
     assert_eq!(status(&mut portal, "GET", "/fhir/%43laim/1").await, 403);
     assert_eq!(status(&mut portal, "GET", "/%66hir/Claim/1").await, 403);
-    assert_eq!(workload.targets(), ["/fhir/%50atient/4711"]);
+    assert_eq!(workload.targets(), ["/fhir/%50atient/PQ4711"]);
 
     let elsewhere = [
         "/fhir/Patient/../Claim/1",
@@ -121,7 +121,7 @@ async fn an_encoded_path_does_not_cross_a_route() {
         let mut portal = mesh.http("portal", &ehr).await;
         assert_eq!(status(&mut portal, "GET", path).await, 400, "{path}");
     }
-    assert_eq!(workload.targets(), ["/fhir/%50atient/4711"]);
+    assert_eq!(workload.targets(), ["/fhir/%50atient/PQ4711"]);
 }
 
 #[tokio::test]

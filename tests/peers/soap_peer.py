@@ -50,7 +50,7 @@ class Service(BaseHTTPRequestHandler):
         if spelled.get("SOAPAction") != f'"{ACTION}"':
             fault = "<soap:Fault><faultcode>soap:Client</faultcode><faultstring>no such action</faultstring></soap:Fault>"
             self.say(500, ENVELOPE.format(fault))
-        elif b"4711" not in body:
+        elif b"PQ4711" not in body:
             fault = "<soap:Fault><faultcode>soap:Client</faultcode><faultstring>nobody</faultstring></soap:Fault>"
             self.say(500, ENVELOPE.format(fault))
         else:
@@ -78,7 +78,7 @@ def call(port):
     import zeep
 
     client = zeep.Client(f"http://127.0.0.1:{port}/pdq?wsdl")
-    print("found", client.service.Find(id="4711"), flush=True)
+    print("found", client.service.Find(id="PQ4711"), flush=True)
     try:
         client.service.Find(id="0815")
         raise AssertionError("no fault")

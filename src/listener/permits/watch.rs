@@ -2,17 +2,19 @@
 //!
 //! Judging is not done on the data threads, and wakes no connection that keeps its permit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::lost::Lost;
 use super::{LATEST, Member, Register, Services, Terms};
 use crate::clock;
 use crate::live::Generation;
+use crate::outcome::Refusal;
 
 /// At least so often the wall clock is looked at: a machine that was suspended, or whose clock was set,
 /// wakes up late.
@@ -22,6 +24,8 @@ const RECORDING: Duration = Duration::from_millis(250);
 /// Who was found to have lost a permit waits no longer than this for others to be judged: a peer with many
 /// connections may have made each of its chains slow to verify.
 const SLICE: Duration = Duration::from_millis(100);
+/// From a sweep that broke off to the next.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A connection that has lost its permit, and why.
 struct Loser {
@@ -57,8 +61,14 @@ pub(super) async fn watch<S: Terms>(register: Arc<Register<S>>, gone: Cancellati
             continue;
         }
         let swept = Arc::clone(&register);
-        let Ok(swept) = spawn_blocking(move || swept.sweep()).await else {
-            return; // the process is at its end
+        let swept = match spawn_blocking(move || swept.sweep()).await {
+            Ok(swept) => swept,
+            Err(failed) if failed.is_cancelled() => return, // the process is at its end
+            Err(failed) => {
+                tracing::error!(%failed, "permits could not be judged again; another attempt follows");
+                sleep(AGAIN).await;
+                continue;
+            }
         };
         seen = swept.generation;
         if swept.losers.is_empty() {
@@ -86,7 +96,7 @@ impl<S: Terms> Register<S> {
                 break;
             }
             if group.is_due(&now, at)
-                && let Err(lost) = group.judge(&now, at)
+                && let Err(lost) = judged(|| group.judge(&now, at))
             {
                 let members = group.close();
                 self.forget(&mut self.groups(), group);
@@ -109,6 +119,14 @@ impl<S: Terms> Register<S> {
         let left = Duration::try_from(*self.look() - clock::now()).unwrap_or_default();
         Instant::now() + left.min(LOOK)
     }
+}
+
+/// A verdict that breaks off is a no: one chain that cannot be judged keeps no other from being judged.
+fn judged(judge: impl FnOnce() -> Result<(), Lost>) -> Result<(), Lost> {
+    catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_panic| {
+        let message = "the certificate could not be judged again: a defect, see the log".to_owned();
+        Err(Lost::refused((Refusal::BadCertificate, message)))
+    })
 }
 
 /// Puts each loss on record, then ends the connection: the trail tells why before it tells the end. Should
@@ -160,5 +178,19 @@ impl Cuts {
         for (_, members) in self.0.extract_if(.., |(at, _)| *at <= now) {
             members.iter().filter_map(Weak::upgrade).for_each(|member| member.end().cut());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_that_breaks_off_is_a_no() {
+        assert!(judged(|| Ok(())).is_ok());
+
+        let lost = judged(|| panic!("a defect")).unwrap_err();
+
+        assert_eq!(lost.reason.label(), "bad_certificate");
     }
 }

@@ -186,8 +186,46 @@ fn trust_is_the_same_only_if_nothing_of_it_has_changed() {
     let trust = Trust::of_clients(&refuse, &trusted, Pins::default()).unwrap();
     let pins = Pins { keys: HashSet::from([Fingerprint([1; 32])]), ..Pins::default() };
 
-    assert!(trust.is_of(&refuse, &Trusted::clone(&trusted), &Pins::default()));
-    assert!(!trust.is_of(&warn, &trusted, &Pins::default()));
-    assert!(!trust.is_of(&refuse, &listed, &Pins::default()));
-    assert!(!trust.is_of(&refuse, &trusted, &pins));
+    let same = |settings, trusted: &Arc<Trusted>, pins| {
+        Arc::ptr_eq(&trust, &trust.renewed(settings, trusted, pins).unwrap())
+    };
+    assert!(same(&refuse, &Arc::new(Trusted::clone(&trusted)), Pins::default()));
+    assert!(!same(&warn, &trusted, Pins::default()));
+    assert!(!same(&refuse, &Arc::new(listed), Pins::default()));
+    assert!(!same(&refuse, &trusted, pins));
+}
+
+#[test]
+fn a_known_signature_hides_no_change_of_what_it_rests_on() {
+    let (root, other) = (Authority::root("Root", 9), Authority::root("Other", 9));
+    let chain = [root.leaf(5)];
+    let trust = trust(&[&root, &other], Vec::new());
+    judged(&trust, &chain, NOW).unwrap();
+
+    let without = Arc::new(Trusted { bundle: vec![other.der()], ..Trusted::default() });
+    let listed = vec![root.list(2)];
+    let listing = Arc::new(Trusted { crls: listed, ..Trusted::clone(&trust.trusted) });
+    let refuse = settings(CrlExpired::Refuse);
+    let without = trust.renewed(&refuse, &without, Pins::default()).unwrap();
+    let listing = trust.renewed(&refuse, &listing, Pins::default()).unwrap();
+
+    assert_eq!(judged(&without, &chain, NOW).unwrap_err(), Refusal::UnknownIssuer);
+    assert_eq!(judged(&listing, &chain, NOW).unwrap().1.until, in_days(2));
+    assert_eq!(judged(&listing, &chain, in_days(3)).unwrap_err(), Refusal::CrlExpired);
+    assert_eq!(judged(&trust, &chain, in_days(5)).unwrap_err(), Refusal::Expired);
+}
+
+#[test]
+fn a_chain_that_is_long_is_not_looked_at_and_one_with_some_ballast_is() {
+    let root = Authority::root("Root", 9);
+    let (trust, between) = (trust(&[&root], Vec::new()), root.below("Between", 9));
+    let chain = |behind: usize| {
+        let mut chain = vec![between.leaf(5)];
+        chain.extend((0..behind).map(|_| between.der()));
+        chain
+    };
+
+    assert!(judged(&trust, &chain(MOST_INTERMEDIATES), NOW).is_ok());
+    let refused = judged(&trust, &chain(MOST_INTERMEDIATES + 1), NOW).unwrap_err();
+    assert_eq!(refused, Refusal::BadCertificate);
 }

@@ -18,6 +18,7 @@ pub(crate) mod pki;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod python;
+mod running;
 pub(crate) mod tls_server;
 pub(crate) mod trail;
 pub(crate) mod ward;
