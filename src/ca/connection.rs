@@ -32,6 +32,8 @@ const LIFETIME: Duration = Duration::from_secs(120);
 const HEAD_BYTES: usize = 16 * 1024;
 /// A request is base64 with line breaks.
 const BODY_BYTES: usize = MAX_REQUEST_BYTES * 3 / 2;
+/// So much of what is longer is read, and thrown away.
+const DISCARDED_BYTES: usize = 2 * 1024 * 1024;
 
 /// What may be asked on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +70,16 @@ pub(super) async fn converse(
                     let client = presented.first().map(|der| der.clone().into_owned());
                     serve(office, scope, stream, source, client, shutdown).await;
                 }
-                Ok(Err(error)) => tracing::warn!(%source, %error, "TLS handshake refused"),
-                Err(_elapsed) => tracing::warn!(%source, "TLS handshake not finished in time"),
+                Ok(Err(error)) => {
+                    if let Some(untold) = office.line(source) {
+                        tracing::warn!(%source, %error, untold, "TLS handshake refused");
+                    }
+                }
+                Err(_elapsed) => {
+                    if let Some(untold) = office.line(source) {
+                        tracing::warn!(%source, untold, "TLS handshake not finished in time");
+                    }
+                }
             }
         }
     }
@@ -111,6 +121,18 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
+/// Who is still sending when the connection ends does not get to read why.
+async fn discard(body: &mut Incoming) {
+    let mut left = DISCARDED_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            Some(less) => left = less,
+            None => return,
+        }
+    }
+}
+
 async fn respond(
     office: &Office,
     scope: Scope,
@@ -118,10 +140,11 @@ async fn respond(
     source: SocketAddr,
     client: Option<CertificateDer<'static>>,
 ) -> Answer {
-    let (head, body) = request.into_parts();
-    let body = match Limited::new(body, BODY_BYTES).collect().await {
+    let (head, mut body) = request.into_parts();
+    let body = match Limited::new(&mut body, BODY_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
+            discard(&mut body).await;
             let why = format!("a request has at most {BODY_BYTES} bytes\n");
             return answer::text(StatusCode::PAYLOAD_TOO_LARGE, why);
         }

@@ -1,11 +1,13 @@
 //! Bounds how often a source may try join tokens.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::places::network;
 
 /// Failures of one source within [`WINDOW`]; then it waits.
 const FAILURES: u32 = 10;
@@ -47,17 +49,6 @@ impl Door {
             *known = Failures { count: 0, since: now };
         }
         known.count = known.count.saturating_add(1);
-    }
-}
-
-/// A host has the whole of an IPv6 /64.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! One request of EST, and who may have what.
 
+use std::error::Error;
+use std::sync::Arc;
+
 use base64::Engine;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};
@@ -8,6 +11,7 @@ use zeroize::Zeroizing;
 use super::Office;
 use super::answer::{self, Answer};
 use super::connection::{Asked, Scope};
+use super::quota::{Quota, TooMany};
 use crate::certs::embedded::{
     Authority, AuthorityError, Authorized, Issued, RequestError, Serial, Standing, TokenError,
 };
@@ -26,6 +30,8 @@ enum No {
     Token(TokenError),
     /// The certificate that was presented is not one to renew with.
     NotOurs(&'static str),
+    /// Its service has got too many.
+    TooMany(TooMany),
     /// The authority cannot be used.
     Authority(AuthorityError),
 }
@@ -34,6 +40,9 @@ impl From<AuthorityError> for No {
     fn from(error: AuthorityError) -> Self {
         match error {
             AuthorityError::Request(error) => Self::Request(error),
+            AuthorityError::AlreadyRevoked { .. } => {
+                Self::NotOurs("the client's certificate is revoked")
+            }
             error => Self::Authority(error),
         }
     }
@@ -48,15 +57,26 @@ impl From<TokenError> for No {
     }
 }
 
+impl From<TooMany> for No {
+    fn from(too_many: TooMany) -> Self {
+        Self::TooMany(too_many)
+    }
+}
+
 /// Answers one request.
 pub(super) async fn answer(office: &Office, scope: Scope, asked: Asked) -> Answer {
     let path = asked.request.uri().path();
     let get = matches!(*asked.request.method(), Method::GET | Method::HEAD);
     match (scope, path.strip_prefix(EST).unwrap_or(path)) {
         (_, "/live") if get => answer::text(StatusCode::OK, "live\n"),
-        (_, "crl" | "/ca.crl") if get => list(office).await,
-        (_, "/crls.pem") if get => lists(office).await,
-        (Scope::Est, "cacerts") if get => authorities(office).await,
+        (_, "crl" | "/ca.crl") if get => match &office.published.load().list {
+            Some(list) => answer::list(list),
+            None => answer::text(StatusCode::NOT_FOUND, "no revocation list\n"),
+        },
+        (_, "/crls.pem") if get => answer::lists(office.published.load().lists.clone()),
+        (Scope::Est, "cacerts") if get => {
+            answer::certificates(&office.published.load().authorities)
+        }
         (Scope::Est, "csrattrs") if get => answer::nothing(),
         (_, "/live" | "crl" | "/ca.crl" | "/crls.pem") | (Scope::Est, "cacerts" | "csrattrs") => {
             answer::method("GET, HEAD")
@@ -76,37 +96,16 @@ pub(super) async fn answer(office: &Office, scope: Scope, asked: Asked) -> Answe
     }
 }
 
-async fn authorities(office: &Office) -> Answer {
-    // All roots, so that one can take the place of another: sidecars trust what is here.
-    let held = office.with_authority(|authority| {
-        let [issuing, _root] = authority.authorities();
-        let mut held = vec![issuing.clone()];
-        held.extend(authority.trusted().bundle);
-        held
-    });
-    held.await.map_or_else(|error| unavailable(&error), |held| answer::certificates(&held))
-}
-
-async fn list(office: &Office) -> Answer {
-    match office.with_authority(|authority| authority.crl_der().cloned()).await {
-        Ok(Some(list)) => answer::list(&list),
-        Ok(None) => answer::text(StatusCode::NOT_FOUND, "no revocation list\n"),
-        Err(error) => unavailable(&error),
-    }
-}
-
-/// Those of issuing authorities that were replaced, too: their certificates are alive for a while.
-async fn lists(office: &Office) -> Answer {
-    let pem = office.with_authority(|authority| authority.crl_pem().to_owned()).await;
-    pem.map_or_else(|error| unavailable(&error), answer::lists)
-}
-
 /// Issues, or says no; both go into the log.
 async fn enrol(office: &Office, asked: &Asked, first: bool) -> Answer {
     let source = asked.source;
     // Whoever guesses tokens behind the same address must not keep sidecars from renewing.
     if let Some(seconds) = office.door.closed_for(source.ip()).filter(|_| first) {
-        tracing::warn!(%source, "not heard: too many join tokens of this source were not honoured");
+        if let Some(untold) = office.line(source) {
+            tracing::warn!(
+                %source, untold, "not heard: too many join tokens of this source were not honoured"
+            );
+        }
         let why = "too many failures; try again later\n";
         return answer::later(StatusCode::TOO_MANY_REQUESTS, seconds, why);
     }
@@ -118,18 +117,25 @@ async fn enrol(office: &Office, asked: &Asked, first: bool) -> Answer {
     let Ok(request) = armour::der(asked.request.body()) else {
         return answer::text(StatusCode::BAD_REQUEST, "the body is not in base64\n");
     };
+    let quota = Arc::clone(&office.quota);
     let issued = if first {
         let Some(token) = token(headers) else {
             return answer::unauthorized("a join token is wanted, as the password (HTTP Basic)\n");
         };
-        office.with_authority(move |authority| join(&authority, &token, &request)).await
+        office
+            .desk
+            .with_authority(move |authority| join(&authority, &quota, &token, &request))
+            .await
     } else {
         let Some(client) = asked.client.clone() else {
             let why = "simplereenroll wants the current certificate as the TLS client's; to begin, use \
                        simpleenroll with a join token\n";
             return answer::unauthorized(why);
         };
-        office.with_authority(move |authority| renew(&authority, &client, &request)).await
+        office
+            .desk
+            .with_authority(move |authority| renew(&authority, &quota, &client, &request))
+            .await
     };
     match issued {
         Ok(Ok(issued)) => {
@@ -140,18 +146,32 @@ async fn enrol(office: &Office, asked: &Asked, first: bool) -> Answer {
             answer::certificates(std::slice::from_ref(leaf)) // RFC 7030, 4.2.3: it alone
         }
         Ok(Err(no)) => refused(office, asked, &no),
-        Err(error) => unavailable(&error),
+        Err(error) => unavailable(office, asked, &error),
     }
 }
 
 /// A stranger with a join token: the token says what the certificate says.
-fn join(authority: &Authority, token: &str, request: &[u8]) -> Result<Issued, No> {
+fn join(authority: &Authority, quota: &Quota, token: &str, request: &[u8]) -> Result<Issued, No> {
     let (grant, authorized) = authority.redeem(token, request)?;
-    Ok(authority.sign_request(request, &grant, &authorized)?)
+    quota.count(&grant, || {
+        authority.sign_request(request, &grant, &authorized).map_err(|error| {
+            match (error, &authorized) {
+                (AuthorityError::AlreadyRevoked { .. }, Authorized::Token { id }) => {
+                    No::Token(TokenError::Revoked { id: id.clone() })
+                }
+                (error, _) => error.into(),
+            }
+        })
+    })
 }
 
 /// A sidecar with a certificate of ours, which TLS has verified: the new one says what the old one says.
-fn renew(authority: &Authority, client: &[u8], request: &[u8]) -> Result<Issued, No> {
+fn renew(
+    authority: &Authority,
+    quota: &Quota,
+    client: &[u8],
+    request: &[u8],
+) -> Result<Issued, No> {
     let unreadable = |_error| No::NotOurs("the client's certificate cannot be read");
     let certificate = PeerCertificate::parse(client).map_err(unreadable)?;
     let serial = Serial::parse(&certificate.serial)
@@ -167,32 +187,52 @@ fn renew(authority: &Authority, client: &[u8], request: &[u8]) -> Result<Issued,
         Standing::Expired => return Err(No::NotOurs("the client's certificate has expired")),
         Standing::Revoked(_) => return Err(No::NotOurs("the client's certificate is revoked")),
     }
-    let authorized = Authorized::Reenrolment { serial };
-    Ok(authority.sign_request(request, &listed.record.grant(), &authorized)?)
+    let (grant, authorized) = (listed.record.grant(), Authorized::Reenrolment { serial });
+    quota.count(&grant, || Ok(authority.sign_request(request, &grant, &authorized)?))
 }
 
 fn refused(office: &Office, asked: &Asked, no: &No) -> Answer {
     let source = asked.source;
     match no {
         No::Request(error) => {
-            tracing::warn!(%source, %error, "request refused");
+            if let Some(untold) = office.line(source) {
+                tracing::warn!(%source, %error, untold, "request refused");
+            }
             answer::text(StatusCode::BAD_REQUEST, format!("{error}\n"))
         }
         No::Token(error) => {
             office.door.failed(source.ip());
-            tracing::warn!(%source, %error, "join token not honoured");
+            if let Some(untold) = office.line(source) {
+                tracing::warn!(%source, %error, untold, "join token not honoured");
+            }
             answer::unauthorized("the join token is not honoured\n")
         }
         No::NotOurs(why) => {
-            tracing::warn!(%source, why, "re-enrolment refused");
+            if let Some(untold) = office.line(source) {
+                tracing::warn!(%source, why, untold, "re-enrolment refused");
+            }
             answer::text(StatusCode::FORBIDDEN, format!("{why}\n"))
         }
-        No::Authority(error) => unavailable(error),
+        No::TooMany(TooMany { spiffe, seconds, is_first }) => {
+            if *is_first {
+                tracing::warn!(
+                    %source, %spiffe,
+                    "not issued: too many certificates for this service; if it is not its sidecars \
+                     that ask, revoke what it has"
+                );
+            }
+            let why = "too many certificates for this service; try again later\n";
+            answer::later(StatusCode::TOO_MANY_REQUESTS, *seconds, why)
+        }
+        No::Authority(error) => unavailable(office, asked, error),
     }
 }
 
-fn unavailable(error: &AuthorityError) -> Answer {
-    tracing::error!("the authority cannot be used at the moment: {}", Report(error));
+fn unavailable(office: &Office, asked: &Asked, error: &(dyn Error + 'static)) -> Answer {
+    if let Some(untold) = office.line(asked.source) {
+        let error = Report(error);
+        tracing::error!(source = %asked.source, untold, "the authority cannot be used at the moment: {error}");
+    }
     let why = "the authority cannot be used at the moment; its log says why\n";
     answer::later(StatusCode::SERVICE_UNAVAILABLE, 30, why)
 }

@@ -6,32 +6,45 @@
 //! connection, `est` that of a request, `answer` what is said.
 
 mod answer;
+mod buckets;
 mod connection;
+mod desk;
 mod door;
 mod est;
+mod places;
 mod presented;
+mod published;
+mod quota;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
+use self::buckets::Buckets;
 use self::connection::{Scope, converse};
+use self::desk::Desk;
 use self::door::Door;
+use self::places::{Places, network};
 use self::presented::Presented;
+use self::published::Published;
+use self::quota::Quota;
 use crate::certs::MaterialError;
 use crate::certs::embedded::{Authority, AuthorityError};
 use crate::identity::{DnsName, Fingerprint, SpiffeIdError};
+use crate::report::Report;
 use crate::shutdown::Shutdown;
 
-/// Connections at once to each listener: whoever crowds the one for lists keeps nobody from enrolling.
-const CONNECTIONS: usize = 256;
-/// So often the server looks whether its certificate or a revocation list is to be replaced.
+/// So often the server looks whether its certificate or what it publishes is to be replaced.
 const LOOK: Duration = Duration::from_secs(5);
+/// Lines in the log about refusals of one source at once, for each of them …
+const LINES: u32 = 20;
+/// … and one more after this.
+const LINE: Duration = Duration::from_secs(3);
 /// After a failed accept: out of file descriptors must not spin a core.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -58,12 +71,13 @@ pub struct Server {
 
 /// What all connections share.
 struct Office {
-    dir: PathBuf,
+    desk: Desk,
     names: Vec<DnsName>,
     presented: Presented,
+    published: ArcSwap<Published>,
     door: Door,
-    /// The authority's directory is locked while it is used: one at a time, and others wait here.
-    desk: Arc<Semaphore>,
+    lines: Buckets<IpAddr>,
+    quota: Arc<Quota>,
 }
 
 /// Why the enrolment server did not start.
@@ -101,14 +115,20 @@ impl Server {
         let Settings { dir, listen, crl_listen, names } = settings;
         let authority = Authority::open_any(&dir)?;
         let fingerprint = authority.fingerprint();
-        let presented = Presented::new(&authority, &names)?;
+        let office = Office {
+            presented: Presented::new(&authority, &names)?,
+            published: ArcSwap::from_pointee(Published::of(&authority)),
+            desk: Desk::new(dir),
+            names,
+            door: Door::default(),
+            lines: Buckets::new(LINES),
+            quota: Arc::new(Quota::new()),
+        };
         let est = bind(listen).await?;
         let crl = match crl_listen {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let desk = Arc::new(Semaphore::new(1));
-        let office = Office { dir, names, presented, door: Door::default(), desk };
         Ok(Self { office: Arc::new(office), est, crl, fingerprint })
     }
 
@@ -151,38 +171,41 @@ impl Server {
 }
 
 impl Office {
-    /// Does `work` with the authority as it is now, off the threads that serve connections.
-    async fn with_authority<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(Authority) -> T + Send + 'static,
-    ) -> Result<T, AuthorityError> {
-        let alone = Arc::clone(&self.desk).acquire_owned().await;
-        let dir = self.dir.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let _alone = alone; // to the end of the work, be its client still there or not
-            Authority::open_any(&dir).map(work)
-        });
-        let done = done.await;
-        done.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
+    /// Whether a refusal of `source` gets a line in the log, and how many got none since the last one.
+    fn line(&self, source: SocketAddr) -> Option<u64> {
+        let source = network(source.ip());
+        self.lines.look(&source, LINE).ok()?;
+        Some(self.lines.take(&source, LINE))
     }
 
-    /// Replaces what is presented, and what clients are verified with, when it is time.
+    /// Replaces what is presented, what clients are verified with and what is published, when it is time.
     async fn keep_up(&self) {
         loop {
             sleep(LOOK).await;
             let names = self.names.clone();
             let state = self.presented.state();
-            let looked = self.with_authority(move |authority| state.renewed(&authority, &names));
-            match looked.await {
-                Ok(Ok(Some(renewed))) => self.presented.replace(renewed),
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, "the server's own certificate cannot be renewed");
+            let looked = self.desk.with_authority(move |authority| {
+                (Published::of(&authority), state.renewed(&authority, &names))
+            });
+            let renewed = match looked.await {
+                Ok((published, renewed)) => {
+                    self.published.store(Arc::new(published));
+                    renewed
                 }
                 Err(error) => {
+                    tracing::error!(
+                        "the authority cannot be used at the moment: {}",
+                        Report(&error)
+                    );
+                    continue;
+                }
+            };
+            match renewed {
+                Ok(Some(renewed)) => self.presented.replace(renewed),
+                Ok(None) => {}
+                Err(error) => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, "the authority cannot be used at the moment");
+                    tracing::error!(error, "the server's own certificate cannot be renewed");
                 }
             }
         }
@@ -193,19 +216,26 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })
 }
 
-/// Accepts for ever. A slot comes first: without one, clients wait in the kernel's backlog.
+/// Accepts for ever. A place comes first: without one, clients wait in the kernel's backlog.
 async fn accept(listener: &TcpListener, scope: Scope, office: &Arc<Office>, shutdown: &Shutdown) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::new();
     loop {
-        let slot = Arc::clone(&slots).acquire_owned().await;
+        let slot = places.slot().await;
         match listener.accept().await {
-            Ok((socket, source)) => {
-                let (office, end) = (Arc::clone(office), shutdown.clone());
-                shutdown.spawn(async move {
-                    end.until_cut(converse(&office, scope, socket, source, &end)).await;
-                    drop(slot);
-                });
-            }
+            Ok((socket, source)) => match places.give(source.ip(), slot) {
+                Some(place) => {
+                    let (office, end) = (Arc::clone(office), shutdown.clone());
+                    shutdown.spawn(async move {
+                        end.until_cut(converse(&office, scope, socket, source, &end)).await;
+                        drop(place);
+                    });
+                }
+                None => {
+                    if let Some(untold) = office.line(source) {
+                        tracing::warn!(%source, untold, "closed: too many connections of this source");
+                    }
+                }
+            },
             Err(error) => {
                 tracing::warn!(%error, "connection not accepted");
                 sleep(PAUSE).await;

@@ -28,6 +28,13 @@ fn kill_after(place: &Place, args: &[&str], pause: Option<Duration>) -> bool {
     output.status.success()
 }
 
+/// The names of the files in the authority's directory that nobody is to know.
+fn hidden(place: &Place) -> Vec<String> {
+    let names = std::fs::read_dir(place.authority()).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with('.')).collect()
+}
+
 /// So long the command takes on this machine now, with something to spare.
 fn takes_so_long(place: &Place, args: &[&str]) -> Duration {
     let begun = tokio::time::Instant::now();
@@ -57,6 +64,7 @@ async fn killed_at_any_moment_it_has_recorded_whatever_it_gave_out() {
             assert!(on_record.iter().any(|it| it["serial"] == serial), "{serial} is not on record");
             assert!(place.takes().await);
         }
+        assert_eq!(hidden(&place), [""; 0], "left behind, and may hold a key");
     }
     assert!(!place.issue("ehr").await.is_empty());
 }

@@ -130,6 +130,7 @@ async fn while_one_root_takes_the_place_of_another_peers_of_both_are_let_in() {
     }
     let revoked = server.ca(&["revoke", "--spiffe", "spiffe://hospital.example/lab"]).await;
     assert_eq!(revoked.code, Some(0), "{revoked:#?}");
+    server.publishes_lists().await;
 
     // Has its certificate from the new authority, and all lists.
     let ehr = ehr(&mesh, &workload, &server.identity("ehr", &server.token("ehr").await));
@@ -168,6 +169,7 @@ async fn whom_the_authority_revokes_loses_its_permit_on_other_hosts_too() {
 
     let said = server.ca(&["revoke", "--spiffe", "spiffe://hospital.example/billing"]).await;
     assert_eq!(said.code, Some(0), "{said:#?}");
+    server.publishes_lists().await;
     clock.set("+6m"); // lists are asked for every five minutes
 
     let withdrawn = ehr.trail().wait_for("connection-withdrawn", 1).await.remove(0);

@@ -82,6 +82,33 @@ async fn whoever_crowds_the_lists_keeps_nobody_from_enrolling() {
 }
 
 #[tokio::test]
+async fn one_source_gets_a_quarter_of_the_connections_and_few_lines_and_others_are_served() {
+    const QUARTER: usize = 64;
+    const TOO_MANY: usize = 200;
+    let mut server = CaServer::start().await;
+    let mut crowd = Vec::new();
+    for _ in 0..QUARTER + TOO_MANY {
+        crowd.push(TcpStream::connect(server.address()).await.unwrap());
+    }
+    for beyond in &mut crowd[QUARTER..] {
+        let ended = timeout(Duration::from_secs(5), beyond.read(&mut [0])).await;
+        assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
+    }
+
+    let other = ["--interface", "127.0.0.2", &server.url("/cacerts")];
+    let answered = server.curl(&other).await;
+
+    assert_eq!(answered.status, 200, "{answered:#?}");
+    for held in &mut crowd[..QUARTER] {
+        let still = timeout(Duration::ZERO, held.read(&mut [0])).await;
+        assert!(still.is_err(), "{still:?}");
+    }
+    let said = server.process().says("too many connections of this source").await;
+    let lines = said.matches("too many connections of this source").count();
+    assert!((20..40).contains(&lines), "{lines} lines for {TOO_MANY} connections");
+}
+
+#[tokio::test]
 async fn a_signal_ends_it_when_who_is_being_served_is_done_and_a_second_one_at_once() {
     let mut server = CaServer::start().await;
     let mut slow = TcpStream::connect(server.crl_address()).await.unwrap();

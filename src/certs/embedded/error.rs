@@ -142,7 +142,7 @@ pub enum AuthorityError {
         /// Which was meant.
         what: String,
     },
-    /// A certificate that is to be revoked was revoked before.
+    /// A certificate that is to be revoked was revoked before, or what another one is asked for with was.
     #[error("certificate {what} is revoked already")]
     AlreadyRevoked {
         /// Its serial number.

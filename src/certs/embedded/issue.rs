@@ -101,7 +101,8 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// The request is refused, the SPIFFE ID is of another trust domain, or the record cannot be written.
+    /// The request is refused, the SPIFFE ID is of another trust domain, what it is authorized by was
+    /// revoked ([`AuthorityError::AlreadyRevoked`]), or the record cannot be written.
     pub fn sign_request(
         &self,
         der: &[u8],
@@ -207,7 +208,14 @@ impl Authority {
         let record = self.record(&leaf.der, grant, authorized, now)?;
         if self.keeps {
             let store = Store::open(&self.dir)?;
-            Ledger::of(&store).append(&Entry::Issued(record.clone()), now)?;
+            let ledger = Ledger::of(&store);
+            // Under the same lock as the line: a revocation that came between would miss this one.
+            if !matches!(authorized, Authorized::Local)
+                && let Some(revoked) = ledger.read()?.withdrawn(authorized)
+            {
+                return Err(AuthorityError::AlreadyRevoked { what: revoked.to_string() });
+            }
+            ledger.append(&Entry::Issued(record.clone()), now)?;
         }
         let pem = leaf.pem + &issuing.pem;
         Ok(Issued { chain: [leaf.der, issuing.der.clone()], pem, record })

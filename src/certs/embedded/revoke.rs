@@ -111,6 +111,33 @@ impl Authority {
         })
     }
 
+    /// Revokes one certificate, and along with it whatever may be used and was had by renewing it, then
+    /// or later: who has a key that is not his renews before it is noticed. One step for whoever else uses
+    /// the directory. What was revoked, the named one first, unless it was before.
+    ///
+    /// # Errors
+    ///
+    /// It is not on record, nothing is left to revoke, or the record or list cannot be written.
+    pub fn revoke_with_renewals(
+        &mut self,
+        serial: &Serial,
+        reason: Reason,
+    ) -> Result<Vec<Serial>, AuthorityError> {
+        let not_issued =
+            || AuthorityError::NotIssued { what: format!("with serial number {serial}") };
+        let revoked = self.revoke_those(reason, |book| {
+            let own = book.find(serial).filter(|_| book.revocation(serial).is_none());
+            let renewals = book.valid_renewals_of(serial, clock::now());
+            let all: Vec<_> = own.into_iter().chain(renewals).cloned().collect();
+            match (all.is_empty(), book.revocation(serial)) {
+                (false, _) => Ok(all),
+                (true, Some(_)) => Err(AuthorityError::AlreadyRevoked { what: serial.to_string() }),
+                (true, None) => Err(not_issued()),
+            }
+        })?;
+        Ok(revoked.into_iter().map(|record| record.serial).collect())
+    }
+
     /// Revokes the certificate `der`, which need not be on record: it may be older than the record.
     ///
     /// # Errors
@@ -122,11 +149,54 @@ impl Authority {
         der: &[u8],
         reason: Reason,
     ) -> Result<Serial, AuthorityError> {
+        let store = Store::open(&self.dir)?;
+        let revocation = self.revocation_of(&store, der, reason)?;
+        let serial = revocation.serial.clone();
+        if Ledger::of(&store).read()?.revocation(&serial).is_some() {
+            return Err(AuthorityError::AlreadyRevoked { what: serial.to_string() });
+        }
+        self.put_on_list(&store, vec![revocation])?;
+        Ok(serial)
+    }
+
+    /// The same, and along with it what [`Self::revoke_with_renewals`] revokes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::revoke_certificate`]; it is no error that it is revoked already while a renewal is not.
+    pub fn revoke_certificate_with_renewals(
+        &mut self,
+        der: &[u8],
+        reason: Reason,
+    ) -> Result<Vec<Serial>, AuthorityError> {
+        let store = Store::open(&self.dir)?;
+        let own = self.revocation_of(&store, der, reason)?;
+        let serial = own.serial.clone();
+        let book = Ledger::of(&store).read()?;
+        let now = own.at;
+        let mut all: Vec<_> =
+            Some(own).filter(|_| book.revocation(&serial).is_none()).into_iter().collect();
+        let renewals = book.valid_renewals_of(&serial, now);
+        all.extend(renewals.into_iter().map(|record| revocation(record, reason, now)));
+        if all.is_empty() {
+            return Err(AuthorityError::AlreadyRevoked { what: serial.to_string() });
+        }
+        let serials = all.iter().map(|revocation| revocation.serial.clone()).collect();
+        self.put_on_list(&store, all)?;
+        Ok(serials)
+    }
+
+    /// What is to be put on record to revoke `der`, if it is a certificate of ours.
+    fn revocation_of(
+        &self,
+        store: &Store,
+        der: &[u8],
+        reason: Reason,
+    ) -> Result<Revocation, AuthorityError> {
         let facts = PeerCertificate::parse(der).map_err(AuthorityError::Unfit)?;
         let serial = Serial::parse(&facts.serial)?;
-        let store = Store::open(&self.dir)?;
-        let now = params::whole(clock::now());
-        let retired = store.retired(now)?;
+        let at = params::whole(clock::now());
+        let retired = store.retired(at)?;
         let issuer = std::iter::once(&self.issuing)
             .chain(&retired)
             .find(|pair| inspect::is_signed_by(der, &pair.certificate.der))
@@ -134,15 +204,8 @@ impl Authority {
                 what: format!("with serial number {serial}, issued by {}", facts.issuer),
             })?
             .id();
-        if Ledger::of(&store).read()?.revocation(&serial).is_some() {
-            return Err(AuthorityError::AlreadyRevoked { what: serial.to_string() });
-        }
-        let user = params::user();
-        let not_after = facts.not_after;
-        let revocation =
-            Revocation { at: now, serial: serial.clone(), not_after, issuer, reason, user };
-        self.put_on_list(&store, vec![revocation])?;
-        Ok(serial)
+        let (not_after, user) = (facts.not_after, params::user());
+        Ok(Revocation { at, serial, not_after, issuer, reason, user })
     }
 
     /// The revocation lists in PEM, one after the other; the issuing authority's own is the first.
@@ -174,15 +237,8 @@ impl Authority {
         let store = Store::open(&self.dir)?;
         let chosen = choose(&Ledger::of(&store).read()?)?;
         let now = params::whole(clock::now());
-        let revocation = |record: &Record| Revocation {
-            at: now,
-            serial: record.serial.clone(),
-            not_after: record.not_after,
-            issuer: record.issuer.clone(),
-            reason,
-            user: params::user(),
-        };
-        self.put_on_list(&store, chosen.iter().map(revocation).collect())?;
+        let revocations = chosen.iter().map(|record| revocation(record, reason, now)).collect();
+        self.put_on_list(&store, revocations)?;
         Ok(chosen)
     }
 
@@ -193,10 +249,8 @@ impl Authority {
     ) -> Result<(), AuthorityError> {
         let now = clock::now();
         lists::will_change(store)?;
-        let ledger = Ledger::of(store);
-        for revocation in revocations {
-            ledger.append(&Entry::Revoked(revocation), now)?;
-        }
+        let entries: Vec<_> = revocations.into_iter().map(Entry::Revoked).collect();
+        Ledger::of(store).append_all(&entries, now)?;
         self.lists = lists::current(store, &self.issuing, now)?;
         Ok(())
     }
@@ -204,5 +258,17 @@ impl Authority {
     fn book(&self) -> Result<Book, AuthorityError> {
         let store = if self.keeps { Store::open(&self.dir)? } else { Store::look(&self.dir)? };
         Ledger::of(&store).read()
+    }
+}
+
+/// The end of a certificate on record.
+fn revocation(record: &Record, reason: Reason, at: time::OffsetDateTime) -> Revocation {
+    Revocation {
+        at,
+        serial: record.serial.clone(),
+        not_after: record.not_after,
+        issuer: record.issuer.clone(),
+        reason,
+        user: params::user(),
     }
 }

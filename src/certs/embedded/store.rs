@@ -28,6 +28,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// An issuing authority that was replaced is kept under this, with its id.
 const RETIRED: &str = "retired-";
 
+/// Files that are not whole yet, and become others. Only who has the lock makes them.
+const UNFINISHED: &str = ".myelin-unfinished-";
+
 /// A certificate in both of its forms.
 pub(super) struct Certificate {
     pub(super) der: CertificateDer<'static>,
@@ -124,7 +127,11 @@ impl Store {
         };
         for _ in 0..LOCK_LOOKS {
             match lock.try_lock() {
-                Ok(()) => return Ok(this(Some(lock))),
+                Ok(()) => {
+                    let store = this(Some(lock));
+                    store.sweep()?;
+                    return Ok(store);
+                }
                 Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE),
                 Err(TryLockError::Error(source)) => {
                     return Err(AuthorityError::io(&path, "locked", source));
@@ -132,6 +139,27 @@ impl Store {
             }
         }
         Err(AuthorityError::Locked { path })
+    }
+
+    /// Removes what somebody left who died while writing: it may hold a key.
+    fn sweep(&self) -> Result<(), AuthorityError> {
+        if !self.may_write {
+            return Ok(());
+        }
+        let names = self.names(|name| name.starts_with(UNFINISHED).then_some(name))?;
+        names.iter().try_for_each(|name| self.remove(name))
+    }
+
+    /// What `choose` makes of the names in the directory, in a fixed order.
+    fn names(&self, choose: impl Fn(&str) -> Option<&str>) -> Result<Vec<String>, AuthorityError> {
+        let read = |source| AuthorityError::io(&self.dir, "read", source);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(read)? {
+            let name = entry.map_err(read)?.file_name();
+            names.extend(name.to_str().and_then(&choose).map(str::to_owned));
+        }
+        names.sort();
+        Ok(names)
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -217,16 +245,9 @@ impl Store {
     /// The issuing authorities that were replaced and whose leaves may still live, in a fixed order. Those
     /// that have ended are removed.
     pub(super) fn retired(&self, now: OffsetDateTime) -> Result<Vec<Pair>, AuthorityError> {
-        let mut names = Vec::new();
-        let read = |source| AuthorityError::io(&self.dir, "read", source);
-        for entry in fs::read_dir(&self.dir).map_err(read)? {
-            let name = entry.map_err(read)?.file_name();
-            let name = name.to_str().and_then(|name| name.strip_suffix(".crt"));
-            names.extend(name.filter(|name| name.starts_with(RETIRED)).map(str::to_owned));
-        }
-        names.sort();
+        let is_retired = |name: &&str| name.starts_with(RETIRED);
         let mut retired = Vec::new();
-        for name in names {
+        for name in self.names(|name| name.strip_suffix(".crt").filter(is_retired))? {
             match self.pair(&name)? {
                 Found::Whole(pair) => match inspect::not_after(&pair.certificate.der) {
                     Some(end) if end >= now => retired.push(pair),
@@ -286,6 +307,7 @@ impl Store {
         let path = self.dir.join(name);
         let write = || {
             let mut file = tempfile::Builder::new()
+                .prefix(UNFINISHED)
                 .permissions(Permissions::from_mode(mode))
                 .tempfile_in(&self.dir)?;
             file.write_all(bytes)?;

@@ -125,8 +125,7 @@ impl Authority {
             return Err(TokenError::Expired { id, at: token.expires });
         }
         let authorized = Authorized::Token { id: id.clone() };
-        let mut issued = book.issued().iter().filter(|record| record.authorized == authorized);
-        if issued.any(|record| book.revocation(&record.serial).is_some()) {
+        if book.withdrawn(&authorized).is_some() {
             return Err(TokenError::Revoked { id });
         }
         match book.redemption(&id) {

@@ -18,6 +18,9 @@ pub(super) struct Arguments {
     /// privilege-withdrawn
     #[arg(long, value_name = "REASON", default_value = "unspecified")]
     reason: Reason,
+    /// Not what was had by renewing the certificate; who has its key by theft may have renewed it
+    #[arg(long, conflicts_with = "spiffe")]
+    only: bool,
 }
 
 /// Which certificates.
@@ -46,18 +49,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Bad> {
     let mut authority = arguments.place.open()?;
     let reason = arguments.reason;
     let done = match (&arguments.which, &certificate) {
-        (Which { serial: Some(serial), .. }, _) => {
+        (Which { serial: Some(serial), .. }, _) if arguments.only => {
             authority.revoke(serial, reason).map(|record| vec![record.serial])
         }
+        (Which { serial: Some(serial), .. }, _) => authority.revoke_with_renewals(serial, reason),
         (Which { spiffe: Some(spiffe), .. }, _) => authority
             .revoke_all_of(spiffe, reason)
             .map(|records| records.into_iter().map(|record| record.serial).collect()),
-        (_, Some(der)) => authority.revoke_certificate(der, reason).map(|serial| vec![serial]),
+        (_, Some(der)) if arguments.only => {
+            authority.revoke_certificate(der, reason).map(|serial| vec![serial])
+        }
+        (_, Some(der)) => authority.revoke_certificate_with_renewals(der, reason),
         (_, None) => return Err(Bad::Argument("no certificate is named".to_owned())),
     };
     match done {
         Ok(serials) => {
             serials.iter().for_each(|serial| console::line(&format!("{serial}: revoked")));
+            if serials.len() > 1 {
+                let along = match arguments.which.spiffe {
+                    Some(_) => "",
+                    None => ", along with what was had by renewing it",
+                };
+                console::line(&format!("{} certificates in all{along}", serials.len()));
+            }
             let list = arguments.place.dir.join("ca.crl");
             console::line(&format!(
                 "{}: the new list; sidecars of this directory take it by themselves",

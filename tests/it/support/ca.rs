@@ -10,6 +10,7 @@ use myelin::identity::{DnsName, SpiffeId};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::eventually;
 use super::pki::spiffe;
 use super::process::{Process, Said, free_port, loopback, needs, run};
 
@@ -96,6 +97,16 @@ impl CaServer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_myelin"));
         command.args(["ca", args[0], "--dir"]).arg(self.authority()).args(&args[1..]);
         run(command.env("MYELIN_LOG", "warn"), "").await
+    }
+
+    /// Waits until the server publishes the lists as they are in the authority's directory.
+    pub(crate) async fn publishes_lists(&self) {
+        let url = format!("http://{}/crls.pem", self.crl_address());
+        eventually("the lists to be published", || async {
+            let held = std::fs::read_to_string(self.authority().join("ca.crl")).unwrap();
+            (self.curl(&[&url]).await.body == held).then_some(())
+        })
+        .await;
     }
 
     /// Every certificate on record.

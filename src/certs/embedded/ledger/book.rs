@@ -1,10 +1,10 @@
 //! All lines of the ledger, put together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Entry, Record, Redemption, Revocation, Serial, Token};
+use super::{Authorized, Entry, Record, Redemption, Revocation, Serial, Token};
 use crate::identity::SpiffeId;
 
 /// What has expired is kept so much longer, for whoever looks into what happened.
@@ -100,6 +100,42 @@ impl Book {
     ) -> Vec<&Record> {
         let valid = |record: &&Record| self.standing(record, now) == Standing::Valid;
         self.issued.iter().filter(|record| record.spiffe == *spiffe).filter(valid).collect()
+    }
+
+    /// The certificates that may be used and were had by renewing `serial`, or by renewing one of those,
+    /// whatever became of the ones between.
+    pub(in crate::certs::embedded) fn valid_renewals_of(
+        &self,
+        serial: &Serial,
+        now: OffsetDateTime,
+    ) -> Vec<&Record> {
+        let mut family = HashSet::from([serial]);
+        let mut valid = Vec::new();
+        for record in &self.issued {
+            // What was renewed is on record before what it was renewed by.
+            if let Authorized::Reenrolment { serial } = &record.authorized
+                && family.contains(serial)
+                && family.insert(&record.serial)
+                && self.standing(record, now) == Standing::Valid
+            {
+                valid.push(record);
+            }
+        }
+        valid
+    }
+
+    /// Whether what a certificate is to be issued on was revoked: the certificate that is renewed, or one
+    /// that was issued for the same join token. The answer is what was revoked.
+    pub(in crate::certs::embedded) fn withdrawn(&self, authorized: &Authorized) -> Option<&Serial> {
+        let revoked = |serial: &Serial| self.revoked.get(serial).map(|it| &it.serial);
+        match authorized {
+            Authorized::Local => None,
+            Authorized::Reenrolment { serial } => revoked(serial),
+            Authorized::Token { .. } => {
+                let mut its = self.issued.iter().filter(|record| record.authorized == *authorized);
+                its.find_map(|record| revoked(&record.serial))
+            }
+        }
     }
 
     /// What belongs on the list of `issuer`, in the order of revocation.

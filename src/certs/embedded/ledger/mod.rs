@@ -77,12 +77,23 @@ impl<'s> Ledger<'s> {
 
     /// Adds a line. When this returns, the line is durable.
     pub(super) fn append(&self, entry: &Entry, now: OffsetDateTime) -> Result<(), AuthorityError> {
+        self.append_all(std::slice::from_ref(entry), now)
+    }
+
+    /// Adds lines, in one step: whoever waits for the directory waits no longer than for one. When this
+    /// returns, they are durable; if the machine dies before, the first of them may be.
+    pub(super) fn append_all(
+        &self,
+        entries: &[Entry],
+        now: OffsetDateTime,
+    ) -> Result<(), AuthorityError> {
         let (mut file, length) = self.whole(now)?;
         // Whoever has filled it can still be revoked.
-        if length > MOST && !matches!(entry, Entry::Revoked(_)) {
+        if length > MOST && !entries.iter().all(|entry| matches!(entry, Entry::Revoked(_))) {
             return Err(AuthorityError::FullLedger { path: self.path.clone(), most: MOST });
         }
-        let added = file.write_all(&line(entry)).and_then(|()| file.sync_data());
+        let lines: Vec<u8> = entries.iter().flat_map(line).collect();
+        let added = file.write_all(&lines).and_then(|()| file.sync_data());
         added.map_err(|source| {
             // Otherwise the next line would be glued to half of this one, until somebody repairs it.
             let _repaired_later = file.set_len(length);

@@ -1,4 +1,5 @@
 mod enrolment;
+mod killed;
 mod revocation;
 mod roll;
 mod source;

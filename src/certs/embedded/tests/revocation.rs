@@ -7,6 +7,8 @@ use time::OffsetDateTime;
 
 use super::*;
 use crate::certs::check::Unfit;
+use crate::certs::keys::{self, Key, Names};
+use crate::config::KeyType;
 
 const DAY: time::Duration = time::Duration::days(1);
 
@@ -129,6 +131,70 @@ fn all_certificates_of_a_service_are_revoked_together() {
         "no certificate of spiffe://hospital.example/ehr that is valid is on record here: see `myelin \
          ca list`"
     );
+}
+
+/// A certificate that is had by renewing the one with this serial number.
+fn renewed(authority: &Authority, serial: &Serial) -> Result<Issued, AuthorityError> {
+    let key = Key::make(KeyType::P256).unwrap();
+    let request = keys::request(&key, Names::default()).unwrap();
+    let grant = Grant { spiffe: ehr(), dns: Vec::new(), ttl: HOUR };
+    let authorized = Authorized::Reenrolment { serial: serial.clone() };
+    authority.sign_request(&request, &grant, &authorized)
+}
+
+#[test]
+fn what_was_had_by_renewing_a_stolen_certificate_is_revoked_along_and_nothing_else() {
+    let (place, mut authority) = Place::new();
+    let (stolen, other) = (issue(&authority), issue(&authority));
+    let serial = stolen.record.serial.clone();
+    let next = renewed(&authority, &serial).unwrap();
+    let thief = renewed(&authority, &serial).unwrap();
+    let last = renewed(&authority, &thief.record.serial).unwrap();
+    let apart = renewed(&authority, &other.record.serial).unwrap();
+    // Between the stolen one and the last there is one that is revoked already.
+    authority.revoke(&thief.record.serial, Reason::default()).unwrap();
+
+    let revoked = authority.revoke_with_renewals(&serial, Reason::KeyCompromise).unwrap();
+
+    assert_eq!(revoked, [serial.clone(), next.record.serial, last.record.serial]);
+    assert!(!place.takes(&stolen.chain) && !place.takes(&next.pem) && !place.takes(&last.pem));
+    assert!(place.takes(&other.chain) && place.takes(&apart.pem));
+    let again = authority.revoke_with_renewals(&serial, Reason::default()).unwrap_err();
+    assert!(matches!(again, AuthorityError::AlreadyRevoked { .. }), "{again}");
+    let unknown = Serial::parse("1a2b").unwrap();
+    let unknown = authority.revoke_with_renewals(&unknown, Reason::default()).unwrap_err();
+    assert!(matches!(unknown, AuthorityError::NotIssued { .. }), "{unknown}");
+}
+
+#[test]
+fn renewals_of_a_certificate_that_is_revoked_already_are_revoked_when_it_is_said_again() {
+    let (place, mut authority) = Place::new();
+    let stolen = issue(&authority);
+    let next = renewed(&authority, &stolen.record.serial).unwrap();
+    authority.revoke_certificate(&leaf_der(&stolen), Reason::default()).unwrap();
+    assert!(place.takes(&next.pem));
+
+    let revoked =
+        authority.revoke_certificate_with_renewals(&leaf_der(&stolen), Reason::default()).unwrap();
+
+    assert_eq!(revoked, [next.record.serial]);
+    assert!(!place.takes(&next.pem));
+    let again = authority.revoke_certificate_with_renewals(&leaf_der(&stolen), Reason::default());
+    assert!(matches!(again, Err(AuthorityError::AlreadyRevoked { .. })), "{again:?}");
+}
+
+#[test]
+fn a_renewal_that_a_revocation_overtook_is_not_signed() {
+    let (place, mut authority) = Place::new();
+    let stolen = issue(&authority);
+    // As the enrolment server does: it has looked at the certificate, and signs only now.
+    assert!(authority.is_issued_and_valid(&stolen.record.serial).unwrap());
+    authority.revoke_with_renewals(&stolen.record.serial, Reason::default()).unwrap();
+
+    let late = renewed(&authority, &stolen.record.serial).unwrap_err();
+
+    assert!(matches!(late, AuthorityError::AlreadyRevoked { .. }), "{late}");
+    assert_eq!(place.open().issued().unwrap().len(), 1);
 }
 
 #[test]
