@@ -272,7 +272,7 @@ fn names_lost(old: &PeerCertificate, new: &PeerCertificate) -> Option<String> {
 /// What is another one than before.
 fn changes(old: &Material, new: &Material) -> Vec<&'static str> {
     let (trusted, now_trusted) = (&old.trusted, &new.trusted);
-    let bundles = |trusted: &super::Trusted| {
+    let bundles = |trusted: &Trusted| {
         (trusted.bundle.clone(), trusted.federated.clone(), trusted.domain.clone())
     };
     [

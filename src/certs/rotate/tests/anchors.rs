@@ -126,7 +126,7 @@ async fn a_revocation_list_that_is_taken_out_is_told() {
     pki.crl("other", "second", &[], "-crldays 7");
     let lists = pki.write("lists.crl", pki.read("first.crl") + &pki.read("other.crl"));
     let running = run(supply(&IdentitySource::Files(pki.files(&["lists.crl"])))).await;
-    std::fs::write(lists, pki.read("first.crl")).unwrap();
+    fs::write(lists, pki.read("first.crl")).unwrap();
 
     running.trigger.reload(None).await.unwrap();
 
