@@ -23,6 +23,7 @@ pub mod identity;
 pub mod inventory;
 pub mod listener;
 pub mod live;
+pub mod network;
 pub mod outcome;
 pub mod probe;
 pub mod proxy;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::places::network;
+use crate::network::network;
 
 /// Failures of one source within [`WINDOW`]; then it waits.
 const FAILURES: u32 = 10;

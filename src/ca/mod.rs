@@ -29,13 +29,14 @@ use self::buckets::Buckets;
 use self::connection::{Scope, converse};
 use self::desk::Desk;
 use self::door::Door;
-use self::places::{Places, network};
+use self::places::Places;
 use self::presented::Presented;
 use self::published::Published;
 use self::quota::Quota;
 use crate::certs::MaterialError;
 use crate::certs::embedded::{Authority, AuthorityError};
 use crate::identity::{DnsName, Fingerprint, SpiffeIdError};
+use crate::network::network;
 use crate::report::Report;
 use crate::shutdown::Shutdown;
 

@@ -1,10 +1,12 @@
 //! Bounds how many connections of a listener one source may hold.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::network::network;
 
 /// Connections at once to each listener: whoever crowds the one for lists keeps nobody from enrolling.
 const PLACES: usize = 256;
@@ -64,17 +66,6 @@ impl Drop for Place {
             if *its == 0 {
                 held.remove(&self.source);
             }
-        }
-    }
-}
-
-/// What counts as one source: a host has the whole of an IPv6 /64.
-pub(super) fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

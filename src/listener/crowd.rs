@@ -1,12 +1,14 @@
 //! Bounds on what strangers can take: unfinished handshakes, and lines of the trail.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+
+use crate::network::network;
 
 /// Unfinished handshakes of one listener.
 pub(super) const UNFINISHED: usize = 1024;
@@ -133,16 +135,6 @@ fn remembered(sources: &mut HashMap<IpAddr, Source>, source: IpAddr) -> &mut Sou
         filled: Instant::now(),
         unrecorded: 0,
     })
-}
-
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use webpki::{EndEntityCert, KeyUsage, OwnedCertRevocationList, VerifiedPath};
 
 use super::anchors::{AllAnchors, AnchorFacts};
 use super::config::{ConfigError, Pins};
-use super::error::{HandshakeFailed, Why, refusal_of};
+use super::error::{Why, refusal_of};
 use super::known::{Known, Remembering};
 use super::leaf::{judge_dates, judge_use};
 use super::provider::provider;
@@ -28,54 +28,6 @@ use crate::outcome::Refusal;
 /// More certificates behind a leaf are not looked at: a stranger decides how many there are, and finding a
 /// path among many look-alikes takes long.
 const MOST_INTERMEDIATES: usize = 16;
-
-/// Judges a client's chain, leaf first, as an inbound listener would.
-///
-/// # Errors
-///
-/// The material cannot be worked with. The inner error is the refusal.
-pub fn examine(
-    trusted: &Trusted,
-    settings: &TlsSettings,
-    pins: &Pins,
-    chain: &[CertificateDer<'_>],
-    now: OffsetDateTime,
-) -> Result<Result<PeerIdentity, HandshakeFailed>, ConfigError> {
-    let trust = Trust::of_clients(settings, &Arc::new(trusted.clone()), pins.clone())?;
-    Ok(examined(&trust, chain, now))
-}
-
-/// Judges a server's chain, leaf first, as an outbound listener would that expects anybody.
-///
-/// # Errors
-///
-/// The material cannot be worked with. The inner error is the refusal.
-pub fn examine_server(
-    trusted: &Trusted,
-    settings: &TlsSettings,
-    pins: &Pins,
-    chain: &[CertificateDer<'_>],
-    now: OffsetDateTime,
-) -> Result<Result<PeerIdentity, HandshakeFailed>, ConfigError> {
-    let trust = Trust::of_servers(settings, &Arc::new(trusted.clone()), pins.clone())?;
-    Ok(examined(&trust, chain, now))
-}
-
-fn examined(
-    trust: &Trust,
-    chain: &[CertificateDer<'_>],
-    now: OffsetDateTime,
-) -> Result<PeerIdentity, HandshakeFailed> {
-    let mut presented = None;
-    let judged = match chain.split_first() {
-        Some((leaf, intermediates)) => trust.judge(leaf, intermediates, unix(now), &mut presented),
-        None => Err(Why::nothing()),
-    };
-    match judged {
-        Ok((identity, _grounds)) => Ok(identity),
-        Err(Why { refusal, message, .. }) => Err(HandshakeFailed { refusal, message, presented }),
-    }
-}
 
 /// Which side of TLS the peer is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

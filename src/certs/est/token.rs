@@ -1,7 +1,7 @@
 //! The token for the first certificate.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -18,11 +18,15 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, EnrolError>
         kind: EnrolFailure::Unprepared,
         what,
     };
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let unreadable = |failed: io::Error| error(format!("the token cannot be read: {failed}"));
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        // Reading a pipe might wait for ever.
+        Ok(_) => return Err(error("the token cannot be read: it is no regular file".to_owned())),
         Err(missing) if missing.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(failed) => return Err(error(format!("the token cannot be read: {failed}"))),
-    };
+        Err(failed) => return Err(unreadable(failed)),
+    }
+    let file = File::open(path).map_err(unreadable)?;
     let mut text = Zeroizing::new(String::with_capacity(LONGEST + 1));
     match file.take(LONGEST as u64 + 1).read_to_string(&mut text) {
         Ok(length) if length > LONGEST => {
@@ -32,7 +36,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, EnrolError>
         Err(failed) if failed.kind() == ErrorKind::InvalidData => {
             return Err(error("is no token: it is not text".to_owned()));
         }
-        Err(failed) => return Err(error(format!("the token cannot be read: {failed}"))),
+        Err(failed) => return Err(unreadable(failed)),
     }
     let token = text.trim();
     if token.is_empty() {
@@ -46,8 +50,6 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, EnrolError>
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use tempfile::TempDir;
 
     use super::*;

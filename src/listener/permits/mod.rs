@@ -88,7 +88,8 @@ impl<S: Terms> Permits<S> {
     }
 
     /// Puts a permit to use that was given by the rules of `seen`, and judges it by those of this moment if
-    /// they are others, or if something that it rests on has ended since. `is_endless`: the connection has no message boundaries that we know.
+    /// they are others, or if something that it rests on has ended since. `is_endless`: the connection has
+    /// no message boundaries that we know.
     ///
     /// # Errors
     ///
