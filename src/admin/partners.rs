@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::view::timestamp;
 use crate::certs::Anchor;
+use crate::clock::rfc3339;
 use crate::inventory::{Inventory, Partner, Presented};
 
 /// The trust bundle, and when each of its authorities was seen in use.
@@ -14,9 +14,9 @@ pub(super) fn anchors(anchors: &[Anchor], inventory: &Inventory) -> Value {
         json!({
             "subject": anchor.subject,
             "sha256": anchor.sha256.to_string(),
-            "not_after": timestamp(anchor.not_after),
+            "not_after": rfc3339(anchor.not_after),
             "trust_domain": anchor.trust_domain.as_ref().map(ToString::to_string),
-            "last_seen": used.as_ref().map(|used| timestamp(used.last_seen)),
+            "last_seen": used.as_ref().map(|used| rfc3339(used.last_seen)),
             "peers": used.map_or(0, |used| used.peers.len()),
         })
     };
@@ -29,7 +29,7 @@ pub(super) fn peers(inventory: &Inventory, now: OffsetDateTime) -> Value {
         let last = partner.certificates.first();
         json!({
             "name": partner.name.as_str(),
-            "last_seen": last.map(|presented| timestamp(presented.last_seen)),
+            "last_seen": last.map(|presented| rfc3339(presented.last_seen)),
             "expires_in_days": last.map(|presented| presented.expires_in_days(now)),
             "certificates": partner.certificates.iter().map(presented).collect::<Vec<_>>(),
         })
@@ -45,9 +45,9 @@ fn presented(presented: &Presented) -> Value {
         "issuer": certificate.issuer,
         "serial": certificate.serial,
         "sha256": certificate.sha256.to_string(),
-        "not_after": timestamp(certificate.not_after),
-        "first_seen": timestamp(presented.first_seen),
-        "last_seen": timestamp(presented.last_seen),
+        "not_after": rfc3339(certificate.not_after),
+        "first_seen": rfc3339(presented.first_seen),
+        "last_seen": rfc3339(presented.last_seen),
         "connections": presented.connections,
         "listener": presented.listener.as_str(),
         "direction": presented.direction.label(),

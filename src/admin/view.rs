@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::partners;
 use crate::certs::{Anchor, Standing};
-use crate::clock;
+use crate::clock::{self, rfc3339};
 use crate::identity::{Fingerprint, PeerCertificate};
 use crate::inventory::Inventory;
 use crate::live::Live;
@@ -82,7 +81,7 @@ impl View {
         json!({
             "service": self.service,
             "version": env!("CARGO_PKG_VERSION"),
-            "started": timestamp(self.started),
+            "started": rfc3339(self.started),
             "draining": self.draining,
             "config": {
                 "path": self.config,
@@ -108,14 +107,14 @@ impl View {
             "issuer": certificate.issuer,
             "serial": certificate.serial,
             "sha256": certificate.sha256.to_string(),
-            "not_before": timestamp(certificate.not_before),
-            "not_after": timestamp(self.not_after),
+            "not_before": rfc3339(certificate.not_before),
+            "not_after": rfc3339(self.not_after),
             "source": source,
-            "renew_at": renew_at.map(timestamp),
-            "rotated_at": rotated.map(timestamp),
+            "renew_at": renew_at.map(rfc3339),
+            "rotated_at": rotated.map(rfc3339),
             "rejected": rejected.as_ref().map(|rejected| json!({
-                "at": timestamp(rejected.at),
-                "since": timestamp(rejected.since),
+                "at": rfc3339(rejected.at),
+                "since": rfc3339(rejected.since),
                 "problems": rejected.problems,
             })),
         })
@@ -141,8 +140,4 @@ impl ListenerView {
             "upstreams": upstreams,
         })
     }
-}
-
-pub(super) fn timestamp(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_else(|_out_of_range| at.unix_timestamp().to_string())
 }

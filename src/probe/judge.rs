@@ -211,7 +211,10 @@ impl Bench {
 
     fn dates(&mut self, read: &[Option<(Certificate, Vec<Outdated>)>], now: OffsetDateTime) {
         let mut found = false;
-        for (index, (certificate, _)) in read.iter().flatten().enumerate() {
+        let readable = read.iter().enumerate();
+        for (index, (certificate, _)) in
+            readable.filter_map(|(index, one)| Some((index, one.as_ref()?)))
+        {
             let whose = if index == 0 { Whose::Leaf } else { Whose::Intermediate };
             let Certificate { subject, not_before, not_after, .. } = certificate;
             if *not_after < now {
@@ -338,6 +341,8 @@ impl Bench {
             let fault = match refusal {
                 // There is a chain, and its authority may not vouch for such a name.
                 Refusal::UnknownIssuer => Fault::Foreign(message.clone()),
+                // All that the server sent is valid: it is what the chain ends in.
+                Refusal::Expired => Fault::ExpiredAnchor(message.clone()),
                 _ => Fault::Other(message.clone()),
             };
             self.fail("verdict", message, fault);
@@ -363,10 +368,14 @@ pub(super) fn clock_doubt(question: &Question, now: OffsetDateTime) -> Option<St
             rfc3339(material.facts.not_before)
         ));
     }
-    let authorities = question.trusted.bundle.iter().filter_map(anatomy::read);
+    let authorities: Vec<_> =
+        question.trusted.bundle.iter().filter_map(anatomy::read).map(|(it, _)| it).collect();
+    // One that has expired stands beside its successor for a while; all of them expired are a sign.
+    let all_expired = authorities.iter().all(|authority| authority.not_after < now);
     authorities
-        .map(|(authority, _)| authority)
-        .find(|a| now < a.not_before || a.not_after < now)
+        .iter()
+        .find(|authority| now < authority.not_before)
+        .or_else(|| authorities.first().filter(|_| all_expired))
         .map(|authority| {
             format!(
                 "it says {}, and {} of our own trust bundle is valid from {} to {}",

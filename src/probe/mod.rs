@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::ResolvesClientCert;
+use tokio::time::Instant;
 
 pub use diagnose::{Diagnosis, Level, alert_name, diagnose};
 pub use plain::Spoken;
@@ -59,6 +60,8 @@ pub struct Question {
     pub connect_timeout: Duration,
     /// From the first byte of the handshake to its end.
     pub handshake_timeout: Duration,
+    /// For all three together, as an outbound listener has it.
+    pub total_timeout: Option<Duration>,
 }
 
 /// A part of what was seen, as soon as it was.
@@ -87,7 +90,7 @@ pub async fn probe(
     question: &Question,
     mut tell: impl FnMut(Part<'_>),
 ) -> Result<Seen, ConfigError> {
-    let at = clock::now();
+    let (at, begun) = (clock::now(), Instant::now());
     let mut seen = Seen::of(&question.to, at);
     let resolved = reach::resolve(&question.to, question.connect_timeout).await;
     tell(Part::Resolved(&resolved));
@@ -108,7 +111,9 @@ pub async fn probe(
     let (verifier, resolver) = watched.eyes();
     let mut config = watched_client(&question.config.tls, verifier, resolver)?;
     config.alpn_protocols.clone_from(&question.alpn);
-    let shaken = shake::shake(question, config, socket, &watched).await;
+    let left = question.total_timeout.map(|total| total.saturating_sub(begun.elapsed()));
+    let limit = left.map_or(question.handshake_timeout, |l| l.min(question.handshake_timeout));
+    let shaken = shake::shake(question, config, socket, &watched, limit).await;
     let look = watched.into_look();
     tell(Part::Shaken(&shaken));
     seen.handshake = Some(shaken);

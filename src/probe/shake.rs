@@ -28,8 +28,6 @@ const ANSWER: Duration = Duration::from_secs(1);
 const WORDS: Duration = Duration::from_secs(1);
 /// What is kept of a server's first words, in bytes.
 const KEPT: usize = 1024;
-/// Most bytes that are read of a server that speaks first after the handshake.
-const SPOKEN: usize = 64 * 1024;
 
 /// Why a handshake went no further.
 enum Broke {
@@ -46,12 +44,13 @@ struct Wire {
     words: Vec<u8>,
 }
 
-/// Shakes hands on `socket`, and waits for the server's answer.
+/// Shakes hands on `socket` within `limit`, and waits for the server's answer.
 pub(super) async fn shake(
     question: &Question,
     config: ClientConfig,
     socket: TcpStream,
     watched: &Watched,
+    limit: Duration,
 ) -> Shaken {
     let mut wire = Wire { socket, words: Vec::new() };
     let begun = Instant::now();
@@ -60,7 +59,7 @@ pub(super) async fn shake(
         Ok(tls) => tls,
         Err(error) => return unspoken(&error),
     };
-    let deadline = begun + question.handshake_timeout;
+    let deadline = begun + limit;
     let shaken = wire.handshake(&mut tls, deadline).await;
     let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (outcome, answer) = match shaken {
@@ -148,9 +147,6 @@ impl Wire {
                     return Err(Broke::Tls(error));
                 }
             }
-            if plaintext > 0 {
-                return Ok(plaintext);
-            }
         }
         Ok(plaintext)
     }
@@ -170,10 +166,15 @@ impl Wire {
     /// What the server does now that it has all of ours. Nothing is sent.
     async fn answer(&mut self, tls: &mut ClientConnection) -> Answer {
         let deadline = Instant::now() + ANSWER;
+        // What came with the last of the handshake has been taken in already.
+        let early = tls.process_new_packets().map_or(0, |state| state.plaintext_bytes_to_read());
         let answer = loop {
+            if early > 0 {
+                break Answer::Speaks { bytes: early };
+            }
             match self.hear(tls, deadline).await {
                 Ok(0) => {}
-                Ok(bytes) => break Answer::Speaks { bytes: bytes.min(SPOKEN) },
+                Ok(bytes) => break Answer::Speaks { bytes },
                 Err(Broke::Tls(Error::AlertReceived(alert))) => break Answer::Alert { alert },
                 Err(Broke::Tls(_)) => break Answer::Reset,
                 Err(Broke::Closed) => break Answer::Closed,

@@ -10,11 +10,9 @@ use crate::clock;
 use crate::config::{Config, Inbound, Outbound, PeerMatcher, Protocol};
 use crate::identity::{ListenerName, PeerName};
 use crate::listener::{InboundState, OutboundState};
-use crate::tls::{self, Expected, Pins, Trust};
+use crate::tls::{self, Expected, HTTP, Pins, Trust};
 use crate::upstream::Upstreams;
 
-/// HTTP versions by their ALPN names, HTTP/2 first.
-const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// HTTP/1.1 alone.
 const HTTP1: &[&[u8]] = &[b"http/1.1"];
 /// A connection that requests share is given none in the last of its certificate's life, at most this.

@@ -16,6 +16,9 @@ use crate::certs::Material;
 use crate::config::{Profile, TlsSettings};
 use crate::identity::{CertificateError, Fingerprint, PeerCertificate, PeerIdentity};
 
+/// HTTP versions by their ALPN names, HTTP/2 first.
+pub const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
+
 /// Certificates and public keys that are believed without a chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pins {

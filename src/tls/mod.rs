@@ -20,7 +20,7 @@ mod verify;
 mod watched;
 mod wire;
 
-pub use config::{ConfigError, Expected, Pins, TlsClient, client_config, server_config};
+pub use config::{ConfigError, Expected, HTTP, Pins, TlsClient, client_config, server_config};
 pub use error::{HandshakeFailed, alert_of};
 pub use examine::{examine, examine_server};
 pub use handshake::{Session, TlsStream, accept, connect};

@@ -12,7 +12,7 @@ use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, load, wait};
 use crate::authz::ListenerPolicy;
 use crate::certs::{MaterialError, Seen as Material, Supply};
-use crate::config::{Config, Endpoint, Outbound, Protocol};
+use crate::config::{Config, Endpoint, Limits, Outbound, Protocol};
 use crate::identity::{ListenerName, PeerName};
 use crate::probe::{self, Diagnosis, Level, Question, Seen};
 use crate::report::Report;
@@ -66,8 +66,8 @@ struct Expectation {
     names: Vec<PeerName>,
     policy: Arc<ListenerPolicy>,
     protocol: Protocol,
-    /// The listener that it comes from.
-    listener: Option<ListenerName>,
+    /// The listener that it comes from, and its limits.
+    listener: Option<(ListenerName, Limits)>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -140,7 +140,7 @@ fn expectation(config: &Config, arguments: &Arguments) -> Result<Option<Expectat
         names: listener.expect.clone(),
         policy: Arc::new(ListenerPolicy::outbound(config, listener)),
         protocol: listener.protocol,
-        listener: Some(listener.name.clone()),
+        listener: Some((listener.name.clone(), listener.limits.clone())),
     };
     if let Some(name) = &arguments.outbound {
         let Some(found) = config.outbound.iter().find(|o| o.name.as_str() == name) else {
@@ -151,11 +151,16 @@ fn expectation(config: &Config, arguments: &Arguments) -> Result<Option<Expectat
         return Ok(Some(of_listener(found)));
     }
     if arguments.expect.is_empty() {
-        let mut leading = config.outbound.iter().filter(|o| o.to.contains(&arguments.to));
-        return Ok(match (leading.next(), leading.next()) {
-            (Some(only), None) => Some(of_listener(only)),
-            _ => None,
-        });
+        let leading = config.outbound.iter().filter(|o| o.to.contains(&arguments.to));
+        return match leading.collect::<Vec<_>>().as_slice() {
+            [] => Ok(None),
+            [only] => Ok(Some(of_listener(only))),
+            several => {
+                let names: Vec<_> = several.iter().map(|o| format!("`{}`", o.name)).collect();
+                let names = names.join(", ");
+                Err(format!("several outbound listeners lead there, {names}: choose by --outbound"))
+            }
+        };
     }
     let mut names = Vec::new();
     for name in &arguments.expect {
@@ -181,9 +186,14 @@ fn question(
     let everybody: Vec<PeerName> = config.peers.keys().cloned().collect();
     let names = expectation.as_ref().map_or(&everybody, |expectation| &expectation.names);
     let alpn = match expectation.as_ref().map(|expectation| expectation.protocol) {
-        Some(Protocol::Http) => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Some(Protocol::Http) => tls::HTTP.iter().map(|name| name.to_vec()).collect(),
         Some(Protocol::Tcp) | None => Vec::new(),
     };
+    let listener = expectation.as_ref().and_then(|expectation| expectation.listener.as_ref());
+    let limits = listener.map_or_else(|| config.limits.clone(), |(_, limits)| limits.clone());
+    // A listener has one time for all of it. Whoever names a time gives it to each step.
+    let total_timeout = listener.filter(|_| arguments.timeout.is_none());
+    let total_timeout = total_timeout.map(|(_, limits)| limits.connect_timeout);
     Question {
         to: arguments.to.clone(),
         pins: crate::runtime::pins(&config, names),
@@ -193,8 +203,9 @@ fn question(
         expected: expectation.map(|expectation| (expectation.names, expectation.policy)),
         alpn,
         anyway: arguments.anyway,
-        connect_timeout: arguments.timeout.unwrap_or(config.limits.connect_timeout),
-        handshake_timeout: arguments.timeout.unwrap_or(config.limits.handshake_timeout),
+        connect_timeout: arguments.timeout.unwrap_or(limits.connect_timeout),
+        handshake_timeout: arguments.timeout.unwrap_or(limits.handshake_timeout),
+        total_timeout,
         config: Arc::new(config),
     }
 }

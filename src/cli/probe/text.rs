@@ -55,7 +55,7 @@ pub(super) fn heading(
     let text = match expectation {
         Some(Expectation { names, listener, .. }) => {
             let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-            let of = listener.as_ref().map(|name| format!(", by listener `{name}`"));
+            let of = listener.as_ref().map(|(name, _)| format!(", by listener `{name}`"));
             format!("{}{}", names.join(" or "), of.unwrap_or_default())
         }
         None => "anybody whose certificate is good: no outbound listener leads there, no --expect"

@@ -84,6 +84,8 @@ pub enum Fault {
         /// So long ago.
         ago: Duration,
     },
+    /// The authority of ours that its chain ends in has expired.
+    ExpiredAnchor(String),
     /// It is not valid yet.
     NotYet {
         /// Which certificate.
