@@ -47,6 +47,9 @@ pub(super) struct State {
     own: Material,
     /// The issuing authority and the root, as [`Authority::authorities`] has them.
     authorities: Vec<CertificateDer<'static>>,
+    /// By which clients are verified. The issuing authorities, too, those of before included: EST hands out
+    /// leaves alone, and not every client sends more along.
+    anchors: Vec<CertificateDer<'static>>,
     lists: Vec<CertificateRevocationListDer<'static>>,
 }
 
@@ -80,7 +83,9 @@ impl Presented {
 impl State {
     fn of(authority: &Authority, own: Material) -> Self {
         let authorities = authority.authorities().map(Clone::clone).to_vec();
-        Self { own, authorities, lists: authority.trusted().crls }
+        let trusted = authority.trusted();
+        let anchors = trusted.bundle.into_iter().chain(authority.issuers().cloned()).collect();
+        Self { own, authorities, anchors, lists: trusted.crls }
     }
 
     /// What should take the place of this, if anything should.
@@ -110,11 +115,8 @@ impl State {
     fn config(&self) -> Result<ServerConfig, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
-        // The issuing authority, too: EST hands out leaves alone, and not every client sends more along.
-        let bundle = &self.own.trusted.bundle;
-        let others = self.authorities.iter().filter(|der| !bundle.contains(der));
-        for root in bundle.iter().chain(others) {
-            roots.add(root.clone()).map_err(TlsError::Root)?;
+        for anchor in &self.anchors {
+            roots.add(anchor.clone()).map_err(TlsError::Root)?;
         }
         let clients =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))

@@ -117,6 +117,8 @@ impl MaterialError {
         match self {
             Self::Several(Problems(problems)) => problems.iter().flat_map(Self::gist).collect(),
             Self::Unfit(unfit) => vec![unfit.gist()],
+            // Each attempt may bring a certificate with another serial number.
+            Self::NamesLost { lost, .. } => vec![format!("names lost: {lost}")],
             _ => self.problems(),
         }
     }

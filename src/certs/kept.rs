@@ -61,7 +61,7 @@ pub(super) struct KeptPair {
 }
 
 /// A revocation list, and where it came from.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct KeptList {
     pub(super) url: String,
     pub(super) der: CertificateRevocationListDer<'static>,

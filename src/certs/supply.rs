@@ -122,7 +122,7 @@ impl Supply {
         let mut told = String::new();
         loop {
             let error = match self.source.offer(Occasion::Start).await {
-                Ok(offered) => return self.checked(offered, clock::now()),
+                Ok(offered) => return self.checked(offered, None),
                 Err(error) => error,
             };
             let next = Instant::now() + pause;
@@ -150,7 +150,7 @@ impl Supply {
         let keep = self.gives_the_same_as(old) && !self.is_due(in_use, clock::now());
         let occasion = if keep { Occasion::Refresh(in_use) } else { Occasion::Renew(in_use) };
         let offered = self.source.offer(occasion).await?;
-        self.checked(offered, clock::now())
+        self.checked(offered, Some(in_use))
     }
 
     /// Looks at the source and changes nothing anywhere.
@@ -162,7 +162,7 @@ impl Supply {
     pub async fn look(&self) -> Result<Seen, MaterialError> {
         match self.source.look().await? {
             Looked::Offered(offered) => {
-                let Loaded { material, warnings } = self.checked(*offered, clock::now())?;
+                let Loaded { material, warnings } = self.checked(*offered, None)?;
                 let trusted = Arc::clone(&material.trusted);
                 Ok(Seen { trusted, material: Some(material), warnings })
             }
@@ -205,9 +205,13 @@ impl Supply {
         if self.gives_the_same_as(old) { Self { source: old.source(), ..self } } else { self }
     }
 
-    fn checked(&self, offered: Offered, now: OffsetDateTime) -> Result<Loaded, MaterialError> {
+    fn checked(
+        &self,
+        offered: Offered,
+        in_use: Option<&Material>,
+    ) -> Result<Loaded, MaterialError> {
         let at = offered.origin.certificate.clone();
-        let (material, warnings) = check(offered, self.needs, &self.spiffe, now)?;
+        let (material, warnings) = check(offered, self.needs, &self.spiffe, in_use, clock::now())?;
         let tried = self.preflight.as_ref().map_or(Ok(()), |it| it.of(&material, self.needs));
         tried.map_err(|what| MaterialError::Preflight { at, what })?;
         Ok(Loaded { material, warnings })

@@ -125,9 +125,12 @@ async fn a_certificate_that_is_revoked_in_the_mount_is_refused_without_a_signal(
 
     bao.bao(&format!("write pki/revoke serial_number={number}")).await;
 
-    eventually("the refusal", || async { visits(&web, ehr.address()).await.err() }).await;
-    let refused = ehr.trail().wait_for("connection-refused", 1).await;
-    assert_eq!(refused[0].reason(), "revoked", "{refused:?}");
+    eventually("the refusal", || async {
+        visits(&web, ehr.address()).await.err()?;
+        let refused = ehr.trail().all("connection-refused");
+        refused.iter().any(|record| record.reason() == "revoked").then_some(())
+    })
+    .await;
     let (other, _) = bao.issue("web").await;
     visits(&other, ehr.address()).await.unwrap();
 }

@@ -106,6 +106,9 @@ pub struct Origin {
 
 /// Makes `offered` into material, if a peer would accept it at the moment `now`.
 ///
+/// A certificate that is `in_use` and has been revoked since, or has expired, is no reason to refuse what
+/// is new of whom to trust: that is how the revocations of others take effect.
+///
 /// # Errors
 ///
 /// Every reason for which a peer would refuse it.
@@ -113,6 +116,7 @@ pub fn check(
     offered: Offered,
     needs: Needs,
     expected: &SpiffeId,
+    in_use: Option<&Material>,
     now: OffsetDateTime,
 ) -> Result<(Material, Vec<String>), MaterialError> {
     let pairs = offered.pairs();
@@ -132,7 +136,13 @@ pub fn check(
     let sound = before_chain.is_empty();
     let mut problems = Vec::new();
     for (pair, facts) in pairs.iter().zip(&facts) {
-        problems.extend(pair.problems(facts, &offered, (needs, now), sound));
+        for problem in pair.problems(facts, &offered, (needs, now), sound) {
+            if problem.is_of_its_end() && in_use.is_some_and(|it| pair.is_of(it)) {
+                warnings.push(format!("{problem}: it stays in use until there is another one"));
+            } else {
+                problems.push(problem);
+            }
+        }
         problems.extend(pair.names_missing(facts, first_facts, &first.at));
     }
     problems.append(&mut before_chain);

@@ -5,6 +5,7 @@ use rustls::sign::SigningKey;
 use time::{Duration, OffsetDateTime};
 
 use super::{Needs, Offered, Unfit, chain};
+use crate::certs::Material;
 use crate::certs::inspect::{self, moment};
 use crate::config::Profile;
 use crate::identity::{LeafUse, PeerCertificate};
@@ -46,6 +47,12 @@ impl Offered {
 }
 
 impl Pair<'_> {
+    /// Whether it is one of those that `material` presents.
+    pub(super) fn is_of(&self, material: &Material) -> bool {
+        let mut presented = std::iter::once(&material.presented).chain(&material.others);
+        presented.any(|pair| pair.cert == self.chain)
+    }
+
     /// What the leaf says.
     pub(super) fn facts(&self) -> Result<PeerCertificate, Unfit> {
         let Some(leaf) = self.chain.first() else {

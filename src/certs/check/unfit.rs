@@ -144,6 +144,11 @@ impl Unfit {
         }
     }
 
+    /// Whether it was good once, and has nothing amiss but that this is over.
+    pub(super) fn is_of_its_end(&self) -> bool {
+        matches!(self, Self::Expired { .. } | Self::Revoked { .. })
+    }
+
     /// The same whenever it is found: without the time by our clock.
     pub(in crate::certs) fn gist(&self) -> String {
         match self {

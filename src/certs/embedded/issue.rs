@@ -60,7 +60,7 @@ impl Authority {
         let now = clock::now();
         let offered = self.offer(&grant, &[KeyType::default()], now)?;
         let needs = Needs { server: true, client: true, profile: Profile::Nist };
-        check(offered, needs, spiffe, now).map(|(material, _)| material)
+        check(offered, needs, spiffe, None, now).map(|(material, _)| material)
     }
 
     /// Issues a leaf for another program, which keeps it in files.

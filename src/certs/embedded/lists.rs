@@ -7,8 +7,8 @@ use rcgen::{
     CertificateRevocationListParams, Issuer, KeyIdMethod, RevocationReason, RevokedCertParams,
     SerialNumber,
 };
-use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use time::{Duration, OffsetDateTime};
 
 use super::error::AuthorityError;
@@ -30,6 +30,14 @@ pub(super) struct List {
     pub(super) der: CertificateRevocationListDer<'static>,
     /// Whose it is, as in [`super::ledger::Record::issuer`].
     pub(super) issuer: String,
+    /// The same one's certificate.
+    pub(super) by: CertificateDer<'static>,
+}
+
+impl List {
+    fn of(der: CertificateRevocationListDer<'static>, issuer: &Pair) -> Self {
+        Self { der, issuer: issuer.id(), by: issuer.certificate.der.clone() }
+    }
 }
 
 /// The lists of all issuing authorities, the one that issues now first.
@@ -65,7 +73,7 @@ pub(super) fn current(
         let number = number(&held, issuer, now);
         let made = sign(issuer, &book.listed(&issuer.id(), now), number, now)?;
         pem.push_str(&made.pem()?);
-        all.push(List { der: made.into(), issuer: issuer.id() });
+        all.push(List::of(made.into(), issuer));
     }
     if store.may_write() {
         store.put(NAME, pem.as_bytes(), 0o644)?;
@@ -107,7 +115,7 @@ fn fitting(
             return None;
         }
         due = due.min(made + FRESH);
-        all.push(List { der: der.clone(), issuer: issuer.id() });
+        all.push(List::of(der.clone(), issuer));
     }
     Some((all, due))
 }

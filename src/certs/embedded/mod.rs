@@ -185,6 +185,11 @@ impl Authority {
         [&self.issuing.certificate.der, &self.root.der]
     }
 
+    /// The certificates of all issuing authorities whose leaves may be alive, the one that issues now first.
+    pub fn issuers(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.lists.all.iter().map(|list| &list.by)
+    }
+
     /// SHA-256 of the root's certificate: how people compare it.
     pub fn fingerprint(&self) -> Fingerprint {
         params::fingerprint(&self.root.der)

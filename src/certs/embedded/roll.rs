@@ -57,6 +57,10 @@ impl Authority {
         let store = Store::open(self.dir())?;
         let next = match (self.roll_in(&store)?, next(&store)?) {
             (Roll::Switched, _) => return Err(AuthorityError::NotNow { what: "switched" }),
+            // A switch broke off: to begin again would leave the old root nowhere.
+            (Roll::Begun, Some(next)) if next.certificate.der == self.root.der => {
+                return Err(AuthorityError::NotNow { what: "half switched: repeat `--switch`" });
+            }
             (Roll::Begun, Some(next)) => next, // it broke off, perhaps before the bundle was written
             (Roll::Begun | Roll::Settled, _) => {
                 let next = params::root(self.trust_domain(), name, clock::now())?;
@@ -126,13 +130,13 @@ impl Authority {
         if alive > 0 && !anyway {
             return Err(AuthorityError::StillAlive { number: alive });
         }
-        store.put("root.crt", params::pem(&self.root.der).as_bytes(), 0o644)?;
         for retired in store.retired(now)? {
             if !inspect::is_signed_by(&retired.certificate.der, &self.root.der) {
                 store.forget_retired(&retired)?;
             }
         }
-        Ok(())
+        // The last step: until then what broke off is repeated.
+        store.put("root.crt", params::pem(&self.root.der).as_bytes(), 0o644)
     }
 
     fn living_under_old(

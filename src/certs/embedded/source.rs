@@ -106,6 +106,9 @@ impl Source for Embedded {
                 let settings = Arc::clone(&self.settings);
                 // A directory that cannot be looked at is told of by the next renewal.
                 if let Ok(true) = self.blocking.run(move || Ok(settings.has_news())).await {
+                    // Told once: whoever hears it sees to it, and tries again if that fails. Noted only
+                    // now: a look that nobody waits for any more must not take the news along.
+                    *self.settings.seen() = None;
                     return;
                 }
             }
@@ -175,9 +178,7 @@ impl Settings {
 
     fn has_news(&self) -> bool {
         let files = stamps(&self.config.dir);
-        let is_news = |seen: &mut Seen| seen.files != files || clock::now() >= seen.due;
-        // Told once: whoever hears it sees to it, and tries again if that fails.
-        self.seen().take_if(is_news).is_some()
+        self.seen().as_ref().is_some_and(|seen| seen.files != files || clock::now() >= seen.due)
     }
 
     fn seen(&self) -> MutexGuard<'_, Option<Seen>> {

@@ -20,7 +20,7 @@ use crate::clock;
 /// Without a word about it, a request that waits for a decision is made again after this.
 const USUAL_WAIT: Duration = Duration::from_secs(60);
 /// No server makes us wait longer before we ask again.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// With what we prove that a certificate may be ours.
 #[derive(Clone)]

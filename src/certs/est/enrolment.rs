@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use super::chain::chain;
-use super::client::{Client, Proof, Reply};
+use super::client::{Client, LONGEST_WAIT, Proof, Reply};
 use super::request::same_names;
 use crate::certs::blocking::Blocking;
 use crate::certs::enrol::{EnrolError, EnrolFailure};
@@ -63,7 +63,8 @@ pub(super) struct Enrolment<'a> {
 impl Waiting {
     /// Why it is too early to ask again, if it is.
     pub(super) fn too_early(&self, at: &str, now: OffsetDateTime) -> Option<EnrolError> {
-        let until = self.until.filter(|until| now < *until)?;
+        // Beyond that it is the clock that was set back.
+        let until = self.until.filter(|until| now < *until && *until <= now + LONGEST_WAIT)?;
         Some(undecided(at, until))
     }
 }

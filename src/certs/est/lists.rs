@@ -36,6 +36,9 @@ struct Place {
     asked: Option<OffsetDateTime>,
     /// By which the server tells whether its list has changed.
     unless: Vec<(HeaderName, HeaderValue)>,
+    /// What was had last, to which `asked` and `unless` belong: an attempt that failed for another reason
+    /// may not have handed it on.
+    had: Vec<KeptList>,
 }
 
 /// What asking has brought.
@@ -48,7 +51,12 @@ pub(super) struct Fetched {
 
 impl Lists {
     pub(super) fn new(urls: &[Uri]) -> Self {
-        let place = |url: &Uri| Place { url: url.clone(), asked: None, unless: Vec::new() };
+        let place = |url: &Uri| Place {
+            url: url.clone(),
+            asked: None,
+            unless: Vec::new(),
+            had: Vec::new(),
+        };
         Self(urls.iter().map(place).collect())
     }
 
@@ -67,7 +75,10 @@ impl Lists {
     ) -> Result<Fetched, EnrolError> {
         let asking = self.0.iter_mut().map(|place| async {
             let url = place.url.to_string();
-            let old: Vec<_> = known.iter().filter(|list| list.url == url).cloned().collect();
+            let mut old: Vec<_> = known.iter().filter(|list| list.url == url).cloned().collect();
+            if !place.had.is_empty() {
+                old.clone_from(&place.had);
+            }
             match place.ask(&old, authorities, trust, now).await {
                 Ok(lists) => Ok((lists, None)),
                 Err(error) if old.is_empty() => Err(error),
@@ -129,6 +140,7 @@ impl Place {
         let mut lists: Vec<_> = lists.into_iter().map(kept).collect();
         let left_out = left_out(&lists, old, authorities, now);
         lists.extend(left_out);
+        self.had.clone_from(&lists);
         Ok(lists)
     }
 }

@@ -55,7 +55,8 @@ impl Settings {
             move || Ok(if tried { keeper.store(&kept) } else { keeper.store_untried(&kept) }?);
         if let Err(error) = self.blocking.run(store).await {
             tracing::error!(
-                "a restart will need a new token: the certificate is not kept: {error}"
+                "what is kept is not up to date; if the certificate is new, a restart will need a new \
+                 token: {error}"
             );
         }
     }

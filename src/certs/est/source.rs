@@ -19,7 +19,7 @@ use super::lists::{self, Lists};
 use super::settings::Settings;
 use crate::certs::blocking::Blocking;
 use crate::certs::check::Offered;
-use crate::certs::enrol::EnrolFailure;
+use crate::certs::enrol::{EnrolError, EnrolFailure};
 use crate::certs::kept::{Keeper, Kept};
 use crate::certs::source::{Looked, Occasion, Source};
 use crate::certs::web::WebTrust;
@@ -32,6 +32,8 @@ use crate::identity::{DnsName, SpiffeId};
 const LOOK: Duration = Duration::from_secs(15);
 /// The server is not asked for its authorities more often.
 const APART: time::Duration = time::Duration::seconds(60);
+/// After a certificate that was issued in vain. Nothing is due later than after this.
+const PAUSE: time::Duration = time::Duration::minutes(5);
 
 /// Has certificates from an EST server.
 pub(in crate::certs) struct Est {
@@ -79,7 +81,10 @@ impl Est {
         match occasion {
             Occasion::Start => self.start(&mut work).await,
             Occasion::Refresh(in_use) => self.refresh(&mut work, in_use).await,
-            Occasion::Renew(in_use) => self.renew(&mut work, in_use).await,
+            Occasion::Renew(in_use) => match self.renew(&mut work, in_use).await {
+                Err(MaterialError::Enrol(why)) => self.at_least_trust(&mut work, in_use, why).await,
+                result => result,
+            },
         }
     }
 
@@ -220,8 +225,14 @@ impl Est {
         let mut offered =
             held.offered(&self.settings.config, self.settings.config.url.to_string())?;
         offered.warnings.extend(fetched.warnings);
+        // To learn soon whether it is in use. One before it never was: then there is something amiss that
+        // asking at once for yet another does not mend.
+        let was_in_vain = work
+            .held
+            .as_ref()
+            .is_some_and(|last| !last.tried && old.is_none_or(|old| !Arc::ptr_eq(old, last)));
+        self.due_at(if was_in_vain { now + PAUSE } else { now });
         work.held = Some(held);
-        self.due_at(now); // to learn soon whether it is in use
         Ok(offered)
     }
 
@@ -231,6 +242,44 @@ impl Est {
         let Some(held) = work.held.clone().filter(|held| held.is(in_use)) else {
             return self.renew(work, in_use).await;
         };
+        let fresh = self.refreshed(work, &held, now).await?;
+        let mut offered = fresh.offered(&self.settings.config, self.settings.keeper.at())?;
+        work.held = Some(fresh);
+        offered.keep(in_use);
+        Ok(offered)
+    }
+
+    /// There is no other certificate, for the reason `why`. That must not keep revocations, and what else
+    /// is new of whom to trust, from taking effect.
+    async fn at_least_trust(
+        &self,
+        work: &mut Work,
+        in_use: &Material,
+        why: EnrolError,
+    ) -> Result<Offered, MaterialError> {
+        let Some(held) = work.held.clone().filter(|held| held.is(in_use)) else {
+            return Err(why.into());
+        };
+        let Ok(fresh) = self.refreshed(work, &held, clock::now()).await else {
+            return Err(why.into());
+        };
+        let mut offered = fresh.offered(&self.settings.config, self.settings.keeper.at())?;
+        work.held = Some(fresh);
+        if offered.trusted == *in_use.trusted {
+            return Err(why.into());
+        }
+        tracing::warn!("authorities and lists are new, our certificate is not: {why}");
+        offered.keep(in_use);
+        Ok(offered)
+    }
+
+    /// `held`, which is in use, with trust bundle and lists as they are now.
+    async fn refreshed(
+        &self,
+        work: &mut Work,
+        held: &Held,
+        now: OffsetDateTime,
+    ) -> Result<Arc<Held>, MaterialError> {
         let trust = self.settings.trust(Some(&held.kept)).await?;
         let mut fresh = Held::new(held.kept.clone(), true);
         if work.authorities.is_none_or(|asked| asked > now || now >= asked + APART) {
@@ -244,13 +293,10 @@ impl Est {
         }
         let fresh = self.with_lists(&mut work.lists, &fresh, now).await?;
         self.due_at(lists::due(&fresh.kept.lists, now));
-        if fresh.differs_from(&held) {
+        if fresh.differs_from(held) {
             self.settings.store(&fresh.kept, true).await;
         }
-        let mut offered = fresh.offered(&self.settings.config, self.settings.keeper.at())?;
-        work.held = Some(Arc::new(fresh));
-        offered.keep(in_use);
-        Ok(offered)
+        Ok(Arc::new(fresh))
     }
 
     /// `held` with the lists as they are now.
@@ -323,7 +369,8 @@ impl Source for Est {
             loop {
                 let due = self.due.load(Ordering::Relaxed);
                 let left = due.saturating_sub(clock::now().unix_timestamp());
-                if left <= 0 {
+                // A clock that was set back would put it off for as long.
+                if left <= 0 || (due != i64::MAX && left > PAUSE.whole_seconds()) {
                     // Told once: what comes of it sets the next moment, and if nothing does, this.
                     self.due_at(clock::now() + APART);
                     return;

@@ -72,12 +72,7 @@ impl Passphrase {
     }
 }
 
-/// An encrypted PKCS #8 key (RFC 5958, 3) without its encryption.
-pub(super) fn pkcs8(der: &[u8], with: &Passphrase) -> Result<Zeroizing<Vec<u8>>, Locked> {
-    key(der, with, &mut Work::default())
-}
-
-/// The same, as one of several in a file.
+/// An encrypted PKCS #8 key (RFC 5958, 3) without its encryption; `work` is what its file may cost.
 pub(super) fn key(
     der: &[u8],
     with: &Passphrase,

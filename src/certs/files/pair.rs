@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::contents::Contents;
 use super::der::Der;
-use super::locked::{self, Locked, Passphrase};
+use super::locked::{self, Locked, Passphrase, Work};
 use super::problem::{FileError, FileProblem, Wanted};
 use super::section::{Section, sections, store};
 use super::{SMALL, certificates, pkcs12};
@@ -94,13 +94,13 @@ fn private_key(
 ) -> Result<Key, FileError> {
     let at = |problem| FileError::new(path, Wanted::Key, problem);
     let bytes = contents.bytes(path, SMALL).map_err(at)?;
-    let mut keys = Vec::new();
+    let (mut keys, mut work) = (Vec::new(), Work::default());
     for section in sections(&bytes, Wanted::Key).map_err(at)? {
         match section {
             Section::Key(key) => keys.push((key, false)),
             Section::Encrypted(der) => {
                 let secret = secret.ok_or_else(|| at(FileProblem::NoPassphrase))?;
-                let key = locked::pkcs8(&der, &Passphrase::new(&secret.bytes));
+                let key = locked::key(&der, &Passphrase::new(&secret.bytes), &mut work);
                 keys.push((pkcs8(&key.map_err(|why| at(locked_by(why, Some(secret))))?), true));
             }
             Section::Certificate(_) | Section::RevocationList(_) => {}

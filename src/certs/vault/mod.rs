@@ -107,8 +107,17 @@ impl Vault {
     async fn anew(&self, in_use: Option<&Material>) -> Result<Offered, MaterialError> {
         let client = Client::of(&self.config, &self.blocking).await?;
         let trust = self.trust(&client, lists(in_use)).await?;
+        self.issue_or_keep(&client, trust, in_use).await
+    }
+
+    async fn issue_or_keep(
+        &self,
+        client: &Client,
+        trust: Trust,
+        in_use: Option<&Material>,
+    ) -> Result<Offered, MaterialError> {
         let new = in_use.filter(|material| *material.trusted != trust.trusted);
-        match (self.issue(&client, trust.clone(), in_use).await, new) {
+        match (self.issue(client, trust.clone(), in_use).await, new) {
             // That we get no certificate must not keep revocations from taking effect.
             (Err(MaterialError::Enrol(error)), Some(in_use)) => {
                 tracing::warn!("authorities and lists are new, our certificate is not: {error}");
@@ -144,8 +153,11 @@ impl Vault {
         };
         self.timer.set(&trust.trusted, self.session.due());
         if let Some(shelf) = &self.shelf {
-            shelf.hold(all.into_iter().map(|issued| issued.kept).collect(), issued, &trust);
-            self.timer.soon();
+            let kept = all.into_iter().map(|issued| issued.kept).collect();
+            // One before it was never in use: another look at once would have a third issued.
+            if shelf.hold(kept, issued, &trust) {
+                self.timer.soon();
+            }
         }
         self.offered(own, trust, in_use)
     }
@@ -180,10 +192,10 @@ impl Vault {
         if let Some(shelf) = &self.shelf {
             shelf.keep(in_use, &trust, &self.blocking).await;
         }
-        let revoked = in_use.presented.cert.first().is_some_and(|leaf| trust.revokes(leaf));
-        if revoked {
+        let mut ours = std::iter::once(&in_use.presented).chain(&in_use.others);
+        if ours.any(|pair| pair.cert.first().is_some_and(|leaf| trust.revokes(leaf))) {
             tracing::warn!("our certificate was revoked: asking for another one");
-            return self.issue(&client, trust, Some(in_use)).await;
+            return self.issue_or_keep(&client, trust, Some(in_use)).await;
         }
         if !self.away.load(Ordering::Relaxed) {
             self.session.renew(&client, &self.config.auth).await;
@@ -258,9 +270,9 @@ impl Vault {
     async fn kept(&self, why: &EnrolError) -> Option<Offered> {
         let shelf = self.shelf.as_ref()?;
         let found = shelf.find(&self.blocking).await?;
-        let leaf = found.pairs.first()?.cert.first()?;
         let mut trust = self.fresh(why).await.unwrap_or(found.trust);
-        if trust.revokes(leaf) {
+        let mut leaves = found.pairs.iter().filter_map(|pair| pair.cert.first());
+        if leaves.any(|leaf| trust.revokes(leaf)) {
             tracing::warn!("{}: the certificate that was kept is revoked", shelf.at());
             return None;
         }

@@ -43,11 +43,13 @@ impl Shelf {
         self.keeper.at()
     }
 
-    /// Remembers what was issued, to be kept once it is in use.
-    pub(super) fn hold(&self, pairs: Vec<KeptPair>, issued: OffsetDateTime, trust: &Trust) {
+    /// Remembers what was issued, to be kept once it is in use; whether what was remembered before it had
+    /// come to that.
+    pub(super) fn hold(&self, pairs: Vec<KeptPair>, issued: OffsetDateTime, trust: &Trust) -> bool {
         let (bundle, lists) = (trust.trusted.bundle.clone(), lists(trust));
         let kept = Kept { pairs, issued, bundle, lists };
-        *self.held() = Some(Held { kept, stored: false });
+        let before = self.held().replace(Held { kept, stored: false });
+        before.is_none_or(|before| before.stored)
     }
 
     /// Keeps what is `in_use`, with what is trusted now.

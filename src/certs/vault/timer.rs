@@ -52,7 +52,9 @@ impl Timer {
         let ends = trusted.crls.iter().filter_map(|der| inspect::next_update(der));
         // Nobody may ever sign a list again that is over: its authority may be out of use.
         let lists = ends.map(|end| if end > now { left(end) / 2 } else { RETRY });
-        let wait = lists.chain(token.map(left)).fold(USUAL, Duration::min);
+        // A token that is overdue could not be renewed a moment ago.
+        let token = token.map(|at| if at > now { left(at) } else { RETRY });
+        let wait = lists.chain(token).fold(USUAL, Duration::min);
         *self.lock() = Due::after(wait.max(LEAST));
     }
 

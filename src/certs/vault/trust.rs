@@ -196,7 +196,7 @@ impl Trust {
     }
 }
 
-/// The authorities of the mount; `None` for a server that has only one in a mount, as before Vault 1.11.
+/// The authorities of the mount. A server before Vault 1.11, which has only one in a mount, does not tell.
 async fn known(client: &Client, mount: &str, step: &Step<'_>) -> Result<Known, EnrolError> {
     let reply = client.read(&format!("/v1/{mount}/issuers?list=true")).await?;
     let at = reply.at.clone();

@@ -44,7 +44,7 @@ fn judged(
     let offered = files::read(config, &mut files::Contents::default()).unwrap();
     let expected = SpiffeId::parse("spiffe://td/ehr").unwrap();
     let short = |texts: Vec<String>| texts.iter().map(|text| pki.short(text)).collect();
-    check(offered, needs, &expected, clock::now() + later)
+    check(offered, needs, &expected, None, clock::now() + later)
         .map(|(_, warnings)| short(warnings))
         .map_err(|error| short(error.problems()))
 }

@@ -64,7 +64,7 @@ fn the_certificate_that_ends_first_counts_whichever_it_is() {
     let expected = SpiffeId::parse("spiffe://td/ehr").unwrap();
     let days = |end: OffsetDateTime| (end - clock::now() + Duration::minutes(1)).whole_days();
 
-    let (material, _) = check(offered, NIST, &expected, clock::now()).unwrap();
+    let (material, _) = check(offered, NIST, &expected, None, clock::now()).unwrap();
     let later = judged(&pki, &config, NIST, Duration::days(25)).unwrap();
     let expired = judged(&pki, &config, NIST, Duration::days(31)).unwrap_err();
 

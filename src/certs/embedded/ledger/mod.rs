@@ -12,6 +12,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -30,6 +31,8 @@ const VERSION: u32 = 1;
 const SMALL: u64 = 256 * 1024;
 /// Nothing is issued beyond this: somebody enrols without an end. About half a million certificates.
 const MOST: u64 = 256 * 1024 * 1024;
+/// A full ledger is looked through for what has ended since no more often than this.
+const REST: Duration = Duration::from_secs(60);
 /// No line is longer.
 const LONGEST_LINE: u64 = 64 * 1024;
 
@@ -114,7 +117,8 @@ impl<'s> Ledger<'s> {
             self.rewrite(&[])?;
             return self.open();
         }
-        if length > SMALL && length > 2 * self.kept(&mut file)? {
+        let is_worth_it = length > SMALL && length > 2 * self.kept(&mut file)?;
+        if is_worth_it || (length > MOST && self.rests(&file)?) {
             self.rewrite(&self.read()?.worth_keeping(now))?;
             (file, length) = self.open()?;
         }
@@ -154,6 +158,14 @@ impl<'s> Ledger<'s> {
             Ok(Entry::Begun { kept_bytes, .. }) => Ok(kept_bytes),
             Ok(_) | Err(_) => Ok(0),
         }
+    }
+
+    /// Whether nothing was written for a while: a full file of which all is alive is not looked through for
+    /// everybody who is refused.
+    fn rests(&self, file: &File) -> Result<bool, AuthorityError> {
+        let written = file.metadata().and_then(|data| data.modified());
+        let written = written.map_err(|source| self.io("read", source))?;
+        Ok(written.elapsed().is_ok_and(|since| since > REST))
     }
 
     /// Puts another file in the place of this one, at once.

@@ -323,7 +323,7 @@ fn the_pre_flight_refuses_a_leaf_of_ours_that_is_revoked() {
     let offered = place.open().offer_again(&material);
     let needs =
         crate::certs::Needs { server: true, client: true, profile: crate::config::Profile::Nist };
-    let error = crate::certs::check::check(offered, needs, &ehr(), clock::now()).unwrap_err();
+    let error = crate::certs::check::check(offered, needs, &ehr(), None, clock::now()).unwrap_err();
 
     assert!(
         matches!(error, crate::certs::MaterialError::Unfit(Unfit::Revoked { .. })),

@@ -104,7 +104,7 @@ async fn a_sidecar_follows_step_by_step_and_refuses_a_root_that_comes_from_nowhe
     let source = Embedded::new(config, domain(), ehr(), "ehr");
     let material = |offered| {
         let needs = Needs { server: true, client: true, profile: config::Profile::Nist };
-        crate::certs::check::check(offered, needs, &ehr(), clock::now()).unwrap().0
+        crate::certs::check::check(offered, needs, &ehr(), None, clock::now()).unwrap().0
     };
     let settled = material(source.offer(Occasion::Start).await.unwrap());
 

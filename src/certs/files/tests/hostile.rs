@@ -25,7 +25,7 @@ static GOOD: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
 /// Every reader gets the same bytes; none may panic, and none may believe a store that was changed.
 fn read_by_all(bytes: &[u8]) {
     let passphrase = Passphrase::new(b"x");
-    let _opened = locked::pkcs8(bytes, &passphrase);
+    let _opened = locked::key(bytes, &passphrase, &mut locked::Work::default());
     let _key = pair::usable(&PrivateKeyDer::Pkcs8(bytes.to_vec().into()));
     let _key = pair::usable(&PrivateKeyDer::Pkcs1(bytes.to_vec().into()));
     let _store = pkcs12::open(bytes, Some(b"x"));
