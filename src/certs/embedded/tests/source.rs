@@ -18,7 +18,7 @@ fn source(dir: &Path, key_types: &[KeyType]) -> Embedded {
 }
 
 fn checked(offered: Offered) -> Material {
-    check(offered, NEEDS, &ehr(), clock::now()).unwrap().0
+    check(offered, NEEDS, &ehr(), None, clock::now()).unwrap().0
 }
 
 async fn start(source: &Embedded) -> Material {

@@ -120,6 +120,6 @@ fn refused(pki: &OpenSsl, config: &config::Files) -> String {
     let offered = read(config, &mut Contents::default()).unwrap();
     let needs = Needs { server: true, client: false, profile: config::Profile::Nist };
     let expected = crate::identity::SpiffeId::parse("spiffe://td/ehr").unwrap();
-    let error = check(offered, needs, &expected, crate::clock::now()).unwrap_err();
+    let error = check(offered, needs, &expected, None, crate::clock::now()).unwrap_err();
     pki.short(&error.problems().join("\n"))
 }

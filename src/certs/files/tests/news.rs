@@ -241,5 +241,5 @@ fn material(offered: Offered) -> crate::certs::Material {
 
     let needs = Needs { server: true, client: true, profile: config::Profile::Nist };
     let expected = crate::identity::SpiffeId::parse("spiffe://td/ehr").unwrap();
-    check(offered, needs, &expected, crate::clock::now()).unwrap().0
+    check(offered, needs, &expected, None, crate::clock::now()).unwrap().0
 }
