@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use time::macros::datetime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+use super::way::SCRATCH;
 use super::*;
 use crate::authz::ListenerPolicy;
 use crate::config;
