@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use proptest::prelude::*;
 use time::macros::datetime;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 
 use super::way::SCRATCH;
 use super::*;
