@@ -1,4 +1,5 @@
 //! Moves bytes under a permit.
 
+pub mod dicom;
 pub mod l4;
 pub mod l7;

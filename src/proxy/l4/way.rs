@@ -24,6 +24,11 @@ thread_local! {
 pub(in crate::proxy) trait Look {
     /// How many of `bytes` may go on. If not all of them may, the way is stopped after those.
     fn pass(&mut self, bytes: &[u8]) -> usize;
+
+    /// Whether nothing may go on any more, even if all that was read may.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Lets everything pass, unseen.
@@ -165,7 +170,7 @@ impl Way {
         ready!(self.poll_fill(cx, reader, &mut buffer)).map_err(Broken::Reading)?;
         let read = buffer.filled();
         let passing = look.pass(read);
-        if passing < read.len() {
+        if passing < read.len() || look.is_over() {
             self.state = State::Stopping;
         }
         let mut rest = read.get(..passing).unwrap_or(read);
