@@ -22,8 +22,10 @@ pub(super) static FILE: Section = Section {
         "identity",
         "tls",
         "peers",
+        "groups",
         "inbound",
         "outbound",
+        "policy",
         "audit",
         "admin",
         "runtime",
@@ -139,10 +141,27 @@ pub(super) static TLS: Section = Section {
 
 /// An entry of `peers`
 pub(super) static PEER: Section = Section {
-    keys: &["spiffe", "dns", "subject", "pin", "spki", "expires", "owner", "ticket", "note"],
+    keys: &[
+        "spiffe",
+        "dns",
+        "subject",
+        "pin",
+        "spki",
+        "expires",
+        "review_by",
+        "limits",
+        "owner",
+        "ticket",
+        "purpose",
+        "note",
+    ],
     required: &[],
     later: &[],
 };
+
+/// `limits` of an entry of `peers` or of a rule
+pub(super) static QUOTA: Section =
+    Section { keys: &["rate", "burst", "concurrency"], required: &[], later: &[] };
 
 /// `subject` of an entry of `peers`
 pub(super) static SUBJECT: Section =
@@ -160,8 +179,13 @@ pub(super) static INBOUND: Section = Section {
         "phi",
         "mode",
         "enforce",
+        "until",
         "allow",
         "routes",
+        "messages",
+        "senders",
+        "on_denied",
+        "associations",
         "limits",
     ],
     required: &[
@@ -170,21 +194,54 @@ pub(super) static INBOUND: Section = Section {
         ("forward", "127.0.0.1:8080"),
         ("protocol", "http"),
     ],
-    later: &[
-        ("until", "remove it: `mode: strict` and `enforce: true` hold without an end"),
-        ("messages", "remove it: the listener carries every message of the peers on `allow`"),
-        (
-            "associations",
-            "remove it: the listener carries every association of the peers on `allow`",
-        ),
-    ],
+    later: &[],
 };
 
 /// An item of `routes`
 pub(super) static ROUTE: Section = Section {
-    keys: &["name", "methods", "path", "allow", "phi"],
+    keys: &[
+        "name",
+        "hosts",
+        "methods",
+        "path",
+        "soap_action",
+        "soap_body",
+        "ihe",
+        "fhir",
+        "dicomweb",
+        "respond",
+        "phi",
+        "allow",
+        "expires",
+        "limits",
+    ],
     required: &[("name", "read-patient"), ("path", "/fhir/Patient/{id}")],
-    later: &[("soap_action", "tell operations apart by `path`, or allow the whole endpoint")],
+    later: &[],
+};
+
+/// `fhir` of an item of `routes`
+pub(super) static FHIR: Section =
+    Section { keys: &["interactions", "resources"], required: &[], later: &[] };
+
+/// An item of `messages` that is more than a type
+pub(super) static MESSAGE: Section = Section {
+    keys: &["name", "types", "allow", "expires", "limits"],
+    required: &[("name", "results"), ("types", "[\"ORU^*\"]")],
+    later: &[],
+};
+
+/// An item of `senders`
+pub(super) static SENDER: Section = Section {
+    keys: &["name", "application", "facility", "allow", "expires"],
+    required: &[],
+    later: &[],
+};
+
+/// An item of `associations`
+pub(super) static ASSOCIATION: Section = Section {
+    keys: &["name", "calling_ae", "called_ae", "sop_classes", "allow", "expires", "limits"],
+    required: &[],
+    later: &[],
 };
 
 /// An item of `outbound`
@@ -202,14 +259,32 @@ pub(super) static OUTBOUND: Section = Section {
 
 /// `audit`
 pub(super) static AUDIT: Section = Section {
-    keys: &["dir", "on_failure", "retention"],
+    keys: &["dir", "on_failure", "retention", "pseudonyms"],
     required: &[("dir", "/var/log/myelin/audit")],
     later: &[("export", "let a log shipper follow `trail-*.jsonl` in `audit.dir`")],
 };
 
+/// `audit.pseudonyms`
+pub(super) static PSEUDONYMS: Section = Section {
+    keys: &["key_file"],
+    required: &[("key_file", "/etc/myelin/pseudonyms.key")],
+    later: &[],
+};
+
+/// `policy`
+pub(super) static POLICY: Section = Section {
+    keys: &["rego", "data", "query", "timeout"],
+    required: &[("rego", "[policy.rego]")],
+    later: &[],
+};
+
 /// `admin`
 pub(super) static ADMIN: Section =
-    Section { keys: &["listen", "probe_listen"], required: &[], later: &[] };
+    Section { keys: &["listen", "probe_listen", "probes"], required: &[], later: &[] };
+
+/// An item of `admin.probes`
+pub(super) static PROBE: Section =
+    Section { keys: &["path", "http", "tcp"], required: &[("path", "/health/fhir")], later: &[] };
 
 /// `runtime`
 pub(super) static RUNTIME: Section = Section { keys: &["workers"], required: &[], later: &[] };
@@ -260,11 +335,19 @@ mod tests {
             ("/$defs/tls", &TLS),
             ("/$defs/peer", &PEER),
             ("/$defs/subject", &SUBJECT),
+            ("/$defs/quota", &QUOTA),
             ("/$defs/inbound", &INBOUND),
             ("/$defs/route", &ROUTE),
+            ("/$defs/fhir", &FHIR),
+            ("/$defs/message", &MESSAGE),
+            ("/$defs/sender", &SENDER),
+            ("/$defs/association", &ASSOCIATION),
             ("/$defs/outbound", &OUTBOUND),
+            ("/$defs/policy", &POLICY),
             ("/$defs/audit", &AUDIT),
+            ("/$defs/pseudonyms", &PSEUDONYMS),
             ("/$defs/admin", &ADMIN),
+            ("/$defs/probe", &PROBE),
             ("/$defs/runtime", &RUNTIME),
             ("/$defs/limits", &LIMITS),
         ]

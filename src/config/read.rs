@@ -29,6 +29,11 @@ impl At<'_> {
     pub(super) fn line(&self) -> u32 {
         u32::try_from(self.place.line).unwrap_or(u32::MAX)
     }
+
+    /// The place of something that is called `name`, and was not written as such.
+    pub(super) fn called(&self, name: &str) -> Located<()> {
+        Located { value: (), written: name.into(), place: self.place, key: self.key.into() }
+    }
 }
 
 impl Node {
@@ -74,8 +79,13 @@ impl<T> Located<T> {
 
     /// The place alone.
     pub(super) fn mark(&self) -> Located<()> {
+        self.holding(())
+    }
+
+    /// Another value that was written here.
+    pub(super) fn holding<U>(&self, value: U) -> Located<U> {
         let (written, key) = (self.written.clone(), self.key.clone());
-        Located { value: (), written, place: self.place, key }
+        Located { value, written, place: self.place, key }
     }
 }
 
@@ -197,6 +207,19 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some(list)
+    }
+
+    /// One text, or a list of texts that must not be empty. `empty` as for [`Self::some`].
+    pub(super) fn one_or_some<T>(
+        &self,
+        node: &Node,
+        item: impl Fn(&Self, &Node) -> Option<T>,
+        empty: (&str, &str),
+    ) -> Option<Vec<T>> {
+        match &node.value {
+            Value::Text(_) => item(self, node).map(|only| vec![only]),
+            _ => self.some(node, item, empty),
+        }
     }
 
     /// The keys of a mapping whose names are the operator's to choose.
