@@ -140,7 +140,11 @@ fn url(text: &str) -> Result<ProbeCheck, Fault> {
     let address = match authority.port() {
         Some(_) => workload(authority.as_str()),
         None => workload(&format!("{authority}:80")),
-    }?;
+    };
+    let address = address.map_err(|_as_address| {
+        Fault::new("does not lead to a loopback address")
+            .hint("the workload is on this machine: http://127.0.0.1:8080/healthz")
+    })?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     Ok(ProbeCheck::Http { address, path: path.into() })
 }

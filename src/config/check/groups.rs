@@ -64,7 +64,8 @@ impl<'n> Known<'n> {
     /// Warns of groups that nothing names.
     pub(super) fn check_use(&self, reader: &Reader<'_>) {
         let used = self.used.borrow();
-        for (name, group) in self.groups.iter().filter(|(name, _)| !used.contains(*name)) {
+        let good = self.groups.iter().filter(|(_, group)| group.members.is_some());
+        for (name, group) in good.filter(|(name, _)| !used.contains(*name)) {
             let fault = Fault::new(format!("group {} is used nowhere", quoted(name)));
             reader.warn(group.entry.at(), fault.hint("name it in an `allow`, or remove it"));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::problem::Fault;
 use crate::config::read::nearest;
 use crate::protocol::ihe::{self, Transaction};
-use crate::protocol::{dicomweb, fhir};
+use crate::protocol::{dicom, dicomweb, fhir};
 
 /// An IHE transaction over SOAP, in any case.
 pub(super) fn transaction(text: &str) -> Result<&'static Transaction, Fault> {
@@ -33,12 +33,14 @@ pub(super) fn interaction(text: &str) -> Result<fhir::Interaction, Fault> {
 
 /// A type of FHIR resources.
 pub(super) fn resource(text: &str) -> Result<Arc<str>, Fault> {
-    let begins = text.starts_with(|c: char| c.is_ascii_uppercase());
-    if begins && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphabetic()) {
+    if fhir::is_resource(text) {
         return Ok(text.into());
     }
-    Err(Fault::new("is not a type of FHIR resources")
-        .hint("write it like Patient or DocumentReference"))
+    let fault = Fault::new("is not a type of FHIR resources");
+    Err(match nearest(text, fhir::RESOURCES.into_iter()) {
+        Some(name) => fault.hint(format!("did you mean `{name}`?")),
+        None => fault.hint("write it like Patient or DocumentReference"),
+    })
 }
 
 /// A DICOMweb transaction.
@@ -52,7 +54,13 @@ pub(super) fn dicomweb(text: &str) -> Result<dicomweb::Transaction, Fault> {
 
 /// A SOP class, by its keyword.
 pub(super) fn sop_class(text: &str) -> Result<Arc<str>, Fault> {
-    Err(Fault::new("is not a SOP class that this release knows by name").hint("write its UID"))
+    dicom::sop_class(text).map(Arc::from).ok_or_else(|| {
+        let fault = Fault::new("is not the keyword of a SOP class");
+        match nearest(text, dicom::sop_class_names()) {
+            Some(name) => fault.hint(format!("did you mean `{name}`?")),
+            None => fault.hint("write it like CTImageStorage, or write its UID"),
+        }
+    })
 }
 
 /// What is wrong with `text`, which is none of `names`.

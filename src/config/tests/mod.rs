@@ -2,11 +2,16 @@
 
 mod examples;
 mod form;
+mod groups;
 mod identity;
+mod lenient;
 mod listeners;
 mod meaning;
 mod peers;
+mod probes;
 mod properties;
+mod routes;
+mod rules;
 mod sources;
 
 use std::path::Path;
