@@ -7,6 +7,7 @@ mod broken;
 mod check;
 mod identity;
 mod keys;
+mod nearest;
 mod parse;
 mod problem;
 mod read;
@@ -32,9 +33,9 @@ pub use identity::{
     Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
     VaultAuth,
 };
+pub use nearest::nearest;
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};
-pub use read::nearest;
 pub use rules::{
     AssociationRule, MessageRule, MessageType, Mllp, OnDenied, Quota, Rate, Route, RouteKind, Rule,
     SenderRule, SoapAction,

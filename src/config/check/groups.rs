@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::config::nearest::nearest;
 use crate::config::problem::{Fault, quoted};
-use crate::config::read::{Located, Reader, nearest};
+use crate::config::read::{Located, Reader};
 use crate::config::scalar::name;
 use crate::config::yaml::{Entry, Node, Value};
 use crate::identity::PeerName;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::config::nearest::nearest;
 use crate::config::problem::Fault;
-use crate::config::read::nearest;
 use crate::protocol::ihe::{self, Transaction};
 use crate::protocol::{dicom, dicomweb, fhir};
 
