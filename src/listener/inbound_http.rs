@@ -1,8 +1,9 @@
 //! HTTP on an inbound listener: each request is judged by the policy of its moment.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
 use super::inbound::InboundState;
@@ -101,8 +102,9 @@ impl Host for InboundHttp {
         let now = self.live.snapshot();
         let (policy, at) = (&now.value.policy, clock::now());
         let version = policy.version();
-        let asked =
-            Requested { method: head.method, host: head.host, path: head.path, soap_action: None };
+        let host = head.host.map(host_name);
+        let host = host.as_deref();
+        let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
         // The peer is judged with every request: its entry may have gone, or expired.
         self.peer(&now, at)
             .map_err(|reason| policy.withdrawn(reason))
@@ -110,6 +112,14 @@ impl Host for InboundHttp {
             .and_then(|permit| policy.authorize_request(&permit, &asked, at))
             .map(|permit| Judged { permit, version, phi: now.value.config.phi })
             .map_err(|denied| Denial { denied, version })
+    }
+
+    fn respond(&self, judged: &Judged) -> Option<StatusCode> {
+        judged.permit.respond()
+    }
+
+    fn request_id(&self, number: u64) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.connection.request_id(number)).ok()
     }
 
     async fn connect(&self, wanted: Wanted) -> Result<Connected<Plain, ()>, ConnectError> {
@@ -141,7 +151,9 @@ impl Host for InboundHttp {
     ) -> Result<Ticket, NotAudited> {
         let permit = &judged.permit;
         let rule = record::granted(permit, judged.version);
-        let wish = Wish { recorded: judged.phi || permit.phi(), phi: permit.phi(), permit: true };
+        // What the sidecar answers by itself, and is not PHI, is nothing that anybody had access to.
+        let recorded = permit.phi() || (judged.phi && permit.respond().is_none());
+        let wish = Wish { recorded, phi: permit.phi(), permit: true };
         let connection = &self.connection;
         let ticket =
             requests::admit(&self.services, connection, head, Some(permit), rule, wish).await?;
@@ -184,6 +196,21 @@ impl Host for InboundHttp {
     }
 }
 
+/// A host as rules name it: in lower case, without its port, without the dot of the root.
+fn host_name(authority: &str) -> Cow<'_, str> {
+    let name = match authority.rsplit_once(':') {
+        // The colons of an IPv6 address stand before its bracket.
+        Some((name, port)) if !port.ends_with(']') => name,
+        Some(_) | None => authority,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
 /// `x-forwarded-client-cert` in Envoy's form. Of a pinned certificate only the digest was proven.
 fn client_cert(own: Option<&SpiffeId>, peer: &PeerIdentity) -> String {
     let certificate = &peer.certificate;
@@ -206,4 +233,25 @@ fn client_cert(own: Option<&SpiffeId>, peer: &PeerIdentity) -> String {
         fields.extend(certificate.dns.iter().map(|name| format!("DNS={name}")));
     }
     fields.join(";")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_its_name_in_lower_case_and_nothing_else() {
+        for (authority, name) in [
+            ("fhir.example", "fhir.example"),
+            ("FHIR.Example:8443", "fhir.example"),
+            ("fhir.example.", "fhir.example"),
+            ("fhir.example.:8443", "fhir.example"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("[::1]:443", "[::1]"),
+            ("[2001:DB8::1]", "[2001:db8::1]"),
+            ("a..", "a."),
+        ] {
+            assert_eq!(host_name(authority), name, "{authority}");
+        }
+    }
 }
