@@ -1,5 +1,11 @@
 //! DICOMweb (PS3.18): which transaction a request is.
 
+mod classify;
+#[cfg(test)]
+mod tests;
+
+pub use classify::{Asked, classify};
+
 /// A transaction of a DICOMweb service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transaction {
