@@ -3,13 +3,14 @@
 //! Decisions do not come this way. It is what denials say, and what decisions are held against.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use super::classify;
 use super::messages::sender;
-use super::paths::{next, trimmed};
+use super::paths::{below_root, next};
 use super::policy::Requested;
 use crate::config::{
-    AssociationRule, MessageRule, MessageType, PathTemplate, Route, RouteKind, Segment, SenderRule,
+    AssociationRule, MessageType, PathTemplate, Route, RouteKind, Segment, SenderRule,
 };
 use crate::outcome::Differs;
 use crate::protocol::{dicom, mllp};
@@ -48,6 +49,11 @@ impl Apart {
         Self { fields: self.fields | if differs { bit } else { 0 }, ..self }
     }
 
+    /// A rule that is for something else altogether.
+    pub(super) fn all() -> Self {
+        Self { fields: u16::MAX, shared: 0 }
+    }
+
     /// This one, and who asks, too.
     pub(super) fn and_peer(self, is_let: bool) -> Self {
         self.when(!is_let, Differs::Peer)
@@ -56,6 +62,11 @@ impl Apart {
     /// This one, and the moment, too.
     pub(super) fn and_expired(self, is_expired: bool) -> Self {
         self.when(is_expired, Differs::Expires)
+    }
+
+    /// This one, and what was proposed, too.
+    pub(super) fn and_sop_class(self, is_foreign: bool) -> Self {
+        self.when(is_foreign, Differs::SopClass)
     }
 
     /// Nothing differs.
@@ -95,7 +106,10 @@ pub(super) fn route(route: &Route, asked: &Requested<'_>) -> Apart {
     let apart = Apart { shared, ..Apart::default() }
         .when(below.is_none(), Differs::Path)
         .when(!takes(&route.methods, asked.method), Differs::Method)
-        .when(!asked.host.map_or(route.hosts.is_empty(), |host| names(&route.hosts, host)), Differs::Host);
+        .when(
+            !asked.host.map_or(route.hosts.is_empty(), |host| names(&route.hosts, host)),
+            Differs::Host,
+        );
     let method = asked.method.as_str();
     match &route.kind {
         RouteKind::Plain => apart,
@@ -122,15 +136,15 @@ pub(super) fn route(route: &Route, asked: &Requested<'_>) -> Apart {
     }
 }
 
-/// How `rule` and the type of a message differ.
-pub(super) fn message(rule: &MessageRule, message: &mllp::Header<'_>) -> Apart {
-    message_type(&rule.types, message)
+/// What is below the base of a route that has one, if the route is for the path.
+pub(super) fn below<'a>(route: &Route, path: &'a str) -> Option<&'a str> {
+    follow(&route.path, path, true).1
 }
 
+/// How the types of a rule and that of a message differ.
 pub(super) fn message_type(types: &[MessageType], message: &mllp::Header<'_>) -> Apart {
-    let code = |kind: &MessageType| {
-        kind.code.as_ref().is_none_or(|code| code.as_bytes() == message.code)
-    };
+    let code =
+        |kind: &MessageType| kind.code.as_ref().is_none_or(|code| code.as_bytes() == message.code);
     let trigger = |kind: &MessageType| {
         kind.trigger.as_ref().is_none_or(|trigger| trigger.as_bytes() == message.trigger)
     };
@@ -142,17 +156,18 @@ pub(super) fn message_type(types: &[MessageType], message: &mllp::Header<'_>) ->
 /// How `rule` and who sends a message differ.
 pub(super) fn sending(rule: &SenderRule, message: &mllp::Header<'_>) -> Apart {
     let (application, facility) = sender(message);
-    let is = |wanted: &Option<std::sync::Arc<str>>, found: &[u8]| {
+    let is = |wanted: &Option<Arc<str>>, found: &[u8]| {
         wanted.as_ref().is_none_or(|wanted| wanted.as_bytes() == found)
     };
-    let (application, facility) = (is(&rule.application, application), is(&rule.facility, facility));
+    let (application, facility) =
+        (is(&rule.application, application), is(&rule.facility, facility));
     let shared = u16::from(application) + u16::from(facility);
     Apart { shared, ..Apart::default() }.when(!(application && facility), Differs::Sender)
 }
 
 /// How `rule` and an association differ, SOP classes left out: they do not decide which rule it is.
 pub(super) fn association(rule: &AssociationRule, association: &dicom::Request) -> Apart {
-    let is = |wanted: &Option<std::sync::Arc<str>>, found: &str| {
+    let is = |wanted: &Option<Arc<str>>, found: &str| {
         wanted.as_ref().is_none_or(|wanted| **wanted == *found)
     };
     let calling = is(&rule.calling_ae, &association.calling_ae);
@@ -177,29 +192,23 @@ fn takes<T: PartialEq>(list: &[T], value: &T) -> bool {
 }
 
 /// The same for texts.
-fn names(list: &[std::sync::Arc<str>], value: &str) -> bool {
+fn names(list: &[Arc<str>], value: &str) -> bool {
     list.is_empty() || list.iter().any(|text| **text == *value)
 }
 
 /// How many segments `path` shares with `template` and, if the template is for it, what is below.
 fn follow<'a>(template: &PathTemplate, path: &'a str, is_base: bool) -> (u16, Option<&'a str>) {
-    let mut left = trimmed(path);
+    let mut left = below_root(path);
     let mut shared = 0;
     for segment in &template.segments {
-        if *segment == Segment::Rest {
-            return (shared, Some(""));
-        }
-        let Some((part, more)) = left.map(next) else { return (shared, None) };
+        let (part, more) = next(left);
         match segment {
+            Segment::Rest => return (shared, Some("")),
             Segment::Literal(text) if text == part => shared += 1,
             Segment::Any if !part.is_empty() => {}
-            Segment::Literal(_) | Segment::Any | Segment::Rest => return (shared, None),
+            Segment::Literal(_) | Segment::Any => return (shared, None),
         }
         left = more;
     }
-    match left {
-        None => (shared, Some("")),
-        Some(left) if is_base => (shared, Some(left)),
-        Some(_) => (shared, None),
-    }
+    (shared, (left.is_empty() || is_base).then_some(left))
 }

@@ -1,6 +1,7 @@
 //! Rules for HL7 v2 messages and for who sends them, compiled.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::bits::{Index, first, words};
 use super::clause::Clause;
@@ -78,7 +79,7 @@ impl Senders {
     ) -> Self {
         let mut compiled = Self::default();
         for (at, rule) in (0..).zip(rules) {
-            let bytes = |text: &std::sync::Arc<str>| text.as_bytes().into();
+            let bytes = |text: &Arc<str>| text.as_bytes().into();
             compiled.applications.take(at, rule.application.as_ref().map(bytes));
             compiled.facilities.take(at, rule.facility.as_ref().map(bytes));
             let clause = Clause::new(listener, from + at, &rule.rule, peers);

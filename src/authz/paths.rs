@@ -79,14 +79,14 @@ impl Paths {
         path: &'a str,
         reached: &mut impl FnMut(&'p Bits, Option<&'a str>),
     ) {
-        self.visit(0, trimmed(path), reached);
+        self.visit(0, below_root(path), reached);
     }
 
     /// As deep as the longest template, and no node twice.
     fn visit<'p, 'a>(
         &'p self,
         at: usize,
-        left: Option<&'a str>,
+        left: &'a str,
         reached: &mut impl FnMut(&'p Bits, Option<&'a str>),
     ) {
         let Some(node) = self.nodes.get(at) else { return };
@@ -94,14 +94,14 @@ impl Paths {
             reached(&node.rest, None);
         }
         if !node.base.is_empty() {
-            reached(&node.base, Some(left.unwrap_or_default()));
+            reached(&node.base, Some(left));
         }
-        let Some(left) = left else {
+        if left.is_empty() {
             if !node.here.is_empty() {
                 reached(&node.here, None);
             }
             return;
-        };
+        }
         let (segment, left) = next(left);
         if let Some(child) = node.literals.get(segment) {
             self.visit(*child, left, reached);
@@ -112,20 +112,15 @@ impl Paths {
     }
 }
 
-/// What is between the slashes around `path`; `None` for the root.
+/// `path` without its first slash.
 ///
-/// One slash at the end changes nothing: to most workloads both are the same page, and a rule that one
-/// spelling escapes is none.
-pub(super) fn trimmed(path: &str) -> Option<&str> {
-    let path = path.strip_prefix('/').unwrap_or(path);
-    let path = path.strip_suffix('/').unwrap_or(path);
-    (!path.is_empty()).then_some(path)
+/// One slash at the end changes nothing, for nothing is left behind it: to most workloads both are the same
+/// page, and a rule that one spelling escapes is none.
+pub(super) fn below_root(path: &str) -> &str {
+    path.strip_prefix('/').unwrap_or(path)
 }
 
-/// The first segment, and what follows it.
-pub(super) fn next(path: &str) -> (&str, Option<&str>) {
-    match path.split_once('/') {
-        Some((segment, left)) => (segment, Some(left)),
-        None => (path, None),
-    }
+/// The first segment, and what is left behind its slash.
+pub(super) fn next(path: &str) -> (&str, &str) {
+    path.split_once('/').unwrap_or((path, ""))
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::Method;
 
 use super::bits::{Bits, Index, Takers, first};
-use super::clause::Clause;
 use super::classify;
+use super::clause::Clause;
 use super::paths::Paths;
 use super::peers::Peers;
 use super::policy::Requested;
@@ -104,7 +104,8 @@ impl Routes {
                 None => search.first(rules, |_| u64::MAX).map(|rule| (rule, None)),
                 Some(below) => search.below(rules, below),
             };
-            if let Some(found) = found.filter(|(rule, _)| best.is_none_or(|(best, _)| *rule < best)) {
+            if let Some(found) = found.filter(|(rule, _)| best.is_none_or(|(best, _)| *rule < best))
+            {
                 best = Some(found);
             }
         });
@@ -159,9 +160,8 @@ impl Search<'_, '_> {
         let fhir = classify::fhir(method, below).and_then(|(interaction, resource)| {
             let interactions = routes.interactions.takers(Some(&interaction));
             let resources = routes.resources.takers(resource);
-            let takes = |word| {
-                routes.fhir.word(word) & interactions.word(word) & resources.word(word)
-            };
+            let takes =
+                |word| routes.fhir.word(word) & interactions.word(word) & resources.word(word);
             Some((self.first(rules, takes)?, Some(Class::Fhir(interaction, resource))))
         });
         let dicomweb = classify::dicomweb(method, below).and_then(|transaction| {
