@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
-use time::OffsetDateTime;
-
 use super::inbound::InboundState;
 use super::permits::Held;
 use super::plain::Plain;
@@ -14,12 +11,13 @@ use crate::audit::Connection;
 use crate::authz::{Denied, Grant, Requested};
 use crate::clock;
 use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
-use crate::live::{Live, Snapshot};
-use crate::outcome::{DenyReason, Ending, Withdrawal};
+use crate::live::Live;
+use crate::outcome::{DenyReason, Ending};
 use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
     Spoken, Wanted,
 };
+use http::HeaderValue;
 
 /// The exchanges of one inbound connection.
 pub(super) struct InboundHttp {
@@ -50,33 +48,26 @@ impl InboundHttp {
         live: Live<InboundState>,
         services: Services,
         held: Arc<Held<InboundState>>,
-        peer: &PeerIdentity,
+        peer: Option<&PeerIdentity>,
         name: Option<&PeerName>,
     ) -> Self {
         let now = live.snapshot();
         let connection = Arc::clone(held.member().connection());
         let client_ip = connection.source.map(|source| source.ip().to_string());
+        let client_cert = peer.map(|peer| client_cert(now.value.own.as_ref(), peer));
+        let name = name.map_or("", PeerName::as_str);
+        let pool = match (peer, &client_ip) {
+            (Some(peer), _) => format!("{name} {peer}"),
+            (None, ip) => format!("(plaintext) {}", ip.as_deref().unwrap_or_default()),
+        };
         let facing = Facing::Inbound {
             speaks: now.value.config.forward_protocol,
-            client_cert: HeaderValue::from_str(&client_cert(now.value.own.as_ref(), peer)).ok(),
+            client_cert: client_cert.and_then(|text| HeaderValue::from_str(&text).ok()),
             client_ip: client_ip.and_then(|ip| HeaderValue::from_str(&ip).ok()),
-            proto: HeaderValue::from_static("https"),
+            proto: HeaderValue::from_static(if peer.is_some() { "https" } else { "http" }),
         };
-        let name = name.map_or("", PeerName::as_str);
-        let pool = format!("{name} {peer}").into();
+        let pool = pool.into();
         Self { live, services, connection, held, pool, facing }
-    }
-
-    /// Who the peer is now: its certificate may have been revoked, or have lost its authority.
-    fn peer(
-        &self,
-        now: &Snapshot<InboundState>,
-        at: OffsetDateTime,
-    ) -> Result<PeerIdentity, Withdrawal> {
-        match self.held.member().withdrawn() {
-            Some(reason) => Err(reason),
-            None => self.held.peer(now, at).map_err(|(refusal, _)| Withdrawal::Refused(refusal)),
-        }
     }
 }
 
@@ -103,10 +94,8 @@ impl Host for InboundHttp {
         let version = policy.version();
         let asked =
             Requested { method: head.method, host: head.host, path: head.path, soap_action: None };
-        // The peer is judged with every request: its entry may have gone, or expired.
-        self.peer(&now, at)
-            .map_err(|reason| policy.withdrawn(reason))
-            .and_then(|peer| policy.authorize(&peer, at))
+        self.held
+            .permit(&now.value, at)
             .and_then(|permit| policy.authorize_request(&permit, &asked, at))
             .map(|permit| Judged { permit, version, phi: now.value.config.phi })
             .map_err(|denied| Denial { denied, version })
@@ -141,10 +130,13 @@ impl Host for InboundHttp {
     ) -> Result<Ticket, NotAudited> {
         let permit = &judged.permit;
         let rule = record::granted(permit, judged.version);
-        let wish = Wish { recorded: judged.phi || permit.phi(), phi: permit.phi(), permit: true };
+        let observed = permit.would_deny().is_some();
+        let recorded = judged.phi || permit.phi() || observed;
+        let wish = Wish { recorded, phi: permit.phi(), permit: true };
         let connection = &self.connection;
         let ticket =
             requests::admit(&self.services, connection, head, Some(permit), rule, wish).await?;
+        self.services.would_deny(permit.would_deny());
         Ok(ticket.carried_by(Some(self.held.member())))
     }
 

@@ -125,7 +125,7 @@ impl Host for OutboundHttp {
             DialFailed::Refused => ConnectError::Refused,
             DialFailed::NotAudited => ConnectError::NotAudited,
         })?;
-        let holding = self.permits.hold(&now, &session, &permit, &connection, false);
+        let holding = self.permits.hold(&now, Some(&session), &permit, &connection, false);
         let Ok(held) = holding.await else {
             let (ending, took) = (Ending::Withdrawn, begun.elapsed());
             let closed = record::closed(&connection, ending, None, Moved::default(), took);
