@@ -20,7 +20,6 @@ use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
     Spoken, Wanted,
 };
-use http::HeaderValue;
 
 /// The exchanges of one inbound connection.
 pub(super) struct InboundHttp {
