@@ -2,14 +2,17 @@
 
 mod accept;
 mod arrival;
+mod associations;
 mod counted;
 mod crowd;
 mod dial;
 mod greet;
 mod inbound;
+mod inbound_dicom;
 mod inbound_http;
 mod life;
 mod outbound;
+mod outbound_dicom;
 mod outbound_http;
 mod permits;
 mod plain;

@@ -28,6 +28,8 @@ pub(super) const HANDSHAKES: &str = "myelin_handshakes_total";
 pub(super) const HANDSHAKE_DURATION: &str = "myelin_handshake_duration_seconds";
 pub(super) const REQUESTS: &str = "myelin_requests_total";
 pub(super) const REQUEST_DURATION: &str = "myelin_request_duration_seconds";
+pub(super) const ASSOCIATIONS: &str = "myelin_associations_total";
+pub(super) const ASSOCIATIONS_ENDED: &str = "myelin_associations_ended_total";
 pub(super) const BYTES: &str = "myelin_bytes_total";
 const CERTIFICATE_NOT_AFTER: &str = "myelin_certificate_not_after_timestamp_seconds";
 const PEER_NOT_AFTER: &str = "myelin_peer_certificate_not_after_timestamp_seconds";
@@ -57,6 +59,8 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (HANDSHAKE_DURATION, Kind::Histogram, "Duration of TLS handshakes that succeeded."),
     (REQUESTS, Kind::Counter, "HTTP requests, by method, status class and decision."),
     (REQUEST_DURATION, Kind::Histogram, "From a request's head to the end of its response."),
+    (ASSOCIATIONS, Kind::Counter, "DICOM associations, by decision."),
+    (ASSOCIATIONS_ENDED, Kind::Counter, "DICOM associations that are over, by how they ended."),
     (BYTES, Kind::Counter, "Plaintext bytes moved; flow up is from downstream to upstream."),
     (
         CERTIFICATE_NOT_AFTER,

@@ -10,12 +10,13 @@ mod relay;
 mod respond;
 mod transfer;
 
+use std::io;
 use std::time::Duration;
 
 pub use self::ask::{Asked, Unasked, ask};
 pub use self::part::{Parting, abort, reject};
 pub use self::relay::relay;
-use crate::outcome::Ending;
+use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::Answer;
 use crate::proxy::l4::Moved;
 use crate::shutdown::Shutdown;
@@ -59,58 +60,15 @@ impl Carried {
     }
 }
 
-/// How an association that went on was over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fate {
-    /// Both sides agreed that it is over.
-    Released,
-    /// The called side did not want it.
-    Rejected,
-    /// The calling side aborted it.
-    AbortedByCalling,
-    /// The called side aborted it.
-    AbortedByCalled,
-    /// It was aborted here: cut, idle, or against the protocol.
-    Aborted,
-    /// A connection ended without a word.
-    BrokenOff,
-    /// The called side could not be reached.
-    Unreachable,
-}
-
-impl Fate {
-    /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 7] = [
-        Self::Released,
-        Self::Rejected,
-        Self::AbortedByCalling,
-        Self::AbortedByCalled,
-        Self::Aborted,
-        Self::BrokenOff,
-        Self::Unreachable,
-    ];
-
-    /// The stable label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Released => "released",
-            Self::Rejected => "rejected",
-            Self::AbortedByCalling => "aborted_by_calling",
-            Self::AbortedByCalled => "aborted_by_called",
-            Self::Aborted => "aborted",
-            Self::BrokenOff => "broken_off",
-            Self::Unreachable => "unreachable",
-        }
-    }
-}
-
 /// The end of an association.
 #[derive(Debug)]
 pub struct End {
     /// How the association was over.
-    pub fate: Fate,
+    pub how: AssociationEnding,
     /// How the connection was.
     pub ending: Ending,
     /// What else is to be said: codes, or what broke.
     pub message: Option<String>,
+    /// The error of the stream that broke, if one did.
+    pub cause: Option<io::Error>,
 }

@@ -7,9 +7,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::part::{Last, Parting};
 use super::respond::respond;
 use super::transfer::transfer;
-use super::{Asked, Carried, End, Fate, Terms};
+use super::{Asked, Carried, End, Terms};
 use crate::authz::Permit;
-use crate::outcome::Ending;
+use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{Abort, Malformed};
 
 /// Hands the request on and relays until the association is over. The permit is proof that the peer may
@@ -51,8 +51,8 @@ pub(super) enum Side {
 
 impl Over {
     /// Both sides know it, and the calling one is to end its connection.
-    pub(super) fn known(fate: Fate, message: Option<String>) -> Self {
-        let end = End { fate, ending: Ending::Finished, message };
+    pub(super) fn known(how: AssociationEnding, message: Option<String>) -> Self {
+        let end = End { how, ending: Ending::Finished, message, cause: None };
         Self { end, down: Last::Linger, up: Last::Leave }
     }
 
@@ -60,17 +60,18 @@ impl Over {
     pub(super) fn aborted(by: Side, abort: Abort) -> Self {
         let message = format!("A-ABORT with source {}, reason {}", abort.source, abort.reason);
         match by {
-            Side::Calling => {
-                Self { down: Last::Leave, ..Self::known(Fate::AbortedByCalling, Some(message)) }
-            }
-            Side::Called => Self::known(Fate::AbortedByCalled, Some(message)),
+            Side::Calling => Self {
+                down: Last::Leave,
+                ..Self::known(AssociationEnding::AbortedByCalling, Some(message))
+            },
+            Side::Called => Self::known(AssociationEnding::AbortedByCalled, Some(message)),
         }
     }
 
     /// It ends here: both sides hear an A-ABORT.
     pub(super) fn ours(ending: Ending) -> Self {
         let words = Last::Say(Abort::UNSPECIFIED.pdu());
-        let end = End { fate: Fate::Aborted, ending, message: None };
+        let end = End { how: AssociationEnding::Aborted, ending, message: None, cause: None };
         Self { end, down: words, up: words }
     }
 
@@ -90,13 +91,14 @@ impl Over {
     }
 
     /// A connection ended without a word: the other side hears an A-ABORT.
-    pub(super) fn broken(ending: Ending, cause: Option<&io::Error>) -> Self {
-        let ours = Self::ours(ending);
-        let message = cause.map_or_else(
+    pub(super) fn broken(ending: Ending, cause: Option<io::Error>) -> Self {
+        let message = cause.as_ref().map_or_else(
             || "the connection was ended without a release".to_owned(),
             ToString::to_string,
         );
-        Self { end: End { fate: Fate::BrokenOff, message: Some(message), ending }, ..ours }
+        let how = AssociationEnding::BrokenOff;
+        let end = End { how, ending, message: Some(message), cause };
+        Self { end, ..Self::ours(ending) }
     }
 
     /// Says nothing where no PDU can be put in: the side sees its connection end.

@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use super::ask::{self, Unasked};
 use super::relay::{Over, Side};
-use super::{Asked, Carried, Fate, Terms};
-use crate::outcome::Ending;
+use super::{Asked, Carried, Terms};
+use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{
     Abort, Answer, Kind, LENGTH_OF_HEADER, Malformed, Reject, accept, reject,
 };
@@ -49,7 +49,7 @@ where
                 let message = format!(
                     "A-ASSOCIATE-RJ with result {result}, source {source}, reason {reason}"
                 );
-                Err(Over::known(Fate::Rejected, Some(message)))
+                Err(Over::known(AssociationEnding::Rejected, Some(message)))
             }
             Answered::Aborted(abort) => Err(Over::aborted(Side::Called, abort)),
         }
@@ -64,7 +64,7 @@ where
 }
 
 fn lost(ending: Ending) -> impl Fn(io::Error) -> Over {
-    move |error| Over::broken(ending, Some(&error))
+    move |error| Over::broken(ending, Some(error))
 }
 
 async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
@@ -101,7 +101,7 @@ async fn impatient<D: AsyncRead + Unpin>(downstream: &mut D) -> Over {
     let malformed = |malformed| Over::malformed(Side::Calling, malformed);
     let first = match downstream.read_u8().await {
         Ok(first) => first,
-        Err(error) => return Over::broken(Ending::DownstreamLost, Some(&error)),
+        Err(error) => return Over::broken(Ending::DownstreamLost, Some(error)),
     };
     match Kind::of(first) {
         Ok(Kind::Abort) => {}
@@ -126,7 +126,7 @@ async fn whole<S: AsyncRead + Unpin>(first: u8, stream: &mut S, by: Side) -> Res
     match ask::pdu(first, stream).await {
         Ok(mut bytes) => Ok(std::mem::take(&mut *bytes)),
         Err(Unasked::Malformed(malformed)) => Err(Over::malformed(by, malformed)),
-        Err(Unasked::Lost(error)) => Err(Over::broken(ending, Some(&error))),
+        Err(Unasked::Lost(error)) => Err(Over::broken(ending, Some(error))),
         Err(Unasked::Nothing | Unasked::TooSlow) => Err(Over::broken(ending, None)),
     }
 }

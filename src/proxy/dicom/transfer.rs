@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::relay::{Over, Side};
-use super::{Carried, Fate, Terms};
-use crate::outcome::Ending;
+use super::{Carried, Terms};
+use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{Stopped, Transfer};
 use crate::proxy::l4::{Broken, IdleWatch, Look, Moved, Way};
 
@@ -135,12 +135,12 @@ impl Both {
             }
         }
         if self.is_released() {
-            return Some(Over::known(Fate::Released, None));
+            return Some(Over::known(AssociationEnding::Released, None));
         }
         for (broken, is_up) in [(up, true), (down, false)] {
             if let Err(broken) = broken {
                 let ended = broken.ended(is_up);
-                return Some(Over::broken(ended.ending, ended.cause.as_ref()));
+                return Some(Over::broken(ended.ending, ended.cause));
             }
         }
         self.ended()
