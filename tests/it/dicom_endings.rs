@@ -149,6 +149,8 @@ async fn an_idle_association_is_aborted() {
 
     assert_eq!(calling.next().await, ABORT);
     assert_eq!(called.next().await, ABORT);
+    calling.end().await;
+    called.end().await;
     let completed = pacs.trail().only("association-completed").await;
     assert_eq!((completed.reason(), completed.text("message")), ("aborted", "idle"));
     pacs.ended("idle", 1.0).await;

@@ -165,6 +165,8 @@ async fn data_before_the_answer_is_an_abort_for_both() {
     assert_eq!(called.next().await, abort(2, 0));
     let completed = site.completed("aborted").await;
     assert!(completed.text("message").contains("calling side"), "{completed:#?}");
+    calling.end().await;
+    called.end().await;
     site.pacs.ended("protocol_error", 1.0).await;
 }
 
@@ -248,6 +250,7 @@ async fn whose_other_side_is_lost_hears_an_abort_where_one_can_be_put_in() {
     drop(called);
 
     assert_eq!(calling.next().await, abort(2, 0));
+    calling.end().await;
     site.completed("broken_off").await;
     site.pacs.ended("upstream_lost", 1.0).await;
 }
@@ -259,9 +262,6 @@ async fn no_pdu_is_put_into_the_midst_of_another() {
     let data = pdu(4, &[7; 100]);
 
     calling.send(&data[..50]).await;
-    // What came before has arrived once an answer to it has.
-    called.send(&pdu(4, b"more")).await;
-    calling.next().await;
     drop(calling);
 
     let torn = called.torn().await;

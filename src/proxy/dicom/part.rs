@@ -63,39 +63,40 @@ pub(super) enum Last {
 
 impl Last {
     async fn to<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S, end: &Shutdown) {
-        let is_ours_to_end = match self {
-            Self::Say(words) => !say(&mut stream, &words).await,
-            Self::Linger => false,
-            Self::Leave => true,
-        };
-        if !is_ours_to_end {
-            let patience = async {
-                end.draining().await;
-                sleep(BRIEFLY).await;
-            };
-            tokio::select! {
-                _ = timeout(ARTIM, hear_out(&mut stream)) => {}
-                () = patience => {}
+        let hearing = async {
+            match self {
+                Self::Say(words) => hear_out(&mut stream, &words).await,
+                Self::Linger => linger(&mut stream).await,
+                Self::Leave => {}
             }
+        };
+        let patience = async {
+            end.draining().await;
+            sleep(BRIEFLY).await;
+        };
+        tokio::select! {
+            _ = timeout(ARTIM, hearing) => {}
+            () = patience => {}
         }
         leave(stream).await;
     }
 }
 
-/// Whether `words` were said.
-async fn say<S: AsyncWrite + Unpin>(stream: &mut S, words: &[u8]) -> bool {
+/// Says so, then waits until the other side has ended the connection.
+async fn hear_out<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, words: &[u8]) {
     let saying = async {
         stream.write_all(words).await?;
         stream.flush().await
     };
-    matches!(timeout(BRIEFLY, saying).await, Ok(Ok(())))
+    if matches!(timeout(BRIEFLY, saying).await, Ok(Ok(()))) {
+        until_end(stream).await;
+    }
 }
 
 /// Waits until the other side has ended the connection. If it speaks instead, it hears that it may not.
-async fn hear_out<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
-    if stream.read_u8().await.is_ok() && say(stream, &Malformed::UnexpectedPdu.abort().pdu()).await
-    {
-        until_end(stream).await;
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    if stream.flush().await.is_ok() && stream.read_u8().await.is_ok() {
+        hear_out(stream, &Malformed::UnexpectedPdu.abort().pdu()).await;
     }
 }
 

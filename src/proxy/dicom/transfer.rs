@@ -80,6 +80,10 @@ impl Look for Seen {
     fn is_over(&self) -> bool {
         self.stopped.is_some()
     }
+
+    fn keeps_writer(&self) -> bool {
+        true
+    }
 }
 
 impl Directed {
@@ -102,7 +106,7 @@ impl Directed {
 
     /// Whether another PDU can be put in.
     fn is_open(&self) -> bool {
-        !self.has_ended && self.way.is_clear() && self.seen.transfer.is_between()
+        self.way.is_clear() && self.seen.transfer.is_between()
     }
 
     /// Why nothing more may go on, once the reader has what came before.
@@ -159,7 +163,8 @@ impl Both {
             && self.down.way.is_clear()
     }
 
-    /// A side that has asked for the release may end its own half before the answer.
+    /// A connection that has ended without a word. A side that has asked for the release may end its half
+    /// before the answer.
     fn ended(&self) -> Option<Over> {
         let gone = |this: &Directed, other: &Directed| {
             this.has_ended && (other.has_ended || !this.seen.transfer.has_requested_release())

@@ -29,6 +29,11 @@ pub(in crate::proxy) trait Look {
     fn is_over(&self) -> bool {
         false
     }
+
+    /// Whether the writer is not to be ended with the reader, for something is still to be said to it.
+    fn keeps_writer(&self) -> bool {
+        false
+    }
 }
 
 /// Lets everything pass, unseen.
@@ -125,7 +130,13 @@ impl Way {
                 State::Broken(error) => return Poll::Ready(Err(Broken::Reading(error))),
                 State::Ending => {
                     self.state = State::Ending;
-                    ready!(Pin::new(&mut *writer).poll_shutdown(cx)).map_err(Broken::Writing)?;
+                    let writer = Pin::new(&mut *writer);
+                    let told = if look.keeps_writer() {
+                        writer.poll_flush(cx)
+                    } else {
+                        writer.poll_shutdown(cx)
+                    };
+                    ready!(told).map_err(Broken::Writing)?;
                     self.state = State::Ended;
                     continue;
                 }

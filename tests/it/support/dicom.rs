@@ -19,9 +19,14 @@ pub(crate) const RELEASE_REPLY: [u8; 10] = [6, 0, 0, 0, 0, 4, 0, 0, 0, 0];
 /// What must never be seen outside of an object.
 pub(crate) const PATIENT: &str = "ZEBRAFINCH^ANNA";
 
+/// dcmtk's `program`: pynetdicom brings some of the same names.
+fn dcmtk(program: &str) -> Command {
+    Command::new(needs("dump2dcm", "dcmtk").with_file_name(program))
+}
+
 /// dcmtk's `program`, asking whoever is at `port` as CT2.
 pub(crate) fn scu(program: &str, port: u16, args: &[&str]) -> Command {
-    let mut command = Command::new(needs(program, "dcmtk"));
+    let mut command = dcmtk(program);
     command.args(["-v", "-aet", "CT2", "-aec", "PACS"]).args(args);
     command.args(["127.0.0.1", &port.to_string()]);
     command
@@ -44,7 +49,7 @@ pub(crate) fn tls(identity: &Identity) -> Vec<String> {
 /// `storescp` as PACS, writing what it gets as it comes.
 pub(crate) async fn storescp(dir: &Path, args: &[&str]) -> (Process, String) {
     let port = free_port();
-    let mut command = Command::new(needs("storescp", "dcmtk"));
+    let mut command = dcmtk("storescp");
     command.args(["-v", "-aet", "PACS", "+B", "-od"]).arg(dir).args(args).arg(port.to_string());
     let mut process = Process::start(&mut command);
     process.listens(loopback(port)).await;
@@ -63,7 +68,7 @@ pub(crate) async fn dcmqrscp(dir: &Path) -> (Process, String) {
         store.display()
     );
     let config = write(dir, "dcmqrscp.cfg", &config);
-    let mut command = Command::new(needs("dcmqrscp", "dcmtk"));
+    let mut command = dcmtk("dcmqrscp");
     let mut process = Process::start(command.arg("-c").arg(config));
     process.listens(loopback(port)).await;
     (process, format!("127.0.0.1:{port}"))
@@ -82,7 +87,7 @@ pub(crate) async fn image(dir: &Path, size: usize) -> PathBuf {
         dir.join("pixels").display()
     );
     let (dump, object) = (write(dir, "image.dump", &text), dir.join("image.dcm"));
-    let mut command = Command::new(needs("dump2dcm", "dcmtk"));
+    let mut command = dcmtk("dump2dcm");
     let said = run(command.args([&dump, &object]), "").await;
     assert_eq!(said.code, Some(0), "{}", said.all());
     object
