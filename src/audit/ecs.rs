@@ -335,7 +335,7 @@ impl<'a> Certificate<'a> {
 
 impl<'a> Http<'a> {
     fn of(request: &'a Request, connection: Option<&Connection>) -> Self {
-        let id = connection.map(|c| format!("{}-{}", hex::encode(c.id.0), request.number));
+        let id = connection.map(|connection| connection.request_id(request.number));
         Self {
             version: request.version,
             request: HttpRequest { method: Text::short(request.method.as_str()), id },

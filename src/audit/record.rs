@@ -113,6 +113,13 @@ pub struct Connection {
     pub peer: Option<PeerName>,
 }
 
+impl Connection {
+    /// The name of its request `number`, in records and to whom it was denied.
+    pub fn request_id(&self, number: u64) -> String {
+        format!("{}-{number}", hex::encode(self.id.0))
+    }
+}
+
 /// A connection's id: 16 bytes, lower-case hexadecimal in records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub [u8; 16]);
