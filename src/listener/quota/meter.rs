@@ -153,8 +153,7 @@ mod tests {
         let now = meter.begun;
 
         let begun: usize = std::thread::scope(|scope| {
-            let asking: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| begun(&meter, 100, now))).collect();
+            let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| begun(&meter, 100, now))).collect();
             asking.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
 

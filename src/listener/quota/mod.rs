@@ -105,9 +105,9 @@ impl Quotas {
                 name: peer.name.clone(),
                 line: peer.line,
                 usage: old.map(|old| Arc::clone(&old.usage)).unwrap_or_default(),
-                meter: peer.limits.map(|quota| {
-                    meter(quota, old.and_then(|old| old.meter.as_ref()))
-                }),
+                meter: peer
+                    .limits
+                    .map(|quota| meter(quota, old.and_then(|old| old.meter.as_ref()))),
             }
         });
         let rules = policy.rules().map(|rule| {
@@ -294,10 +294,12 @@ fn over_limit(
 
 /// A rate as the configuration has it.
 fn told(rate: Rate) -> String {
-    let units = [("s", 1_u128), ("m", 60), ("h", 3600)];
-    let nanos = rate.interval.as_nanos().max(1);
-    let count = |seconds: u128| seconds * 1_000_000_000 / nanos;
-    let whole = units.iter().find(|(_, seconds)| count(*seconds) > 0);
-    let (unit, seconds) = whole.copied().unwrap_or(("h", 3600));
-    format!("{}/{unit} (burst {})", count(seconds), rate.burst)
+    const NANOS: u128 = 1_000_000_000;
+    let interval = rate.interval.as_nanos().max(1);
+    let units = [("s", NANOS), ("m", 60 * NANOS), ("h", 3600 * NANOS)];
+    // An interval has no part of a nanosecond, so as many of them are shorter by less than one each.
+    let is_whole = |unit: u128| unit >= interval && unit % interval <= unit / interval;
+    let (name, unit) =
+        units.into_iter().find(|(_, unit)| is_whole(*unit)).unwrap_or(("h", 3600 * NANOS));
+    format!("{}/{name} (burst {})", unit / interval, rate.burst)
 }
