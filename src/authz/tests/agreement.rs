@@ -7,8 +7,8 @@ use time::Duration;
 use super::*;
 use crate::authz::{Asked, Holder, Permit};
 use crate::config::{
-    AssociationRule, Inbound, MessageRule, MessageType, Mllp, PathTemplate, Route, RouteKind,
-    Rule, SenderRule, SoapAction,
+    AssociationRule, Inbound, MessageRule, MessageType, Mllp, PathTemplate, Route, RouteKind, Rule,
+    SenderRule, SoapAction,
 };
 use crate::identity::PeerName;
 use crate::protocol::{dicom, dicomweb, fhir, mllp};
