@@ -1,3 +1,4 @@
+mod in_use;
 mod others;
 
 use rustls::pki_types::pem::PemObject;
@@ -41,11 +42,22 @@ fn judged(
     needs: Needs,
     later: Duration,
 ) -> Result<Vec<String>, Vec<String>> {
+    beside(pki, config, None, needs, later).map(|(_, warnings)| warnings)
+}
+
+/// The same while `in_use` is in use; also what it is made into.
+fn beside(
+    pki: &OpenSsl,
+    config: &config::Files,
+    in_use: Option<&Material>,
+    needs: Needs,
+    later: Duration,
+) -> Result<(Material, Vec<String>), Vec<String>> {
     let offered = files::read(config, &mut files::Contents::default()).unwrap();
     let expected = SpiffeId::parse("spiffe://td/ehr").unwrap();
     let short = |texts: Vec<String>| texts.iter().map(|text| pki.short(text)).collect();
-    check(offered, needs, &expected, None, clock::now() + later)
-        .map(|(_, warnings)| short(warnings))
+    check(offered, needs, &expected, in_use, clock::now() + later)
+        .map(|(material, warnings)| (material, short(warnings)))
         .map_err(|error| short(error.problems()))
 }
 
