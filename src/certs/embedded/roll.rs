@@ -59,7 +59,7 @@ impl Authority {
             (Roll::Switched, _) => return Err(AuthorityError::NotNow { what: "switched" }),
             // A switch broke off: to begin again would leave the old root nowhere.
             (Roll::Begun, Some(next)) if next.certificate.der == self.root.der => {
-                return Err(AuthorityError::NotNow { what: "half switched: repeat `--switch`" });
+                return Err(AuthorityError::HalfSwitched);
             }
             (Roll::Begun, Some(next)) => next, // it broke off, perhaps before the bundle was written
             (Roll::Begun | Roll::Settled, _) => {
