@@ -8,6 +8,7 @@
 //! kind of key says so by refusing.
 
 pub(crate) mod armour;
+mod authorities;
 mod chain;
 mod client;
 mod enrolment;
