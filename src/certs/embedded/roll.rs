@@ -70,7 +70,7 @@ impl Authority {
         };
         let bundle = params::pem(&self.root.der) + &next.certificate.pem;
         store.put("root.crt", bundle.as_bytes(), 0o644)?;
-        Ok(params::fingerprint(&next.certificate.der))
+        Ok(Fingerprint::of(&next.certificate.der))
     }
 
     /// Lets the new root sign: makes an issuing authority under it. The old root's key is gone then.

@@ -18,6 +18,5 @@ pub mod pkcs7;
 mod request;
 mod settings;
 mod source;
-mod token;
 
 pub(super) use source::Est;
