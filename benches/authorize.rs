@@ -5,6 +5,7 @@ mod common;
 
 use divan::{Bencher, black_box};
 use http::Method;
+use myelin::authz::Requested;
 use myelin::clock;
 
 fn main() {
@@ -38,5 +39,7 @@ fn request(bencher: Bencher<'_, '_>, routes: usize) {
     let permit =
         policy.authorize(&common::peer(&common::material("peer-0")), clock::now()).unwrap();
     let path = format!("/fhir/Kind{}/4711", routes - 1);
-    bencher.bench(|| policy.authorize_request(&permit, &Method::GET, black_box(&path)).unwrap());
+    let now = clock::now();
+    let asked = |path| Requested { method: &Method::GET, host: None, path, soap_action: None };
+    bencher.bench(|| policy.authorize_request(&permit, &asked(black_box(&path)), now).unwrap());
 }

@@ -26,6 +26,7 @@ pub mod live;
 pub mod network;
 pub mod outcome;
 pub mod probe;
+pub mod protocol;
 pub mod proxy;
 pub mod report;
 pub mod runtime;

@@ -8,11 +8,12 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::event::Event;
+use super::operation::Asked;
 use super::own::{Own, Removed, SegmentStart, Truncated};
 use super::record::{Action, Connection, Record, Request, Rule, Tls};
 use super::text::{List, Text, Timestamp};
 use crate::identity::PeerCertificate;
-use crate::outcome::Direction;
+use crate::outcome::{DenyReason, Differs, Direction};
 
 /// One line, all but its place in the trail.
 #[derive(Serialize)]
@@ -149,6 +150,9 @@ struct DistinguishedName<'a> {
 struct RuleFields<'a> {
     name: &'a str,
     version: String,
+    /// Ours: ECS has no name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -194,6 +198,12 @@ struct Myelin<'a> {
     request: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nearest: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differs: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_deny: Option<&'static str>,
+    #[serde(flatten)]
+    asked: Asked<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     segment: Option<&'a SegmentStart>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -323,7 +333,11 @@ impl<'a> Certificate<'a> {
 
 impl<'a> RuleFields<'a> {
     fn of(rule: &'a Rule) -> Self {
-        Self { name: &rule.name, version: format!("sha256:{}", hex::encode(rule.version.0)) }
+        Self {
+            name: &rule.name,
+            version: format!("sha256:{}", hex::encode(rule.version.0)),
+            line: (rule.line > 0).then_some(rule.line),
+        }
     }
 }
 
@@ -340,9 +354,13 @@ impl<'a> Http<'a> {
 
 impl<'a> Myelin<'a> {
     fn of(record: &'a Record, own: &'a Own) -> Self {
+        let nearest = record.rule.as_ref().and_then(|rule| rule.nearest.as_ref());
         let trail = Self {
             request: record.request.as_ref().map(|request| request.number),
-            nearest: record.rule.as_ref().and_then(|r| r.nearest.as_deref()).map(Text::long),
+            nearest: nearest.map(|nearest| Text::long(&nearest.text)),
+            differs: nearest.and_then(|nearest| nearest.differs).map(Differs::label),
+            would_deny: nearest.and_then(|nearest| nearest.would_deny).map(DenyReason::label),
+            asked: Asked::of(record),
             segment: own.segment.as_ref(),
             truncated: own.truncated.as_ref(),
             lost: own.lost,
@@ -355,7 +373,7 @@ impl<'a> Myelin<'a> {
             connection: Some(hex::encode(connection.id.0)),
             identity: identity(connection),
             peer: connection.peer.as_ref().map(|peer| peer.as_str()),
-            phi: Some(record.request.as_ref().map_or(connection.phi, |request| request.phi)),
+            phi: Some(record.phi().unwrap_or(connection.phi)),
             endpoint: connection.endpoint.as_deref(),
             ..trail
         }

@@ -175,6 +175,7 @@ mod tests {
             template: Some("/fhir/Patient/{id}".into()),
             version: "1.1",
             phi: false, // its route says otherwise than its listener
+            operation: None,
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
             status: None,
         });

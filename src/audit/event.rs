@@ -48,6 +48,12 @@ impl Action {
             Self::RequestAllowed => "request-allowed",
             Self::RequestDenied => "request-denied",
             Self::RequestCompleted => "request-completed",
+            Self::MessageAllowed => "message-allowed",
+            Self::MessageDenied => "message-denied",
+            Self::MessageCompleted => "message-completed",
+            Self::AssociationAllowed => "association-allowed",
+            Self::AssociationDenied => "association-denied",
+            Self::AssociationCompleted => "association-completed",
             Self::RecordingStarted => "recording-started",
             Self::RecordingStopped => "recording-stopped",
             Self::TrailTruncated => "trail-truncated",
@@ -66,6 +72,8 @@ impl Action {
                 | Self::ConnectionDenied
                 | Self::ConnectionWithdrawn
                 | Self::RequestDenied
+                | Self::MessageDenied
+                | Self::AssociationDenied
         )
     }
 }
@@ -81,6 +89,13 @@ fn categories(action: Action) -> (&'static [&'static str], &'static [&'static st
         Action::RequestAllowed => (&["network", "web"], &["access", "allowed"]),
         Action::RequestDenied => (&["network", "web"], &["access", "denied"]),
         Action::RequestCompleted => (&["network", "web"], &["access", "end"]),
+        Action::MessageAllowed | Action::AssociationAllowed => {
+            (&["network"], &["access", "allowed"])
+        }
+        Action::MessageDenied | Action::AssociationDenied => (&["network"], &["access", "denied"]),
+        Action::MessageCompleted | Action::AssociationCompleted => {
+            (&["network"], &["access", "end"])
+        }
         Action::RecordingStarted => (&["process"], &["start"]),
         Action::RecordingStopped => (&["process"], &["end"]),
         Action::TrailTruncated => (&["file"], &["change"]),
@@ -95,10 +110,15 @@ fn failed(record: &Record) -> bool {
         | Action::ConnectionDenied
         | Action::ConnectionWithdrawn
         | Action::RequestDenied
+        | Action::MessageDenied
+        | Action::AssociationDenied
         | Action::TrailTruncated
         | Action::ConfigRejected
         | Action::CertificateRejected => true,
-        Action::ConnectionClosed | Action::RequestCompleted => {
+        Action::ConnectionClosed
+        | Action::RequestCompleted
+        | Action::MessageCompleted
+        | Action::AssociationCompleted => {
             let status = record.request.as_ref().and_then(|request| request.status);
             let ending = Ending::ALL.into_iter().find(|e| Some(e.label()) == record.reason);
             status.is_some_and(|status| status >= 500)
@@ -106,6 +126,8 @@ fn failed(record: &Record) -> bool {
         }
         Action::ConnectionAllowed
         | Action::RequestAllowed
+        | Action::MessageAllowed
+        | Action::AssociationAllowed
         | Action::RecordingStarted
         | Action::RecordingStopped
         | Action::ConfigLoaded

@@ -58,5 +58,10 @@ fn certificate(id: &str) -> PeerCertificate {
 
 /// The rule that let it in.
 pub(super) fn rule() -> Rule {
-    Rule { name: "fhir/read-patient".into(), version: Fingerprint([0x11; 32]), nearest: None }
+    Rule {
+        name: "fhir/read-patient".into(),
+        version: Fingerprint([0x11; 32]),
+        line: 0,
+        nearest: None,
+    }
 }

@@ -18,6 +18,7 @@ mod event;
 #[cfg(test)]
 mod fixture;
 mod line;
+mod operation;
 mod own;
 mod queue;
 mod record;

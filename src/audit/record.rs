@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::{Fingerprint, ListenerName, PeerCertificate, PeerName};
-use crate::outcome::{DenyReason, Direction, Ending, Refusal};
+use crate::outcome::{DenyReason, Differs, Direction, Ending, Refusal};
+use crate::protocol::Operation;
 
 /// What happened: the closed set of `event.action`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,6 +29,18 @@ pub enum Action {
     RequestDenied,
     /// An HTTP request that was let through is over.
     RequestCompleted,
+    /// An HL7 message was let through.
+    MessageAllowed,
+    /// An HL7 message was not let through.
+    MessageDenied,
+    /// An HL7 message that was let through has been acknowledged, or will not be.
+    MessageCompleted,
+    /// A DICOM association was let through.
+    AssociationAllowed,
+    /// A DICOM association was not let through.
+    AssociationDenied,
+    /// A DICOM association that was let through is over.
+    AssociationCompleted,
     /// The trail begins, or goes on after a stop or a failure.
     RecordingStarted,
     /// The trail ends as it should.
@@ -57,6 +70,10 @@ pub struct Record {
     pub connection: Option<Arc<Connection>>,
     /// The HTTP request that it happened to.
     pub request: Option<Request>,
+    /// The HL7 message that it happened to.
+    pub hl7: Option<Hl7>,
+    /// The DICOM association that it happened to.
+    pub dicom: Option<Dicom>,
     /// Which rule decided.
     pub rule: Option<Rule>,
     /// How much moved, and for how long: for endings.
@@ -126,21 +143,94 @@ pub struct Request {
     pub version: &'static str,
     /// Whether it is an access to PHI: its route may say otherwise than its listener.
     pub phi: bool,
+    /// What it is in the words of healthcare, if its route looks at that.
+    pub operation: Option<Operation>,
     /// W3C trace id, if a well-formed `traceparent` came along.
     pub trace_id: Option<String>,
     /// The answer's status, once there is one.
     pub status: Option<u16>,
 }
 
+/// What is known of an HL7 v2 message: its header, as the sender wrote it, and its acknowledgement. What is
+/// somebody's text is bounded and escaped when it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hl7 {
+    /// Counts messages on their connection and way from 1.
+    pub number: u64,
+    /// MSH-9 as `ADT^A01`.
+    pub kind: String,
+    /// MSH-3.
+    pub sending_application: String,
+    /// MSH-4.
+    pub sending_facility: String,
+    /// MSH-5.
+    pub receiving_application: String,
+    /// MSH-6.
+    pub receiving_facility: String,
+    /// SHA-256 of MSH-10, its first 16 bytes: some senders put a patient's number into it.
+    pub control_id: Option<[u8; 16]>,
+    /// MSH-11.
+    pub processing_id: String,
+    /// MSH-12.
+    pub version: String,
+    /// It is a file or a batch: of how many messages is not known.
+    pub is_batch: bool,
+    /// MSA-1 of the acknowledgement: `AA`, `AE`, `AR`, `CA`, `CE`, `CR`.
+    pub acknowledgement: Option<&'static str>,
+    /// Whether it is an access to PHI.
+    pub phi: bool,
+}
+
+/// What is known of a DICOM association. Never an instance's UID, never who the user is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dicom {
+    /// The calling AE title.
+    pub calling_ae: String,
+    /// The called AE title.
+    pub called_ae: String,
+    /// What was proposed, each with what became of it.
+    pub contexts: Vec<DicomContext>,
+    /// Implementation class UID and version name of who asked.
+    pub implementation: Option<String>,
+    /// How many P-DATA-TF went up and down.
+    pub data_units: (u64, u64),
+    /// How it ended: `released`, `aborted`, `rejected`, …
+    pub result: Option<&'static str>,
+    /// Whether it is an access to PHI.
+    pub phi: bool,
+}
+
+/// A presentation context on record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DicomContext {
+    /// UID of its abstract syntax.
+    pub abstract_syntax: String,
+    /// Whether the called side accepted it; `None` while that is not known.
+    pub accepted: Option<bool>,
+}
+
 /// Which rule decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name: `listener`, or `listener/route`.
+    /// Its name: `listener`, or `listener/rule`.
     pub name: Arc<str>,
+    /// Its line in the configuration file; 0 when there is none.
+    pub line: u32,
     /// The policy's version: the configuration's digest.
     pub version: Fingerprint,
-    /// For denials: the rule that came nearest, and what differed, in words.
-    pub nearest: Option<String>,
+    /// For denials, and for what would be denied: how the rule that came nearest differs.
+    pub nearest: Option<Nearest>,
+}
+
+/// How the rule that came nearest differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nearest {
+    /// In what.
+    pub differs: Option<Differs>,
+    /// In words.
+    pub text: String,
+    /// It was let through all the same, for policy is only observed; and this would have been the reason.
+    pub would_deny: Option<DenyReason>,
 }
 
 /// How much moved, and for how long.
@@ -163,9 +253,19 @@ impl Record {
             message: None,
             connection: None,
             request: None,
+            hl7: None,
+            dicom: None,
             rule: None,
             traffic: None,
         }
+    }
+
+    /// Whether what was asked for is an access to PHI, where something was.
+    pub(super) fn phi(&self) -> Option<bool> {
+        let request = self.request.as_ref().map(|request| request.phi);
+        let message = || self.hl7.as_ref().map(|hl7| hl7.phi);
+        let association = || self.dicom.as_ref().map(|dicom| dicom.phi);
+        request.or_else(message).or_else(association)
     }
 
     /// A refused handshake.

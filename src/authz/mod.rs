@@ -3,8 +3,10 @@
 //! Default deny: a listener without `allow` lets nobody in, and there is no rule that lets in all.
 
 mod peers;
+mod permit;
 mod policy;
 #[cfg(test)]
 mod tests;
 
-pub use policy::{Denied, ListenerPolicy, Permit, RequestPermit, recognized};
+pub use permit::{Denied, Grant, Holder, Permit};
+pub use policy::{ListenerPolicy, Requested, recognized};

@@ -6,9 +6,24 @@ use http::Method;
 use time::OffsetDateTime;
 
 use super::peers::Peers;
+use super::permit::{Denied, Grant, Holder, Permit};
 use crate::config::{Config, Inbound, Outbound, PathTemplate, Route, Segment};
 use crate::identity::{Fingerprint, ListenerName, PeerIdentity, PeerName};
-use crate::outcome::{DenyReason, Withdrawal};
+use crate::outcome::{DenyReason, Differs, Withdrawal};
+use crate::protocol::{dicom, mllp};
+
+/// A request, as far as rules look at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Requested<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The host as it was named; `None` only for HTTP/1.0.
+    pub host: Option<&'a str>,
+    /// Decoded, without dot segments.
+    pub path: &'a str,
+    /// The SOAP action that the headers claim.
+    pub soap_action: Option<&'a str>,
+}
 
 /// Who may connect to a listener, and ask it for what.
 ///
@@ -17,7 +32,10 @@ use crate::outcome::{DenyReason, Withdrawal};
 pub struct ListenerPolicy {
     listener: ListenerName,
     rule: Arc<str>,
+    line: u32,
     version: Fingerprint,
+    permissive_until: Option<OffsetDateTime>,
+    observe_until: Option<OffsetDateTime>,
     /// Whether a request is an access to PHI where no route says otherwise.
     phi: bool,
     allowed: Peers,
@@ -31,76 +49,6 @@ struct CompiledRoute {
     rule: Arc<str>,
 }
 
-/// Proof that a peer was authorized. Moving its bytes takes one, so it cannot be forgotten.
-#[derive(Debug, Clone)]
-pub struct Permit {
-    peer: PeerName,
-    rule: Arc<str>,
-    version: Fingerprint,
-    until: Option<OffsetDateTime>,
-}
-
-impl Permit {
-    /// The peer's name in `peers`.
-    pub fn peer(&self) -> &PeerName {
-        &self.peer
-    }
-
-    /// The rule that let it in.
-    pub fn rule(&self) -> &Arc<str> {
-        &self.rule
-    }
-
-    /// The version of the policy that the rule is of.
-    pub fn version(&self) -> Fingerprint {
-        self.version
-    }
-
-    /// When the entry of the peer expires that it was given for.
-    pub fn until(&self) -> Option<OffsetDateTime> {
-        self.until
-    }
-}
-
-/// Proof that a request was authorized.
-#[derive(Debug, Clone)]
-pub struct RequestPermit {
-    rule: Arc<str>,
-    template: Option<Arc<str>>,
-    phi: bool,
-}
-
-impl RequestPermit {
-    /// The rule that let it through: `listener/route`, or the connection's rule without routes.
-    pub fn rule(&self) -> &Arc<str> {
-        &self.rule
-    }
-
-    /// The route's path template. `None` without routes.
-    pub fn template(&self) -> Option<&Arc<str>> {
-        self.template.as_ref()
-    }
-
-    /// Whether the request is an access to PHI.
-    pub fn phi(&self) -> bool {
-        self.phi
-    }
-}
-
-/// Why a peer or a request was not let in.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not authorized ({}): {nearest}", reason.label())]
-pub struct Denied {
-    /// The reason.
-    pub reason: DenyReason,
-    /// The rule that decided, or came nearest.
-    pub rule: Arc<str>,
-    /// The route's template, when a route matched.
-    pub template: Option<Arc<str>>,
-    /// What differed from the rule that came nearest, in words for the operator.
-    pub nearest: String,
-}
-
 impl ListenerPolicy {
     /// The policy of an inbound listener.
     pub fn inbound(config: &Config, listener: &Inbound) -> Self {
@@ -108,26 +56,37 @@ impl ListenerPolicy {
             routes
                 .iter()
                 .map(|route| CompiledRoute {
-                    rule: format!("{}/{}", listener.name, route.name).into(),
+                    rule: format!("{}/{}", listener.name, route.rule.name).into(),
                     route: route.clone(),
                 })
                 .collect()
         });
-        Self { routes, ..Self::new(config, &listener.name, &listener.allow, listener.phi) }
+        let base =
+            Self::new(config, (&listener.name, listener.line), &listener.allow, listener.phi);
+        let (permissive_until, observe_until) = (listener.permissive_until, listener.observe_until);
+        Self { routes, permissive_until, observe_until, ..base }
     }
 
     /// The policy of an outbound listener: its `expect`.
     pub fn outbound(config: &Config, listener: &Outbound) -> Self {
-        Self::new(config, &listener.name, &listener.expect, listener.phi)
+        Self::new(config, (&listener.name, listener.line), &listener.expect, listener.phi)
     }
 
     /// The policy of somebody who is no listener, and wants a server to be one of `expect`.
     pub fn expecting(config: &Config, name: &ListenerName, expect: &[PeerName]) -> Self {
-        Self::new(config, name, expect, false)
+        Self::new(config, (name, 0), expect, false)
     }
 
-    fn new(config: &Config, listener: &ListenerName, allow: &[PeerName], phi: bool) -> Self {
+    fn new(
+        config: &Config,
+        (listener, line): (&ListenerName, u32),
+        allow: &[PeerName],
+        phi: bool,
+    ) -> Self {
         Self {
+            line,
+            permissive_until: None,
+            observe_until: None,
             listener: listener.clone(),
             rule: listener.as_str().into(),
             version: config.digest,
@@ -138,18 +97,54 @@ impl ListenerPolicy {
         }
     }
 
-    /// Whether `who` may connect at `now`.
+    /// Whether `who` may connect at `now`. While policy is only observed, everybody may whose certificate is
+    /// valid, and the permit says why not.
     ///
     /// # Errors
     ///
     /// Says why not, and which entry came nearest.
     pub fn authorize(&self, who: &PeerIdentity, now: OffsetDateTime) -> Result<Permit, Denied> {
+        self.judge(who, now).or_else(|denied| {
+            if denied.reason == DenyReason::CertificateExpired {
+                return Err(denied);
+            }
+            let until = self.observed(now).ok_or_else(|| denied.clone())?;
+            let would_deny = Some(Arc::new(denied));
+            Ok(Permit { until: Some(until), would_deny, ..self.permit(Holder::Observed) })
+        })
+    }
+
+    /// Whether somebody may connect at `now` who comes in plaintext and proves nothing.
+    pub fn plaintext(&self, now: OffsetDateTime) -> Option<Permit> {
+        let until = self.permissive_until.filter(|until| now < *until)?;
+        Some(Permit { until: Some(until), ..self.permit(Holder::Plaintext) })
+    }
+
+    fn permit(&self, holder: Holder) -> Permit {
+        Permit {
+            holder,
+            number: None,
+            rule: Arc::clone(&self.rule),
+            line: self.line,
+            version: self.version,
+            until: None,
+            would_deny: None,
+        }
+    }
+
+    /// Until when policy is only observed, if it is at `now`.
+    fn observed(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        self.observe_until.filter(|until| now < *until)
+    }
+
+    fn judge(&self, who: &PeerIdentity, now: OffsetDateTime) -> Result<Permit, Denied> {
         if who.certificate.not_after <= now {
             return Err(Denied {
-                reason: DenyReason::CertificateExpired,
-                rule: Arc::clone(&self.rule),
-                template: None,
-                nearest: "the peer's certificate has expired since its handshake".to_owned(),
+                differs: Some(Differs::Expires),
+                ..self.denied(
+                    DenyReason::CertificateExpired,
+                    "the peer's certificate has expired since its handshake".to_owned(),
+                )
             });
         }
         let mut expired = None;
@@ -157,30 +152,33 @@ impl ListenerPolicy {
             match peer.expires {
                 Some(end) if end <= now => expired = Some(peer),
                 Some(_) | None => {
-                    return Ok(Permit {
-                        peer: peer.name.clone(),
-                        rule: Arc::clone(&self.rule),
-                        version: self.version,
-                        until: peer.expires,
-                    });
+                    let permit = self.permit(Holder::Peer(peer.name.clone()));
+                    return Ok(Permit { until: peer.expires, ..permit });
                 }
             }
         }
-        let (reason, nearest) = match (expired, self.known.recognize(who).next()) {
+        let (reason, differs, nearest) = match (expired, self.known.recognize(who).next()) {
             (Some(peer), _) => (
                 DenyReason::ListingExpired,
+                Differs::Expires,
                 format!("the entry of peer `{}` has expired", peer.name),
             ),
             (None, Some(peer)) => (
                 DenyReason::NotListed,
+                Differs::Peer,
                 format!("peer `{}` is not among those whom `{}` allows", peer.name, self.listener),
             ),
-            (None, None) => (DenyReason::UnknownPeer, self.nearest(who)),
+            (None, None) => (DenyReason::UnknownPeer, Differs::Peer, self.nearest(who)),
         };
-        Err(Denied { reason, rule: Arc::clone(&self.rule), template: None, nearest })
+        Err(Denied { differs: Some(differs), ..self.denied(reason, nearest) })
     }
 
-    /// Whether the peer of `permit` may make this request. `path` is decoded and has no dot segments.
+    fn denied(&self, reason: DenyReason, nearest: String) -> Denied {
+        let (rule, line) = (Arc::clone(&self.rule), self.line);
+        Denied { reason, rule, line, template: None, differs: None, nearest }
+    }
+
+    /// Whether the holder of `permit` may make this request.
     ///
     /// # Errors
     ///
@@ -188,52 +186,94 @@ impl ListenerPolicy {
     pub fn authorize_request(
         &self,
         permit: &Permit,
-        method: &Method,
-        path: &str,
-    ) -> Result<RequestPermit, Denied> {
+        asked: &Requested<'_>,
+        _now: OffsetDateTime,
+    ) -> Result<Grant, Denied> {
         let Some(routes) = &self.routes else {
-            let rule = Arc::clone(&permit.rule);
-            return Ok(RequestPermit { rule, template: None, phi: self.phi });
+            return Ok(self.granted(permit));
         };
         let mut other_method = None;
         for CompiledRoute { route, rule } in routes {
-            if !matches(&route.path, path) {
+            if !matches(&route.path, asked.path) {
                 continue;
             }
-            if !route.methods.is_empty() && !route.methods.contains(method) {
+            if !route.methods.is_empty() && !route.methods.contains(asked.method) {
                 other_method.get_or_insert(route);
                 continue;
             }
             let template = Some(Arc::clone(&route.path.text));
-            if route.allow.contains(&permit.peer) {
-                return Ok(RequestPermit { rule: Arc::clone(rule), template, phi: route.phi });
+            if permit.peer().is_some_and(|peer| route.rule.allow.contains(peer)) {
+                let (rule, line) = (Arc::clone(rule), route.rule.line);
+                return Ok(Grant { rule, line, template, phi: route.phi, ..self.granted(permit) });
             }
+            let who = permit.peer().map_or("", |peer| peer.as_str());
             return Err(Denied {
                 reason: DenyReason::NotListedForRoute,
                 rule: Arc::clone(rule),
+                line: route.rule.line,
                 template,
-                nearest: format!("route `{}` does not allow peer `{}`", route.name, permit.peer),
+                differs: Some(Differs::Peer),
+                nearest: format!("route `{}` does not allow peer `{who}`", route.rule.name),
             });
         }
+        let nearest = match other_method {
+            Some(route) => format!("route `{}` has this path, not this method", route.rule.name),
+            None => "no route has this path".to_owned(),
+        };
         Err(Denied {
-            reason: DenyReason::NoRoute,
-            rule: Arc::clone(&self.rule),
             template: other_method.map(|route| Arc::clone(&route.path.text)),
-            nearest: match other_method {
-                Some(route) => format!("route `{}` has this path, not this method", route.name),
-                None => "no route has this path".to_owned(),
-            },
+            line: other_method.map_or(self.line, |route| route.rule.line),
+            differs: Some(if other_method.is_some() { Differs::Method } else { Differs::Path }),
+            ..self.denied(DenyReason::NoRoute, nearest)
         })
+    }
+
+    /// Whether the holder of `permit` may send this message.
+    ///
+    /// # Errors
+    ///
+    /// Says why not, and which rule came nearest.
+    pub fn authorize_message(
+        &self,
+        permit: &Permit,
+        _message: &mllp::Header<'_>,
+        _now: OffsetDateTime,
+    ) -> Result<Grant, Denied> {
+        Ok(self.granted(permit))
+    }
+
+    /// Whether the holder of `permit` may have this association.
+    ///
+    /// # Errors
+    ///
+    /// Says why not, and which rule came nearest.
+    pub fn authorize_association(
+        &self,
+        permit: &Permit,
+        _association: &dicom::Request,
+        _now: OffsetDateTime,
+    ) -> Result<Grant, Denied> {
+        Ok(self.granted(permit))
+    }
+
+    /// What goes through under the connection's own rule.
+    fn granted(&self, permit: &Permit) -> Grant {
+        Grant {
+            rule: Arc::clone(&permit.rule),
+            line: permit.line,
+            template: None,
+            phi: self.phi,
+            operation: None,
+            respond: None,
+            soap: None,
+            would_deny: None,
+        }
     }
 
     /// The answer to a request on a connection whose permit does not hold any more.
     pub fn withdrawn(&self, reason: Withdrawal) -> Denied {
-        Denied {
-            reason: DenyReason::PermitWithdrawn,
-            rule: Arc::clone(&self.rule),
-            template: None,
-            nearest: format!("the connection's permit was withdrawn: {}", reason.label()),
-        }
+        let nearest = format!("the connection's permit was withdrawn: {}", reason.label());
+        self.denied(DenyReason::PermitWithdrawn, nearest)
     }
 
     /// Whether anything behind this listener is PHI: the listener itself, or one of its routes.

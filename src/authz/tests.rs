@@ -7,7 +7,7 @@ use http::Method;
 use proptest::prelude::*;
 use time::macros::datetime;
 
-use super::{Denied, ListenerPolicy};
+use super::{Denied, ListenerPolicy, Requested};
 use crate::config::{self, Config};
 use crate::identity::{
     DnsName, Fingerprint, LeafUse, PeerCertificate, PeerIdentity, Proof, SpiffeId, Subject,
@@ -66,7 +66,7 @@ fn dns(name: &str) -> PeerIdentity {
 fn ask(policy: &ListenerPolicy, who: &PeerIdentity) -> Result<String, DenyReason> {
     policy
         .authorize(who, datetime!(2026-11-22 12:00 UTC))
-        .map(|permit| permit.peer().to_string())
+        .map(|permit| permit.peer().unwrap().to_string())
         .map_err(|denied| denied.reason)
 }
 
@@ -238,9 +238,11 @@ inbound:
 fn request(peer: &str, method: Method, path: &str) -> Result<String, (DenyReason, String)> {
     let policy = routed();
     let who = spiffe(&format!("spiffe://td/{peer}"));
-    let permit = policy.authorize(&who, datetime!(2026-11-22 12:00 UTC)).unwrap();
+    let now = datetime!(2026-11-22 12:00 UTC);
+    let permit = policy.authorize(&who, now).unwrap();
+    let asked = Requested { method: &method, host: None, path, soap_action: None };
     policy
-        .authorize_request(&permit, &method, path)
+        .authorize_request(&permit, &asked, now)
         .map(|request| request.rule().to_string())
         .map_err(|Denied { reason, nearest, .. }| (reason, nearest))
 }

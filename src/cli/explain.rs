@@ -10,7 +10,7 @@ use time::Duration;
 
 use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, chain, console, load, wait};
-use crate::authz::{Denied, ListenerPolicy};
+use crate::authz::{Denied, ListenerPolicy, Requested};
 use crate::certs::{Supply, Trusted};
 use crate::clock;
 use crate::config::{self, Config, Inbound, Peer, PeerMatcher, Protocol};
@@ -276,10 +276,10 @@ fn answer(
         Ok(permit) => permit,
         Err(denied) => return Ok(no(denied)),
     };
-    let peer = permit.peer();
+    let peer = permit.peer().map_or("", |peer| peer.as_str());
     let path = match (&arguments.path, listener.protocol) {
         (Some(path), Protocol::Http) => path,
-        (Some(_), Protocol::Tcp) => {
+        (Some(_), Protocol::Tcp | Protocol::Mllp | Protocol::Dicom) => {
             let why =
                 format!("peer `{peer}` may connect; `protocol: tcp` has no requests to judge");
             return Ok(answer(true, permit.rule(), why));
@@ -289,7 +289,8 @@ fn answer(
         }
     };
     let method = arguments.method.clone().unwrap_or(Method::GET);
-    Ok(match policy.authorize_request(&permit, &method, path) {
+    let asked = Requested { method: &method, host: None, path, soap_action: None };
+    Ok(match policy.authorize_request(&permit, &asked, clock::now()) {
         Ok(request) => {
             let why = match request.template() {
                 Some(template) => format!("peer `{peer}` may {method} {template}"),

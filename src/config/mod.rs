@@ -10,6 +10,7 @@ mod keys;
 mod parse;
 mod problem;
 mod read;
+mod rules;
 mod scalar;
 mod substitute;
 mod template;
@@ -33,6 +34,10 @@ pub use identity::{
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use read::nearest;
+pub use rules::{
+    AssociationRule, MessageRule, MessageType, Mllp, OnDenied, Route, RouteKind, Rule, SenderRule,
+    SoapAction,
+};
 pub use scalar::{NameError, check_name};
 pub use template::PathTemplateError;
 
@@ -55,6 +60,8 @@ pub struct Config {
     pub tls: TlsSettings,
     /// Whom we know, by name.
     pub peers: BTreeMap<PeerName, Peer>,
+    /// Names for several of them. Wherever a rule named a group, it lists the members.
+    pub groups: BTreeMap<PeerName, Vec<PeerName>>,
     /// Mutual TLS in, plaintext to the workload.
     pub inbound: Vec<Inbound>,
     /// Plaintext in, mutual TLS out.
@@ -122,14 +129,41 @@ pub struct Peer {
     pub name: PeerName,
     /// By what it is recognized.
     pub matcher: PeerMatcher,
+    /// Its line in the configuration file.
+    pub line: u32,
     /// After this moment the entry lets nobody in.
     pub expires: Option<OffsetDateTime>,
+    /// By then somebody should have looked whether it is still needed. Lets in all the same.
+    pub review_by: Option<OffsetDateTime>,
+    /// What it may have on each listener.
+    pub limits: Option<Quota>,
     /// Who answers for it.
     pub owner: Option<String>,
     /// The ticket that asked for it.
     pub ticket: Option<String>,
+    /// What it needs the access for.
+    pub purpose: Option<String>,
     /// Anything else that a reader should know.
     pub note: Option<String>,
+}
+
+/// What one peer may have of a listener, or of one of its rules: of HTTP requests, HL7 messages, DICOM
+/// associations or, where bytes are carried as they are, of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// How many a second on average; `None`: any number.
+    pub rate: Option<Rate>,
+    /// How many at once; `None`: any number.
+    pub concurrency: Option<u32>,
+}
+
+/// How many may begin in a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Between two, on average.
+    pub interval: Duration,
+    /// How many may come at once after a rest. At least 1.
+    pub burst: u32,
 }
 
 /// By what a peer is recognized. All but the pins need a chain to the trust bundle.
@@ -188,6 +222,10 @@ pub enum Protocol {
     Tcp,
     /// HTTP/1.1 and HTTP/2.
     Http,
+    /// HL7 v2 messages in MLLP frames.
+    Mllp,
+    /// DICOM associations.
+    Dicom,
 }
 
 /// The HTTP version to speak with the workload.
@@ -216,27 +254,22 @@ pub struct Inbound {
     pub forward_protocol: WorkloadHttp,
     /// Whether every access is on record before the first byte goes through.
     pub phi: bool,
-    /// Who may connect. Empty: nobody.
+    /// Until when plaintext is taken, too (`mode: permissive`).
+    pub permissive_until: Option<OffsetDateTime>,
+    /// Until when policy is told and not enforced (`enforce: false`).
+    pub observe_until: Option<OffsetDateTime>,
+    /// Its line in the configuration file.
+    pub line: u32,
+    /// Who may connect, groups replaced by their members. Empty: nobody.
     pub allow: Vec<PeerName>,
     /// HTTP only; `None` when the file gives none: whoever may connect may ask for anything.
     pub routes: Option<Vec<Route>>,
+    /// MLLP only.
+    pub mllp: Mllp,
+    /// DICOM only; `None`: whoever may connect may have any association.
+    pub associations: Option<Vec<AssociationRule>>,
     /// Bounds, the listener's own over the file's.
     pub limits: Limits,
-}
-
-/// A rule for HTTP requests; the first that matches decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// Unique in its listener.
-    pub name: Arc<str>,
-    /// Which methods it is for. Empty: all.
-    pub methods: Vec<http::Method>,
-    /// Which paths it is for.
-    pub path: PathTemplate,
-    /// Who may. Empty: nobody.
-    pub allow: Vec<PeerName>,
-    /// Whether its requests are accesses to PHI. The listener's `phi` if the route does not say.
-    pub phi: bool,
 }
 
 /// A path in which `{name}` stands for one segment and a last `{name...}` for any number of them.
@@ -268,6 +301,8 @@ pub struct Outbound {
     pub name: ListenerName,
     /// Where the workload connects. Loopback or a unix socket, unless `listen_anywhere` was set.
     pub listen: ListenAddr,
+    /// Its line in the configuration file.
+    pub line: u32,
     /// Where the peer may be. Never empty.
     pub to: Vec<Endpoint>,
     /// Whom the server must prove to be. Never empty.

@@ -24,6 +24,13 @@ pub(super) struct At<'n> {
     key: &'n str,
 }
 
+impl At<'_> {
+    /// Its line, from 1.
+    pub(super) fn line(&self) -> u32 {
+        u32::try_from(self.place.line).unwrap_or(u32::MAX)
+    }
+}
+
 impl Node {
     /// Where it stands.
     pub(super) fn at(&self) -> At<'_> {

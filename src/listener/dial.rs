@@ -174,8 +174,8 @@ async fn admit(
             return Err(DialFailed::Refused);
         }
     };
-    connection.peer = Some(permit.peer().clone());
-    services.seen(permit.peer(), &connection, &session);
+    connection.peer = permit.peer().cloned();
+    services.seen(&permit, &connection, &session);
 
     let connection = Arc::new(connection);
     let allowed = record::allowed(&connection, &permit);

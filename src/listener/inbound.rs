@@ -193,7 +193,7 @@ impl InboundListener {
         let held = Arc::new(held);
         let member = Arc::clone(held.member());
         let ending = match protocol {
-            Protocol::Tcp => {
+            Protocol::Tcp | Protocol::Mllp | Protocol::Dicom => {
                 let carrying = self.carry(&permit, session, &forward, &limits, life);
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
@@ -276,8 +276,8 @@ impl InboundListener {
                 return None;
             }
         };
-        connection.peer = Some(permit.peer().clone());
-        self.services.seen(permit.peer(), &connection, &session);
+        connection.peer = permit.peer().cloned();
+        self.services.seen(&permit, &connection, &session);
 
         let connection = Arc::new(connection);
         let allowed = record::allowed(&connection, &permit);

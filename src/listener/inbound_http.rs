@@ -5,13 +5,13 @@ use std::sync::Arc;
 use http::HeaderValue;
 use time::OffsetDateTime;
 
-use super::Services;
 use super::inbound::InboundState;
 use super::permits::Held;
 use super::plain::Plain;
 use super::requests::{self, Refused, Ticket, Wish};
-use crate::audit::{Connection, Rule};
-use crate::authz::{Denied, RequestPermit};
+use super::{Services, record};
+use crate::audit::Connection;
+use crate::authz::{Denied, Grant, Requested};
 use crate::clock;
 use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::live::{Live, Snapshot};
@@ -33,7 +33,7 @@ pub(super) struct InboundHttp {
 
 /// Policy's yes, and the version of the policy that said it.
 pub(super) struct Judged {
-    permit: RequestPermit,
+    permit: Grant,
     version: Fingerprint,
     /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
     phi: bool,
@@ -51,7 +51,7 @@ impl InboundHttp {
         services: Services,
         held: Arc<Held<InboundState>>,
         peer: &PeerIdentity,
-        name: &PeerName,
+        name: Option<&PeerName>,
     ) -> Self {
         let now = live.snapshot();
         let connection = Arc::clone(held.member().connection());
@@ -62,6 +62,7 @@ impl InboundHttp {
             client_ip: client_ip.and_then(|ip| HeaderValue::from_str(&ip).ok()),
             proto: HeaderValue::from_static("https"),
         };
+        let name = name.map_or("", PeerName::as_str);
         let pool = format!("{name} {peer}").into();
         Self { live, services, connection, held, pool, facing }
     }
@@ -100,11 +101,13 @@ impl Host for InboundHttp {
         let now = self.live.snapshot();
         let (policy, at) = (&now.value.policy, clock::now());
         let version = policy.version();
+        let asked =
+            Requested { method: head.method, host: head.host, path: head.path, soap_action: None };
         // The peer is judged with every request: its entry may have gone, or expired.
         self.peer(&now, at)
             .map_err(|reason| policy.withdrawn(reason))
             .and_then(|peer| policy.authorize(&peer, at))
-            .and_then(|permit| policy.authorize_request(&permit, head.method, head.path))
+            .and_then(|permit| policy.authorize_request(&permit, &asked, at))
             .map(|permit| Judged { permit, version, phi: now.value.config.phi })
             .map_err(|denied| Denial { denied, version })
     }
@@ -137,11 +140,11 @@ impl Host for InboundHttp {
         _link: Option<&()>,
     ) -> Result<Ticket, NotAudited> {
         let permit = &judged.permit;
-        let rule = Rule { name: Arc::clone(permit.rule()), version: judged.version, nearest: None };
+        let rule = record::granted(permit, judged.version);
         let wish = Wish { recorded: judged.phi || permit.phi(), phi: permit.phi(), permit: true };
-        let (connection, template) = (&self.connection, permit.template());
+        let connection = &self.connection;
         let ticket =
-            requests::admit(&self.services, connection, head, template, rule, wish).await?;
+            requests::admit(&self.services, connection, head, Some(permit), rule, wish).await?;
         Ok(ticket.carried_by(Some(self.held.member())))
     }
 
@@ -158,11 +161,7 @@ impl Host for InboundHttp {
                 reason: denied.reason,
                 message: None,
                 template: denied.template.clone(),
-                rule: Some(Rule {
-                    name: Arc::clone(&denied.rule),
-                    version: *version,
-                    nearest: Some(denied.nearest.clone()),
-                }),
+                rule: Some(record::refused_by(denied, *version)),
                 status: 403,
             },
             Rejection::NotAudited => Refused {

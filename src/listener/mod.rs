@@ -21,7 +21,7 @@ pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
 
 use crate::audit::{Audit, Connection};
-use crate::identity::PeerName;
+use crate::authz::Permit;
 use crate::inventory::{Inventory, Sighting};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -41,8 +41,9 @@ pub struct Services {
 }
 
 impl Services {
-    /// Remembers what the peer `peer` has presented.
-    fn seen(&self, peer: &PeerName, connection: &Connection, session: &Session) {
+    /// Remembers what the holder of `permit` has presented, if it is one of `peers`.
+    fn seen(&self, permit: &Permit, connection: &Connection, session: &Session) {
+        let Some(peer) = permit.peer() else { return };
         self.inventory.seen(Sighting {
             peer,
             certificate: &session.peer.certificate,

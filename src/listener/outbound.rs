@@ -115,7 +115,7 @@ impl OutboundListener {
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy
         match now.value.config.protocol {
-            Protocol::Tcp => {
+            Protocol::Tcp | Protocol::Mllp | Protocol::Dicom => {
                 let carrying = self.carry(downstream, source, now, &shared.permits, life);
                 self.services.shutdown.until_cut(carrying).await.unwrap_or(Ending::Cut)
             }

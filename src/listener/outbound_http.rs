@@ -150,14 +150,17 @@ impl Host for OutboundHttp {
         link: Option<&Link>,
     ) -> Result<Ticket, NotAudited> {
         let connection = link.map_or(&self.unconnected, |link| &link.connection);
+        let now = self.live.snapshot();
         let rule = Rule {
             name: match link {
                 Some(link) => Arc::clone(link.permit.rule()),
                 None => connection.listener.as_str().into(),
             },
-            version: self.live.snapshot().value.policy.version(),
+            line: now.value.config.line,
+            version: now.value.policy.version(),
             nearest: None,
         };
+        drop(now);
         let phi = connection.phi;
         let wish = Wish { recorded: phi, phi, permit: link.is_some() };
         let ticket = requests::admit(&self.services, connection, head, None, rule, wish).await?;

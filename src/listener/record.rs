@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::{Action, Connection, ConnectionId, Record, Rule, Traffic};
-use crate::authz::{Denied, Permit};
+use crate::audit::{Action, Connection, ConnectionId, Nearest, Record, Rule, Traffic};
+use crate::authz::{Denied, Grant, Permit};
 use crate::config::Protocol;
+use crate::identity::Fingerprint;
 use crate::outcome::{DenyReason, Ending};
 use crate::proxy::l4::Moved;
 
@@ -14,6 +15,8 @@ pub(super) fn protocol(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Tcp => "tcp",
         Protocol::Http => "http",
+        Protocol::Mllp => "mllp",
+        Protocol::Dicom => "dicom",
     }
 }
 
@@ -28,23 +31,48 @@ pub(super) fn random_id() -> ConnectionId {
 pub(super) fn allowed(connection: &Arc<Connection>, permit: &Permit) -> Record {
     Record {
         connection: Some(Arc::clone(connection)),
-        rule: Some(Rule {
-            name: Arc::clone(permit.rule()),
-            version: permit.version(),
-            nearest: None,
-        }),
+        rule: Some(permitted(permit)),
         ..Record::new(Action::ConnectionAllowed)
+    }
+}
+
+/// The rule of a permit.
+pub(super) fn permitted(permit: &Permit) -> Rule {
+    let nearest = permit.would_deny().map(|denied| nearest(denied, true));
+    Rule {
+        name: Arc::clone(permit.rule()),
+        line: permit.line(),
+        version: permit.version(),
+        nearest,
+    }
+}
+
+/// The rule by which something was let through.
+pub(super) fn granted(grant: &Grant, version: Fingerprint) -> Rule {
+    let nearest = grant.would_deny().map(|denied| nearest(denied, true));
+    Rule { name: Arc::clone(grant.rule()), line: grant.line(), version, nearest }
+}
+
+/// The rule that let nobody in.
+pub(super) fn refused_by(denied: &Denied, version: Fingerprint) -> Rule {
+    let nearest = Some(nearest(denied, false));
+    Rule { name: Arc::clone(&denied.rule), line: denied.line, version, nearest }
+}
+
+fn nearest(denied: &Denied, observed: bool) -> Nearest {
+    Nearest {
+        differs: denied.differs,
+        text: denied.nearest.clone(),
+        would_deny: observed.then_some(denied.reason),
     }
 }
 
 pub(super) fn denied(
     connection: &Arc<Connection>,
     denied: &Denied,
-    version: crate::identity::Fingerprint,
+    version: Fingerprint,
 ) -> Record {
-    let rule =
-        Rule { name: Arc::clone(&denied.rule), version, nearest: Some(denied.nearest.clone()) };
-    Record::denied(Arc::clone(connection), denied.reason, Some(rule))
+    Record::denied(Arc::clone(connection), denied.reason, Some(refused_by(denied, version)))
 }
 
 pub(super) fn not_audited(connection: &Arc<Connection>) -> Record {

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Version};
 use super::Services;
 use super::permits::Member;
 use crate::audit::{Action, Connection, Record, Request, Rule, Traffic};
+use crate::authz::Grant;
 use crate::outcome::DenyReason;
 use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
 
@@ -43,7 +44,7 @@ pub(super) async fn admit(
     services: &Services,
     connection: &Arc<Connection>,
     head: &Head<'_>,
-    template: Option<&Arc<str>>,
+    grant: Option<&Grant>,
     rule: Rule,
     wish: Wish,
 ) -> Result<Ticket, NotAudited> {
@@ -54,7 +55,8 @@ pub(super) async fn admit(
     let request = Request {
         number: head.number,
         method: method.clone(),
-        template: template.map(Arc::clone),
+        template: grant.and_then(Grant::template).map(Arc::clone),
+        operation: grant.and_then(Grant::operation).cloned(),
         version: version(Some(head.version)),
         phi: wish.phi,
         trace_id: trace_id(head.headers),
@@ -120,6 +122,7 @@ pub(super) async fn rejected(
         number: rough.number,
         method,
         template: refused.template,
+        operation: None,
         version: version(rough.version),
         phi: connection.phi,
         trace_id: rough.headers.and_then(trace_id),

@@ -114,7 +114,10 @@ impl Judge {
         };
         match policy.authorize(&who, now) {
             Ok(permit) => {
-                let text = format!("{who} is the expected peer `{}`", permit.peer());
+                let text = format!(
+                    "{who} is the expected peer `{}`",
+                    permit.peer().map_or("", |peer| peer.as_str())
+                );
                 bench.note(Verdict::Passed, "identity", &text);
                 (recognition, None)
             }

@@ -47,7 +47,7 @@ pub(super) fn inbound(
     let Given { config, material, configuration } = given;
     let failed = |source| BuildError { listener: listener.name.clone(), source };
     let alpn = match listener.protocol {
-        Protocol::Tcp => &[],
+        Protocol::Tcp | Protocol::Mllp | Protocol::Dicom => &[],
         Protocol::Http => HTTP,
     };
     let (settings, trusted) = (&config.tls, &material.trusted);

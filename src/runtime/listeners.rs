@@ -356,6 +356,8 @@ fn show(address: &ListenAddr) -> String {
 fn protocol(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Tcp => "tcp",
+        Protocol::Mllp => "mllp",
+        Protocol::Dicom => "dicom",
         Protocol::Http => "http",
     }
 }

@@ -187,7 +187,7 @@ fn question(
     let names = expectation.as_ref().map_or(&everybody, |expectation| &expectation.names);
     let alpn = match expectation.as_ref().map(|expectation| expectation.protocol) {
         Some(Protocol::Http) => tls::HTTP.iter().map(|name| name.to_vec()).collect(),
-        Some(Protocol::Tcp) | None => Vec::new(),
+        Some(Protocol::Tcp | Protocol::Mllp | Protocol::Dicom) | None => Vec::new(),
     };
     let listener = expectation.as_ref().and_then(|expectation| expectation.listener.as_ref());
     let limits = listener.map_or_else(|| config.limits.clone(), |(_, limits)| limits.clone());

@@ -11,7 +11,7 @@ use crate::config::read::{Fields, Located, located, one};
 use crate::config::scalar::{choice, flag, name};
 use crate::config::yaml::{Entry, Node};
 use crate::config::{
-    Endpoint, Inbound, Limits, ListenAddr, Outbound, Protocol, Target, WorkloadHttp, keys,
+    Endpoint, Inbound, Limits, ListenAddr, Mllp, Outbound, Protocol, Target, WorkloadHttp, keys,
 };
 use crate::identity::{ListenerName, PeerName};
 
@@ -46,6 +46,7 @@ pub(super) fn inbound(
         Routes { context, ledger, phi, allow }.read(node)
     });
     let limits = own_limits(context, &mut fields);
+    let line = fields.at().line();
     fields.finish();
 
     let protocol = protocol?;
@@ -59,8 +60,13 @@ pub(super) fn inbound(
         protocol,
         forward_protocol: forward_protocol?,
         phi: phi?,
+        permissive_until: None,
+        observe_until: None,
+        line,
         allow: values(allow?),
         routes: routes?,
+        mllp: Mllp::default(),
+        associations: None,
         limits: limits?,
     })
 }
@@ -92,10 +98,12 @@ pub(super) fn outbound(
     let protocol = fields.required("protocol", one(protocol));
     let phi = phi(&mut fields, ledger);
     let limits = own_limits(context, &mut fields);
+    let line = fields.at().line();
     fields.finish();
     Some(Outbound {
         name: name?.value,
         listen: listen?,
+        line,
         to: to?,
         expect: expect?,
         protocol: protocol?,
@@ -214,7 +222,7 @@ fn own_limits(context: &Context<'_, '_>, fields: &mut Fields<'_, '_>) -> Option<
 fn refuse_without_http(context: &Context<'_, '_>, protocol: Protocol, given: [Option<&Entry>; 2]) {
     match protocol {
         Protocol::Http => {}
-        Protocol::Tcp => {
+        Protocol::Tcp | Protocol::Mllp | Protocol::Dicom => {
             for entry in given.into_iter().flatten() {
                 let fault = Fault::new(format!("`{}` needs `protocol: http`", entry.name));
                 let hint = "a byte stream has no requests to look at; change `protocol`, or remove the key";

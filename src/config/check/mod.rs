@@ -83,6 +83,7 @@ pub(super) fn file(
         identity: identity?,
         tls: tls?,
         peers: peers?,
+        groups: Default::default(),
         inbound,
         outbound,
         audit,

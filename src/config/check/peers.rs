@@ -115,7 +115,11 @@ fn peer(reader: &Reader<'_>, entry: &Entry) -> Option<Peer> {
     Some(Peer {
         name: PeerName::new(&known?),
         matcher: matcher?,
+        line: entry.at().line(),
         expires: expires?.map(|expires| expires.value),
+        review_by: None,
+        limits: None,
+        purpose: None,
         owner: owner?,
         ticket: ticket?,
         note: note?,

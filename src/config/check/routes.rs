@@ -10,7 +10,7 @@ use crate::config::problem::{Fault, quoted};
 use crate::config::read::{At, Fields, Located, located, one};
 use crate::config::scalar::{flag, name};
 use crate::config::yaml::Node;
-use crate::config::{PathTemplate, Route, keys};
+use crate::config::{PathTemplate, Route, RouteKind, Rule, keys};
 use crate::identity::PeerName;
 
 /// `routes` of one listener while they are read.
@@ -84,12 +84,21 @@ impl Routes<'_, '_, '_> {
             self.who(at, name.as_ref(), allow);
         }
         let name = name?;
-        let route = Route {
+        let rule = Rule {
             name: Arc::from(name.value.as_str()),
+            line: at.line(),
+            allow: allow?.into_iter().map(|peer| peer.value).collect(),
+            expires: None,
+            limits: None,
+        };
+        let route = Route {
+            rule,
+            hosts: Vec::new(),
             methods: methods?,
             path: path?,
-            allow: allow?.into_iter().map(|peer| peer.value).collect(),
+            kind: RouteKind::Plain,
             phi: phi?.map_or(self.phi, |phi| phi.value),
+            respond: None,
         };
         Some((route, name.mark()))
     }

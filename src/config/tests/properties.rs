@@ -89,7 +89,7 @@ fn kept(config: &Config, text: &str) {
     for inbound in &config.inbound {
         let routes = inbound.routes.as_deref().unwrap_or_default();
         phi |= inbound.phi || routes.iter().any(|route| route.phi);
-        assert!(known(&inbound.allow) && routes.iter().all(|route| known(&route.allow)));
+        assert!(known(&inbound.allow) && routes.iter().all(|route| known(&route.rule.allow)));
         if let Target::Tcp(address) = inbound.forward {
             assert!(address.ip().to_canonical().is_loopback() || text.contains("forward_anywhere"));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::audit::{Action, Connection, Record, Rule};
 use crate::authz::Denied;
 use crate::identity::Fingerprint;
+use crate::listener::record;
 use crate::outcome::{Refusal, Withdrawal};
 
 /// Why a permit does not hold any more.
@@ -22,7 +23,7 @@ impl Lost {
     }
 
     pub(super) fn denied(denied: Denied, version: Fingerprint) -> Self {
-        let rule = Rule { name: denied.rule, version, nearest: Some(denied.nearest) };
+        let rule = record::refused_by(&denied, version);
         let message = "the peer would not be let in any more".to_owned();
         Self { reason: Withdrawal::Denied(denied.reason), message, rule: Some(rule) }
     }

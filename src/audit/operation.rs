@@ -1,0 +1,168 @@
+//! `myelin.fhir`, `myelin.dicomweb`, `myelin.soap`, `myelin.hl7` and `myelin.dicom`: what was asked for, in
+//! the words of healthcare. Never who the patient is.
+
+use serde::Serialize;
+
+use super::record::{Dicom, Hl7, Record};
+use super::text::Text;
+use crate::protocol::{Operation, dicomweb, fhir};
+
+/// The part of `myelin` that has what was asked for.
+#[derive(Default, Serialize)]
+pub(super) struct Asked<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fhir: Option<Fhir<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dicomweb: Option<DicomWeb>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    soap: Option<Soap<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hl7: Option<Hl7Fields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dicom: Option<DicomFields<'a>>,
+}
+
+#[derive(Serialize)]
+struct Fhir<'a> {
+    interaction: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DicomWeb {
+    transaction: &'static str,
+}
+
+#[derive(Serialize)]
+struct Soap<'a> {
+    action: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ihe: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Hl7Fields<'a> {
+    number: u64,
+    #[serde(rename = "type")]
+    kind: Text<'a>,
+    sending: Ends<'a>,
+    receiving: Ends<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control_id: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    processing_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    version: &'a str,
+    batch: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledgement: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Ends<'a> {
+    application: Text<'a>,
+    facility: Text<'a>,
+}
+
+#[derive(Serialize)]
+struct DicomFields<'a> {
+    calling_ae: Text<'a>,
+    called_ae: Text<'a>,
+    contexts: Vec<Context<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    implementation: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_units: Option<DataUnits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Context<'a> {
+    abstract_syntax: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct DataUnits {
+    up: u64,
+    down: u64,
+}
+
+impl<'a> Asked<'a> {
+    /// What `record` has of it.
+    pub(super) fn of(record: &'a Record) -> Self {
+        let hl7 = record.hl7.as_ref().map(Hl7Fields::of);
+        let dicom = record.dicom.as_ref().map(DicomFields::of);
+        let asked = Self { hl7, dicom, ..Self::default() };
+        match record.request.as_ref().and_then(|request| request.operation.as_ref()) {
+            Some(Operation::Fhir(interaction, resource)) => {
+                Self { fhir: Some(Fhir::of(*interaction, resource.as_deref())), ..asked }
+            }
+            Some(Operation::DicomWeb(transaction)) => {
+                Self { dicomweb: Some(DicomWeb::of(*transaction)), ..asked }
+            }
+            Some(Operation::Soap(action, ihe)) => {
+                Self { soap: Some(Soap { action: Text::short(action), ihe: *ihe }), ..asked }
+            }
+            None => asked,
+        }
+    }
+}
+
+impl<'a> Fhir<'a> {
+    fn of(interaction: fhir::Interaction, resource: Option<&'a str>) -> Self {
+        Self { interaction: interaction.code(), resource }
+    }
+}
+
+impl DicomWeb {
+    fn of(transaction: dicomweb::Transaction) -> Self {
+        Self { transaction: transaction.name() }
+    }
+}
+
+impl<'a> Hl7Fields<'a> {
+    fn of(hl7: &'a Hl7) -> Self {
+        Self {
+            number: hl7.number,
+            kind: Text::short(&hl7.kind),
+            sending: Ends {
+                application: Text::short(&hl7.sending_application),
+                facility: Text::short(&hl7.sending_facility),
+            },
+            receiving: Ends {
+                application: Text::short(&hl7.receiving_application),
+                facility: Text::short(&hl7.receiving_facility),
+            },
+            control_id: hl7.control_id.map(|id| format!("sha256:{}", hex::encode(id))),
+            processing_id: &hl7.processing_id,
+            version: &hl7.version,
+            batch: hl7.is_batch,
+            acknowledgement: hl7.acknowledgement,
+        }
+    }
+}
+
+impl<'a> DicomFields<'a> {
+    fn of(dicom: &'a Dicom) -> Self {
+        let (up, down) = dicom.data_units;
+        Self {
+            calling_ae: Text::short(&dicom.calling_ae),
+            called_ae: Text::short(&dicom.called_ae),
+            contexts: dicom
+                .contexts
+                .iter()
+                .map(|context| Context {
+                    abstract_syntax: Text::short(&context.abstract_syntax),
+                    accepted: context.accepted,
+                })
+                .collect(),
+            implementation: dicom.implementation.as_deref().map(Text::short),
+            data_units: dicom.result.map(|_| DataUnits { up, down }),
+            result: dicom.result,
+        }
+    }
+}

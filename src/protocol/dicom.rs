@@ -1,0 +1,25 @@
+//! The DICOM upper layer (PS3.8): associations, as far as they say who wants what of whom.
+
+/// What an A-ASSOCIATE-RQ asks for (PS3.8, 9.3.2).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Request {
+    /// The called AE title, without its padding.
+    pub called_ae: String,
+    /// The calling AE title, without its padding.
+    pub calling_ae: String,
+    /// What it wants to do, in its order. At most 128 (their identifiers are odd and have one byte).
+    pub contexts: Vec<Context>,
+    /// Implementation class UID.
+    pub implementation_class: Option<String>,
+    /// Implementation version name.
+    pub implementation_version: Option<String>,
+}
+
+/// A proposed presentation context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// Its identifier, odd.
+    pub id: u8,
+    /// The abstract syntax: nearly always a SOP class.
+    pub abstract_syntax: String,
+}
