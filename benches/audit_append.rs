@@ -40,6 +40,7 @@ fn record() -> Record {
         destination: Some(([127, 0, 0, 1], 8443).into()),
         endpoint: None,
         tls: None,
+        plaintext: false,
         identity: Some(peer.to_string()),
         certificate: Some(peer.certificate),
         peer: None,

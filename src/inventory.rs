@@ -4,11 +4,17 @@
 //! In memory only, from the start of the process on, and bounded: peers and authorities come from the
 //! configuration, and of each peer only the certificates that were seen last are remembered.
 
+mod lenience;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::{Duration, OffsetDateTime};
+
+pub use lenience::{Lenience, Leniences, Tally};
 
 use crate::clock;
 use crate::identity::{Fingerprint, ListenerName, PeerCertificate, PeerName};
@@ -291,6 +297,3 @@ impl Presented {
         (self.certificate.not_after - now).whole_seconds().div_euclid(24 * 60 * 60)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -336,7 +336,8 @@ impl Withdrawal {
     pub fn all() -> impl Iterator<Item = Self> {
         let refused = Refusal::ALL.into_iter().filter(|refusal| refusal.is_about_the_certificate());
         let denied = DenyReason::ALL.into_iter().filter(|reason| reason.is_about_the_peer());
-        refused.map(Self::Refused).chain(denied.map(Self::Denied))
+        let plaintext = std::iter::once(Refusal::NotTls); // when it is not taken any more
+        refused.chain(plaintext).map(Self::Refused).chain(denied.map(Self::Denied))
     }
 
     /// The stable label: that of the refusal or of the denial.

@@ -190,6 +190,8 @@ struct Myelin<'a> {
     identity: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_false")]
+    plaintext: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     phi: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -258,6 +260,11 @@ fn side(address: Option<SocketAddr>, bytes: Option<u64>) -> Option<Side> {
     })
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 fn identity(connection: &Connection) -> Option<Text<'_>> {
     connection.identity.as_deref().map(Text::identity)
 }
@@ -280,7 +287,8 @@ impl<'a> TlsFields<'a> {
     fn of(connection: &'a Connection, action: Action) -> Option<Self> {
         let refused = action == Action::ConnectionRefused;
         let session = connection.tls.as_ref();
-        if session.is_none() && connection.certificate.is_none() && !refused {
+        let is_worth_saying = refused || connection.plaintext;
+        if session.is_none() && connection.certificate.is_none() && !is_worth_saying {
             return None;
         }
         let certificate = connection.certificate.as_deref().map(Certificate::of);
@@ -343,7 +351,7 @@ impl<'a> RuleFields<'a> {
 
 impl<'a> Http<'a> {
     fn of(request: &'a Request, connection: Option<&Connection>) -> Self {
-        let id = connection.map(|c| format!("{}-{}", hex::encode(c.id.0), request.number));
+        let id = connection.map(|connection| connection.request_id(request.number));
         Self {
             version: request.version,
             request: HttpRequest { method: Text::short(request.method.as_str()), id },
@@ -373,6 +381,7 @@ impl<'a> Myelin<'a> {
             connection: Some(hex::encode(connection.id.0)),
             identity: identity(connection),
             peer: connection.peer.as_ref().map(|peer| peer.as_str()),
+            plaintext: connection.plaintext,
             phi: Some(record.phi().unwrap_or(connection.phi)),
             endpoint: connection.endpoint.as_deref(),
             ..trail

@@ -30,6 +30,7 @@ pub(super) fn connection() -> Connection {
             next_protocol: Some("http/1.1".into()),
             server_name: Some("ehr.hospital.example".into()),
         }),
+        plaintext: false,
         certificate: Some(Arc::new(certificate(id))),
         identity: Some(id.into()),
         peer: Some(PeerName::new("billing")),

@@ -99,7 +99,7 @@ impl<'a> Asked<'a> {
         let asked = Self { hl7, dicom, ..Self::default() };
         match record.request.as_ref().and_then(|request| request.operation.as_ref()) {
             Some(Operation::Fhir(interaction, resource)) => {
-                Self { fhir: Some(Fhir::of(*interaction, resource.as_deref())), ..asked }
+                Self { fhir: Some(Fhir::of(*interaction, *resource)), ..asked }
             }
             Some(Operation::DicomWeb(transaction)) => {
                 Self { dicomweb: Some(DicomWeb::of(*transaction)), ..asked }

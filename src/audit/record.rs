@@ -89,7 +89,7 @@ pub struct Connection {
     pub listener: ListenerName,
     /// Which way it faces.
     pub direction: Direction,
-    /// `tcp` or `http`.
+    /// `tcp`, `http`, `mllp` or `dicom`.
     pub protocol: &'static str,
     /// Whether the listener is a PHI endpoint.
     pub phi: bool,
@@ -101,12 +101,21 @@ pub struct Connection {
     pub endpoint: Option<String>,
     /// What was negotiated. `None` when there was no session.
     pub tls: Option<Tls>,
+    /// Whether the peer came in plaintext, and was let in all the same.
+    pub plaintext: bool,
     /// What the peer presented, verified or not.
     pub certificate: Option<Arc<PeerCertificate>>,
     /// Who the peer proved to be. `None` unless it was verified.
     pub identity: Option<String>,
     /// The peer's name in `peers`. `None` unless it was recognized.
     pub peer: Option<PeerName>,
+}
+
+impl Connection {
+    /// The name of its request `number`, in records and to whom it was denied.
+    pub fn request_id(&self, number: u64) -> String {
+        format!("{}-{number}", hex::encode(self.id.0))
+    }
 }
 
 /// A connection's id: 16 bytes, lower-case hexadecimal in records.

@@ -1,12 +1,30 @@
 //! Who may do what: the compiled allowlist. Pure: no I/O, no clock of its own, no lock.
 //!
 //! Default deny: a listener without `allow` lets nobody in, and there is no rule that lets in all.
+//!
+//! A decision (`policy` for connections, `decide` for what is asked for on them) looks rules up in indexes:
+//! `paths` and `bits` lead to the first that matches. Only when that denies, `denial` walks through all rules
+//! to say which came nearest; `apart` and `differences` compare field by field.
 
+mod apart;
+mod associations;
+mod bits;
+mod classify;
+mod clause;
+mod decide;
+mod denial;
+mod differences;
+mod messages;
+mod paths;
 mod peers;
 mod permit;
 mod policy;
+mod routes;
+mod summary;
 #[cfg(test)]
 mod tests;
 
+pub use differences::Difference;
 pub use permit::{Denied, Grant, Holder, Permit};
 pub use policy::{ListenerPolicy, Requested, recognized};
+pub use summary::RuleSummary;

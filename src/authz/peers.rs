@@ -1,10 +1,10 @@
-//! From an authenticated peer to its entries in `peers`, in a few hash lookups.
+//! From an authenticated peer to its entries in `peers`, in a few hash lookups and without allocating.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::{Peer, PeerMatcher};
-use crate::identity::{DnsName, Fingerprint, PeerIdentity, Proof, SpiffeId, Subject};
+use crate::identity::{DnsName, Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId, Subject};
 
 /// Entries and names compared for a hint, in pairs. A stranger decides how often, and how many names its
 /// certificate has; each comparison takes a microsecond.
@@ -12,40 +12,76 @@ const COMPARED: usize = 256;
 /// DNS names of a certificate that are compared.
 const NAMES: usize = 4;
 
-/// Entries of `peers`, by what they are recognized by.
+/// Entries of `peers`, numbered, by what they are recognized by.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     all: Vec<Arc<Peer>>,
-    spiffe: HashMap<SpiffeId, Vec<Arc<Peer>>>,
-    dns: BTreeMap<DnsName, Vec<Arc<Peer>>>, // in order: a wildcard certificate may match several
-    certificates: HashMap<Fingerprint, Vec<Arc<Peer>>>,
-    keys: HashMap<Fingerprint, Vec<Arc<Peer>>>,
-    subjects: Vec<Arc<Peer>>,
+    numbers: HashMap<PeerName, u32>,
+    spiffe: HashMap<SpiffeId, Vec<u32>>,
+    names: Names,
+    certificates: HashMap<Fingerprint, Vec<u32>>,
+    keys: HashMap<Fingerprint, Vec<u32>>,
+    subjects: Vec<u32>,
+}
+
+/// Entries that are recognized by a DNS name.
+#[derive(Debug, Default)]
+struct Names {
+    exact: HashMap<DnsName, Vec<u32>>,
+    /// `*.parent`, by `parent`.
+    wildcards: HashMap<Box<str>, Vec<u32>>,
+    /// `label.parent`, by `parent`: a wildcard certificate may match several.
+    children: HashMap<Box<str>, Vec<u32>>,
 }
 
 impl Peers {
+    /// Numbers `peers` from 0 on, each once.
     pub(super) fn new<'a>(peers: impl Iterator<Item = &'a Peer>) -> Self {
         let mut index = Self::default();
         for peer in peers {
-            let peer = Arc::new(peer.clone());
-            match &peer.matcher {
-                PeerMatcher::Spiffe(id) => index.spiffe.entry(id.clone()).or_default(),
-                PeerMatcher::Dns(name) => index.dns.entry(name.clone()).or_default(),
-                PeerMatcher::CertificatePin(pin) => index.certificates.entry(*pin).or_default(),
-                PeerMatcher::KeyPin(pin) => index.keys.entry(*pin).or_default(),
-                PeerMatcher::Subject { .. } => &mut index.subjects,
-            }
-            .push(Arc::clone(&peer));
-            index.all.push(peer);
+            index.add(peer);
         }
         index
     }
 
-    /// The entries that recognize `who`.
+    fn add(&mut self, peer: &Peer) {
+        let Ok(number) = u32::try_from(self.all.len()) else { return };
+        if self.numbers.contains_key(&peer.name) {
+            return;
+        }
+        match &peer.matcher {
+            PeerMatcher::Spiffe(id) => self.spiffe.entry(id.clone()).or_default().push(number),
+            PeerMatcher::Dns(name) => self.names.add(name, number),
+            PeerMatcher::CertificatePin(pin) => {
+                self.certificates.entry(*pin).or_default().push(number);
+            }
+            PeerMatcher::KeyPin(pin) => self.keys.entry(*pin).or_default().push(number),
+            PeerMatcher::Subject { .. } => self.subjects.push(number),
+        }
+        self.numbers.insert(peer.name.clone(), number);
+        self.all.push(Arc::new(peer.clone()));
+    }
+
+    /// The entry with this number.
+    pub(super) fn get(&self, number: u32) -> Option<&Peer> {
+        self.all.get(number as usize).map(|peer| &**peer)
+    }
+
+    /// The number of this entry.
+    pub(super) fn number(&self, name: &PeerName) -> Option<u32> {
+        self.numbers.get(name).copied()
+    }
+
+    /// All of them, in the order of their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.all.iter().map(|peer| &**peer)
+    }
+
+    /// The entries that recognize `who`, with their numbers.
     ///
     /// A certificate that is proven by a pin alone is recognized by pins alone: whoever made it could
     /// write any name into it.
-    pub(super) fn recognize(&self, who: &PeerIdentity) -> impl Iterator<Item = &Arc<Peer>> {
+    pub(super) fn recognize(&self, who: &PeerIdentity) -> impl Iterator<Item = (u32, &Peer)> {
         let certificate = &who.certificate;
         let pinned =
             [self.certificates.get(&certificate.sha256), self.keys.get(&certificate.key_sha256)];
@@ -59,11 +95,15 @@ impl Peers {
             .filter(|certificate| certificate.spiffe.is_none())
             .into_iter()
             .flat_map(|certificate| &certificate.dns)
-            .flat_map(|name| self.named(name));
+            .flat_map(|name| self.names.of(name));
         let subjects = chained.into_iter().flat_map(|certificate| {
-            self.subjects.iter().filter(|peer| is_subject(&peer.matcher, &certificate.subject))
+            self.subjects.iter().filter(|number| {
+                self.get(**number)
+                    .is_some_and(|peer| is_subject(&peer.matcher, &certificate.subject))
+            })
         });
-        pinned.into_iter().flatten().chain(spiffe).flatten().chain(dns).chain(subjects)
+        let numbers = pinned.into_iter().flatten().chain(spiffe).flatten().chain(dns);
+        numbers.chain(subjects).filter_map(|number| Some((*number, self.get(*number)?)))
     }
 
     /// The entry whose text is nearest to one of `who`'s names, with that text and the name; of the first
@@ -85,33 +125,24 @@ impl Peers {
         }
         best.map(|(_, peer, wanted, name)| (peer, wanted, name))
     }
+}
+
+impl Names {
+    fn add(&mut self, name: &DnsName, number: u32) {
+        self.exact.entry(name.clone()).or_default().push(number);
+        let Some((label, parent)) = name.as_str().split_once('.') else { return };
+        let by_parent = if label == "*" { &mut self.wildcards } else { &mut self.children };
+        by_parent.entry(parent.into()).or_default().push(number);
+    }
 
     /// Exactly this name, or a wildcard on one side that stands for its first label (RFC 6125, 6.4.3).
-    fn named(&self, name: &DnsName) -> impl Iterator<Item = &Arc<Peer>> {
-        let exact = self.dns.get(name).into_iter().flatten();
-        let parent = name.as_str().split_once('.').map_or("", |(_, parent)| parent);
-        let wildcard_rule = DnsName::parse(&format!("*.{parent}"))
-            .ok()
-            .filter(|rule| rule != name)
-            .and_then(|rule| self.dns.get(&rule))
-            .into_iter()
-            .flatten();
-        let wildcard_certificate = name
-            .as_str()
-            .strip_prefix("*.")
-            .map(|parent| {
-                self.dns
-                    .iter()
-                    .filter(move |(rule, _)| {
-                        let rule = rule.as_str();
-                        !rule.starts_with("*.")
-                            && rule.split_once('.').is_some_and(|(_, rest)| rest == parent)
-                    })
-                    .flat_map(|(_, peers)| peers)
-            })
-            .into_iter()
-            .flatten();
-        exact.chain(wildcard_rule).chain(wildcard_certificate)
+    fn of(&self, name: &DnsName) -> impl Iterator<Item = &u32> {
+        let exact = self.exact.get(name);
+        let stood_for = name.as_str().split_once('.').and_then(|(label, parent)| {
+            let by_parent = if label == "*" { &self.children } else { &self.wildcards };
+            by_parent.get(parent)
+        });
+        exact.into_iter().chain(stood_for).flatten()
     }
 }
 

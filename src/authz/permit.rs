@@ -48,6 +48,13 @@ impl Permit {
         }
     }
 
+    /// The peer's place among [`ListenerPolicy::peers`] of the policy that gave the permit.
+    ///
+    /// [`ListenerPolicy::peers`]: super::ListenerPolicy::peers
+    pub fn number(&self) -> Option<u32> {
+        self.number
+    }
+
     /// The rule that let it in.
     pub fn rule(&self) -> &Arc<str> {
         &self.rule
@@ -80,6 +87,9 @@ impl Permit {
 pub struct Grant {
     pub(super) rule: Arc<str>,
     pub(super) line: u32,
+    /// The places of the rules that let it through among those of the listener.
+    pub(super) rule_number: Option<u32>,
+    pub(super) sender_number: Option<u32>,
     pub(super) template: Option<Arc<str>>,
     pub(super) phi: bool,
     pub(super) operation: Option<Operation>,
@@ -97,6 +107,19 @@ impl Grant {
     /// The rule's line in the configuration file.
     pub fn line(&self) -> u32 {
         self.line
+    }
+
+    /// The rule's place among [`ListenerPolicy::rules`]; `None` when it is the connection's rule, or while
+    /// policy is only observed and no rule is for it.
+    ///
+    /// [`ListenerPolicy::rules`]: super::ListenerPolicy::rules
+    pub fn rule_number(&self) -> Option<u32> {
+        self.rule_number
+    }
+
+    /// MLLP: the place of the rule for the sender, where there are such rules.
+    pub fn sender_number(&self) -> Option<u32> {
+        self.sender_number
     }
 
     /// HTTP: the route's path template. `None` without routes.

@@ -1,23 +1,25 @@
-//! One listener's rules, compiled, and the permits that they give.
+//! One listener's rules, compiled, and who may connect by them.
 
 use std::sync::Arc;
 
 use http::Method;
 use time::OffsetDateTime;
 
+use super::associations::Associations;
+use super::messages::{Messages, Senders};
 use super::peers::Peers;
-use super::permit::{Denied, Grant, Holder, Permit};
-use crate::config::{Config, Inbound, Outbound, PathTemplate, Route, Segment};
+use super::permit::{Denied, Holder, Permit};
+use super::routes::Routes;
+use crate::config::{Config, Inbound, Outbound};
 use crate::identity::{Fingerprint, ListenerName, PeerIdentity, PeerName};
 use crate::outcome::{DenyReason, Differs, Withdrawal};
-use crate::protocol::{dicom, mllp};
 
 /// A request, as far as rules look at it.
 #[derive(Debug, Clone, Copy)]
 pub struct Requested<'a> {
     /// The method.
     pub method: &'a Method,
-    /// The host as it was named; `None` only for HTTP/1.0.
+    /// The host as it was named, in lower case and without a port; `None` only for HTTP/1.0.
     pub host: Option<&'a str>,
     /// Decoded, without dot segments.
     pub path: &'a str,
@@ -30,41 +32,39 @@ pub struct Requested<'a> {
 /// For an outbound listener: whom its server must prove to be.
 #[derive(Debug)]
 pub struct ListenerPolicy {
-    listener: ListenerName,
-    rule: Arc<str>,
-    line: u32,
+    pub(super) listener: ListenerName,
+    /// The listener's own rule. A permit that has this very text is of this policy and no other.
+    pub(super) rule: Arc<str>,
+    pub(super) line: u32,
     version: Fingerprint,
     permissive_until: Option<OffsetDateTime>,
     observe_until: Option<OffsetDateTime>,
     /// Whether a request is an access to PHI where no route says otherwise.
-    phi: bool,
-    allowed: Peers,
+    pub(super) phi: bool,
+    pub(super) allowed: Peers,
     known: Peers,
-    routes: Option<Vec<CompiledRoute>>,
-}
-
-#[derive(Debug)]
-struct CompiledRoute {
-    route: Route,
-    rule: Arc<str>,
+    pub(super) routes: Option<Routes>,
+    pub(super) messages: Option<Messages>,
+    pub(super) senders: Option<Senders>,
+    pub(super) associations: Option<Associations>,
 }
 
 impl ListenerPolicy {
     /// The policy of an inbound listener.
     pub fn inbound(config: &Config, listener: &Inbound) -> Self {
-        let routes = listener.routes.as_ref().map(|routes| {
-            routes
-                .iter()
-                .map(|route| CompiledRoute {
-                    rule: format!("{}/{}", listener.name, route.rule.name).into(),
-                    route: route.clone(),
-                })
-                .collect()
-        });
-        let base =
-            Self::new(config, (&listener.name, listener.line), &listener.allow, listener.phi);
+        let name = &listener.name;
+        let base = Self::new(config, (name, listener.line), &listener.allow, listener.phi);
+        let peers = &base.allowed;
+        let routes = listener.routes.as_ref().map(|routes| Routes::new(name, routes, peers));
+        let messages = listener.mllp.messages.as_ref();
+        let messages = messages.map(|rules| Messages::new(name, rules, peers));
+        let behind = messages.as_ref().map_or(0, Messages::count);
+        let senders = listener.mllp.senders.as_ref();
+        let senders = senders.map(|rules| Senders::new(name, behind, rules, peers));
+        let associations = listener.associations.as_ref();
+        let associations = associations.map(|rules| Associations::new(name, rules, peers));
         let (permissive_until, observe_until) = (listener.permissive_until, listener.observe_until);
-        Self { routes, permissive_until, observe_until, ..base }
+        Self { routes, messages, senders, associations, permissive_until, observe_until, ..base }
     }
 
     /// The policy of an outbound listener: its `expect`.
@@ -94,6 +94,9 @@ impl ListenerPolicy {
             allowed: Peers::new(allow.iter().filter_map(|name| config.peers.get(name))),
             known: Peers::new(config.peers.values()),
             routes: None,
+            messages: None,
+            senders: None,
+            associations: None,
         }
     }
 
@@ -108,22 +111,22 @@ impl ListenerPolicy {
             if denied.reason == DenyReason::CertificateExpired {
                 return Err(denied);
             }
-            let until = self.observed(now).ok_or_else(|| denied.clone())?;
+            let Some(until) = self.observed_until(now) else { return Err(denied) };
             let would_deny = Some(Arc::new(denied));
-            Ok(Permit { until: Some(until), would_deny, ..self.permit(Holder::Observed) })
+            Ok(Permit { until: Some(until), would_deny, ..self.permit(Holder::Observed, None) })
         })
     }
 
     /// Whether somebody may connect at `now` who comes in plaintext and proves nothing.
     pub fn plaintext(&self, now: OffsetDateTime) -> Option<Permit> {
-        let until = self.permissive_until.filter(|until| now < *until)?;
-        Some(Permit { until: Some(until), ..self.permit(Holder::Plaintext) })
+        let until = self.permissive_until(now)?;
+        Some(Permit { until: Some(until), ..self.permit(Holder::Plaintext, None) })
     }
 
-    fn permit(&self, holder: Holder) -> Permit {
+    fn permit(&self, holder: Holder, number: Option<u32>) -> Permit {
         Permit {
             holder,
-            number: None,
+            number,
             rule: Arc::clone(&self.rule),
             line: self.line,
             version: self.version,
@@ -133,153 +136,64 @@ impl ListenerPolicy {
     }
 
     /// Until when policy is only observed, if it is at `now`.
-    fn observed(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    pub fn observed_until(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
         self.observe_until.filter(|until| now < *until)
+    }
+
+    /// Until when plaintext is taken, too, if it is at `now`.
+    pub fn permissive_until(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        self.permissive_until.filter(|until| now < *until)
     }
 
     fn judge(&self, who: &PeerIdentity, now: OffsetDateTime) -> Result<Permit, Denied> {
         if who.certificate.not_after <= now {
-            return Err(Denied {
-                differs: Some(Differs::Expires),
-                ..self.denied(
-                    DenyReason::CertificateExpired,
-                    "the peer's certificate has expired since its handshake".to_owned(),
-                )
-            });
+            let nearest = "the peer's certificate has expired since its handshake".to_owned();
+            return Err(self.denied(DenyReason::CertificateExpired, Differs::Expires, nearest));
         }
         let mut expired = None;
-        for peer in self.allowed.recognize(who) {
+        for (number, peer) in self.allowed.recognize(who) {
             match peer.expires {
                 Some(end) if end <= now => expired = Some(peer),
                 Some(_) | None => {
-                    let permit = self.permit(Holder::Peer(peer.name.clone()));
+                    let permit = self.permit(Holder::Peer(peer.name.clone()), Some(number));
                     return Ok(Permit { until: peer.expires, ..permit });
                 }
             }
         }
-        let (reason, differs, nearest) = match (expired, self.known.recognize(who).next()) {
-            (Some(peer), _) => (
-                DenyReason::ListingExpired,
-                Differs::Expires,
-                format!("the entry of peer `{}` has expired", peer.name),
-            ),
-            (None, Some(peer)) => (
-                DenyReason::NotListed,
-                Differs::Peer,
-                format!("peer `{}` is not among those whom `{}` allows", peer.name, self.listener),
-            ),
-            (None, None) => (DenyReason::UnknownPeer, Differs::Peer, self.nearest(who)),
-        };
-        Err(Denied { differs: Some(differs), ..self.denied(reason, nearest) })
-    }
-
-    fn denied(&self, reason: DenyReason, nearest: String) -> Denied {
-        let (rule, line) = (Arc::clone(&self.rule), self.line);
-        Denied { reason, rule, line, template: None, differs: None, nearest }
-    }
-
-    /// Whether the holder of `permit` may make this request.
-    ///
-    /// # Errors
-    ///
-    /// Says why not, and which route came nearest.
-    pub fn authorize_request(
-        &self,
-        permit: &Permit,
-        asked: &Requested<'_>,
-        _now: OffsetDateTime,
-    ) -> Result<Grant, Denied> {
-        let Some(routes) = &self.routes else {
-            return Ok(self.granted(permit));
-        };
-        let mut other_method = None;
-        for CompiledRoute { route, rule } in routes {
-            if !matches(&route.path, asked.path) {
-                continue;
-            }
-            if !route.methods.is_empty() && !route.methods.contains(asked.method) {
-                other_method.get_or_insert(route);
-                continue;
-            }
-            let template = Some(Arc::clone(&route.path.text));
-            if permit.peer().is_some_and(|peer| route.rule.allow.contains(peer)) {
-                let (rule, line) = (Arc::clone(rule), route.rule.line);
-                return Ok(Grant { rule, line, template, phi: route.phi, ..self.granted(permit) });
-            }
-            let who = permit.peer().map_or("", |peer| peer.as_str());
-            return Err(Denied {
-                reason: DenyReason::NotListedForRoute,
-                rule: Arc::clone(rule),
-                line: route.rule.line,
-                template,
-                differs: Some(Differs::Peer),
-                nearest: format!("route `{}` does not allow peer `{who}`", route.rule.name),
-            });
-        }
-        let nearest = match other_method {
-            Some(route) => format!("route `{}` has this path, not this method", route.rule.name),
-            None => "no route has this path".to_owned(),
-        };
-        Err(Denied {
-            template: other_method.map(|route| Arc::clone(&route.path.text)),
-            line: other_method.map_or(self.line, |route| route.rule.line),
-            differs: Some(if other_method.is_some() { Differs::Method } else { Differs::Path }),
-            ..self.denied(DenyReason::NoRoute, nearest)
+        Err(match (expired, self.known.recognize(who).next()) {
+            (Some(peer), _) => self.listing_expired(&peer.name),
+            (None, Some((_, peer))) => self.not_listed(&peer.name),
+            (None, None) => self.denied(DenyReason::UnknownPeer, Differs::Peer, self.nearest(who)),
         })
     }
 
-    /// Whether the holder of `permit` may send this message.
-    ///
-    /// # Errors
-    ///
-    /// Says why not, and which rule came nearest.
-    pub fn authorize_message(
-        &self,
-        permit: &Permit,
-        _message: &mllp::Header<'_>,
-        _now: OffsetDateTime,
-    ) -> Result<Grant, Denied> {
-        Ok(self.granted(permit))
+    pub(super) fn listing_expired(&self, peer: &PeerName) -> Denied {
+        let nearest = format!("the entry of peer `{peer}` has expired");
+        self.denied(DenyReason::ListingExpired, Differs::Expires, nearest)
     }
 
-    /// Whether the holder of `permit` may have this association.
-    ///
-    /// # Errors
-    ///
-    /// Says why not, and which rule came nearest.
-    pub fn authorize_association(
-        &self,
-        permit: &Permit,
-        _association: &dicom::Request,
-        _now: OffsetDateTime,
-    ) -> Result<Grant, Denied> {
-        Ok(self.granted(permit))
+    pub(super) fn not_listed(&self, peer: &PeerName) -> Denied {
+        let nearest = format!("peer `{peer}` is not among those whom `{}` allows", self.listener);
+        self.denied(DenyReason::NotListed, Differs::Peer, nearest)
     }
 
-    /// What goes through under the connection's own rule.
-    fn granted(&self, permit: &Permit) -> Grant {
-        Grant {
-            rule: Arc::clone(&permit.rule),
-            line: permit.line,
-            template: None,
-            phi: self.phi,
-            operation: None,
-            respond: None,
-            soap: None,
-            would_deny: None,
-        }
+    /// A denial by the listener's own rule.
+    pub(super) fn denied(&self, reason: DenyReason, differs: Differs, nearest: String) -> Denied {
+        let (rule, line) = (Arc::clone(&self.rule), self.line);
+        Denied { reason, rule, line, template: None, differs: Some(differs), nearest }
     }
 
     /// The answer to a request on a connection whose permit does not hold any more.
     pub fn withdrawn(&self, reason: Withdrawal) -> Denied {
         let nearest = format!("the connection's permit was withdrawn: {}", reason.label());
-        self.denied(DenyReason::PermitWithdrawn, nearest)
+        let denied = self.denied(DenyReason::PermitWithdrawn, Differs::Peer, nearest);
+        Denied { differs: None, ..denied }
     }
 
     /// Whether anything behind this listener is PHI: the listener itself, or one of its routes.
     pub fn guards_phi(&self) -> bool {
-        let routes = self.routes.iter().flatten();
-        self.phi || routes.into_iter().any(|compiled| compiled.route.phi)
+        let mut routes = self.routes.iter().flat_map(Routes::iter);
+        self.phi || routes.any(|compiled| compiled.route.phi)
     }
 
     /// The version of the policy: the configuration's digest.
@@ -299,25 +213,6 @@ impl ListenerPolicy {
 
 /// The entries of `peers` that recognize `who`, whatever they are allowed.
 pub fn recognized(config: &Config, who: &PeerIdentity) -> Vec<PeerName> {
-    Peers::new(config.peers.values()).recognize(who).map(|peer| peer.name.clone()).collect()
-}
-
-fn matches(template: &PathTemplate, path: &str) -> bool {
-    // One slash at the end changes nothing: to most workloads both are the same page, and a rule that one
-    // spelling escapes is none.
-    let path = path.strip_prefix('/').unwrap_or(path);
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let mut parts = path.split('/').peekable();
-    if path.is_empty() {
-        parts.next();
-    }
-    for segment in &template.segments {
-        match (segment, parts.next()) {
-            (Segment::Rest, _) => return true,
-            (Segment::Literal(text), Some(part)) if text == part => {}
-            (Segment::Any, Some(part)) if !part.is_empty() => {}
-            (Segment::Literal(_) | Segment::Any, _) => return false,
-        }
-    }
-    parts.next().is_none()
+    let peers = Peers::new(config.peers.values());
+    peers.recognize(who).map(|(_, peer)| peer.name.clone()).collect()
 }

@@ -211,6 +211,7 @@ pub(super) fn describe(
         destination: candidate.map(|candidate| candidate.address),
         endpoint: candidate.map(|candidate| candidate.label.as_ref().to_owned()),
         tls: session.map(|session| session.tls.clone()),
+        plaintext: false,
         certificate: match handshake {
             Some(Ok(session)) => Some(Arc::clone(&session.peer.certificate)),
             Some(Err(failed)) => failed.presented.clone(),

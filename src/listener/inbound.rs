@@ -9,23 +9,25 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
+use super::arrival::{Arrival, Incoming};
 use super::counted::{Counted, Side};
-use super::crowd::{Crowd, Line, Place};
+use super::crowd::{Crowd, Place};
+use super::greet::{Greeter, describe};
 use super::inbound_http::InboundHttp;
 use super::life::Life;
 use super::permits::{Held, Permits, Terms};
 use super::plain::Plain;
 use super::{Bound, Services, accept, record};
-use crate::audit::{Connection, Record};
+use crate::audit::Connection;
 use crate::authz::{ListenerPolicy, Permit};
 use crate::clock;
 use crate::config::{Inbound, Limits, Protocol, Target};
 use crate::identity::SpiffeId;
 use crate::live::Live;
-use crate::outcome::{DenyReason, Direction, Ending, Refusal};
+use crate::outcome::{DenyReason, Ending, Refusal};
 use crate::proxy::l4;
-use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
-use crate::tls::{self, HandshakeFailed, Session, Trust};
+use crate::proxy::l7::{self, Pool, PoolLimits};
+use crate::tls::{self, Trust};
 
 /// How often refusals that got no line of their own are told of.
 const REST: Duration = Duration::from_secs(1);
@@ -64,6 +66,14 @@ impl Terms for InboundState {
 pub struct InboundListener {
     live: Live<InboundState>,
     services: Services,
+}
+
+/// Somebody who was let in, on record.
+struct Entered {
+    arrival: Arrival,
+    permit: Permit,
+    connection: Arc<Connection>,
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 /// What the connections of a listener share.
@@ -178,14 +188,15 @@ impl InboundListener {
         let state = &now.value;
         let shutdown = &self.services.shutdown;
         let entering = Box::pin(self.enter(state, downstream, source, room, life));
-        let (session, permit, connection, _slot) = match shutdown.until_cut(entering).await {
-            Some(Ok(entered)) => entered,
-            Some(Err(ending)) => return ending,
-            None => return Ending::Cut,
-        };
+        let Entered { arrival, permit, connection, _slot } =
+            match shutdown.until_cut(entering).await {
+                Some(Ok(entered)) => entered,
+                Some(Err(ending)) => return ending,
+                None => return Ending::Cut,
+            };
         drop(place);
         let is_endless = state.config.protocol == Protocol::Tcp;
-        let holding = room.permits.hold(&now, &session, &permit, &connection, is_endless);
+        let holding = room.permits.hold(&now, arrival.session(), &permit, &connection, is_endless);
         let Ok(held) = holding.await else { return Ending::Withdrawn };
         let (limits, forward) = (state.config.limits.clone(), state.config.forward.clone());
         let protocol = state.config.protocol;
@@ -194,12 +205,12 @@ impl InboundListener {
         let member = Arc::clone(held.member());
         let ending = match protocol {
             Protocol::Tcp | Protocol::Mllp | Protocol::Dicom => {
-                let carrying = self.carry(&permit, session, &forward, &limits, life);
+                let carrying = self.carry(&permit, arrival.into_stream(), &forward, &limits, life);
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
             Protocol::Http => {
                 let pool = &room.pool;
-                Box::pin(self.exchange(&permit, held, session, &limits, pool, life)).await
+                Box::pin(self.exchange(&permit, held, arrival, &limits, pool, life)).await
             }
         };
         member.ending(ending)
@@ -213,83 +224,68 @@ impl InboundListener {
         source: SocketAddr,
         room: &Room,
         life: &mut Life,
-    ) -> Result<(Session, Permit, Arc<Connection>, Option<OwnedSemaphorePermit>), Ending> {
-        let greeted = self.greet(state, downstream, source, room).await;
-        let (session, connection) = greeted.ok_or(Ending::Refused)?;
+    ) -> Result<Entered, Ending> {
+        let (services, permits, crowd) = (&self.services, &*room.permits, &*room.crowd);
+        let greeter = Greeter { state, services, permits, crowd };
+        let greeted = greeter.greet(downstream, source).await;
+        let (arrival, mut connection) = greeted.ok_or(Ending::Refused)?;
         let slot = Arc::clone(&room.slots).acquire_owned().await.ok();
-        let admitted = self.admit(state, session, connection, life).await;
-        admitted
-            .map(|(session, permit, connection)| (session, permit, connection, slot))
-            .ok_or(Ending::Denied)
-    }
-
-    /// Who is there? A handshake, or a refusal on record.
-    async fn greet(
-        &self,
-        state: &InboundState,
-        socket: TcpStream,
-        source: SocketAddr,
-        room: &Room,
-    ) -> Option<(Session, Connection)> {
-        let begun = Instant::now();
-        let destination = socket.local_addr().ok();
-        let describe = |handshake| describe(state, Some(source), destination, Some(handshake));
-        let limit = state.config.limits.handshake_timeout;
-        match tls::accept(Arc::clone(&state.tls), socket, limit).await {
-            Ok(mut session) => {
-                self.services.metrics.handshaken(begun.elapsed());
-                room.permits.share(&mut session);
-                let connection = describe(Ok(&session));
-                Some((session, connection))
-            }
-            Err((failed, socket)) => {
-                self.services.metrics.refused(failed.refusal);
-                if let Line::Own = room.crowd.line(source) {
-                    let connection = Arc::new(describe(Err(&failed)));
-                    let record = Record::refused(connection, failed.refusal, failed.message);
-                    self.services.audit.note(record).await;
+        let now = clock::now();
+        let judged = match arrival.session() {
+            Some(session) => state.policy.authorize(&session.peer, now),
+            None => match state.policy.plaintext(now) {
+                Some(permit) => Ok(permit),
+                None => {
+                    greeter.refuse_plaintext(connection, source).await;
+                    return Err(Ending::Refused);
                 }
-                if let Some(socket) = socket {
-                    tls::part(socket).await;
-                }
-                None
-            }
-        }
-    }
-
-    /// May they? A permit on record, or a denial on record.
-    async fn admit(
-        &self,
-        state: &InboundState,
-        session: Session,
-        mut connection: Connection,
-        life: &mut Life,
-    ) -> Option<(Session, Permit, Arc<Connection>)> {
-        let Services { audit, metrics, .. } = &self.services;
-        let permit = match state.policy.authorize(&session.peer, clock::now()) {
+            },
+        };
+        let permit = match judged {
             Ok(permit) => permit,
             Err(denied) => {
-                metrics.denied(denied.reason);
+                services.metrics.denied(denied.reason);
                 let version = state.policy.version();
-                audit.note(record::denied(&Arc::new(connection), &denied, version)).await;
-                tls::part(session.stream).await;
-                return None;
+                let record = record::denied(&Arc::new(connection), &denied, version);
+                services.audit.note(record).await;
+                tls::part(arrival.into_stream()).await;
+                return Err(Ending::Denied);
             }
         };
         connection.peer = permit.peer().cloned();
-        self.services.seen(&permit, &connection, &session);
-
         let connection = Arc::new(connection);
-        let allowed = record::allowed(&connection, &permit);
-        life.permitted = Some(Arc::clone(&connection));
+        match self.put_on_record(&permit, &connection, arrival, life).await {
+            Some(arrival) => Ok(Entered { arrival, permit, connection, _slot: slot }),
+            None => Err(Ending::Denied),
+        }
+    }
+
+    /// A permit on record, or none that counts.
+    async fn put_on_record(
+        &self,
+        permit: &Permit,
+        connection: &Arc<Connection>,
+        arrival: Arrival,
+        life: &mut Life,
+    ) -> Option<Arrival> {
+        let Services { audit, metrics, .. } = &self.services;
+        if let Some(session) = arrival.session() {
+            self.services.seen(permit, connection, session);
+        }
+        let allowed = record::allowed(connection, permit);
+        life.permitted = Some(Arc::clone(connection));
         if audit.permit(allowed, connection.phi).await.is_err() {
             life.permitted = None;
             metrics.denied(DenyReason::NotAudited);
-            audit.note(record::not_audited(&connection)).await;
-            tls::part(session.stream).await;
+            audit.note(record::not_audited(connection)).await;
+            tls::part(arrival.into_stream()).await;
             return None;
         }
-        Some((session, permit, connection))
+        if connection.plaintext {
+            self.services.came_in_plaintext(connection);
+        }
+        self.services.would_deny(permit.would_deny());
+        Some(arrival)
     }
 
     /// HTTP, each request judged on its own.
@@ -297,20 +293,18 @@ impl InboundListener {
         &self,
         permit: &Permit,
         held: Arc<Held<InboundState>>,
-        session: Session,
+        arrival: Arrival,
         limits: &Limits,
         pool: &Arc<Pool<InboundHttp>>,
         life: &mut Life,
     ) -> Ending {
-        let version = match session.tls.next_protocol.as_deref() {
-            Some("h2") => Downstream::Http2,
-            Some(_) | None => Downstream::Http1,
-        };
+        let version = arrival.http_version();
         let (live, services) = (self.live.clone(), self.services.clone());
         let end = held.member().end().clone();
-        let host = InboundHttp::new(live, services, held, &session.peer, permit.peer());
+        let peer = arrival.session().map(|session| &session.peer);
+        let host = InboundHttp::new(live, services, held, peer, permit.peer());
         let metrics = Arc::clone(&self.services.metrics);
-        let (stream, tally) = Counted::new(session.stream, Side::Downstream, metrics);
+        let (stream, tally) = Counted::new(arrival.into_stream(), Side::Downstream, metrics);
         life.tally = Some(tally);
         let (host, pool) = (Arc::new(host), Arc::clone(pool));
         l7::serve(stream, version, host, pool, limits, &end).await.ending
@@ -320,7 +314,7 @@ impl InboundListener {
     async fn carry(
         &self,
         permit: &Permit,
-        session: Session,
+        downstream: Incoming,
         forward: &Target,
         limits: &Limits,
         life: &mut Life,
@@ -336,7 +330,7 @@ impl InboundListener {
         };
         let ended = l4::relay(
             permit,
-            session.stream,
+            downstream,
             upstream,
             limits.idle_timeout,
             &mut life.moved,
@@ -344,33 +338,5 @@ impl InboundListener {
         )
         .await;
         life.relayed(ended)
-    }
-}
-
-/// What is known of a connection after its handshake, however that ended.
-fn describe(
-    state: &InboundState,
-    source: Option<SocketAddr>,
-    destination: Option<SocketAddr>,
-    handshake: Option<Result<&Session, &HandshakeFailed>>,
-) -> Connection {
-    let (config, session) = (&state.config, handshake.and_then(Result::ok));
-    Connection {
-        id: session.map_or_else(record::random_id, |session| session.id),
-        listener: config.name.clone(),
-        direction: Direction::Inbound,
-        protocol: record::protocol(config.protocol),
-        phi: state.policy.guards_phi(),
-        source,
-        destination,
-        endpoint: None,
-        tls: session.map(|session| session.tls.clone()),
-        certificate: match handshake {
-            Some(Ok(session)) => Some(Arc::clone(&session.peer.certificate)),
-            Some(Err(failed)) => failed.presented.clone(),
-            None => None,
-        },
-        identity: session.map(|session| session.peer.to_string()),
-        peer: None,
     }
 }

@@ -1,9 +1,9 @@
 //! HTTP on an inbound listener: each request is judged by the policy of its moment.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::HeaderValue;
-use time::OffsetDateTime;
+use http::{HeaderValue, StatusCode};
 
 use super::inbound::InboundState;
 use super::permits::Held;
@@ -14,8 +14,8 @@ use crate::audit::Connection;
 use crate::authz::{Denied, Grant, Requested};
 use crate::clock;
 use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
-use crate::live::{Live, Snapshot};
-use crate::outcome::{DenyReason, Ending, Withdrawal};
+use crate::live::Live;
+use crate::outcome::{DenyReason, Ending};
 use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
     Spoken, Wanted,
@@ -50,33 +50,26 @@ impl InboundHttp {
         live: Live<InboundState>,
         services: Services,
         held: Arc<Held<InboundState>>,
-        peer: &PeerIdentity,
+        peer: Option<&PeerIdentity>,
         name: Option<&PeerName>,
     ) -> Self {
         let now = live.snapshot();
         let connection = Arc::clone(held.member().connection());
         let client_ip = connection.source.map(|source| source.ip().to_string());
+        let client_cert = peer.map(|peer| client_cert(now.value.own.as_ref(), peer));
+        let name = name.map_or("", PeerName::as_str);
+        let pool = match (peer, &client_ip) {
+            (Some(peer), _) => format!("{name} {peer}"),
+            (None, ip) => format!("(plaintext) {}", ip.as_deref().unwrap_or_default()),
+        };
         let facing = Facing::Inbound {
             speaks: now.value.config.forward_protocol,
-            client_cert: HeaderValue::from_str(&client_cert(now.value.own.as_ref(), peer)).ok(),
+            client_cert: client_cert.and_then(|text| HeaderValue::from_str(&text).ok()),
             client_ip: client_ip.and_then(|ip| HeaderValue::from_str(&ip).ok()),
-            proto: HeaderValue::from_static("https"),
+            proto: HeaderValue::from_static(if peer.is_some() { "https" } else { "http" }),
         };
-        let name = name.map_or("", PeerName::as_str);
-        let pool = format!("{name} {peer}").into();
+        let pool = pool.into();
         Self { live, services, connection, held, pool, facing }
-    }
-
-    /// Who the peer is now: its certificate may have been revoked, or have lost its authority.
-    fn peer(
-        &self,
-        now: &Snapshot<InboundState>,
-        at: OffsetDateTime,
-    ) -> Result<PeerIdentity, Withdrawal> {
-        match self.held.member().withdrawn() {
-            Some(reason) => Err(reason),
-            None => self.held.peer(now, at).map_err(|(refusal, _)| Withdrawal::Refused(refusal)),
-        }
     }
 }
 
@@ -101,15 +94,22 @@ impl Host for InboundHttp {
         let now = self.live.snapshot();
         let (policy, at) = (&now.value.policy, clock::now());
         let version = policy.version();
-        let asked =
-            Requested { method: head.method, host: head.host, path: head.path, soap_action: None };
-        // The peer is judged with every request: its entry may have gone, or expired.
-        self.peer(&now, at)
-            .map_err(|reason| policy.withdrawn(reason))
-            .and_then(|peer| policy.authorize(&peer, at))
+        let host = head.host.map(host_name);
+        let host = host.as_deref();
+        let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
+        self.held
+            .permit(&now.value, at)
             .and_then(|permit| policy.authorize_request(&permit, &asked, at))
             .map(|permit| Judged { permit, version, phi: now.value.config.phi })
             .map_err(|denied| Denial { denied, version })
+    }
+
+    fn respond(&self, judged: &Judged) -> Option<StatusCode> {
+        judged.permit.respond()
+    }
+
+    fn request_id(&self, number: u64) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.connection.request_id(number)).ok()
     }
 
     async fn connect(&self, wanted: Wanted) -> Result<Connected<Plain, ()>, ConnectError> {
@@ -141,10 +141,15 @@ impl Host for InboundHttp {
     ) -> Result<Ticket, NotAudited> {
         let permit = &judged.permit;
         let rule = record::granted(permit, judged.version);
-        let wish = Wish { recorded: judged.phi || permit.phi(), phi: permit.phi(), permit: true };
+        let observed = permit.would_deny().is_some();
+        // What the sidecar answers by itself, and is not PHI, is nothing that anybody had access to.
+        let answered_here = permit.respond().is_some();
+        let recorded = permit.phi() || observed || (judged.phi && !answered_here);
+        let wish = Wish { recorded, phi: permit.phi(), permit: true };
         let connection = &self.connection;
         let ticket =
             requests::admit(&self.services, connection, head, Some(permit), rule, wish).await?;
+        self.services.would_deny(permit.would_deny());
         Ok(ticket.carried_by(Some(self.held.member())))
     }
 
@@ -184,6 +189,21 @@ impl Host for InboundHttp {
     }
 }
 
+/// A host as rules name it: in lower case, without its port, without the dot of the root.
+fn host_name(authority: &str) -> Cow<'_, str> {
+    let name = match authority.rsplit_once(':') {
+        // The colons of an IPv6 address stand before its bracket.
+        Some((name, port)) if !port.ends_with(']') => name,
+        Some(_) | None => authority,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
 /// `x-forwarded-client-cert` in Envoy's form. Of a pinned certificate only the digest was proven.
 fn client_cert(own: Option<&SpiffeId>, peer: &PeerIdentity) -> String {
     let certificate = &peer.certificate;
@@ -206,4 +226,25 @@ fn client_cert(own: Option<&SpiffeId>, peer: &PeerIdentity) -> String {
         fields.extend(certificate.dns.iter().map(|name| format!("DNS={name}")));
     }
     fields.join(";")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_its_name_in_lower_case_and_nothing_else() {
+        for (authority, name) in [
+            ("fhir.example", "fhir.example"),
+            ("FHIR.Example:8443", "fhir.example"),
+            ("fhir.example.", "fhir.example"),
+            ("fhir.example.:8443", "fhir.example"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("[::1]:443", "[::1]"),
+            ("[2001:DB8::1]", "[2001:db8::1]"),
+            ("a..", "a."),
+        ] {
+            assert_eq!(host_name(authority), name, "{authority}");
+        }
+    }
 }

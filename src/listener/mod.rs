@@ -1,9 +1,11 @@
 //! Accepts connections and leads each through its life: [`inbound`] and [`outbound`], one screen each.
 
 mod accept;
+mod arrival;
 mod counted;
 mod crowd;
 mod dial;
+mod greet;
 mod inbound;
 mod inbound_http;
 mod life;
@@ -21,8 +23,10 @@ pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
 
 use crate::audit::{Audit, Connection};
-use crate::authz::Permit;
-use crate::inventory::{Inventory, Sighting};
+use crate::authz::{Denied, Permit};
+use crate::clock;
+use crate::inventory::{Inventory, Lenience, Sighting};
+use crate::network::network;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
 use crate::tls::Session;
@@ -36,6 +40,8 @@ pub struct Services {
     pub metrics: Arc<ListenerMetrics>,
     /// What peers have presented.
     pub inventory: Inventory,
+    /// What it let through only because it is not strict yet.
+    pub lenience: Arc<Lenience>,
     /// The listener's end: drained with the process, or before when a reload removes the listener.
     pub shutdown: Shutdown,
 }
@@ -53,5 +59,21 @@ impl Services {
             version: session.tls.version,
             cipher: &session.tls.cipher,
         });
+    }
+
+    /// Counts what was let through although policy says no: it is only observed. Once for each connection,
+    /// request, message or association.
+    fn would_deny(&self, denied: Option<&Arc<Denied>>) {
+        let Some(denied) = denied else { return };
+        self.metrics.would_deny(denied.reason);
+        self.lenience.would_deny(clock::now());
+    }
+
+    /// Counts a connection in plaintext that was let in.
+    fn came_in_plaintext(&self, connection: &Connection) {
+        self.metrics.came_in_plaintext();
+        if let Some(source) = connection.source {
+            self.lenience.came_in_plaintext(network(source.ip()), clock::now());
+        }
     }
 }

@@ -159,7 +159,7 @@ impl OutboundListener {
         };
         let Dialed { session, permit, connection } = dialed;
         life.permitted = Some(Arc::clone(&connection));
-        let holding = permits.hold(&now, &session, &permit, &connection, true);
+        let holding = permits.hold(&now, Some(&session), &permit, &connection, true);
         let Ok(held) = holding.await else { return Ending::Withdrawn };
         let idle_timeout = state.config.limits.idle_timeout;
         drop(now); // connections outlive many generations

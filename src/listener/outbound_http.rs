@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -106,6 +107,15 @@ impl Host for OutboundHttp {
         Ok(())
     }
 
+    fn respond(&self, (): &()) -> Option<StatusCode> {
+        None
+    }
+
+    /// Records name the request after the connection that carries it, which may be none.
+    fn request_id(&self, _number: u64) -> Option<HeaderValue> {
+        None
+    }
+
     async fn connect(
         &self,
         wanted: Wanted,
@@ -125,7 +135,7 @@ impl Host for OutboundHttp {
             DialFailed::Refused => ConnectError::Refused,
             DialFailed::NotAudited => ConnectError::NotAudited,
         })?;
-        let holding = self.permits.hold(&now, &session, &permit, &connection, false);
+        let holding = self.permits.hold(&now, Some(&session), &permit, &connection, false);
         let Ok(held) = holding.await else {
             let (ending, took) = (Ending::Withdrawn, begun.elapsed());
             let closed = record::closed(&connection, ending, None, Moved::default(), took);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
     /// A FHIR interaction, and the type of resource that it is about, if it is about one.
-    Fhir(fhir::Interaction, Option<Arc<str>>),
+    Fhir(fhir::Interaction, Option<&'static str>),
     /// A DICOMweb transaction.
     DicomWeb(dicomweb::Transaction),
     /// A SOAP action, and the IHE transaction that it is, like `ITI-47`.

@@ -14,7 +14,7 @@ use crate::admin::ListenerView;
 use crate::audit::Audit;
 use crate::config::{Config, Endpoint, ListenAddr, Protocol};
 use crate::identity::{ListenerName, PeerName};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Lenience};
 use crate::listener::{
     BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
     bind,
@@ -218,6 +218,7 @@ impl Listeners {
             audit: self.audit.clone(),
             metrics: self.metrics.listener(name, direction),
             inventory: self.inventory.clone(),
+            lenience: Arc::new(Lenience::default()),
             shutdown: self.shutdown.child(),
         }
     }

@@ -9,7 +9,7 @@ use metrics::{Counter, Gauge, Histogram, SharedString};
 use super::metrics::{
     ACCEPT_ERRORS, AUDIT_RECORDS, BYTES, CONNECTIONS_CLOSED, CONNECTIONS_DENIED, CONNECTIONS_OPEN,
     CONNECTIONS_OPENED, HANDSHAKE_DURATION, HANDSHAKES, Metrics, PERMITS_WITHDRAWN,
-    REQUEST_DURATION, REQUESTS, UPSTREAM_HEALTHY,
+    PLAINTEXT_CONNECTIONS, REQUEST_DURATION, REQUESTS, UPSTREAM_HEALTHY, WOULD_DENY,
 };
 use crate::identity::ListenerName;
 use crate::outcome::{DenyReason, Direction, Ending, Refusal, Withdrawal};
@@ -22,6 +22,8 @@ pub struct ListenerMetrics {
     closed: BTreeMap<&'static str, Counter>,
     denied: BTreeMap<&'static str, Counter>,
     withdrawn: BTreeMap<&'static str, Counter>,
+    plaintext: Counter,
+    would_deny: BTreeMap<&'static str, Counter>,
     handshakes: BTreeMap<&'static str, Counter>,
     handshake_duration: Histogram,
     request_duration: Histogram,
@@ -74,6 +76,16 @@ impl ListenerMetrics {
                 "reason",
                 &mut Withdrawal::all().map(Withdrawal::label),
             ),
+            plaintext: match direction {
+                Direction::Inbound => with(PLAINTEXT_CONNECTIONS, &[]),
+                Direction::Outbound => Counter::noop(), // the workload's side is plaintext always
+            },
+            would_deny: match direction {
+                Direction::Inbound => {
+                    each(WOULD_DENY, "reason", &mut DenyReason::ALL.iter().map(|r| r.label()))
+                }
+                Direction::Outbound => BTreeMap::new(),
+            },
             handshakes: each(
                 HANDSHAKES,
                 "result",
@@ -104,6 +116,16 @@ impl ListenerMetrics {
     /// Counts an authenticated peer, or a request, that was not let in.
     pub fn denied(&self, reason: DenyReason) {
         count(&self.denied, reason.label());
+    }
+
+    /// Counts a connection in plaintext that was let in.
+    pub fn came_in_plaintext(&self) {
+        self.plaintext.increment(1);
+    }
+
+    /// Counts what was let through although policy says no.
+    pub fn would_deny(&self, reason: DenyReason) {
+        count(&self.would_deny, reason.label());
     }
 
     /// Counts a permit that was withdrawn.

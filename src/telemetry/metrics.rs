@@ -19,6 +19,10 @@ pub(super) const CONNECTIONS_OPEN: &str = "myelin_connections_open";
 pub(super) const CONNECTIONS_CLOSED: &str = "myelin_connections_closed_total";
 pub(super) const CONNECTIONS_DENIED: &str = "myelin_connections_denied_total";
 pub(super) const PERMITS_WITHDRAWN: &str = "myelin_permits_withdrawn_total";
+pub(super) const PLAINTEXT_CONNECTIONS: &str = "myelin_plaintext_connections_total";
+pub(super) const WOULD_DENY: &str = "myelin_would_deny_total";
+const PERMISSIVE_UNTIL: &str = "myelin_permissive_until_timestamp_seconds";
+const OBSERVE_UNTIL: &str = "myelin_observe_until_timestamp_seconds";
 pub(super) const ACCEPT_ERRORS: &str = "myelin_accept_errors_total";
 pub(super) const HANDSHAKES: &str = "myelin_handshakes_total";
 pub(super) const HANDSHAKE_DURATION: &str = "myelin_handshake_duration_seconds";
@@ -44,6 +48,10 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (CONNECTIONS_CLOSED, Kind::Counter, "Connections that are over, by how they ended."),
     (CONNECTIONS_DENIED, Kind::Counter, "Authenticated peers, or requests, not let in, by reason."),
     (PERMITS_WITHDRAWN, Kind::Counter, "Permits withdrawn from open connections, by reason."),
+    (PLAINTEXT_CONNECTIONS, Kind::Counter, "Connections let in that came in plaintext."),
+    (WOULD_DENY, Kind::Counter, "Let through although policy says no, which is only observed."),
+    (PERMISSIVE_UNTIL, Kind::Gauge, "Until when a listener takes plaintext, too."),
+    (OBSERVE_UNTIL, Kind::Gauge, "Until when a listener only observes its policy."),
     (ACCEPT_ERRORS, Kind::Counter, "Failures to accept a connection, such as too many open files."),
     (HANDSHAKES, Kind::Counter, "TLS handshakes, by result: ok, or why they came to nothing."),
     (HANDSHAKE_DURATION, Kind::Histogram, "Duration of TLS handshakes that succeeded."),

@@ -32,6 +32,12 @@ impl HandshakeFailed {
         Self { refusal: Refusal::TooSlow, message, presented: None }
     }
 
+    pub(super) fn silent(limit: Duration) -> Self {
+        let limit = humantime::format_duration(limit);
+        let message = format!("the peer said nothing within {limit}");
+        Self { refusal: Refusal::TooSlow, message, presented: None }
+    }
+
     pub(super) fn without_certificate(presented: Option<Arc<PeerCertificate>>) -> Self {
         let message = "the handshake ended without a verified certificate".to_owned();
         Self { refusal: Refusal::NoCertificate, message, presented }

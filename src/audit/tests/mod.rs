@@ -23,6 +23,7 @@ fn settings(dir: &Path) -> AuditSettings {
         dir: dir.to_owned(),
         on_failure: OnFailure::Block,
         retention: Duration::from_secs(100 * 365 * 24 * 3600),
+        pseudonyms: None,
     }
 }
 

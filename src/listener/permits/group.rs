@@ -1,4 +1,4 @@
-//! All who presented the same chain: judged once, however many they are.
+//! All who presented the same chain, or came in plaintext: judged once, however many they are.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,37 +8,48 @@ use aws_lc_rs::digest::{Context, SHA256};
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
-use super::Terms;
-use super::lost::Lost;
+use super::lost::{Lost, Without};
 use super::member::Member;
+use super::{LATEST, Terms};
 use crate::authz::Permit;
 use crate::identity::{Fingerprint, PeerCertificate, PeerIdentity};
 use crate::live::{Generation, Snapshot};
-use crate::outcome::Refusal;
 use crate::tls::{Grounds, Session, Trust};
 
-/// Tells one presented chain from another: SHA-256 of the leaf, and of all that came with it.
+/// Tells one group from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct ChainKey(Fingerprint, [u8; 32]);
+pub(super) enum Key {
+    /// A presented chain: SHA-256 of the leaf, and of all that came with it.
+    Chain(Fingerprint, [u8; 32]),
+    /// Nobody knows who they are.
+    Plaintext,
+}
 
-impl ChainKey {
-    pub(super) fn of(session: &Session) -> Self {
+impl Key {
+    pub(super) fn of(session: Option<&Session>) -> Self {
+        let Some(session) = session else { return Self::Plaintext };
         let mut rest = Context::new(&SHA256);
         for der in session.presented().iter().skip(1) {
             rest.update(&der.len().to_be_bytes());
             rest.update(der);
         }
         let rest = rest.finish().as_ref().try_into().unwrap_or_default(); // always 32 bytes
-        Self(session.peer.certificate.sha256, rest)
+        Self::Chain(session.peer.certificate.sha256, rest)
     }
 }
 
-/// All who presented the same chain.
+/// All who presented the same chain, or came in plaintext.
 pub(super) struct Group {
-    pub(super) key: ChainKey,
+    pub(super) key: Key,
+    /// `None`: plaintext.
+    proven: Option<Proven>,
+    members: Mutex<Members>,
+}
+
+/// A chain, and how it stands.
+struct Proven {
     chain: Vec<CertificateDer<'static>>,
     standing: ArcSwap<Standing>,
-    members: Mutex<Members>,
 }
 
 /// The last verdict on a chain.
@@ -64,24 +75,25 @@ struct Members {
 impl Group {
     /// A group without members, of a peer that has just been let in.
     pub(super) fn new<S: Terms>(
-        key: ChainKey,
-        session: &Session,
+        key: Key,
+        session: Option<&Session>,
         permit: &Permit,
         seen: &Snapshot<S>,
     ) -> Arc<Self> {
-        let grounds = session.grounds;
-        let trust = Arc::clone(seen.value.trust());
-        Arc::new(Self {
-            key,
+        let proven = session.map(|session| Proven {
             chain: session.presented().to_vec(),
             standing: ArcSwap::from_pointee(Standing {
                 peer: session.peer.clone(),
-                grounds,
-                trust,
+                grounds: session.grounds,
+                trust: Arc::clone(seen.value.trust()),
             }),
+        });
+        Arc::new(Self {
+            key,
+            proven,
             members: Mutex::new(Members {
                 judged: seen.generation,
-                until: due(grounds, permit),
+                until: due(session.map(|session| session.grounds), permit),
                 closed: false,
                 next: 0,
                 all: HashMap::new(),
@@ -116,8 +128,8 @@ impl Group {
     }
 
     /// What the certificate says, for all of the group to share.
-    pub(super) fn certificate(&self) -> Arc<PeerCertificate> {
-        Arc::clone(&self.standing.load().peer.certificate)
+    pub(super) fn certificate(&self) -> Option<Arc<PeerCertificate>> {
+        self.proven.as_ref().map(|proven| Arc::clone(&proven.standing.load().peer.certificate))
     }
 
     /// When to judge again, if nothing is published before.
@@ -131,20 +143,19 @@ impl Group {
         members.judged < now.generation || members.until <= at
     }
 
-    /// Who presented the chain, by `trust` at this moment. The last verdict counts where it still holds.
-    pub(super) fn peer(
+    /// The permit that these rules give at this moment, and what else it rests on.
+    pub(super) fn permit<S: Terms>(
         &self,
-        trust: &Arc<Trust>,
+        rules: &S,
         at: OffsetDateTime,
-    ) -> Result<(PeerIdentity, Grounds), (Refusal, String)> {
-        let standing = self.standing.load();
-        if Arc::ptr_eq(&standing.trust, trust) && at < standing.grounds.until {
-            return Ok((standing.peer.clone(), standing.grounds));
-        }
-        let (peer, grounds) = trust.judge_again(&self.chain, &standing.peer.certificate, at)?;
-        let trust = Arc::clone(trust);
-        self.standing.store(Arc::new(Standing { peer: peer.clone(), grounds, trust }));
-        Ok((peer, grounds))
+    ) -> Result<(Permit, Option<Grounds>), Without> {
+        let Some(proven) = &self.proven else {
+            let permit = rules.policy().plaintext(at).ok_or_else(Without::tls)?;
+            return Ok((permit, None));
+        };
+        let (peer, grounds) = proven.peer(rules.trust(), at)?;
+        let permit = rules.policy().authorize(&peer, at).map_err(Without::Denied)?;
+        Ok((permit, Some(grounds)))
     }
 
     /// Judges the permits by these rules at this moment.
@@ -153,10 +164,9 @@ impl Group {
         now: &Snapshot<S>,
         at: OffsetDateTime,
     ) -> Result<(), Lost> {
-        let rules = &now.value;
-        let (peer, grounds) = self.peer(rules.trust(), at).map_err(Lost::refused)?;
-        let permit = rules.policy().authorize(&peer, at);
-        let permit = permit.map_err(|denied| Lost::denied(denied, rules.policy().version()))?;
+        let version = now.value.policy().version();
+        let (permit, grounds) =
+            self.permit(&now.value, at).map_err(|without| without.lost(version))?;
         let mut members = self.lock();
         if members.judged <= now.generation {
             members.judged = now.generation;
@@ -170,7 +180,28 @@ impl Group {
     }
 }
 
-/// What ends first: something that the identity rests on, or the entry that the permit was given for.
-fn due(grounds: Grounds, permit: &Permit) -> OffsetDateTime {
-    permit.until().map_or(grounds.until, |until| until.min(grounds.until))
+impl Proven {
+    /// Who presented the chain, by `trust` at this moment. The last verdict counts where it still holds.
+    fn peer(
+        &self,
+        trust: &Arc<Trust>,
+        at: OffsetDateTime,
+    ) -> Result<(PeerIdentity, Grounds), Without> {
+        let standing = self.standing.load();
+        if Arc::ptr_eq(&standing.trust, trust) && at < standing.grounds.until {
+            return Ok((standing.peer.clone(), standing.grounds));
+        }
+        let judged = trust.judge_again(&self.chain, &standing.peer.certificate, at);
+        let (peer, grounds) =
+            judged.map_err(|(refusal, message)| Without::Refused(refusal, message))?;
+        let trust = Arc::clone(trust);
+        self.standing.store(Arc::new(Standing { peer: peer.clone(), grounds, trust }));
+        Ok((peer, grounds))
+    }
+}
+
+/// What ends first: something that the identity rests on, or what the permit was given for.
+fn due(grounds: Option<Grounds>, permit: &Permit) -> OffsetDateTime {
+    let ends = [grounds.map(|grounds| grounds.until), permit.until()];
+    ends.into_iter().flatten().min().unwrap_or(LATEST)
 }

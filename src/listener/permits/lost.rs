@@ -3,10 +3,42 @@
 use std::sync::Arc;
 
 use crate::audit::{Action, Connection, Record, Rule};
-use crate::authz::Denied;
+use crate::authz::{Denied, ListenerPolicy};
 use crate::identity::Fingerprint;
 use crate::listener::record;
 use crate::outcome::{Refusal, Withdrawal};
+
+/// Why there is no permit, as those found it who looked.
+pub(super) enum Without {
+    /// A handshake would come to nothing.
+    Refused(Refusal, String),
+    /// The peer would not be let in.
+    Denied(Denied),
+}
+
+impl Without {
+    /// Plaintext is not taken any more.
+    pub(super) fn tls() -> Self {
+        let message = "plaintext is not taken any more: `mode: permissive` has come to its end";
+        Self::Refused(Refusal::NotTls, message.to_owned())
+    }
+
+    /// Withdrawn from an open connection.
+    pub(super) fn lost(self, version: Fingerprint) -> Lost {
+        match self {
+            Self::Refused(refusal, message) => Lost::refused((refusal, message)),
+            Self::Denied(denied) => Lost::denied(denied, version),
+        }
+    }
+
+    /// As the answer to something that was asked for on an open connection.
+    pub(super) fn denied(self, policy: &ListenerPolicy) -> Denied {
+        match self {
+            Self::Refused(refusal, _) => policy.withdrawn(Withdrawal::Refused(refusal)),
+            Self::Denied(denied) => denied,
+        }
+    }
+}
 
 /// Why a permit does not hold any more.
 #[derive(Debug, Clone)]

@@ -16,15 +16,15 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::group::{ChainKey, Group};
+use self::group::{Group, Key};
+use self::lost::Without;
 pub(super) use self::member::Member;
 use super::Services;
 use crate::audit::Connection;
-use crate::authz::{ListenerPolicy, Permit};
+use crate::authz::{Denied, ListenerPolicy, Permit};
 use crate::clock;
-use crate::identity::PeerIdentity;
 use crate::live::{Live, Snapshot};
-use crate::outcome::{Refusal, Withdrawal};
+use crate::outcome::Withdrawal;
 use crate::tls::{Session, Trust};
 
 /// What a listener's state has to say about who may stay.
@@ -46,7 +46,7 @@ pub(super) struct Permits<S: Terms> {
 
 /// What holders and watch share.
 struct Register<S: Terms> {
-    groups: Mutex<HashMap<ChainKey, Arc<Group>>>,
+    groups: Mutex<HashMap<Key, Arc<Group>>>,
     live: Live<S>,
     services: Services,
     /// When the watch looks next, unless something is published before.
@@ -81,15 +81,15 @@ impl<S: Terms> Permits<S> {
 
     /// Connections with the same certificate share what it says.
     pub(super) fn share(&self, session: &mut Session) {
-        let group = self.register.groups().get(&ChainKey::of(session)).map(Arc::clone);
-        if let Some(group) = group {
-            session.peer.certificate = group.certificate();
+        let group = self.register.groups().get(&Key::of(Some(session))).map(Arc::clone);
+        if let Some(certificate) = group.and_then(|group| group.certificate()) {
+            session.peer.certificate = certificate;
         }
     }
 
     /// Puts a permit to use that was given by the rules of `seen`, and judges it by those of this moment if
-    /// they are others, or if something that it rests on has ended since. `is_endless`: the connection has
-    /// no message boundaries that we know.
+    /// they are others, or if something that it rests on has ended since. `session` is `None` for somebody
+    /// in plaintext. `is_endless`: the connection has no message boundaries that we know.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl<S: Terms> Permits<S> {
     pub(super) async fn hold(
         self: &Arc<Self>,
         seen: &Snapshot<S>,
-        session: &Session,
+        session: Option<&Session>,
         permit: &Permit,
         connection: &Arc<Connection>,
         is_endless: bool,
@@ -129,19 +129,22 @@ impl<S: Terms> Held<S> {
         &self.member
     }
 
-    /// Who the peer is by these rules at this moment.
+    /// What the connection is permitted by these rules at this moment: for each request, message or
+    /// association, since a certificate may have been revoked meanwhile, or an entry have expired.
     ///
-    /// The first who asks after a change does not wait for the watch: no request passes on an old verdict.
+    /// The first who asks after a change does not wait for the watch: nothing passes on an old verdict.
     ///
     /// # Errors
     ///
-    /// Its certificate would be refused in a handshake.
-    pub(super) fn peer(
-        &self,
-        now: &Snapshot<S>,
-        at: OffsetDateTime,
-    ) -> Result<PeerIdentity, (Refusal, String)> {
-        self.group.peer(now.value.trust(), at).map(|(peer, _grounds)| peer)
+    /// The permit does not hold any more.
+    pub(super) fn permit(&self, rules: &S, at: OffsetDateTime) -> Result<Permit, Denied> {
+        match self.member.withdrawn() {
+            Some(reason) => Err(rules.policy().withdrawn(reason)),
+            None => {
+                let permitted = self.group.permit(rules, at).map(|(permit, _grounds)| permit);
+                permitted.map_err(|without: Without| without.denied(rules.policy()))
+            }
+        }
     }
 
     /// Whether something new may begin on the connection.
@@ -165,11 +168,11 @@ impl<S: Terms> Register<S> {
     fn join(
         &self,
         seen: &Snapshot<S>,
-        session: &Session,
+        session: Option<&Session>,
         permit: &Permit,
         member: &Arc<Member>,
     ) -> (Arc<Group>, u64) {
-        let key = ChainKey::of(session);
+        let key = Key::of(session);
         let mut groups = self.groups();
         let joined =
             groups.get(&key).and_then(|group| Some((Arc::clone(group), group.join(member)?)));
@@ -192,7 +195,7 @@ impl<S: Terms> Register<S> {
     }
 
     /// Takes a group off the register, unless another one has its place already.
-    fn forget(&self, groups: &mut HashMap<ChainKey, Arc<Group>>, group: &Arc<Group>) {
+    fn forget(&self, groups: &mut HashMap<Key, Arc<Group>>, group: &Arc<Group>) {
         if groups.get(&group.key).is_some_and(|known| Arc::ptr_eq(known, group)) {
             groups.remove(&group.key);
         }
@@ -208,7 +211,7 @@ impl<S: Terms> Register<S> {
         }
     }
 
-    fn groups(&self) -> MutexGuard<'_, HashMap<ChainKey, Arc<Group>>> {
+    fn groups(&self) -> MutexGuard<'_, HashMap<Key, Arc<Group>>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

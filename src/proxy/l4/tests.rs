@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 
 use proptest::prelude::*;
 use time::macros::datetime;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 
+use super::way::SCRATCH;
 use super::*;
 use crate::authz::ListenerPolicy;
 use crate::config;

@@ -1,6 +1,22 @@
 //! The DICOM upper layer (PS3.8): associations, as far as they say who wants what of whom.
+//!
+//! Requests and their answers are read whole, within bounds. Of everything after that only headers are:
+//! what P-DATA-TF carries is PHI.
 
-/// What an A-ASSOCIATE-RQ asks for (PS3.8, 9.3.2).
+mod associate;
+mod item;
+mod pdu;
+mod sop_classes;
+mod transfer;
+
+pub use self::associate::{Answer, accept, reject, request};
+pub use self::pdu::{
+    Abort, Header, Kind, LENGTH_OF_HEADER, LONGEST_ASSOCIATE, Malformed, Pdu, Reject,
+};
+pub use self::sop_classes::{sop_class, sop_class_name, sop_class_names};
+pub use self::transfer::{Stopped, Transfer};
+
+/// What an A-ASSOCIATE-RQ asks for (PS3.8, 9.3.2). Who the user is stays unread (PS3.7, D.3.3.7).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Request {
     /// The called AE title, without its padding.
@@ -23,3 +39,6 @@ pub struct Context {
     /// The abstract syntax: nearly always a SOP class.
     pub abstract_syntax: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -266,9 +266,19 @@ fn what_no_route_names_is_denied_and_says_what_differed() {
     );
     assert_eq!(
         reason(request("billing", Method::DELETE, "/fhir/Patient/42")),
-        (DenyReason::NoRoute, "route `read` has this path, not this method".into())
+        (DenyReason::NoRoute, "nearest is route `read`: method GET, not DELETE".into())
     );
-    for path in ["/", "/fhir/Patient", "/fhir/Patient/", "/fhir/Patient/1/x", "/FHIR/Patient/1"] {
+    for path in ["/fhir/Patient", "/fhir/Patient/", "/fhir/Patient/1/x", "/fhir//1"] {
+        assert_eq!(
+            reason(request("billing", Method::GET, path)),
+            (
+                DenyReason::NoRoute,
+                "nearest is route `read`: path /fhir/Patient/{id}, not this one".into()
+            ),
+            "{path}"
+        );
+    }
+    for path in ["/", "/FHIR/Patient/1", "//"] {
         assert_eq!(
             reason(request("billing", Method::GET, path)),
             (DenyReason::NoRoute, "no route has this path".into()),

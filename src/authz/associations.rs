@@ -1,0 +1,67 @@
+//! Rules for DICOM associations, compiled.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::bits::{Index, first, words};
+use super::clause::Clause;
+use super::peers::Peers;
+use crate::config::AssociationRule;
+use crate::identity::ListenerName;
+use crate::protocol::dicom::Request;
+
+/// A listener's rules for associations.
+#[derive(Debug, Default)]
+pub(super) struct Associations {
+    all: Vec<CompiledAssociation>,
+    calling: Index<Arc<str>>,
+    called: Index<Arc<str>>,
+}
+
+/// A rule, and what may be proposed under it.
+#[derive(Debug)]
+pub(super) struct CompiledAssociation {
+    pub(super) clause: Clause,
+    pub(super) rule: AssociationRule,
+    sop_classes: HashSet<Arc<str>>,
+}
+
+impl Associations {
+    pub(super) fn new(listener: &ListenerName, rules: &[AssociationRule], peers: &Peers) -> Self {
+        let mut compiled = Self::default();
+        for (number, rule) in (0..).zip(rules) {
+            compiled.calling.take(number, rule.calling_ae.clone());
+            compiled.called.take(number, rule.called_ae.clone());
+            compiled.all.push(CompiledAssociation {
+                clause: Clause::new(listener, number, &rule.rule, peers),
+                rule: rule.clone(),
+                sop_classes: rule.sop_classes.iter().cloned().collect(),
+            });
+        }
+        compiled
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &CompiledAssociation> {
+        self.all.iter()
+    }
+
+    /// The first rule for this pair of AE titles.
+    pub(super) fn find(&self, association: &Request) -> Option<&CompiledAssociation> {
+        let calling = self.calling.takers(Some(association.calling_ae.as_str()));
+        let called = self.called.takers(Some(association.called_ae.as_str()));
+        let count = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        let found = first(words(count), |word| calling.word(word) & called.word(word));
+        self.all.get(found? as usize)
+    }
+}
+
+impl CompiledAssociation {
+    /// The first SOP class that is proposed, and not the rule's.
+    pub(super) fn foreign<'a>(&self, association: &'a Request) -> Option<&'a str> {
+        if self.sop_classes.is_empty() {
+            return None;
+        }
+        let mut proposed = association.contexts.iter().map(|context| &*context.abstract_syntax);
+        proposed.find(|proposed| !self.sop_classes.contains(*proposed))
+    }
+}

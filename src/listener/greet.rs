@@ -1,0 +1,119 @@
+//! Who is there? A handshake within its time, a peer that speaks plaintext where that is taken, or a
+//! refusal on record.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::arrival::Arrival;
+use super::crowd::{Crowd, Line};
+use super::inbound::InboundState;
+use super::permits::Permits;
+use super::{Services, record};
+use crate::audit::{Connection, Record};
+use crate::clock;
+use crate::outcome::{Direction, Refusal};
+use crate::tls::{self, HandshakeFailed, Session};
+
+/// Who greets, and who is to hear of it when nothing comes of that.
+pub(super) struct Greeter<'a> {
+    pub(super) state: &'a InboundState,
+    pub(super) services: &'a Services,
+    pub(super) permits: &'a Permits<InboundState>,
+    pub(super) crowd: &'a Crowd,
+}
+
+impl Greeter<'_> {
+    /// What came in on `socket`, and what is known of it. `None`: it was refused.
+    pub(super) async fn greet(
+        &self,
+        socket: TcpStream,
+        source: SocketAddr,
+    ) -> Option<(Arrival, Connection)> {
+        let state = self.state;
+        let begun = Instant::now();
+        let destination = socket.local_addr().ok();
+        let describe = |handshake| describe(state, Some(source), destination, handshake);
+        let limit = state.config.limits.handshake_timeout;
+        // One look more, and only while plaintext is taken.
+        if state.config.permissive_until.is_some_and(|until| clock::now() < until) {
+            match tls::begins_with_tls(&socket, limit).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let connection = Connection { plaintext: true, ..describe(None) };
+                    return Some((Arrival::Plaintext(socket), connection));
+                }
+                Err(failed) => {
+                    self.refuse(describe(Some(Err(&failed))), failed, source).await;
+                    return None;
+                }
+            }
+        }
+        let left = limit.saturating_sub(begun.elapsed());
+        match tls::accept(Arc::clone(&state.tls), socket, left).await {
+            Ok(mut session) => {
+                self.services.metrics.handshaken(begun.elapsed());
+                self.permits.share(&mut session);
+                let connection = describe(Some(Ok(&session)));
+                Some((Arrival::Tls(session), connection))
+            }
+            Err((failed, socket)) => {
+                self.refuse(describe(Some(Err(&failed))), failed, source).await;
+                if let Some(socket) = socket {
+                    tls::part(socket).await;
+                }
+                None
+            }
+        }
+    }
+
+    /// Somebody in plaintext who came too late: it was still taken when the connection began.
+    pub(super) async fn refuse_plaintext(&self, connection: Connection, source: SocketAddr) {
+        let message = "plaintext is not taken any more: `mode: permissive` has come to its end";
+        let failed = HandshakeFailed {
+            refusal: Refusal::NotTls,
+            message: message.to_owned(),
+            presented: None,
+        };
+        self.refuse(Connection { plaintext: false, ..connection }, failed, source).await;
+    }
+
+    async fn refuse(&self, connection: Connection, failed: HandshakeFailed, source: SocketAddr) {
+        self.services.metrics.refused(failed.refusal);
+        if let Line::Own = self.crowd.line(source) {
+            let record = Record::refused(Arc::new(connection), failed.refusal, failed.message);
+            self.services.audit.note(record).await;
+        }
+    }
+}
+
+/// What is known of a connection after its handshake, however that ended.
+pub(super) fn describe(
+    state: &InboundState,
+    source: Option<SocketAddr>,
+    destination: Option<SocketAddr>,
+    handshake: Option<Result<&Session, &HandshakeFailed>>,
+) -> Connection {
+    let (config, session) = (&state.config, handshake.and_then(Result::ok));
+    Connection {
+        id: session.map_or_else(record::random_id, |session| session.id),
+        listener: config.name.clone(),
+        direction: Direction::Inbound,
+        protocol: record::protocol(config.protocol),
+        phi: state.policy.guards_phi(),
+        source,
+        destination,
+        endpoint: None,
+        tls: session.map(|session| session.tls.clone()),
+        plaintext: false,
+        certificate: match handshake {
+            Some(Ok(session)) => Some(Arc::clone(&session.peer.certificate)),
+            Some(Err(failed)) => failed.presented.clone(),
+            None => None,
+        },
+        identity: session.map(|session| session.peer.to_string()),
+        peer: None,
+    }
+}

@@ -1,0 +1,148 @@
+//! One direction of an association that was accepted: headers are looked at, everything else goes by.
+
+use super::pdu::{Abort, Header, Kind, LENGTH_OF_HEADER, Malformed};
+
+/// How far one direction has come.
+#[derive(Debug, Clone, Default)]
+pub struct Transfer {
+    head: [u8; LENGTH_OF_HEADER],
+    /// How many bytes of `head` there are, while a header is being read.
+    have: usize,
+    /// How many bytes of the current PDU are to come.
+    left: u32,
+    /// The current PDU, once its header was read.
+    within: Option<Kind>,
+    /// The last bytes of an A-ABORT.
+    tail: [u8; 4],
+    units: u64,
+    stage: Stage,
+}
+
+/// What may still come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Stage {
+    #[default]
+    Data,
+    /// It has asked for the release.
+    ReleaseRequested,
+    /// It has agreed to the release: nothing follows.
+    ReleaseReplied,
+    /// It has aborted: nothing follows.
+    Aborted,
+}
+
+/// Why a direction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// By an A-ABORT, of which all bytes may go on.
+    Aborted(Abort),
+    /// By something that may not go on.
+    Malformed(Malformed),
+}
+
+impl Transfer {
+    /// Looks at the next `bytes`: how many of them may go on, and why no more of them if it is not all.
+    pub fn pass(&mut self, bytes: &[u8]) -> (usize, Option<Stopped>) {
+        let mut rest = bytes;
+        loop {
+            let before = rest.len();
+            match self.step(&mut rest) {
+                Ok(()) if rest.is_empty() && !self.is_aborted() => return (bytes.len(), None),
+                Ok(()) if self.is_aborted() => {
+                    let [_, _, source, reason] = self.tail;
+                    let abort = Stopped::Aborted(Abort { source, reason });
+                    return (bytes.len() - rest.len(), Some(abort));
+                }
+                Ok(()) => {}
+                Err(malformed) => {
+                    return (bytes.len() - before, Some(Stopped::Malformed(malformed)));
+                }
+            }
+        }
+    }
+
+    /// How many P-DATA-TF have begun.
+    pub fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// Whether another PDU could be put in here.
+    pub fn is_between(&self) -> bool {
+        self.have == 0 && self.left == 0
+    }
+
+    /// Whether this side has asked for the release.
+    pub fn has_requested_release(&self) -> bool {
+        self.stage == Stage::ReleaseRequested
+    }
+
+    /// Whether this side has agreed to the release.
+    pub fn has_replied_to_release(&self) -> bool {
+        self.stage == Stage::ReleaseReplied && self.is_between()
+    }
+
+    fn is_aborted(&self) -> bool {
+        self.stage == Stage::Aborted && self.is_between()
+    }
+
+    /// To the end of a header, of a PDU or of `rest`.
+    fn step(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
+        if self.left > 0 {
+            let here = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
+            let (body, after) = rest.split_at(here);
+            if self.within == Some(Kind::Abort) {
+                self.keep(body);
+            }
+            self.left -= u32::try_from(here).unwrap_or(self.left);
+            *rest = after;
+            return Ok(());
+        }
+        // Who may not speak is stopped at the first byte.
+        if let (0, Some(first)) = (self.have, rest.first()) {
+            self.may_begin(Kind::of(*first)?)?;
+        }
+        let wanted = self.head.get_mut(self.have..).unwrap_or_default();
+        let here = wanted.len().min(rest.len());
+        let (head, after) = rest.split_at(here);
+        wanted.iter_mut().zip(head).for_each(|(to, from)| *to = *from);
+        self.have += here;
+        if self.have == LENGTH_OF_HEADER {
+            self.begin(Header::read(self.head)?);
+        }
+        *rest = after;
+        Ok(())
+    }
+
+    fn may_begin(&self, kind: Kind) -> Result<(), Malformed> {
+        let fits = match (self.stage, kind) {
+            (Stage::Data, Kind::Data | Kind::ReleaseRequest | Kind::ReleaseReply) => true,
+            // Both have asked at once.
+            (Stage::ReleaseRequested, Kind::ReleaseReply) => true,
+            (Stage::Data | Stage::ReleaseRequested, Kind::Abort) => true,
+            (Stage::ReleaseReplied, Kind::Abort) => true,
+            _ => false,
+        };
+        if fits { Ok(()) } else { Err(Malformed::UnexpectedPdu) }
+    }
+
+    fn begin(&mut self, header: Header) {
+        (self.have, self.left, self.within) = (0, header.length, Some(header.kind));
+        match header.kind {
+            Kind::Data => self.units += 1,
+            Kind::ReleaseRequest => self.stage = Stage::ReleaseRequested,
+            Kind::ReleaseReply => self.stage = Stage::ReleaseReplied,
+            Kind::Abort => self.stage = Stage::Aborted,
+            Kind::AssociateRequest | Kind::AssociateAccept | Kind::AssociateReject => {}
+        }
+    }
+
+    /// Keeps the last four bytes of `body`, wherever it was torn apart.
+    fn keep(&mut self, body: &[u8]) {
+        for byte in body.iter().take(self.tail.len()) {
+            self.tail.rotate_left(1);
+            if let Some(last) = self.tail.last_mut() {
+                *last = *byte;
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The header segments: MSH of a message, FHS and BHS of a file and a batch.
+
+use super::segment_end;
+
+/// A header is not read beyond this: what matters of it stands in its first fields.
+const HEADER_MAX: usize = 4 * 1024;
+/// Tokens between separators up to MSH-12, its last that is read.
+const TOKENS: usize = 12;
+
+/// What the header of a message says (HL7 v2.x, 2.14.9): bytes of the sender, believed as far as a claim is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Header<'a> {
+    /// MSH-1, the field separator.
+    pub separator: u8,
+    /// MSH-2: the component separator, and the other encoding characters.
+    pub encoding: &'a [u8],
+    /// MSH-3, whole: namespace and the rest.
+    pub sending_application: &'a [u8],
+    /// MSH-4
+    pub sending_facility: &'a [u8],
+    /// MSH-5
+    pub receiving_application: &'a [u8],
+    /// MSH-6
+    pub receiving_facility: &'a [u8],
+    /// MSH-9.1, like `ADT`.
+    pub code: &'a [u8],
+    /// MSH-9.2, like `A01`; empty in acknowledgements of old.
+    pub trigger: &'a [u8],
+    /// MSH-10
+    pub control_id: &'a [u8],
+    /// MSH-11.1: `P`, `T` or `D`.
+    pub processing_id: &'a [u8],
+    /// MSH-12.1, like `2.5.1`.
+    pub version: &'a [u8],
+    /// It is the header of a file or batch (FHS, BHS), or of the first message in one: how many messages
+    /// follow is not known.
+    pub is_batch: bool,
+}
+
+/// What a segment's beginning turned out to be.
+pub(super) enum Found<T> {
+    /// Too little is there to tell.
+    More,
+    /// Not what was looked for.
+    Not,
+    /// It.
+    It(T),
+}
+
+impl<'a> Header<'a> {
+    /// Reads MSH at the beginning of `text`, which is all of the content unless `more` may come.
+    pub(super) fn message(text: &'a [u8], more: bool) -> Found<Self> {
+        let (separator, fields) = match Fields::open(text, b"MSH", more) {
+            Found::It(opened) => opened,
+            Found::More => return Found::More,
+            Found::Not => return Found::Not,
+        };
+        let Some(header) = fields.common(separator) else { return Found::Not };
+        let mut kind = header.components(fields.at(9));
+        Found::It(Self {
+            code: kind.next().unwrap_or_default(),
+            trigger: kind.next().unwrap_or_default(),
+            control_id: fields.at(10),
+            processing_id: header.components(fields.at(11)).next().unwrap_or_default(),
+            version: header.components(fields.at(12)).next().unwrap_or_default(),
+            ..header
+        })
+    }
+
+    /// The same for FHS and BHS. They have no type, and their identifier is field 11.
+    pub(super) fn batch(text: &'a [u8], more: bool) -> Found<Self> {
+        let name = if text.starts_with(b"F") { b"FHS" } else { b"BHS" };
+        match Fields::open(text, name, more) {
+            Found::It((separator, fields)) => match fields.common(separator) {
+                Some(header) => {
+                    Found::It(Self { control_id: fields.at(11), is_batch: true, ..header })
+                }
+                None => Found::Not,
+            },
+            Found::More => Found::More,
+            Found::Not => Found::Not,
+        }
+    }
+
+    /// The components of a field.
+    fn components(&self, field: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let separator = self.encoding.first().copied().unwrap_or(b'^');
+        field.split(move |byte| *byte == separator).map(<[u8]>::trim_ascii)
+    }
+}
+
+/// The fields of a header segment that are read.
+struct Fields<'a>([&'a [u8]; TOKENS]);
+
+impl<'a> Fields<'a> {
+    /// Splits the segment at the beginning of `text` by its own separator.
+    fn open(text: &'a [u8], name: &[u8; 3], more: bool) -> Found<(u8, Self)> {
+        let Some(rest) = text.strip_prefix(name.as_slice()) else {
+            let is_short = more && text.len() < name.len() && name.starts_with(text);
+            return if is_short { Found::More } else { Found::Not };
+        };
+        let Some((&separator, rest)) = rest.split_first() else {
+            return if more { Found::More } else { Found::Not };
+        };
+        if !separates(separator) {
+            return Found::Not;
+        }
+        let bounded = rest.get(..HEADER_MAX).unwrap_or(rest);
+        let end = segment_end(bounded);
+        let segment = bounded.get(..end.unwrap_or(bounded.len())).unwrap_or_default();
+        let mut fields = [&segment[..0]; TOKENS];
+        let mut tokens = segment.split(|byte| *byte == separator);
+        for (field, token) in fields.iter_mut().skip(1).zip(tokens.by_ref()) {
+            *field = token.trim_ascii();
+        }
+        // Another token after the last of ours: that one is whole.
+        let is_whole = end.is_some() || !more || tokens.next().is_some();
+        match is_whole {
+            true => Found::It((separator, Self(fields))),
+            false if bounded.len() < rest.len() => Found::Not,
+            false => Found::More,
+        }
+    }
+
+    /// Field `number`, as MSH counts: its separator is the first.
+    fn at(&self, number: usize) -> &'a [u8] {
+        self.0.get(number - 1).copied().unwrap_or_default()
+    }
+
+    /// What all three headers have. `None`: the encoding characters are none.
+    fn common(&self, separator: u8) -> Option<Header<'a>> {
+        let encoding = self.at(2);
+        let fits =
+            (1..=5).contains(&encoding.len()) && encoding.iter().all(|byte| separates(*byte));
+        fits.then(|| Header {
+            separator,
+            encoding,
+            sending_application: self.at(3),
+            sending_facility: self.at(4),
+            receiving_application: self.at(5),
+            receiving_facility: self.at(6),
+            ..Header::default()
+        })
+    }
+}
+
+/// Whether a byte can separate: nothing that names and numbers are made of.
+pub(super) fn separates(byte: u8) -> bool {
+    byte.is_ascii_punctuation()
+}

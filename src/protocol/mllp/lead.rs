@@ -1,0 +1,105 @@
+//! The beginning of a frame: as much of it as has to be read before anything of it may pass.
+
+use super::ack::Ack;
+use super::header::{Found, Header};
+use super::{breaks, is_blank};
+
+/// Most bytes of a frame that are held back to be read.
+pub const LEAD_MAX: usize = 16 * 1024;
+
+/// What a frame begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lead<'a> {
+    /// The header that it is judged by.
+    pub header: Header<'a>,
+    /// Its MSA, where it was looked for.
+    pub ack: Option<Ack<'a>>,
+}
+
+impl<'a> Lead<'a> {
+    /// Reads the beginning of a frame's content; the number says where its header begins. With `answers`
+    /// every message is looked at for an MSA, else only those that say they are acknowledgements.
+    pub(super) fn read(content: &'a [u8], more: bool, answers: bool) -> Found<(Self, usize)> {
+        let at = skip_blanks(content);
+        let text = content.get(at..).unwrap_or_default();
+        match text.first() {
+            None if more => Found::More,
+            Some(b'F' | b'B') => Self::read_batch(text, more, answers).moved(at),
+            _ => Self::read_message(text, more, answers).moved(at),
+        }
+    }
+
+    /// Reads an MSH where a segment begins, and what follows it.
+    pub(super) fn read_message(text: &'a [u8], more: bool, answers: bool) -> Found<(Self, usize)> {
+        let header = match Header::message(text, more) {
+            Found::It(header) => header,
+            Found::More => return Found::More,
+            Found::Not => return Found::Not,
+        };
+        if !answers && header.code != b"ACK" {
+            return Found::It((Self { header, ack: None }, 0));
+        }
+        match Ack::find(text, header.separator, more && text.len() < LEAD_MAX) {
+            Found::It(ack) => Found::It((Self { header, ack: Some(ack) }, 0)),
+            Found::Not => Found::It((Self { header, ack: None }, 0)),
+            Found::More => Found::More,
+        }
+    }
+
+    /// FHS and BHS, and the first message behind them: what is in a batch is judged by its messages. A batch
+    /// of none is judged by its own header.
+    fn read_batch(text: &'a [u8], more: bool, answers: bool) -> Found<(Self, usize)> {
+        let first = match Header::batch(text, more) {
+            Found::It(header) => header,
+            Found::More => return Found::More,
+            Found::Not => return Found::Not,
+        };
+        let mut at = 0;
+        loop {
+            let rest = text.get(at..).unwrap_or_default();
+            let Some(end) = rest.iter().position(|byte| breaks(*byte)) else {
+                return if more { Found::More } else { batch_only(first) };
+            };
+            at += end;
+            at += skip_blanks(text.get(at..).unwrap_or_default());
+            let segment = text.get(at..).unwrap_or_default();
+            match segment.get(..3) {
+                Some(b"FHS" | b"BHS") => {}
+                Some(b"MSH") => {
+                    let found = match Self::read_message(segment, more, answers) {
+                        Found::It((lead, _)) => lead,
+                        Found::More => return Found::More,
+                        Found::Not => return Found::Not,
+                    };
+                    let header = Header { is_batch: true, ..found.header };
+                    return Found::It((Self { header, ..found }, at));
+                }
+                None if more => return Found::More,
+                Some(_) | None => return batch_only(first),
+            }
+        }
+    }
+}
+
+fn batch_only(header: Header<'_>) -> Found<(Lead<'_>, usize)> {
+    Found::It((Lead { header, ack: None }, 0))
+}
+
+/// How many bytes come before the first segment: some senders begin with line feeds or a byte order mark.
+fn skip_blanks(content: &[u8]) -> usize {
+    let is_text = |byte: &u8| !breaks(*byte) && !is_blank(*byte);
+    let text = |bytes: &[u8]| bytes.iter().position(is_text).unwrap_or(bytes.len());
+    match content.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) => 3 + text(rest),
+        None => text(content),
+    }
+}
+
+impl<T> Found<(T, usize)> {
+    fn moved(self, by: usize) -> Self {
+        match self {
+            Self::It((found, at)) => Self::It((found, at + by)),
+            other => other,
+        }
+    }
+}

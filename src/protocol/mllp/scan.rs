@@ -1,0 +1,229 @@
+//! What may pass of a stream of frames, and where somebody has to be asked first.
+
+use memchr::memchr;
+
+use super::header::Found;
+use super::lead::{LEAD_MAX, Lead};
+use super::segments::Segments;
+use super::{END, Header, START, breaks, is_blank};
+
+/// Bytes between two frames that belong to none and are no filler either. They are dropped, up to here: any
+/// real message is longer.
+const JUNK_MAX: usize = 64;
+
+/// Which way a stream goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Messages that are judged: whatever could be taken for a message is one, and what is no frame does not
+    /// pass.
+    Messages,
+    /// Answers, and what a workload has to say: it passes as it is, and what is a message is told of.
+    Answers,
+}
+
+/// What to do with the bytes that come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// So many may pass.
+    Pass(usize),
+    /// So many belong to no frame, and are not passed on.
+    Drop(usize),
+    /// A message begins, and may pass if whoever judges says so; then so many bytes pass. `further`: it is
+    /// in the frame of an earlier one.
+    Message(Lead<'a>, usize, bool),
+    /// A frame begins that has no message: nothing at all, or a reply of MLLP's release 2 (`06`, `15`).
+    Other(Option<bool>, usize),
+    /// So many may pass, and end the frame.
+    End(usize),
+    /// More has to come before anything can be said. Hold these bytes.
+    More,
+}
+
+/// What is no HL7 message in a frame of MLLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Malformed {
+    /// Bytes where a frame should begin.
+    #[error("no start of a frame (0x0B) where one should be")]
+    NoStart,
+    /// Content goes on after its end.
+    #[error("content goes on after the end of its frame (0x1C)")]
+    AfterEnd,
+    /// The content does not begin with a header that can be read.
+    #[error("a frame that does not begin with a readable MSH, FHS or BHS")]
+    NoHeader,
+    /// The header does not come to its end.
+    #[error("a header that is longer than headers are read")]
+    HeaderTooLong,
+}
+
+/// Reads a stream as it comes. Given are all bytes that no earlier step has disposed of.
+#[derive(Debug, Clone)]
+pub struct Scanner {
+    reading: Reading,
+    place: Place,
+}
+
+/// Where in the stream one stands.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Between frames, with so much junk since the last.
+    Between(usize),
+    /// Behind 0x1C: the carriage return is still to come, if it does.
+    Ended,
+    /// In a frame's content, of which so many bytes that come next are known to have no end in them.
+    Inside(Segments, usize),
+}
+
+impl Scanner {
+    /// At the beginning of a stream.
+    pub fn new(reading: Reading) -> Self {
+        Self { reading, place: Place::Between(0) }
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub fn is_inside(&self) -> bool {
+        matches!(self.place, Place::Inside(..))
+    }
+
+    /// What to do with `bytes`, which are not empty.
+    ///
+    /// # Errors
+    ///
+    /// What comes is not MLLP, or no HL7 message. Never for [`Reading::Answers`].
+    pub fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Malformed> {
+        match (self.place, self.reading) {
+            (Place::Inside(segments, clear), _) => self.inside(segments, clear, bytes),
+            (_, _) if bytes.first() == Some(&START) => self.begin(bytes),
+            (_, Reading::Answers) => Ok(Step::Pass(memchr(START, bytes).unwrap_or(bytes.len()))),
+            (Place::Between(junk), Reading::Messages) => self.between(junk, bytes),
+            (Place::Ended, Reading::Messages) => self.after_end(bytes),
+        }
+    }
+
+    /// Filler passes, for it keeps connections alive; a little junk is dropped.
+    fn between<'a>(&mut self, junk: usize, bytes: &[u8]) -> Result<Step<'a>, Malformed> {
+        let filler = bytes.iter().take_while(|byte| is_filler(**byte)).count();
+        if filler > 0 {
+            return Ok(Step::Pass(filler));
+        }
+        let found = bytes.iter().take_while(|byte| !is_filler(**byte) && **byte != START).count();
+        if junk + found > JUNK_MAX {
+            return Err(Malformed::NoStart);
+        }
+        self.place = Place::Between(junk + found);
+        Ok(Step::Drop(found))
+    }
+
+    /// A carriage return makes the end whole. To receivers that insist on it anything else is content, so
+    /// only what cannot be a message may follow without one.
+    fn after_end<'a>(&mut self, bytes: &[u8]) -> Result<Step<'a>, Malformed> {
+        if bytes.first() == Some(&b'\r') {
+            self.place = Place::Between(0);
+            return Ok(Step::Pass(1));
+        }
+        match bytes.iter().take_while(|byte| is_filler(**byte) && **byte != b'\r').count() {
+            0 => Err(Malformed::AfterEnd),
+            filler => Ok(Step::Pass(filler)),
+        }
+    }
+
+    /// A frame's beginning, from its 0x0B.
+    fn begin<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Malformed> {
+        let bounded = bytes.get(1..).unwrap_or_default();
+        let bounded = bounded.get(..LEAD_MAX).unwrap_or(bounded);
+        let end = memchr(END, bounded);
+        let content = bounded.get(..end.unwrap_or(bounded.len())).unwrap_or_default();
+        if let Some(step) = self.without_message(content, end.is_some()) {
+            return Ok(step);
+        }
+        let is_full = bounded.len() == LEAD_MAX;
+        match Lead::read(content, end.is_none(), self.reading == Reading::Answers) {
+            Found::It((lead, at)) => {
+                self.place = Place::Inside(Segments::default(), 0);
+                Ok(Step::Message(lead, 1 + at + 3, false))
+            }
+            Found::More if !is_full => Ok(Step::More),
+            Found::More | Found::Not if self.reading == Reading::Answers => Ok(self.other(None)),
+            Found::More => Err(Malformed::HeaderTooLong),
+            Found::Not => Err(Malformed::NoHeader),
+        }
+    }
+
+    /// Frames that have no message: empty ones, and release 2's replies.
+    fn without_message<'a>(&mut self, content: &[u8], is_whole: bool) -> Option<Step<'a>> {
+        match content {
+            [0x06] if is_whole => Some(self.other(Some(true))),
+            [0x15] if is_whole => Some(self.other(Some(false))),
+            [0x06] | [0x15] => Some(Step::More),
+            _ if is_whole && content.iter().all(|byte| breaks(*byte) || is_blank(*byte)) => {
+                Some(self.other(None))
+            }
+            _ => None,
+        }
+    }
+
+    fn other<'a>(&mut self, reply: Option<bool>) -> Step<'a> {
+        self.place = Place::Inside(Segments::default(), 0);
+        Step::Other(reply, 1)
+    }
+
+    fn inside<'a>(
+        &mut self,
+        segments: Segments,
+        clear: usize,
+        bytes: &'a [u8],
+    ) -> Result<Step<'a>, Malformed> {
+        let unseen = bytes.get(clear..).unwrap_or_default();
+        let end = memchr(END, unseen).map(|at| clear + at);
+        let content = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+        let header = match self.reading {
+            Reading::Messages => segments.next(content),
+            Reading::Answers => None,
+        };
+        match (header, end) {
+            (Some(0), _) => self.further(segments, content, end.is_none()),
+            (Some(at), _) => Ok(self.pass(segments, content, at)),
+            (None, Some(end)) => {
+                self.place = Place::Ended;
+                Ok(Step::End(end + 1))
+            }
+            (None, None) => Ok(self.pass(segments, content, content.len())),
+        }
+    }
+
+    /// The first `count` bytes of `content` pass.
+    fn pass<'a>(&mut self, mut segments: Segments, content: &[u8], count: usize) -> Step<'a> {
+        segments.passed(content.get(..count).unwrap_or_default());
+        self.place = Place::Inside(segments, content.len() - count);
+        Step::Pass(count)
+    }
+
+    /// What may be another header in the same frame.
+    fn further<'a>(
+        &mut self,
+        segments: Segments,
+        content: &'a [u8],
+        more: bool,
+    ) -> Result<Step<'a>, Malformed> {
+        let bounded = content.get(..LEAD_MAX).unwrap_or(content);
+        let is_full = bounded.len() == LEAD_MAX;
+        match Lead::read_message(bounded, more && !is_full, false) {
+            Found::It((lead, _)) => {
+                self.pass(segments, content, 3);
+                let lead = Lead { header: Header { is_batch: true, ..lead.header }, ..lead };
+                Ok(Step::Message(lead, 3, true))
+            }
+            Found::More => Ok(Step::More),
+            // Text that only looks like one, as "MSH-7" at the beginning of a line does.
+            Found::Not if content.get(3) != Some(&b'|') => {
+                Ok(self.pass(segments, content, content.len().min(3)))
+            }
+            Found::Not => Err(Malformed::NoHeader),
+        }
+    }
+}
+
+/// What senders put between frames: line ends, blanks, NUL, and telnet's "no operation".
+fn is_filler(byte: u8) -> bool {
+    matches!(byte, 0 | b'\t' | b'\n' | b'\r' | b' ' | 0xf1 | 0xff)
+}

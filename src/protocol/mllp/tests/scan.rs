@@ -1,0 +1,180 @@
+use super::*;
+
+fn types(stream: impl AsRef<[u8]>) -> Vec<String> {
+    let seen = scan(stream);
+    assert_eq!(seen.malformed, None);
+    seen.judged
+}
+
+fn refused(stream: impl AsRef<[u8]>) -> (Malformed, Vec<u8>) {
+    let seen = scan(stream);
+    (seen.malformed.expect("nothing wrong was found"), seen.passed)
+}
+
+#[test]
+fn a_message_is_judged_once_and_passes_as_it_is() {
+    let stream = framed(ADT);
+
+    let seen = scan(&stream);
+
+    assert_eq!(seen.judged, ["ADT^A01"]);
+    assert_eq!(seen.passed, stream);
+    assert_eq!(seen.ends, 1);
+}
+
+#[test]
+fn many_messages_may_come_at_once_and_one_may_come_byte_by_byte() {
+    let stream = [framed(ADT), framed(ADT.replace("A01", "A08")), framed(ADT)].concat();
+
+    let at_once = scan(&stream);
+    let by_bytes = scan_pieces(Reading::Messages, stream.chunks(1));
+
+    assert_eq!(at_once.judged, ["ADT^A01", "ADT^A08", "ADT^A01"]);
+    assert_eq!(at_once, by_bytes);
+}
+
+#[test]
+fn what_comes_between_frames_does_no_harm() {
+    let message = framed(ADT);
+    for between in ["\r\n", "\0\0\0", " ", "\n\n\n\n", "\u{0}\r"] {
+        let stream = [between.as_bytes(), &message, between.as_bytes(), &message].concat();
+        assert_eq!(types(&stream), ["ADT^A01", "ADT^A01"], "{between:?}");
+        assert_eq!(scan(&stream).passed, stream, "{between:?}");
+    }
+}
+
+#[test]
+fn a_little_junk_before_a_frame_is_dropped() {
+    let message = framed(ADT);
+
+    let seen = scan([b"hello?\r\n".as_slice(), &message].concat());
+
+    assert_eq!(seen.judged, ["ADT^A01"]);
+    assert_eq!(seen.passed, [b"\r\n".as_slice(), &message].concat());
+}
+
+#[test]
+fn a_connection_may_be_kept_alive_for_ever() {
+    let nothing = [0xff, 0xf1].repeat(100_000);
+
+    assert_eq!(scan(&nothing).malformed, None);
+}
+
+#[test]
+fn much_junk_is_no_mllp() {
+    let (malformed, passed) = refused([b'x'; 65]);
+
+    assert_eq!(malformed, Malformed::NoStart);
+    assert_eq!(passed, b"");
+}
+
+#[test]
+fn a_message_without_its_frame_is_refused() {
+    assert_eq!(refused(ADT), (Malformed::NoStart, Vec::new()));
+}
+
+#[test]
+fn the_carriage_return_at_the_end_may_be_missing() {
+    let bare = [b"\x0b", ADT.as_bytes(), b"\x1c"].concat();
+
+    assert_eq!(types([bare.clone(), bare.clone()].concat()), ["ADT^A01", "ADT^A01"]);
+    assert_eq!(types([bare.clone(), b"\n".to_vec(), bare].concat()), ["ADT^A01", "ADT^A01"]);
+}
+
+#[test]
+fn content_behind_the_end_of_a_frame_is_refused() {
+    let (malformed, passed) =
+        refused(b"\x0bMSH|^~\\&|A|B|C|D|||ADT^A01\r\x1cMSH|^~\\&|A|B|C|D|||ORU^R01\r\x1c\r");
+
+    assert_eq!(malformed, Malformed::AfterEnd);
+    assert!(passed.ends_with(b"\x1c"));
+}
+
+#[test]
+fn another_message_in_the_same_frame_is_judged_too() {
+    for end in ["\r", "\n", "\r\n", "\x0c", "\r \t", "\x0b", "\r\n\r\n"] {
+        let other = ADT.replace("ADT^A01", "ORU^R01");
+        let stream = framed(format!("{}{end}{other}", ADT.trim_end()));
+        assert_eq!(types(&stream), ["ADT^A01", "+ORU^R01"], "{end:?}");
+        let by_bytes = scan_pieces(Reading::Messages, stream.chunks(1));
+        assert_eq!(by_bytes.judged, ["ADT^A01", "+ORU^R01"], "{end:?}");
+    }
+}
+
+#[test]
+fn a_second_header_behind_an_unfinished_first_is_judged_too() {
+    let stream = framed("MSH|^~\\&|A|B\rMSH|^~\\&|A|B|C|D|||ORU^R01|1\r");
+
+    assert_eq!(types(stream), ["^", "+ORU^R01"]);
+}
+
+#[test]
+fn text_that_looks_like_a_header_is_text() {
+    let notes = "NTE|1||see\rMSH\rMSHA|x\r MSH-7 is wrong\rNTE|MSH|^~\\&|A|B|C|D|||ORU^R01\rM";
+
+    assert_eq!(types(framed(format!("{ADT}{notes}"))), ["ADT^A01"]);
+}
+
+#[test]
+fn a_batch_is_judged_by_its_messages() {
+    let batch = format!("FHS|^~\\&|F|G\rBHS|^~\\&|F|G\r{ADT}{ADT}BTS|2\rFTS|1\r");
+
+    let mut scanner = Scanner::new(Reading::Messages);
+    let stream = framed(batch);
+    let Ok(Step::Message(lead, _, false)) = scanner.step(&stream) else { panic!("no message") };
+
+    assert!(lead.header.is_batch);
+    assert_eq!(lead.header.sending_application, b"ADT1");
+    assert_eq!(types(&stream), ["ADT^A01", "+ADT^A01"]);
+}
+
+#[test]
+fn a_batch_of_nothing_is_judged_by_its_own_header() {
+    assert_eq!(types(framed("FHS|^~\\&|F|G\rBHS|^~\\&|F|G\rBTS|0\rFTS|1\r")), ["^"]);
+}
+
+#[test]
+fn what_is_no_message_is_refused_before_anything_passes() {
+    for content in
+        ["<ClinicalDocument/>", "PID|1||4711\r", "MSH", "MSH|", "msh|^~\\&|A\r", "HTTP/1.1\r"]
+    {
+        assert_eq!(refused(framed(content)), (Malformed::NoHeader, Vec::new()), "{content:?}");
+    }
+}
+
+#[test]
+fn a_header_that_never_ends_is_refused() {
+    let endless = [b"\x0bMSH|^~\\&|".as_slice(), &[b'A'; 20_000]].concat();
+    assert_eq!(refused(&endless).1, b"");
+
+    let blanks = [b"\x0b".as_slice(), &[b' '; 20_000]].concat();
+    assert_eq!(refused(&blanks), (Malformed::HeaderTooLong, Vec::new()));
+}
+
+#[test]
+fn blanks_and_a_byte_order_mark_before_the_header_are_overlooked() {
+    for before in ["\r\n", "  ", "\u{feff}", "\u{feff}\r"] {
+        assert_eq!(types(framed(format!("{before}{ADT}"))), ["ADT^A01"], "{before:?}");
+    }
+}
+
+#[test]
+fn empty_frames_and_replies_of_release_two_pass_unjudged() {
+    for content in ["", "\r", "\x06", "\x15"] {
+        let stream = framed(content);
+        assert_eq!(types(&stream), Vec::<String>::new(), "{content:?}");
+        assert_eq!(scan(&stream).passed, stream, "{content:?}");
+    }
+    assert_eq!(types(framed(format!("\x06{ADT}"))), ["ADT^A01"]);
+}
+
+#[test]
+fn fifty_megabytes_pass_in_one_message() {
+    let document = "JVBERi0xLjcK".repeat(50 * 1024 * 1024 / 12);
+    let stream = framed(format!("{ADT}OBX|1|ED|PDF||^application^pdf^Base64^{document}\r"));
+
+    let seen = scan_pieces(Reading::Messages, stream.chunks(131_072));
+
+    assert_eq!(seen.judged, ["ADT^A01"]);
+    assert_eq!(seen.passed.len(), stream.len());
+}

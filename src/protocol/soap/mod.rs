@@ -1,0 +1,72 @@
+//! SOAP 1.1 and 1.2: the action that a request claims, and what its body really begins with.
+//!
+//! Services dispatch on the first element of the body, or on `wsa:Action` in its header, whatever the
+//! head of the HTTP request says. So the claim is held against both. Only the beginning is read, up to
+//! the start tag of the body's first element: [`LIMIT`] bytes at most, one pass, nothing kept but names.
+//! What two parsers might read in two ways is not read at all: document types, entities, processing
+//! instructions, other encodings than UTF-8, a second `Header`, a `Body` that hides in the header.
+
+mod action;
+mod beginning;
+mod envelope;
+mod media_type;
+mod multipart;
+mod namespaces;
+mod unreadable;
+mod xml;
+
+pub use action::claimed;
+pub use beginning::{Beginning, Found, LIMIT};
+pub use unreadable::Unreadable;
+
+use std::sync::Arc;
+
+/// In which way a message is not what its head claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The body or its root part names another action; this one.
+    Action(Box<str>),
+    /// The body begins with another element; `None`: it has none.
+    Body(Option<Box<str>>),
+}
+
+/// Holds what was found against what a request claims: the action everywhere the same, and a body that
+/// begins with one of `bodies`.
+///
+/// # Errors
+///
+/// Says what differs.
+pub fn check(found: &Found, action: &str, bodies: &[Arc<str>]) -> Result<(), Mismatch> {
+    if let Some(other) = found.actions.iter().find(|named| &***named != action) {
+        return Err(Mismatch::Action(other.clone()));
+    }
+    let fits = found.body.as_deref().is_some_and(|body| bodies.iter().any(|name| &**name == body));
+    if fits { Ok(()) } else { Err(Mismatch::Body(found.body.clone())) }
+}
+
+impl Mismatch {
+    /// A sentence for the operator. Names that are none in any schema are not repeated: somebody may
+    /// have put a person's there.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Action(other) => {
+                format!("the message itself says its action is {}", shown(other))
+            }
+            Self::Body(Some(other)) => format!("the body begins with {}", shown(other)),
+            Self::Body(None) => "the body is empty".to_owned(),
+        }
+    }
+}
+
+/// A name or URI that a record may have: short, and of characters that schemas use.
+fn shown(name: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-:/#".contains(&b);
+    if name.len() <= 128 && name.bytes().all(is_plain) {
+        format!("`{name}`")
+    } else {
+        "another one, whose name is not plain".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;
