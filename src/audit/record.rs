@@ -105,10 +105,19 @@ pub struct Connection {
     pub plaintext: bool,
     /// What the peer presented, verified or not.
     pub certificate: Option<Arc<PeerCertificate>>,
+    /// SHA-256 of the certificate of the trust bundle in which its chain ended. `None` with a pin.
+    pub anchor: Option<Fingerprint>,
     /// Who the peer proved to be. `None` unless it was verified.
     pub identity: Option<String>,
     /// The peer's name in `peers`. `None` unless it was recognized.
     pub peer: Option<PeerName>,
+}
+
+impl Connection {
+    /// The name of its request `number`, in records and to whom it was denied.
+    pub fn request_id(&self, number: u64) -> String {
+        format!("{}-{number}", hex::encode(self.id.0))
+    }
 }
 
 /// A connection's id: 16 bytes, lower-case hexadecimal in records.

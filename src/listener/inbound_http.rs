@@ -1,6 +1,9 @@
 //! HTTP on an inbound listener: each request is judged by the policy of its moment.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode};
 
 use super::inbound::InboundState;
 use super::permits::Held;
@@ -17,7 +20,6 @@ use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
     Spoken, Wanted,
 };
-use http::HeaderValue;
 
 /// The exchanges of one inbound connection.
 pub(super) struct InboundHttp {
@@ -92,13 +94,22 @@ impl Host for InboundHttp {
         let now = self.live.snapshot();
         let (policy, at) = (&now.value.policy, clock::now());
         let version = policy.version();
-        let asked =
-            Requested { method: head.method, host: head.host, path: head.path, soap_action: None };
+        let host = head.host.map(host_name);
+        let host = host.as_deref();
+        let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
         self.held
             .permit(&now.value, at)
             .and_then(|permit| policy.authorize_request(&permit, &asked, at))
             .map(|permit| Judged { permit, version, phi: now.value.config.phi })
             .map_err(|denied| Denial { denied, version })
+    }
+
+    fn respond(&self, judged: &Judged) -> Option<StatusCode> {
+        judged.permit.respond()
+    }
+
+    fn request_id(&self, number: u64) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.connection.request_id(number)).ok()
     }
 
     async fn connect(&self, wanted: Wanted) -> Result<Connected<Plain, ()>, ConnectError> {
@@ -131,7 +142,9 @@ impl Host for InboundHttp {
         let permit = &judged.permit;
         let rule = record::granted(permit, judged.version);
         let observed = permit.would_deny().is_some();
-        let recorded = judged.phi || permit.phi() || observed;
+        // What the sidecar answers by itself, and is not PHI, is nothing that anybody had access to.
+        let answered_here = permit.respond().is_some();
+        let recorded = permit.phi() || observed || (judged.phi && !answered_here);
         let wish = Wish { recorded, phi: permit.phi(), permit: true };
         let connection = &self.connection;
         let ticket =
@@ -176,6 +189,21 @@ impl Host for InboundHttp {
     }
 }
 
+/// A host as rules name it: in lower case, without its port, without the dot of the root.
+fn host_name(authority: &str) -> Cow<'_, str> {
+    let name = match authority.rsplit_once(':') {
+        // The colons of an IPv6 address stand before its bracket.
+        Some((name, port)) if !port.ends_with(']') => name,
+        Some(_) | None => authority,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
 /// `x-forwarded-client-cert` in Envoy's form. Of a pinned certificate only the digest was proven.
 fn client_cert(own: Option<&SpiffeId>, peer: &PeerIdentity) -> String {
     let certificate = &peer.certificate;
@@ -198,4 +226,25 @@ fn client_cert(own: Option<&SpiffeId>, peer: &PeerIdentity) -> String {
         fields.extend(certificate.dns.iter().map(|name| format!("DNS={name}")));
     }
     fields.join(";")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_its_name_in_lower_case_and_nothing_else() {
+        for (authority, name) in [
+            ("fhir.example", "fhir.example"),
+            ("FHIR.Example:8443", "fhir.example"),
+            ("fhir.example.", "fhir.example"),
+            ("fhir.example.:8443", "fhir.example"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("[::1]:443", "[::1]"),
+            ("[2001:DB8::1]", "[2001:db8::1]"),
+            ("a..", "a."),
+        ] {
+            assert_eq!(host_name(authority), name, "{authority}");
+        }
+    }
 }

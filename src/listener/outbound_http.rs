@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -104,6 +105,15 @@ impl Host for OutboundHttp {
     /// Whom a request may reach is for `expect` to say, at the handshake.
     fn judge(&self, _head: &Head<'_>) -> Result<(), Infallible> {
         Ok(())
+    }
+
+    fn respond(&self, (): &()) -> Option<StatusCode> {
+        None
+    }
+
+    /// Records name the request after the connection that carries it, which may be none.
+    fn request_id(&self, _number: u64) -> Option<HeaderValue> {
+        None
     }
 
     async fn connect(

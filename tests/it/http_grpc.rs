@@ -39,3 +39,27 @@ async fn a_service_that_is_down_is_unavailable_to_a_grpc_client() {
 
     assert!(said.stderr.contains("StatusCode.UNAVAILABLE"), "{}", said.all());
 }
+
+#[tokio::test]
+async fn a_call_is_denied_by_its_path_in_the_words_of_grpc() {
+    let mesh = Mesh::new();
+    let (_server, target) = serves(peer("grpc_peer", "grpc", &["server"])).await;
+    let routes =
+        r"routes: [ { name: one, methods: [POST], path: /lab.Results/One, allow: [web] } ]";
+    let ehr = mesh.inbound("ehr").allow("web").http().phi().forward(&target).with(routes);
+    let ehr = ehr.start().await;
+    let web = mesh.outbound("web").allow("ehr").http().to(ehr.address()).start().await;
+    let port = web.address().port().to_string();
+    let ask = |name: &'static str| {
+        let port = port.clone();
+        async move { finishes(peer("grpc_peer", "grpc", &["ask", &port, name])).await.stdout }
+    };
+
+    assert_eq!(ask("One").await, "OK -\n");
+    let denied = ask("Fail").await;
+
+    let record = ehr.trail().only("request-denied").await;
+    assert_eq!(denied, format!("PERMISSION_DENIED {}\n", record.text("http.request.id")));
+    assert_eq!(record.reason(), "no_route");
+    ehr.trail().only("request-allowed").await;
+}

@@ -141,3 +141,30 @@ async fn a_tunnel_that_outlasts_the_drain_is_cut_and_on_record() {
     ehr.process.ended().await;
     assert_eq!(ehr.trail().only("request-completed").await.reason(), "cut");
 }
+
+#[tokio::test]
+async fn an_upgrade_is_a_get_of_a_path_and_denied_as_such() {
+    let mesh = Mesh::new();
+    let (_server, target) = server().await;
+    let routes = r"routes: [ { name: feed, methods: [GET], path: /feed, allow: [web] } ]";
+    let ehr = ehr(&mesh, &target).with(routes).start().await;
+    let web = mesh.outbound("web").allow("ehr").http().to(ehr.address()).start().await;
+    let port = web.address().port().to_string();
+    let ask = |path: &'static str| {
+        let port = port.clone();
+        async move {
+            let client = peer("websocket_peer", "websockets", &["ask", &port, path]);
+            finishes(client).await.stdout
+        }
+    };
+
+    assert_eq!(ask("/feed").await, "101 -\n");
+    let denied = ask("/admin").await;
+
+    let record = ehr.trail().only("request-denied").await;
+    assert_eq!(denied, format!("403 {}\n", record.text("http.request.id")));
+    assert_eq!(
+        ehr.trail().only("request-completed").await.number("http.response.status_code"),
+        101
+    );
+}

@@ -2,6 +2,7 @@
 
 grpc_peer.py server        listens on a port that the kernel chooses, and says "listening PORT"
 grpc_peer.py client PORT   makes every kind of call, and says "all calls answered"
+grpc_peer.py ask PORT NAME makes one call, and says "CODE ID", the id being the request's in the answer
 """
 
 import sys
@@ -124,7 +125,20 @@ def call(port):
     print("all calls answered", flush=True)
 
 
+def ask(port, name):
+    channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+    try:
+        _, done = channel.unary_unary(f"/{SERVICE}/{name}").with_call(b"hello", timeout=15)
+        code, told = done.code(), done.trailing_metadata()
+    except grpc.RpcError as error:
+        # An answer that is nothing but trailers: gRPC has them all in one place.
+        code, told = error.code(), [*error.initial_metadata(), *error.trailing_metadata()]
+    print(code.name, dict(told).get("x-request-id", "-"), flush=True)
+
+
 if sys.argv[1] == "server":
     serve()
+elif sys.argv[1] == "ask":
+    ask(*sys.argv[2:])
 else:
     call(sys.argv[2])

@@ -2,6 +2,7 @@
 
 websocket_peer.py server        listens on a port that the kernel chooses, and says "listening PORT"
 websocket_peer.py client PORT   talks to it, and says "all said"
+websocket_peer.py ask PORT PATH connects, and says "STATUS ID", the id being the request's in the answer
 websocket_peer.py hold PORT     connects, says "connected", and tells how the connection ends
 websocket_peer.py chat PORT     connects, says "connected", talks until SIGTERM, and says "all said COUNT"
 """
@@ -79,5 +80,15 @@ async def chat(port):
     print("all said", count, flush=True)
 
 
-what, *port = sys.argv[1:]
-asyncio.run({"server": serve, "client": converse, "hold": hold, "chat": chat}[what](*port))
+async def ask(port, path):
+    try:
+        async with websockets.connect(f"ws://127.0.0.1:{port}{path}", subprotocols=["hl7"]):
+            print("101 -", flush=True)
+    except websockets.InvalidStatus as refused:
+        answer = refused.response
+        print(answer.status_code, answer.headers.get("x-request-id", "-"), flush=True)
+
+
+what, *told = sys.argv[1:]
+does = {"server": serve, "client": converse, "hold": hold, "chat": chat, "ask": ask}
+asyncio.run(does[what](*told))

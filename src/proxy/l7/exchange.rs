@@ -75,10 +75,14 @@ impl<H: Host> Connection<H> {
         let in_flight = self.activity.request();
         let number = self.requests.fetch_add(1, Ordering::AcqRel) + 1;
         let asks_for_upgrade = request.headers().contains_key(UPGRADE);
-        let response = match self.admit(number, &request).await {
+        let is_grpc = respond::is_grpc(request.headers());
+        let mut response = match self.admit(number, &request).await {
             Ok(admitted) => self.pass(admitted, request, begun, in_flight).await,
             Err(response) => response,
         };
+        if matches!(response.body(), Answer::Fixed(_)) && is_failure(response.status()) {
+            response = respond::addressed(response, self.host.request_id(number), is_grpc);
+        }
         if response.body().is_end_stream() {
             self.bodyless.fetch_add(1, Ordering::AcqRel);
         }
@@ -136,6 +140,15 @@ impl<H: Host> Connection<H> {
         let (mut parts, body) = request.into_parts();
         parts.extensions.remove::<OnUpgrade>();
 
+        if let Some(status) = self.host.respond(&admitted.permit) {
+            return match self.record(&admitted, &parts, None).await {
+                Ok(ticket) => {
+                    let flow = Flow::new(Arc::clone(&self.host), begun, ticket, in_flight);
+                    answer_here(&flow, status)
+                }
+                Err(response) => response,
+            };
+        }
         let wanted = wanted(self.host.facing(), admitted.version, &parts.headers, upgrade);
         let leased = self.pool.lease(&self.host, wanted).await;
         let ticket = match self.record(&admitted, &parts, leased.as_ref().ok()).await {
@@ -238,6 +251,18 @@ pub(super) fn fail<H: Host>(flow: &Flow<H>, failure: Failure) -> Response<Answer
     response
 }
 
+/// The answer to a request that no upstream is asked.
+fn answer_here<H: Host>(flow: &Flow<H>, status: StatusCode) -> Response<Answer<H>> {
+    flow.request_sent();
+    flow.answer(status);
+    flow.finished();
+    respond::bare(status)
+}
+
+fn is_failure(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
 fn head<'a>(
     number: u64,
     version: Version,
@@ -246,8 +271,8 @@ fn head<'a>(
     headers: &'a HeaderMap,
     checked: &'a Checked,
 ) -> Head<'a> {
-    let (host, path) = (gate::host(uri, headers), checked.path(uri));
-    Head { number, version, method, host, path, headers }
+    let (host, path, query) = (gate::host(uri, headers), checked.path(uri), uri.query());
+    Head { number, version, method, host, path, query, headers }
 }
 
 /// What is told of a request that is turned away after the gate.

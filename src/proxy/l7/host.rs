@@ -42,6 +42,12 @@ pub trait Host: Send + Sync + 'static {
     /// The request may not pass: 403.
     fn judge(&self, head: &Head<'_>) -> Result<Self::Permit, Self::Denial>;
 
+    /// The status with which the request is answered here, if no upstream is to be asked.
+    fn respond(&self, permit: &Self::Permit) -> Option<StatusCode>;
+
+    /// Request `number` by the name that records know it by, for whom it was denied to.
+    fn request_id(&self, number: u64) -> Option<HeaderValue>;
+
     /// Opens an upstream connection. Bounded by the host.
     fn connect(
         &self,
@@ -126,6 +132,8 @@ pub struct Head<'a> {
     pub host: Option<&'a str>,
     /// Decoded once; no dot segments, no empty ones. `*` for the server as a whole.
     pub path: &'a str,
+    /// What comes after `?`, as it came in.
+    pub query: Option<&'a str>,
     /// The headers as they came in; when a request is sent a second time, as they went out.
     pub headers: &'a HeaderMap,
 }

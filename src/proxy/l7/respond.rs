@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::Answer;
 use super::host::{ConnectError, Host, Rejection};
@@ -11,6 +11,10 @@ use crate::outcome::Ending;
 /// What is carried at all, for those who ask with something else.
 const METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// Names a request of which the trail knows more.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Why an exchange that was admitted has no answer of its upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,10 +107,83 @@ pub(super) fn rejected<H: Host>(
     }
 }
 
+/// An answer of ours, so that whoever got it can ask for the reason by its name, and read it: a gRPC client
+/// reads no status but gRPC's own, and no body.
+pub(super) fn addressed<H: Host>(
+    mut response: Response<Answer<H>>,
+    id: Option<HeaderValue>,
+    is_grpc: bool,
+) -> Response<Answer<H>> {
+    if is_grpc {
+        let status = grpc_status(response.status());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(GRPC_STATUS, HeaderValue::from_static(status));
+        *response.status_mut() = StatusCode::OK;
+        *response.body_mut() = Answer::Fixed(None);
+    }
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Whether a request is one of gRPC (not gRPC-Web, which is HTTP as all other).
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// The code that stands for a status of HTTP (gRPC, "HTTP to gRPC Status Code Mapping").
+fn grpc_status(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "16",
+        StatusCode::FORBIDDEN => "7",
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => "12",
+        // The peer's limit, not ours: it is not to be tried again at once.
+        StatusCode::TOO_MANY_REQUESTS => "8",
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            "14"
+        }
+        status if status.is_client_error() => "13",
+        _ => "2",
+    }
+}
+
+/// A status and nothing else.
+pub(super) fn bare<H: Host>(status: StatusCode) -> Response<Answer<H>> {
+    let mut response = Response::new(Answer::Fixed(None));
+    *response.status_mut() = status;
+    response
+}
+
 fn plain<H: Host>(status: StatusCode, text: &'static str) -> Response<Answer<H>> {
     let mut response = Response::new(Answer::Fixed(Some(Bytes::from_static(text.as_bytes()))));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("text/plain");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_is_told_by_its_content_type_and_grpc_web_is_not_grpc() {
+        for (kind, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/grpc-web+proto", false),
+            ("application/json", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            assert_eq!(is_grpc(&headers), expected, "{kind}");
+        }
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
 }

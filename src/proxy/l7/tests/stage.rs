@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -191,6 +191,14 @@ impl Host for Stage {
         self.note(Event::Judged { method: head.method.clone(), path: head.path.to_owned() });
         let is_withdrawn = self.withdrawn.load(Ordering::SeqCst);
         if is_withdrawn || head.path.starts_with("/denied") { Err("denied") } else { Ok(()) }
+    }
+
+    fn respond(&self, _permit: &()) -> Option<StatusCode> {
+        None
+    }
+
+    fn request_id(&self, _number: u64) -> Option<HeaderValue> {
+        None
     }
 
     async fn connect(&self, wanted: Wanted) -> Result<Connected<TcpStream, Number>, ConnectError> {
