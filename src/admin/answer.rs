@@ -13,7 +13,7 @@ const JSON: &str = "application/json";
 /// The Prometheus text exposition format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-const FULL_INDEX: &str = "/live\n/ready\n/metrics\n/status\n/denials\n";
+const FULL_INDEX: &str = "/live\n/ready\n/metrics\n/status\n/denials\n/observed\n";
 const PROBE_INDEX: &str = "/live\n/ready\n/metrics\n";
 
 pub(super) fn answer<B>(
@@ -36,6 +36,7 @@ pub(super) fn answer<B>(
         ("/metrics", _) => reply(StatusCode::OK, PROMETHEUS, admin.metrics.render()),
         ("/status", Scope::Full) => json(&status(admin)),
         ("/denials", Scope::Full) => json(&Value::Array(admin.audit.denials())),
+        ("/observed", Scope::Full) => json(&Value::Array(admin.audit.observed())),
         ("/", Scope::Full) => reply(StatusCode::OK, TEXT, FULL_INDEX),
         ("/", Scope::Probe) => reply(StatusCode::OK, TEXT, PROBE_INDEX),
         (_, Scope::Full | Scope::Probe) => reply(StatusCode::NOT_FOUND, TEXT, "no such page\n"),

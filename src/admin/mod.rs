@@ -1,8 +1,9 @@
-//! The administrative listeners: `/live /ready /metrics /status /denials`.
+//! The administrative listeners: `/live /ready /metrics /status /denials /observed`.
 //!
 //! They run on a thread of their own, so that a scrape never waits for traffic nor traffic for a scrape.
 
 mod answer;
+mod lenient;
 mod partners;
 mod view;
 
@@ -17,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+pub use lenient::LenientView;
 pub use view::{ListenerView, View};
 
 use crate::audit::Audit;
@@ -47,7 +49,7 @@ pub enum Scope {
 pub struct Admin {
     /// What the process is doing.
     pub view: Live<View>,
-    /// The trail, for its state and the last denials.
+    /// The trail, for its state, the last denials and what would be one.
     pub audit: Audit,
     /// The metrics.
     pub metrics: Metrics,

@@ -7,6 +7,7 @@ use super::inbound::InboundState;
 use super::life::Life;
 use super::permits::Held;
 use super::plain::Plain;
+use super::quota::Running;
 use crate::authz::{Grant, Permit};
 use crate::clock;
 use crate::config::{Limits, Target};
@@ -38,7 +39,7 @@ impl InboundDicom<'_> {
             }
             None => return Ending::Cut,
         };
-        let (grant, version) = match self.judge(asked.request()) {
+        let (grant, version, _running) = match self.judge(asked.request()) {
             Ok(judged) => judged,
             Err(denial) => {
                 let request = asked.request();
@@ -55,16 +56,18 @@ impl InboundDicom<'_> {
         self.carry(asked, ticket, downstream, life).await
     }
 
-    /// By the policy of this moment, as whom the peer is now.
-    fn judge(&self, request: &Request) -> Result<(Grant, Fingerprint), Denial> {
+    /// By the policy of this moment, as whom the peer is now, and by its limits.
+    fn judge(&self, request: &Request) -> Result<(Grant, Fingerprint, Running), Denial> {
         let now = self.live.snapshot();
-        let (policy, at) = (&now.value.policy, clock::now());
+        let (InboundState { policy, quotas, .. }, at) = (&now.value, clock::now());
         let version = policy.version();
-        self.held
-            .permit(&now.value, at)
-            .and_then(|permit| policy.authorize_association(&permit, request, at))
-            .map(|grant| (grant, version))
-            .map_err(|denied| Denial { denied, version })
+        let judging = || {
+            let permit = self.held.permit(&now.value, at)?;
+            let grant = policy.authorize_association(&permit, request, at)?;
+            let running = quotas.begin(&permit, Some(&grant), at).map_err(|over| over.denied)?;
+            Ok((grant, version, running))
+        };
+        judging().map_err(|denied| Denial { denied, version })
     }
 
     async fn carry(

@@ -11,11 +11,13 @@ mod inbound;
 mod inbound_dicom;
 mod inbound_http;
 mod life;
+mod mllp;
 mod outbound;
 mod outbound_dicom;
 mod outbound_http;
 mod permits;
 mod plain;
+pub mod quota;
 mod record;
 mod requests;
 

@@ -6,6 +6,7 @@
 
 mod build;
 mod descriptors;
+mod leniency;
 mod listeners;
 mod records;
 mod restart;

@@ -30,6 +30,9 @@ pub(super) const REQUESTS: &str = "myelin_requests_total";
 pub(super) const REQUEST_DURATION: &str = "myelin_request_duration_seconds";
 pub(super) const ASSOCIATIONS: &str = "myelin_associations_total";
 pub(super) const ASSOCIATIONS_ENDED: &str = "myelin_associations_ended_total";
+pub(super) const MESSAGES: &str = "myelin_messages_total";
+pub(super) const MESSAGE_DURATION: &str = "myelin_message_duration_seconds";
+pub(super) const ACKNOWLEDGEMENTS: &str = "myelin_acknowledgements_total";
 pub(super) const BYTES: &str = "myelin_bytes_total";
 const CERTIFICATE_NOT_AFTER: &str = "myelin_certificate_not_after_timestamp_seconds";
 const PEER_NOT_AFTER: &str = "myelin_peer_certificate_not_after_timestamp_seconds";
@@ -61,6 +64,17 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (REQUEST_DURATION, Kind::Histogram, "From a request's head to the end of its response."),
     (ASSOCIATIONS, Kind::Counter, "DICOM associations, by decision."),
     (ASSOCIATIONS_ENDED, Kind::Counter, "DICOM associations that are over, by how they ended."),
+    (MESSAGES, Kind::Counter, "HL7 v2 messages, by type (MSH-9.1) and decision."),
+    (
+        MESSAGE_DURATION,
+        Kind::Histogram,
+        "From a message's header to the end of its acknowledgement.",
+    ),
+    (
+        ACKNOWLEDGEMENTS,
+        Kind::Counter,
+        "Messages that passed, by their acknowledgement's code, or none.",
+    ),
     (BYTES, Kind::Counter, "Plaintext bytes moved; flow up is from downstream to upstream."),
     (
         CERTIFICATE_NOT_AFTER,
@@ -91,6 +105,15 @@ const BUCKETS: &[f64] = &[
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0,
 ];
+
+/// In what a listener need not be strict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lenient {
+    /// It takes plaintext, too.
+    Permissive,
+    /// It only observes its policy.
+    Observe,
+}
 
 /// The process's metrics. Cloned into everything that makes handles.
 #[derive(Clone)]
@@ -163,6 +186,16 @@ impl Metrics {
             append: self.histogram(AUDIT_APPEND, &[]),
             failures: self.counter(AUDIT_FAILURES, &[]),
         }
+    }
+
+    /// Sets until when a listener need not be strict; `None` when it has to be.
+    pub fn lenient_until(&self, listener: &ListenerName, which: Lenient, until: Option<i64>) {
+        let name = match which {
+            Lenient::Permissive => PERMISSIVE_UNTIL,
+            Lenient::Observe => OBSERVE_UNTIL,
+        };
+        let gauge = self.gauge(name, &[("listener", listener.as_str().to_owned().into())]);
+        gauge.set(until.map_or(f64::NAN, seconds));
     }
 
     /// Sets when this sidecar's certificate expires, in seconds since 1970.
