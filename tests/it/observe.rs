@@ -228,7 +228,8 @@ async fn a_denial_tells_the_operator_all_and_the_peer_nothing_but_a_name_for_it(
     let ehr = ehr(&mesh, &workload).with(ROUTES).start().await;
     let mut web = mesh.http("web", &ehr).await;
 
-    let answer = web.get("/else").await;
+    web.send("POST /records HTTP/1.1\r\nHost: ehr\r\nContent-Length: 0\r\n\r\n").await;
+    let answer = web.message().await;
     ehr.trail().only("request-denied").await;
 
     let denied = &ehr.shown("/denials").await[0];
@@ -243,7 +244,7 @@ async fn a_denial_tells_the_operator_all_and_the_peer_nothing_but_a_name_for_it(
     assert!(client["issuer"].is_string() && denied["myelin"]["anchor"].is_string(), "{denied:#}");
     assert_eq!(denied["myelin"]["peer"], "web");
     assert_eq!(denied["event"]["reason"], "no_route");
-    assert_eq!(denied["myelin"]["differs"], "path");
+    assert_eq!(denied["myelin"]["differs"], "method");
     assert!(denied["myelin"]["nearest"].as_str().unwrap().contains("`read`"), "{denied:#}");
     let reference = denied["rule"]["reference"].as_str().unwrap();
     let (file, line) = reference.rsplit_once(':').unwrap();

@@ -182,7 +182,9 @@ async fn an_answer_in_flight_when_the_date_passes_comes_to_its_end() {
 
     assert_eq!(stranger.bytes(5).await, b"whole");
     stranger.ends().await;
-    call.ends().await;
+    let closed = ehr.trail().only("connection-closed").await;
+    assert_eq!(closed.reason(), "withdrawn");
+    drop(call);
 }
 
 #[tokio::test]
