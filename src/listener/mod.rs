@@ -9,6 +9,7 @@ mod greet;
 mod inbound;
 mod inbound_http;
 mod life;
+mod mllp;
 mod outbound;
 mod outbound_http;
 mod permits;
