@@ -18,6 +18,7 @@ use super::life::Life;
 use super::mllp::MllpHost;
 use super::permits::{Held, Permits, Terms};
 use super::plain::Plain;
+use super::quota::{Quotas, Running};
 use super::{Bound, Services, accept, record};
 use crate::audit::Connection;
 use crate::authz::{ListenerPolicy, Permit};
@@ -46,6 +47,8 @@ pub struct InboundState {
     pub trust: Arc<Trust>,
     /// Who may connect.
     pub policy: ListenerPolicy,
+    /// How much of it peers may have.
+    pub quotas: Arc<Quotas>,
     /// Our own SPIFFE ID, if our certificate has one.
     pub own: Option<SpiffeId>,
 }
@@ -76,6 +79,7 @@ struct Entered {
     permit: Permit,
     connection: Arc<Connection>,
     _slot: Option<OwnedSemaphorePermit>,
+    _running: Running,
 }
 
 /// What the connections of a listener share.
@@ -193,7 +197,7 @@ impl InboundListener {
         let state = &now.value;
         let shutdown = &self.services.shutdown;
         let entering = Box::pin(self.enter(state, downstream, source, room, life));
-        let Entered { arrival, permit, connection, _slot } =
+        let Entered { arrival, permit, connection, _slot, _running } =
             match shutdown.until_cut(entering).await {
                 Some(Ok(entered)) => entered,
                 Some(Err(ending)) => return ending,
@@ -250,8 +254,16 @@ impl InboundListener {
                 }
             },
         };
-        let permit = match judged {
-            Ok(permit) => permit,
+        // Where there are messages, these are what is limited.
+        let admitted = judged.and_then(|permit| match state.config.protocol {
+            Protocol::Tcp => match state.quotas.begin(&permit, None, now) {
+                Ok(running) => Ok((permit, running)),
+                Err(over) => Err(over.denied),
+            },
+            Protocol::Http | Protocol::Mllp | Protocol::Dicom => Ok((permit, Running::default())),
+        });
+        let (permit, running) = match admitted {
+            Ok(admitted) => admitted,
             Err(denied) => {
                 services.metrics.denied(denied.reason);
                 let version = state.policy.version();
@@ -264,7 +276,9 @@ impl InboundListener {
         connection.peer = permit.peer().cloned();
         let connection = Arc::new(connection);
         match self.put_on_record(&permit, &connection, arrival, life).await {
-            Some(arrival) => Ok(Entered { arrival, permit, connection, _slot: slot }),
+            Some(arrival) => {
+                Ok(Entered { arrival, permit, connection, _slot: slot, _running: running })
+            }
             None => Err(Ending::Denied),
         }
     }

@@ -14,6 +14,7 @@ mod outbound;
 mod outbound_http;
 mod permits;
 mod plain;
+pub mod quota;
 mod record;
 mod requests;
 

@@ -13,6 +13,7 @@ pub(crate) mod legacy;
 pub(crate) mod lenient;
 pub(crate) mod load;
 pub(crate) mod mesh;
+pub(crate) mod mllp;
 pub(crate) mod openssl;
 pub(crate) mod outside;
 pub(crate) mod pki;
