@@ -136,3 +136,13 @@ fn every_link_leads_somewhere() {
         }
     }
 }
+
+#[test]
+fn the_rule_for_associations_stands_in_the_sample_for_dicom() {
+    let sample = std::fs::read_to_string(root().join("config/dicom.yaml")).unwrap();
+
+    let rules = blocks(&readme(), "yaml dicom");
+
+    assert_eq!(rules.len(), 1);
+    assert!(sample.contains(&rules[0]), "{}", rules[0]);
+}
