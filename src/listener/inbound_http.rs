@@ -16,6 +16,7 @@ use crate::clock;
 use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::live::Live;
 use crate::outcome::{DenyReason, Ending};
+use crate::protocol::{Operation, soap};
 use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
     Spoken, Wanted,
@@ -43,6 +44,8 @@ pub(super) struct Judged {
 pub(super) struct Denial {
     denied: Denied,
     version: Fingerprint,
+    /// What was asked for, where that got as far as to be known.
+    operation: Option<Operation>,
 }
 
 impl InboundHttp {
@@ -97,11 +100,46 @@ impl Host for InboundHttp {
         let host = head.host.map(host_name);
         let host = host.as_deref();
         let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
+        let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
+        let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
         self.held
             .permit(&now.value, at)
-            .and_then(|permit| policy.authorize_request(&permit, &asked, at))
+            .and_then(|permit| policy.authorize_claim(&permit, &asked, claim, at))
             .map(|permit| Judged { permit, version, phi: now.value.config.phi })
-            .map_err(|denied| Denial { denied, version })
+            .map_err(|denied| Denial { denied, version, operation: None })
+    }
+
+    fn is_soap(&self, judged: &Judged) -> bool {
+        judged.permit.soap().is_some()
+    }
+
+    /// Waiting for the message may have taken a while: the peer is judged once more.
+    fn judge_soap(
+        &self,
+        judged: Judged,
+        message: Result<&soap::Found, soap::Unreadable>,
+    ) -> Result<Judged, Denial> {
+        let now = self.live.snapshot();
+        let (policy, at) = (&now.value.policy, clock::now());
+        let Judged { permit, version, phi } = judged;
+        let operation = permit.operation().cloned();
+        self.held
+            .permit(&now.value, at)
+            .and_then(|_still| policy.authorize_soap(permit, message, at))
+            .map(|permit| Judged { permit, version, phi })
+            .map_err(|denied| Denial { denied, version, operation })
+    }
+
+    fn abandoned(&self, rough: &Rough<'_>, judged: &Judged) {
+        let refused = Refused {
+            reason: DenyReason::SoapMismatch,
+            message: Some(soap::Unreadable::Lost.text().to_owned()),
+            template: judged.permit.template().cloned(),
+            operation: judged.permit.operation().cloned(),
+            rule: Some(record::granted(&judged.permit, judged.version)),
+            status: 499, // as proxies count it
+        };
+        requests::rejected_now(&self.services, &self.connection, rough, refused);
     }
 
     fn respond(&self, judged: &Judged) -> Option<StatusCode> {
@@ -159,13 +197,15 @@ impl Host for InboundHttp {
                 reason: DenyReason::MalformedRequest,
                 message: Some(format!("{}: {}", malformed.label(), malformed.text())),
                 template: None,
+                operation: None,
                 rule: None,
                 status: malformed.status().as_u16(),
             },
-            Rejection::Denied(Denial { denied, version }) => Refused {
+            Rejection::Denied(Denial { denied, version, operation }) => Refused {
                 reason: denied.reason,
                 message: None,
                 template: denied.template.clone(),
+                operation: operation.clone(),
                 rule: Some(record::refused_by(denied, *version)),
                 status: 403,
             },
@@ -173,6 +213,7 @@ impl Host for InboundHttp {
                 reason: DenyReason::NotAudited,
                 message: None,
                 template: None,
+                operation: None,
                 rule: None,
                 status: 503,
             },
