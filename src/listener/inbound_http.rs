@@ -2,19 +2,22 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
+use time::OffsetDateTime;
 
 use super::inbound::InboundState;
 use super::permits::Held;
 use super::plain::Plain;
+use super::quota::{Over, Running};
 use super::requests::{self, Refused, Ticket, Wish};
 use super::{Services, record};
 use crate::audit::Connection;
-use crate::authz::{Denied, Grant, Requested};
+use crate::authz::{Denied, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
-use crate::live::Live;
+use crate::live::{Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
 use crate::protocol::{Operation, soap};
 use crate::proxy::l7::{
@@ -35,6 +38,10 @@ pub(super) struct InboundHttp {
 /// Policy's yes, and the version of the policy that said it.
 pub(super) struct Judged {
     permit: Grant,
+    /// Whom it was said to, by which rules, and when.
+    holder: Permit,
+    state: Arc<Snapshot<InboundState>>,
+    at: OffsetDateTime,
     version: Fingerprint,
     /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
     phi: bool,
@@ -46,6 +53,7 @@ pub(super) struct Denial {
     version: Fingerprint,
     /// What was asked for, where that got as far as to be known.
     operation: Option<Operation>,
+    retry_after: Option<Duration>,
 }
 
 impl InboundHttp {
@@ -81,6 +89,7 @@ impl Host for InboundHttp {
     type Link = ();
     type Permit = Judged;
     type Denial = Denial;
+    type Running = Running;
     type Ticket = Ticket;
 
     fn facing(&self) -> &Facing {
@@ -102,11 +111,16 @@ impl Host for InboundHttp {
         let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
         let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
         let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
-        self.held
-            .permit(&now.value, at)
-            .and_then(|permit| policy.authorize_claim(&permit, &asked, claim, at))
-            .map(|permit| Judged { permit, version, phi: now.value.config.phi })
-            .map_err(|denied| Denial { denied, version, operation: None })
+        let judged = self.held.permit(&now.value, at).and_then(|holder| {
+            policy.authorize_claim(&holder, &asked, claim, at).map(|permit| (permit, holder))
+        });
+        match judged {
+            Ok((permit, holder)) => {
+                let phi = now.value.config.phi;
+                Ok(Judged { permit, holder, at, version, phi, state: now })
+            }
+            Err(denied) => Err(Denial { denied, version, operation: None, retry_after: None }),
+        }
     }
 
     fn is_soap(&self, judged: &Judged) -> bool {
@@ -120,14 +134,13 @@ impl Host for InboundHttp {
         message: Result<&soap::Found, soap::Unreadable>,
     ) -> Result<Judged, Denial> {
         let now = self.live.snapshot();
-        let (policy, at) = (&now.value.policy, clock::now());
-        let Judged { permit, version, phi } = judged;
-        let operation = permit.operation().cloned();
+        let (policy, at, version) = (&now.value.policy, clock::now(), judged.version);
+        let operation = judged.permit.operation().cloned();
         self.held
             .permit(&now.value, at)
-            .and_then(|_still| policy.authorize_soap(permit, message, at))
-            .map(|permit| Judged { permit, version, phi })
-            .map_err(|denied| Denial { denied, version, operation })
+            .and_then(|_still| policy.authorize_soap(judged.permit, message, at))
+            .map(|permit| Judged { permit, ..judged })
+            .map_err(|denied| Denial { denied, version, operation, retry_after: None })
     }
 
     fn abandoned(&self, rough: &Rough<'_>, judged: &Judged) {
@@ -140,6 +153,20 @@ impl Host for InboundHttp {
             status: 499, // as proxies count it
         };
         requests::rejected_now(&self.services, &self.connection, rough, refused);
+    }
+
+    fn begin(&self, judged: &Judged) -> Result<Running, Denial> {
+        let Judged { permit, holder, state, at, version, .. } = judged;
+        state.value.quotas.begin(holder, Some(permit), *at).map_err(|over| {
+            let Over { denied, retry_after } = *over;
+            let denied = Denied { template: permit.template().map(Arc::clone), ..denied };
+            let operation = permit.operation().cloned();
+            Denial { denied, version: *version, operation, retry_after: Some(retry_after) }
+        })
+    }
+
+    fn retry_after(&self, denial: &Denial) -> Option<Duration> {
+        denial.retry_after
     }
 
     fn respond(&self, judged: &Judged) -> Option<StatusCode> {
@@ -201,13 +228,13 @@ impl Host for InboundHttp {
                 rule: None,
                 status: malformed.status().as_u16(),
             },
-            Rejection::Denied(Denial { denied, version, operation }) => Refused {
+            Rejection::Denied(Denial { denied, version, operation, retry_after }) => Refused {
                 reason: denied.reason,
                 message: None,
                 template: denied.template.clone(),
                 operation: operation.clone(),
                 rule: Some(record::refused_by(denied, *version)),
-                status: 403,
+                status: if retry_after.is_some() { 429 } else { 403 },
             },
             Rejection::NotAudited => Refused {
                 reason: DenyReason::NotAudited,

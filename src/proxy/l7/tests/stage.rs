@@ -187,6 +187,7 @@ impl Host for Stage {
     type Link = Number;
     type Permit = ();
     type Denial = &'static str;
+    type Running = ();
     type Ticket = ();
 
     fn facing(&self) -> &Facing {
@@ -222,6 +223,14 @@ impl Host for Stage {
 
     fn abandoned(&self, _rough: &Rough<'_>, _permit: &()) {
         self.note(Event::Abandoned);
+    }
+
+    fn begin(&self, _permit: &()) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    fn retry_after(&self, _denial: &&'static str) -> Option<Duration> {
+        None
     }
 
     fn respond(&self, _permit: &()) -> Option<StatusCode> {
