@@ -34,7 +34,7 @@ def server():
         count = len(requestor.primitive.presentation_context_definition_list)
         identity = requestor.user_identity
         user = identity.primary_field.decode() if identity else "nobody"
-        say(f"asked by {requestor.ae_title} for {count} contexts as {user}")
+        say(f"asked by {requestor.primitive.calling_ae_title} for {count} contexts as {user}")
 
     def stored(event):
         say(f"stored {event.dataset.PatientName}")
