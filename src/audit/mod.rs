@@ -20,6 +20,7 @@ mod fixture;
 mod line;
 mod operation;
 mod own;
+mod pseudonym;
 mod queue;
 mod record;
 mod retention;
@@ -44,6 +45,7 @@ use crate::clock;
 use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
+pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use record::*;
 pub use segment::look;
 pub use status::TrailStatus;
@@ -64,6 +66,7 @@ pub struct Audit {
     service: Arc<str>,
     shared: Arc<Shared>,
     writer: Option<Arc<Writer>>,
+    pseudonyms: Option<Arc<Pseudonyms>>,
 }
 
 /// The way to the writer.
@@ -157,7 +160,18 @@ impl Audit {
                 Some(Arc::new(Writer::start(trail, Arc::clone(&shared), settings.on_failure)?))
             }
         };
-        Ok(Self { service, shared, writer })
+        Ok(Self { service, shared, writer, pseudonyms: None })
+    }
+
+    /// The same trail; ids that stand in paths leave pseudonyms there.
+    #[must_use]
+    pub fn with_pseudonyms(self, pseudonyms: Pseudonyms) -> Self {
+        Self { pseudonyms: Some(Arc::new(pseudonyms)), ..self }
+    }
+
+    /// What makes the pseudonyms, if ids are to leave any.
+    pub fn pseudonyms(&self) -> Option<&Pseudonyms> {
+        self.pseudonyms.as_deref()
     }
 
     /// Puts a permit on record.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
 
+use super::asked::Asked;
 use super::inbound::InboundState;
 use super::permits::Held;
 use super::plain::Plain;
@@ -43,6 +44,7 @@ pub(super) struct Judged {
 pub(super) struct Denial {
     denied: Denied,
     version: Fingerprint,
+    asked: Asked,
 }
 
 impl InboundHttp {
@@ -101,7 +103,11 @@ impl Host for InboundHttp {
             .permit(&now.value, at)
             .and_then(|permit| policy.authorize_request(&permit, &asked, at))
             .map(|permit| Judged { permit, version, phi: now.value.config.phi })
-            .map_err(|denied| Denial { denied, version })
+            .map_err(|denied| {
+                let routes = now.value.config.routes.as_deref().unwrap_or_default();
+                let asked = Asked::denied(&denied, routes, head, self.services.audit.pseudonyms());
+                Denial { denied, version, asked }
+            })
     }
 
     fn respond(&self, judged: &Judged) -> Option<StatusCode> {
@@ -147,8 +153,11 @@ impl Host for InboundHttp {
         let recorded = permit.phi() || observed || (judged.phi && !answered_here);
         let wish = Wish { recorded, phi: permit.phi(), permit: true };
         let connection = &self.connection;
-        let ticket =
-            requests::admit(&self.services, connection, head, Some(permit), rule, wish).await?;
+        let asked = match recorded {
+            true => Asked::granted(permit, head, self.services.audit.pseudonyms()),
+            false => Asked::default(),
+        };
+        let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;
         self.services.would_deny(permit.would_deny());
         Ok(ticket.carried_by(Some(self.held.member())))
     }
@@ -158,21 +167,21 @@ impl Host for InboundHttp {
             Rejection::Malformed(malformed) => Refused {
                 reason: DenyReason::MalformedRequest,
                 message: Some(format!("{}: {}", malformed.label(), malformed.text())),
-                template: None,
+                asked: Asked::default(),
                 rule: None,
                 status: malformed.status().as_u16(),
             },
-            Rejection::Denied(Denial { denied, version }) => Refused {
+            Rejection::Denied(Denial { denied, version, asked }) => Refused {
                 reason: denied.reason,
                 message: None,
-                template: denied.template.clone(),
+                asked: asked.clone(),
                 rule: Some(record::refused_by(denied, *version)),
                 status: 403,
             },
             Rejection::NotAudited => Refused {
                 reason: DenyReason::NotAudited,
                 message: None,
-                template: None,
+                asked: Asked::default(),
                 rule: None,
                 status: 503,
             },

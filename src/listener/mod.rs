@@ -2,6 +2,7 @@
 
 mod accept;
 mod arrival;
+mod asked;
 mod counted;
 mod crowd;
 mod dial;
