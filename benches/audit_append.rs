@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use myelin::audit::{Action, Audit, Connection, ConnectionId, Record};
+use myelin::audit::{Action, Audit, Connection, ConnectionId, Origin, Record};
 use myelin::config::AuditSettings;
 use myelin::identity::ListenerName;
 use myelin::outcome::Direction;
@@ -24,7 +24,12 @@ fn trail() -> (Runtime, TempDir, Audit) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let settings =
         AuditSettings { dir: dir.path().join("audit"), ..common::config(1, 0).audit.unwrap() };
-    let audit = Audit::open(Some(&settings), "bench", Metrics::new().unwrap().audit()).unwrap();
+    let audit = Audit::open(
+        Some(&settings),
+        Origin::new("bench", "myelin.yaml"),
+        Metrics::new().unwrap().audit(),
+    )
+    .unwrap();
     (Builder::new_current_thread().enable_all().build().unwrap(), dir, audit)
 }
 
@@ -41,6 +46,7 @@ fn record() -> Record {
         endpoint: None,
         tls: None,
         plaintext: false,
+        anchor: None,
         identity: Some(peer.to_string()),
         certificate: Some(peer.certificate),
         peer: None,

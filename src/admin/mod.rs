@@ -1,10 +1,12 @@
-//! The administrative listeners: `/live /ready /metrics /status /denials`.
+//! The administrative listeners: `/live /ready /metrics /status /denials /observed`.
 //!
 //! They run on a thread of their own, so that a scrape never waits for traffic nor traffic for a scrape.
 
 mod answer;
+mod lenient;
 mod partners;
 mod view;
+mod workload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +19,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+pub use lenient::LenientView;
 pub use view::{ListenerView, View};
+pub use workload::Probes;
 
 use crate::audit::Audit;
 use crate::live::Live;
@@ -38,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub enum Scope {
     /// Everything; loopback only.
     Full,
-    /// `/live /ready /metrics`, for probes and scrapers from outside.
+    /// `/live /ready /metrics` and the workload's probes, for orchestrators and scrapers from outside.
     Probe,
 }
 
@@ -47,10 +51,12 @@ pub enum Scope {
 pub struct Admin {
     /// What the process is doing.
     pub view: Live<View>,
-    /// The trail, for its state and the last denials.
+    /// The trail, for its state, the last denials and what would be one.
     pub audit: Audit,
     /// The metrics.
     pub metrics: Metrics,
+    /// Whether the workload answers.
+    pub probes: Arc<Probes>,
 }
 
 impl Admin {
@@ -85,7 +91,9 @@ impl Admin {
     async fn connection(self: Arc<Self>, socket: tokio::net::TcpStream, scope: Scope) {
         let service = service_fn(|request| {
             let admin = Arc::clone(&self);
-            async move { Ok::<_, std::convert::Infallible>(answer::answer(&admin, scope, &request)) }
+            async move {
+                Ok::<_, std::convert::Infallible>(answer::answer(&admin, scope, &request).await)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

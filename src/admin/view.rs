@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::partners;
+use super::{LenientView, partners};
 use crate::certs::{Anchor, Standing};
 use crate::clock::{self, rfc3339};
 use crate::identity::{Fingerprint, PeerCertificate};
@@ -61,6 +61,8 @@ pub struct ListenerView {
     pub phi: bool,
     /// Who may connect, or whom the server must prove to be.
     pub peers: Vec<String>,
+    /// Inbound: how strict it is.
+    pub lenient: Option<LenientView>,
     /// Outbound: the endpoints.
     pub upstreams: Option<Arc<Upstreams>>,
 }
@@ -78,6 +80,7 @@ impl View {
     }
 
     pub(super) fn json(&self) -> Value {
+        let now = clock::now();
         json!({
             "service": self.service,
             "version": env!("CARGO_PKG_VERSION"),
@@ -90,11 +93,22 @@ impl View {
             },
             "certificate": self.certificate(),
             "trust_bundle": partners::anchors(&self.anchors, &self.inventory),
-            "peers": partners::peers(&self.inventory, clock::now()),
-            "listeners": self.listeners.iter().map(ListenerView::json).collect::<Vec<_>>(),
-            "fails_open": self.fails_open,
+            "peers": partners::peers(&self.inventory, now),
+            "listeners": self.listeners.iter().map(|listener| listener.json(now)).collect::<Vec<_>>(),
+            "fails_open": self.fails_open(now),
             "last_failure": self.last_failure,
         })
+    }
+
+    fn fails_open(&self, now: OffsetDateTime) -> Vec<String> {
+        let mut open: Vec<_> = self.fails_open.iter().map(|key| (*key).to_owned()).collect();
+        for listener in &self.listeners {
+            let Some(lenient) = &listener.lenient else { continue };
+            let name = &listener.name;
+            open.extend(lenient.is_permissive(now).then(|| format!("inbound.{name}.mode")));
+            open.extend(lenient.observes(now).then(|| format!("inbound.{name}.enforce")));
+        }
+        open
     }
 
     fn certificate(&self) -> Value {
@@ -122,7 +136,7 @@ impl View {
 }
 
 impl ListenerView {
-    fn json(&self) -> Value {
+    fn json(&self, now: OffsetDateTime) -> Value {
         let upstreams = self.upstreams.as_ref().map(|upstreams| {
             upstreams
                 .status()
@@ -130,7 +144,7 @@ impl ListenerView {
                 .map(|(endpoint, healthy)| json!({ "endpoint": endpoint, "healthy": healthy }))
                 .collect::<Vec<_>>()
         });
-        json!({
+        let mut shown = json!({
             "name": self.name,
             "direction": self.direction,
             "listen": self.listen,
@@ -138,6 +152,10 @@ impl ListenerView {
             "phi": self.phi,
             "peers": self.peers,
             "upstreams": upstreams,
-        })
+        });
+        if let (Some(shown), Some(lenient)) = (shown.as_object_mut(), &self.lenient) {
+            shown.extend(lenient.json(now));
+        }
+        shown
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::encode::Encoded;
+use super::pages::Page;
 use super::queue::Waiting;
 use crate::config::OnFailure;
 
@@ -19,8 +20,8 @@ pub(super) struct Pending {
     pub(super) line: Encoded,
     /// Who waits for it to be durable.
     pub(super) waiting: Option<Waiting>,
-    /// Whether `/denials` still has to show it.
-    pub(super) unshown: bool,
+    /// The page that still has to show it.
+    pub(super) unshown: Option<Page>,
     /// Whether it is the trail's own note about a failure or a segment: made anew at every attempt.
     pub(super) own: bool,
     /// How many lost records it tells of.
@@ -75,17 +76,17 @@ impl Backlog {
 
     /// After a failed attempt: tells those who wait, and keeps what has to be written later.
     ///
-    /// Returns how many lost records the dropped notes told of. `show` sees what `/denials` is owed.
+    /// Returns how many lost records the dropped notes told of. `show` sees what a page is owed.
     pub(super) fn after_failure(
         &mut self,
         why: &Arc<str>,
         on_failure: OnFailure,
-        mut show: impl FnMut(&Encoded),
+        mut show: impl FnMut(Page, &Encoded),
     ) -> u64 {
         let (mut untold, mut bytes) = (0, 0);
         self.records.retain_mut(|pending| {
-            if std::mem::take(&mut pending.unshown) {
-                show(&pending.line);
+            if let Some(page) = pending.unshown.take() {
+                show(page, &pending.line);
             }
             untold += if pending.own { pending.lost } else { 0 };
             let refused = pending.waiting.take().is_some_and(|waiting| {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::backlog::Pending;
 use super::encode::{Hash, NOTHING_BEFORE};
+use super::pages::Page;
 use super::record::Action;
 
 /// Bytes of one write, about.
@@ -33,7 +34,7 @@ pub(super) struct Chunk {
     bytes: Vec<u8>,
     end: Position,
     records: usize,
-    denials: Vec<Range<usize>>,
+    shown: Vec<(Page, Range<usize>)>,
     counts: Vec<(Action, u64)>,
 }
 
@@ -43,7 +44,7 @@ impl Default for Chunk {
             bytes: Vec::new(),
             end: Position::START,
             records: 0,
-            denials: Vec::new(),
+            shown: Vec::new(),
             counts: Vec::new(),
         }
     }
@@ -53,7 +54,7 @@ impl Chunk {
     /// Gives records their places from `start` on, until there are none or it is full.
     pub(super) fn fill<'a>(&mut self, start: Position, backlog: impl Iterator<Item = &'a Pending>) {
         self.bytes.clear();
-        self.denials.clear();
+        self.shown.clear();
         self.counts.clear();
         (self.end, self.records) = (start, 0);
         for pending in backlog {
@@ -71,8 +72,8 @@ impl Chunk {
         self.end.next += 1;
         self.end.records += 1;
         self.records += 1;
-        if pending.unshown {
-            self.denials.push(begin..self.bytes.len() - 1); // without the newline
+        if let Some(page) = pending.unshown {
+            self.shown.push((page, begin..self.bytes.len() - 1)); // without the newline
         }
         let action = pending.line.action;
         match self.counts.iter_mut().find(|(counted, _)| *counted == action) {
@@ -96,9 +97,9 @@ impl Chunk {
         self.records
     }
 
-    /// Those that `/denials` is owed.
-    pub(super) fn denials(&self) -> impl Iterator<Item = &[u8]> {
-        self.denials.iter().filter_map(|range| self.bytes.get(range.clone()))
+    /// Those that a page is owed.
+    pub(super) fn shown(&self) -> impl Iterator<Item = (Page, &[u8])> {
+        self.shown.iter().filter_map(|(page, range)| Some((*page, self.bytes.get(range.clone())?)))
     }
 
     /// How many there are of each action.

@@ -10,7 +10,8 @@ use time::OffsetDateTime;
 use super::event::Event;
 use super::operation::Asked;
 use super::own::{Own, Removed, SegmentStart, Truncated};
-use super::record::{Action, Connection, Record, Request, Rule, Tls};
+use super::record::{Action, Connection, Record, Request, Tls};
+use super::rule::{Origin, RuleFields};
 use super::text::{List, Text, Timestamp};
 use crate::identity::PeerCertificate;
 use crate::outcome::{DenyReason, Differs, Direction};
@@ -147,15 +148,6 @@ struct DistinguishedName<'a> {
 }
 
 #[derive(Serialize)]
-struct RuleFields<'a> {
-    name: &'a str,
-    version: String,
-    /// Ours: ECS has no name for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u32>,
-}
-
-#[derive(Serialize)]
 struct Http<'a> {
     version: &'a str,
     request: HttpRequest<'a>,
@@ -189,6 +181,8 @@ struct Myelin<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    anchor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<&'a str>,
     #[serde(skip_serializing_if = "is_false")]
     plaintext: bool,
@@ -219,7 +213,7 @@ struct Myelin<'a> {
 impl<'a> Line<'a> {
     /// All that `record` and the trail itself have to say.
     pub(super) fn of(
-        service: &'a str,
+        origin: &'a Origin,
         at: OffsetDateTime,
         record: &'a Record,
         own: &'a Own,
@@ -232,7 +226,7 @@ impl<'a> Line<'a> {
             timestamp: Timestamp(at),
             event: Event::of(record),
             message: record.message.as_deref().map(Text::long),
-            service: Name { name: service },
+            service: Name { name: &origin.service },
             observer: Observer {
                 kind: "proxy",
                 product: "Myelin",
@@ -243,7 +237,7 @@ impl<'a> Line<'a> {
             network: connection.map(Network::of),
             tls: connection.and_then(|c| TlsFields::of(c, record.action)),
             user: connection.and_then(identity).map(|id| Id { id }),
-            rule: record.rule.as_ref().map(RuleFields::of),
+            rule: record.rule.as_ref().map(|rule| RuleFields::of(rule, origin)),
             http: request.map(|request| Http::of(request, connection)),
             url: request.and_then(|r| r.template.as_deref()).map(|path| Url { path }),
             trace: request.and_then(|r| r.trace_id.as_deref()).map(|id| Id { id: Text::short(id) }),
@@ -339,16 +333,6 @@ impl<'a> Certificate<'a> {
     }
 }
 
-impl<'a> RuleFields<'a> {
-    fn of(rule: &'a Rule) -> Self {
-        Self {
-            name: &rule.name,
-            version: format!("sha256:{}", hex::encode(rule.version.0)),
-            line: (rule.line > 0).then_some(rule.line),
-        }
-    }
-}
-
 impl<'a> Http<'a> {
     fn of(request: &'a Request, connection: Option<&Connection>) -> Self {
         let id = connection.map(|connection| connection.request_id(request.number));
@@ -376,10 +360,13 @@ impl<'a> Myelin<'a> {
             ..Self::default()
         };
         let Some(connection) = record.connection.as_deref() else { return trail };
+        // Once for each connection is enough, and where somebody is kept out.
+        let says_who = record.action == Action::ConnectionAllowed || record.action.is_denial();
         Self {
             listener: Some(connection.listener.as_str()),
             connection: Some(hex::encode(connection.id.0)),
             identity: identity(connection),
+            anchor: connection.anchor.filter(|_| says_who).map(|anchor| hex::encode(anchor.0)),
             peer: connection.peer.as_ref().map(|peer| peer.as_str()),
             plaintext: connection.plaintext,
             phi: Some(record.phi().unwrap_or(connection.phi)),

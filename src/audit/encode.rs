@@ -9,7 +9,9 @@ use time::OffsetDateTime;
 
 use super::ecs::Line;
 use super::own::Own;
+use super::pages::Page;
 use super::record::{Action, Record};
+use super::rule::Origin;
 
 /// `event` opens here in every line: the time before it always has the same length.
 const BEFORE_SEQUENCE: usize = r#"{"@timestamp":"2026-11-22T06:12:01.123Z","event":{"#.len();
@@ -34,18 +36,20 @@ pub(super) fn hash(line: &[u8]) -> Hash {
 pub(super) struct Encoded {
     /// What it is about.
     pub(super) action: Action,
+    /// Which page shows it.
+    pub(super) page: Option<Page>,
     /// The line, without `event.sequence`, without `myelin.prev` and without its [`END`].
     line: Vec<u8>,
 }
 
 impl Encoded {
-    /// Encodes what happened `at` a time beside `service`.
-    pub(super) fn new(service: &str, at: OffsetDateTime, record: &Record, own: &Own) -> Self {
+    /// Encodes what happened `at` a time.
+    pub(super) fn new(origin: &Origin, at: OffsetDateTime, record: &Record, own: &Own) -> Self {
         let mut line = Vec::with_capacity(1536);
-        let written = serde_json::to_writer(&mut line, &Line::of(service, at, record, own));
+        let written = serde_json::to_writer(&mut line, &Line::of(origin, at, record, own));
         debug_assert!(written.is_ok(), "a record has text and numbers only: {written:?}");
         line.truncate(line.len().saturating_sub(END.len()));
-        Self { action: record.action, line }
+        Self { action: record.action, page: Page::of(record), line }
     }
 
     /// Bytes that it takes.
@@ -92,8 +96,12 @@ mod tests {
     use crate::outcome::{DenyReason, Ending, Refusal};
 
     fn line(record: &Record) -> Value {
-        let encoded =
-            Encoded::new("ehr", datetime!(2026-11-22 06:12:01.123456 UTC), record, &Own::default());
+        let encoded = Encoded::new(
+            &Origin::new("ehr", "myelin.yaml"),
+            datetime!(2026-11-22 06:12:01.123456 UTC),
+            record,
+            &Own::default(),
+        );
         let mut out = Vec::new();
         encoded.place(7, &[0xab; 32], &mut out);
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);

@@ -64,6 +64,17 @@ impl Action {
         }
     }
 
+    /// Whether something was let through.
+    pub(super) fn is_permit(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionAllowed
+                | Self::RequestAllowed
+                | Self::MessageAllowed
+                | Self::AssociationAllowed
+        )
+    }
+
     /// Whether somebody was kept out.
     pub fn is_denial(self) -> bool {
         matches!(

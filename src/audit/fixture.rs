@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use time::macros::datetime;
 
+use super::Origin;
 use super::record::{Connection, ConnectionId, Rule, Tls};
 use crate::identity::{
     Fingerprint, LeafUse, ListenerName, PeerCertificate, PeerName, SpiffeId, Subject,
@@ -32,6 +33,7 @@ pub(super) fn connection() -> Connection {
         }),
         plaintext: false,
         certificate: Some(Arc::new(certificate(id))),
+        anchor: Some(Fingerprint([0xa0; 32])),
         identity: Some(id.into()),
         peer: Some(PeerName::new("billing")),
     }
@@ -55,6 +57,11 @@ fn certificate(id: &str) -> PeerCertificate {
         not_before: datetime!(2026-11-22 00:00 UTC),
         not_after: datetime!(2026-11-23 00:00 UTC),
     }
+}
+
+/// Where it was recorded.
+pub(super) fn origin() -> Origin {
+    Origin::new("ehr", "myelin.yaml")
 }
 
 /// The rule that let it in.

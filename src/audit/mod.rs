@@ -11,7 +11,6 @@
 
 mod backlog;
 mod chunk;
-mod denials;
 mod ecs;
 mod encode;
 mod event;
@@ -20,10 +19,12 @@ mod fixture;
 mod line;
 mod operation;
 mod own;
+mod pages;
 mod pseudonym;
 mod queue;
 mod record;
 mod retention;
+mod rule;
 mod segment;
 mod status;
 #[cfg(test)]
@@ -47,12 +48,14 @@ use crate::telemetry::metrics::AuditMetrics;
 
 pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use record::*;
+pub use rule::Origin;
 pub use segment::look;
 pub use status::TrailStatus;
 pub use verify::{Broken, Verified, verify};
 
 use encode::Encoded;
 use own::Own;
+use pages::Page;
 use queue::{Door, Handed, Inbox, More, NoPlace, queue};
 use status::{PATIENCE, Shared};
 use trail::Trail;
@@ -63,7 +66,7 @@ const CLOSING: Duration = Duration::from_secs(10);
 /// Puts records on the trail. Cloned into everything that has something to record.
 #[derive(Clone)]
 pub struct Audit {
-    service: Arc<str>,
+    origin: Origin,
     shared: Arc<Shared>,
     writer: Option<Arc<Writer>>,
     pseudonyms: Option<Arc<Pseudonyms>>,
@@ -148,25 +151,24 @@ impl Audit {
     /// The directory is unfit or in use, or the trail that is there cannot be read.
     pub fn open(
         settings: Option<&AuditSettings>,
-        service: &str,
+        origin: Origin,
         metrics: AuditMetrics,
     ) -> Result<Self, OpenError> {
-        let service: Arc<str> = service.into();
         let shared = Arc::new(Shared::new(settings.map(|s| s.dir.clone()), metrics));
         let writer = match settings {
             None => None,
             Some(settings) => {
-                let trail = Trail::open(settings, Arc::clone(&service), Arc::clone(&shared))?;
+                let trail = Trail::open(settings, origin.clone(), Arc::clone(&shared))?;
                 Some(Arc::new(Writer::start(trail, Arc::clone(&shared), settings.on_failure)?))
             }
         };
-        Ok(Self { service, shared, writer, pseudonyms: None })
+        Ok(Self { origin, shared, writer, pseudonyms: None })
     }
 
     /// The same trail; ids that stand in paths leave pseudonyms there.
     #[must_use]
-    pub fn with_pseudonyms(self, pseudonyms: Pseudonyms) -> Self {
-        Self { pseudonyms: Some(Arc::new(pseudonyms)), ..self }
+    pub fn with_pseudonyms(self, pseudonyms: Option<Pseudonyms>) -> Self {
+        Self { pseudonyms: pseudonyms.map(Arc::new), ..self }
     }
 
     /// What makes the pseudonyms, if ids are to leave any.
@@ -231,7 +233,12 @@ impl Audit {
     /// Those that are not in the trail, because there is none or it fails, have no `event.sequence` and
     /// no `myelin.prev`.
     pub fn denials(&self) -> Vec<serde_json::Value> {
-        self.shared.denials.newest_first()
+        self.shared.pages.newest_first(Page::Denials)
+    }
+
+    /// The last 200 permits that would have been denials, were policy enforced; in the same way.
+    pub fn observed(&self) -> Vec<serde_json::Value> {
+        self.shared.pages.newest_first(Page::Observed)
     }
 
     /// Why the trail can't be written now, if so.
@@ -256,9 +263,9 @@ impl Audit {
 
     fn note_without_trail(&self, record: &Record) {
         self.shared.metrics.written(record.action.label(), 1);
-        if record.action.is_denial() {
-            let line = Encoded::new(&self.service, clock::now(), record, &Own::default());
-            self.shared.denials.keep(&line.unplaced());
+        if let Some(page) = Page::of(record) {
+            let line = Encoded::new(&self.origin, clock::now(), record, &Own::default());
+            self.shared.pages.keep(page, &line.unplaced());
         }
     }
 }

@@ -14,6 +14,8 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
+use crate::config::Config;
+
 /// Fewest bytes of a key: as many as the hash has.
 const KEY_BYTES: usize = 32;
 /// More than any key's file has.
@@ -63,12 +65,23 @@ pub enum PseudonymsError {
 }
 
 impl Pseudonyms {
+    /// What `config` asks for, if it asks for pseudonyms.
+    ///
+    /// # Errors
+    ///
+    /// Says why the key is not to be used.
+    pub fn of(config: &Config) -> Result<Option<Self>, PseudonymsError> {
+        let settings = config.audit.as_ref().and_then(|audit| audit.pseudonyms.as_ref());
+        let tenant = config.trust_domain.to_string();
+        settings.map(|settings| Self::load(&settings.key_file, &tenant)).transpose()
+    }
+
     /// Reads the key from `path`, for the trust domain `tenant`.
     ///
     /// # Errors
     ///
     /// Says why the file is not to be used.
-    pub fn load(path: &Path, tenant: &str) -> Result<Self, PseudonymsError> {
+    fn load(path: &Path, tenant: &str) -> Result<Self, PseudonymsError> {
         let unreadable = |source| PseudonymsError::Unreadable { path: path.to_owned(), source };
         let file = fs::File::open(path).map_err(unreadable)?;
         let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
@@ -96,7 +109,7 @@ impl Pseudonyms {
     /// The pseudonym of `id`, which is one of `kind`: the key's name, a colon, and 128 bits of
     /// HMAC-SHA-256 in base64url. What goes into it is the trust domain, the kind and the id, each behind its
     /// length in four bytes, big endian.
-    pub fn of(&self, kind: &str, id: &str) -> String {
+    pub fn pseudonym(&self, kind: &str, id: &str) -> String {
         let mut context = hmac::Context::with_key(&self.key);
         for part in [self.tenant.as_str(), kind, id] {
             let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
@@ -141,7 +154,8 @@ mod tests {
     fn a_pseudonym_can_be_made_again_with_openssl() {
         let (_dir, path) = file(HEX, 0o600);
 
-        let pseudonym = Pseudonyms::load(&path, "hospital.example").unwrap().of("Patient", "4711");
+        let pseudonym =
+            Pseudonyms::load(&path, "hospital.example").unwrap().pseudonym("Patient", "4711");
 
         // printf '\0\0\0\020hospital.example\0\0\0\007Patient\0\0\0\0044711' | openssl dgst -sha256 -mac HMAC
         //   -macopt hexkey:$KEY -binary | head -c 16 | basenc --base64url | tr -d =
@@ -159,14 +173,14 @@ mod tests {
         let pseudonyms: Vec<_> = keys
             .iter()
             .map(|text| file(text, 0o600))
-            .map(|(_dir, path)| Pseudonyms::load(&path, "h").unwrap().of("Patient", "1"))
+            .map(|(_dir, path)| Pseudonyms::load(&path, "h").unwrap().pseudonym("Patient", "1"))
             .collect();
         assert!(pseudonyms.iter().all(|other| *other == pseudonyms[0]), "{pseudonyms:?}");
     }
 
     #[test]
     fn another_type_id_domain_or_key_has_another_pseudonym() {
-        let make = |key: &[u8], tenant, kind, id| Pseudonyms::new(key, tenant).of(kind, id);
+        let make = |key: &[u8], tenant, kind, id| Pseudonyms::new(key, tenant).pseudonym(kind, id);
         let one = make(&[1; 32], "a", "Patient", "12");
 
         assert_ne!(one, make(&[2; 32], "a", "Patient", "12"));

@@ -105,6 +105,8 @@ pub struct Connection {
     pub plaintext: bool,
     /// What the peer presented, verified or not.
     pub certificate: Option<Arc<PeerCertificate>>,
+    /// SHA-256 of the certificate of the trust bundle in which its chain ended. `None` with a pin.
+    pub anchor: Option<Fingerprint>,
     /// Who the peer proved to be. `None` unless it was verified.
     pub identity: Option<String>,
     /// The peer's name in `peers`. `None` unless it was recognized.

@@ -9,8 +9,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::denials::Denials;
 use super::encode::{Hash, NOTHING_BEFORE};
+use super::pages::Pages;
 use crate::telemetry::metrics::AuditMetrics;
 
 /// A write that has not returned for this long counts as a failure.
@@ -56,8 +56,8 @@ pub(super) struct Progress {
 pub(super) struct Shared {
     /// Counts what is written.
     pub(super) metrics: AuditMetrics,
-    /// For `/denials`.
-    pub(super) denials: Denials,
+    /// For `/denials` and `/observed`.
+    pub(super) pages: Pages,
     /// How often `fdatasync` was called.
     pub(super) syncs: AtomicU64,
     dir: Option<PathBuf>,
@@ -73,7 +73,7 @@ impl Shared {
     pub(super) fn new(dir: Option<PathBuf>, metrics: AuditMetrics) -> Self {
         Self {
             metrics,
-            denials: Denials::default(),
+            pages: Pages::default(),
             syncs: AtomicU64::new(0),
             dir,
             progress: Mutex::new(Progress { last_hash: NOTHING_BEFORE, ..Progress::default() }),

@@ -21,6 +21,7 @@ use super::encode::Encoded;
 use super::own::{Own, Removed, SegmentStart, Truncated};
 use super::queue::Handed;
 use super::record::{Action, Record};
+use super::rule::Origin;
 use super::segment::{Directory, Segment, Tail, segments, tail};
 use super::status::Shared;
 use super::{OpenError, retention};
@@ -35,7 +36,7 @@ const UNSYNCED: u64 = 8 * 1024 * 1024;
 
 /// The trail, owned by its writer.
 pub(super) struct Trail {
-    service: Arc<str>,
+    origin: Origin,
     on_failure: OnFailure,
     retention: Duration,
     shared: Arc<Shared>,
@@ -76,12 +77,12 @@ impl Trail {
     /// Opens the trail in the directory that `settings` name, and writes its first record of this run.
     pub(super) fn open(
         settings: &AuditSettings,
-        service: Arc<str>,
+        origin: Origin,
         shared: Arc<Shared>,
     ) -> Result<Self, OpenError> {
         let directory = Directory::open(&settings.dir)?;
         let mut trail = Self {
-            service,
+            origin,
             on_failure: settings.on_failure,
             retention: settings.retention,
             shared,
@@ -142,17 +143,12 @@ impl Trail {
 
     /// Takes a record in.
     pub(super) fn take(&mut self, handed: Handed) {
-        let line = Encoded::new(&self.service, handed.at, &handed.record, &Own::default());
-        let pending = Pending {
-            unshown: line.action.is_denial(),
-            line,
-            waiting: handed.waiting,
-            own: false,
-            lost: 0,
-        };
+        let line = Encoded::new(&self.origin, handed.at, &handed.record, &Own::default());
+        let pending =
+            Pending { unshown: line.page, line, waiting: handed.waiting, own: false, lost: 0 };
         let Err(left_out) = self.backlog.push(pending) else { return };
-        if left_out.unshown {
-            self.shared.denials.keep(&left_out.line.unplaced());
+        if let Some(page) = left_out.unshown {
+            self.shared.pages.keep(page, &left_out.line.unplaced());
         }
         let waited = left_out.waiting.is_some_and(|waiting| {
             waiting.send(Err("too many records wait for the disk".into())).is_ok()
@@ -214,7 +210,7 @@ impl Trail {
         self.shared.metrics.failed();
         let why: Arc<str> = Report(fault).to_string().into();
         let shared = &self.shared;
-        let show = |line: &Encoded| shared.denials.keep(&line.unplaced());
+        let show = |page, line: &Encoded| shared.pages.keep(page, &line.unplaced());
         self.lost += self.backlog.after_failure(&why, self.on_failure, show);
         if self.failing.is_none() {
             let dir = self.directory.path().display();
@@ -273,11 +269,11 @@ impl Trail {
         }
         self.written = self.chunk.end();
         self.unsynced_since.get_or_insert_with(Instant::now);
-        self.chunk.denials().for_each(|line| self.shared.denials.keep(line));
+        self.chunk.shown().for_each(|(page, line)| self.shared.pages.keep(page, line));
         self.chunk.counts().for_each(|(action, n)| self.shared.metrics.written(action.label(), n));
         for _ in 0..self.chunk.records() {
             self.unsynced
-                .extend(self.backlog.pop().map(|pending| Pending { unshown: false, ..pending }));
+                .extend(self.backlog.pop().map(|pending| Pending { unshown: None, ..pending }));
         }
         Ok(())
     }
@@ -380,13 +376,13 @@ impl Trail {
         };
         let mut record = Record::new(Action::RecordingStarted);
         record.message = self.failing.as_ref().map(|why| format!("goes on after a failure: {why}"));
-        let line = Encoded::new(&self.service, clock::now(), &record, &own);
-        Pending { line, waiting: None, unshown: false, own: true, lost }
+        let line = Encoded::new(&self.origin, clock::now(), &record, &own);
+        Pending { line, waiting: None, unshown: None, own: true, lost }
     }
 
     fn push(&mut self, record: Record, own: &Own) {
-        let line = Encoded::new(&self.service, clock::now(), &record, own);
-        self.push_own_behind(Pending { line, waiting: None, unshown: false, own: false, lost: 0 });
+        let line = Encoded::new(&self.origin, clock::now(), &record, own);
+        self.push_own_behind(Pending { line, waiting: None, unshown: None, own: false, lost: 0 });
     }
 
     fn push_own_behind(&mut self, pending: Pending) {

@@ -7,11 +7,13 @@ mod broken;
 mod check;
 mod identity;
 mod keys;
+mod nearest;
 mod parse;
 mod problem;
 mod read;
 mod rules;
 mod scalar;
+mod settings;
 mod substitute;
 mod template;
 mod yaml;
@@ -31,14 +33,17 @@ pub use identity::{
     Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
     VaultAuth,
 };
+pub use nearest::nearest;
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};
-pub use read::nearest;
 pub use rules::{
-    AssociationRule, MessageRule, MessageType, Mllp, OnDenied, Route, RouteKind, Rule, SenderRule,
-    SoapAction,
+    AssociationRule, MessageRule, MessageType, Mllp, OnDenied, Quota, Rate, Route, RouteKind, Rule,
+    SenderRule, SoapAction,
 };
 pub use scalar::{NameError, check_name};
+pub use settings::{
+    AdminSettings, AuditSettings, OnFailure, ProbeCheck, Pseudonyms, RegoSettings, WorkloadProbe,
+};
 pub use template::PathTemplateError;
 
 use crate::identity::{DnsName, Fingerprint, ListenerName, PeerName, SpiffeId, TrustDomain};
@@ -70,6 +75,8 @@ pub struct Config {
     pub audit: Option<AuditSettings>,
     /// The administrative listeners.
     pub admin: AdminSettings,
+    /// What is asked after the allowlist, and can only narrow it.
+    pub rego: Option<RegoSettings>,
     /// Data threads. At least 1.
     pub workers: usize,
     /// Bounds on everything that waits or grows.
@@ -145,25 +152,6 @@ pub struct Peer {
     pub purpose: Option<String>,
     /// Anything else that a reader should know.
     pub note: Option<String>,
-}
-
-/// What one peer may have of a listener, or of one of its rules: of HTTP requests, HL7 messages, DICOM
-/// associations or, where bytes are carried as they are, of connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// How many a second on average; `None`: any number.
-    pub rate: Option<Rate>,
-    /// How many at once; `None`: any number.
-    pub concurrency: Option<u32>,
-}
-
-/// How many may begin in a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// Between two, on average.
-    pub interval: Duration,
-    /// How many may come at once after a rest. At least 1.
-    pub burst: u32,
 }
 
 /// By what a peer is recognized. All but the pins need a chain to the trust bundle.
@@ -313,36 +301,6 @@ pub struct Outbound {
     pub phi: bool,
     /// Bounds, the listener's own over the file's.
     pub limits: Limits,
-}
-
-/// The trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditSettings {
-    /// Where it is kept. Made with mode 0700 if it is not there.
-    pub dir: PathBuf,
-    /// What PHI listeners do when a record cannot be made durable.
-    pub on_failure: OnFailure,
-    /// Segments older than this may be removed. Default 6 years.
-    pub retention: Duration,
-}
-
-/// What PHI listeners do when a record cannot be made durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// Nothing passes. The default.
-    Block,
-    /// Traffic passes, and the failure is counted and logged. Fails open.
-    Allow,
-}
-
-/// The administrative listeners.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdminSettings {
-    /// Everything: `/live /ready /metrics /status /denials`. Loopback only. Default 127.0.0.1:9901;
-    /// `None` when the file says `listen: off`.
-    pub listen: Option<SocketAddr>,
-    /// `/live /ready /metrics` alone, for probes and scrapers from outside.
-    pub probe_listen: Option<SocketAddr>,
 }
 
 /// Bounds on everything that waits or grows.

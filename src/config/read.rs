@@ -7,15 +7,13 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::keys::Section;
+use super::nearest::nearest;
 use super::problem::{Fault, Place, Problem, Severity, quoted};
 use super::substitute::{Sources, substitute};
 use super::yaml::{Entry, Node, Value};
 
 /// Longest path of a file, in bytes (Linux' PATH_MAX with its NUL).
 const MAX_PATH: usize = 4095;
-
-/// Longest text that may be a slip of the hand for a known name.
-const MAX_SLIP: usize = 100;
 
 /// Where something stands, for a problem about it.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +26,11 @@ impl At<'_> {
     /// Its line, from 1.
     pub(super) fn line(&self) -> u32 {
         u32::try_from(self.place.line).unwrap_or(u32::MAX)
+    }
+
+    /// The place of something that is called `name`, and was not written as such.
+    pub(super) fn called(&self, name: &str) -> Located<()> {
+        Located { value: (), written: name.into(), place: self.place, key: self.key.into() }
     }
 }
 
@@ -74,8 +77,13 @@ impl<T> Located<T> {
 
     /// The place alone.
     pub(super) fn mark(&self) -> Located<()> {
+        self.holding(())
+    }
+
+    /// Another value that was written here.
+    pub(super) fn holding<U>(&self, value: U) -> Located<U> {
         let (written, key) = (self.written.clone(), self.key.clone());
-        Located { value: (), written, place: self.place, key }
+        Located { value, written, place: self.place, key }
     }
 }
 
@@ -197,6 +205,19 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some(list)
+    }
+
+    /// One text, or a list of texts that must not be empty. `empty` as for [`Self::some`].
+    pub(super) fn one_or_some<T>(
+        &self,
+        node: &Node,
+        item: impl Fn(&Self, &Node) -> Option<T>,
+        empty: (&str, &str),
+    ) -> Option<Vec<T>> {
+        match &node.value {
+            Value::Text(_) => item(self, node).map(|only| vec![only]),
+            _ => self.some(node, item, empty),
+        }
     }
 
     /// The keys of a mapping whose names are the operator's to choose.
@@ -342,37 +363,4 @@ impl<'f, 'a> Fields<'f, 'a> {
 
 fn inside(key: &str) -> String {
     if key.is_empty() { String::new() } else { format!(" in {key}") }
-}
-
-/// The one of `known` that `name` was probably meant to be.
-pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    if name.len() > MAX_SLIP {
-        return None;
-    }
-    let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
-    let name = plain(name);
-    // A third of the letters may be wrong, one always.
-    let bound = (name.chars().count() / 3).max(1);
-    known
-        .map(|known| (strsim::damerau_levenshtein(&name, &plain(known)), known))
-        .filter(|(distance, _)| *distance <= bound)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_name_is_one_that_a_slip_of_the_hand_explains() {
-        let known = ["listen", "limits", "forward", "forward_protocol"];
-        let nearest = |name| nearest(name, known.into_iter());
-
-        assert_eq!(nearest("lisen"), Some("listen"));
-        assert_eq!(nearest("Listen"), Some("listen"));
-        assert_eq!(nearest("forward-protocol"), Some("forward_protocol"));
-        assert_eq!(nearest("address"), None);
-        assert_eq!(nearest(&"x".repeat(1000)), None);
-    }
 }

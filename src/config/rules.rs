@@ -1,12 +1,14 @@
 //! The rules of listeners: what a peer that may connect may do there. The first that matches decides; when
 //! there are rules and none matches, nothing passes.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use time::OffsetDateTime;
 
-use super::{PathTemplate, Quota};
+use super::PathTemplate;
 use crate::identity::PeerName;
 use crate::protocol::{dicomweb, fhir};
 
@@ -23,6 +25,25 @@ pub struct Rule {
     pub expires: Option<OffsetDateTime>,
     /// What each peer may have under this rule.
     pub limits: Option<Quota>,
+}
+
+/// What one peer may have of a listener, or of one of its rules: of HTTP requests, HL7 messages, DICOM
+/// associations or, where bytes are carried as they are, of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// How many a second on average; `None`: any number.
+    pub rate: Option<Rate>,
+    /// How many at once; `None`: any number.
+    pub concurrency: Option<u32>,
+}
+
+/// How many may begin in a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Between two, on average.
+    pub interval: Duration,
+    /// How many may come at once after a rest. At least 1.
+    pub burst: u32,
 }
 
 /// A rule for HTTP requests.
@@ -82,13 +103,25 @@ pub struct MessageRule {
     pub types: Vec<MessageType>,
 }
 
-/// A type of HL7 v2 messages.
+/// A type of HL7 v2 messages. Shown as it is written: `ADT^A01`, `ADT^*`, `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageType {
     /// MSH-9.1; `None` for `*`.
     pub code: Option<Arc<str>>,
     /// MSH-9.2; `None` for `*`.
     pub trigger: Option<Arc<str>>,
+}
+
+impl fmt::Display for MessageType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.code, &self.trigger) {
+            (None, None) => f.write_str("*"),
+            (code, trigger) => {
+                let shown = |part: &Option<Arc<str>>| part.clone().unwrap_or_else(|| "*".into());
+                write!(f, "{}^{}", shown(code), shown(trigger))
+            }
+        }
+    }
 }
 
 /// A sender that messages may name, bound to those who may.

@@ -11,8 +11,8 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::{format_description, time};
 use time::{Date, OffsetDateTime};
 
+use super::nearest::nearest;
 use super::problem::Fault;
-use super::read::nearest;
 use crate::identity::Fingerprint;
 
 /// Longest name of a listener, peer or route.

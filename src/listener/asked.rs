@@ -64,7 +64,7 @@ fn fhir(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Op
     let named = asked.subject().into_iter();
     let searched = search.subjects.iter().map(|(kind, id)| (*kind, &**id));
     let subjects = match key {
-        Some(key) => named.chain(searched).map(|(kind, id)| key.of(kind, id)).collect(),
+        Some(key) => named.chain(searched).map(|(kind, id)| key.pseudonym(kind, id)).collect(),
         None => Vec::new(),
     };
     let words = Words { subjects, parameters: search.parameters, other_parameters: search.others };
@@ -77,7 +77,7 @@ fn fhir(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Op
 
 fn dicomweb(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Option<Asked> {
     let asked = dicomweb::classify(head.method.as_str(), rest)?;
-    let study = key.zip(asked.study).map(|(key, study)| key.of(STUDY, study));
+    let study = key.zip(asked.study).map(|(key, study)| key.pseudonym(STUDY, study));
     let words = Words { subjects: study.into_iter().collect(), ..Words::default() };
     Some(Asked {
         template: Some(asked.template(base).into()),

@@ -113,6 +113,7 @@ pub(super) fn describe(
             Some(Err(failed)) => failed.presented.clone(),
             None => None,
         },
+        anchor: session.and_then(|session| session.grounds.anchor),
         identity: session.map(|session| session.peer.to_string()),
         peer: None,
     }

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::build::{self, BuildError, Given};
-use crate::admin::ListenerView;
+use crate::admin::{LenientView, ListenerView};
 use crate::audit::Audit;
 use crate::config::{Config, Endpoint, ListenAddr, Protocol};
 use crate::identity::{ListenerName, PeerName};
@@ -48,6 +48,7 @@ struct Running<S> {
     drain_timeout: Duration,
     upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
     metrics: Arc<ListenerMetrics>,
+    lenience: Arc<Lenience>,
 }
 
 /// What makes a listener another one.
@@ -247,6 +248,11 @@ impl Listeners {
                 protocol: protocol(listener.protocol),
                 phi: listener.phi,
                 peers: names(&listener.allow),
+                lenient: Some(LenientView {
+                    permissive_until: listener.permissive_until,
+                    observe_until: listener.observe_until,
+                    lenience: Arc::clone(&running.lenience),
+                }),
                 upstreams: None,
             })
         });
@@ -259,6 +265,7 @@ impl Listeners {
                 protocol: protocol(listener.protocol),
                 phi: listener.phi,
                 peers: names(&listener.expect),
+                lenient: None,
                 upstreams: running.upstreams.as_ref().map(|(_, upstreams)| Arc::clone(upstreams)),
             })
         });
@@ -284,6 +291,7 @@ impl<S> Running<S> {
             drain_timeout,
             upstreams: None,
             metrics: Arc::clone(&services.metrics),
+            lenience: Arc::clone(&services.lenience),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::audit::{Action, Record};
 use crate::certs::Rotation;
 use crate::clock;
 use crate::config::Config;
+use crate::telemetry::metrics::Lenient;
 
 pub(super) fn loaded(config: &Config) -> Record {
     let message = format!(
@@ -14,6 +15,16 @@ pub(super) fn loaded(config: &Config) -> Record {
         config.peers.len()
     );
     Record { message: Some(message), ..Record::new(Action::ConfigLoaded) }
+}
+
+/// A listener is strict from now on, by its own configuration.
+pub(super) fn strict(which: Lenient, message: String) -> Record {
+    let reason = match which {
+        Lenient::Permissive => "permissive_ended",
+        Lenient::Observe => "observe_ended",
+    };
+    let loaded = Record::new(Action::ConfigLoaded);
+    Record { reason: Some(reason), message: Some(message), ..loaded }
 }
 
 pub(super) fn rotation(event: &Rotation) -> Record {

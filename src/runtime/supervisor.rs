@@ -1,19 +1,23 @@
 //! Owns what may change while the process runs: configuration, key material, listeners.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Given;
+use super::leniency::{Leniency, Said};
 use super::listeners::Listeners;
 use super::restart::needs_restart;
 use super::shown::Shown;
 use super::supply::supply;
 use super::{ReloadError, StartError, Started, records};
-use crate::admin::{self, Admin, Scope, View};
-use crate::audit::{Action, Audit, Record};
+use crate::admin::{self, Admin, Probes, Scope, View};
+use crate::audit::{Action, Audit, Origin, Pseudonyms, Record};
 use crate::certs::{self, Loaded, Material, Rotator, Standing, Trigger};
 use crate::clock;
 use crate::config::{Config, Problems};
@@ -43,6 +47,7 @@ pub(super) struct Supervisor {
     material: Live<Material>,
     trigger: Trigger,
     listeners: Listeners,
+    leniency: Leniency,
     view: Publisher<View>,
     /// Configurations that took effect.
     configurations: u64,
@@ -65,8 +70,11 @@ impl Supervisor {
         end: &CancellationToken,
     ) -> Result<Option<(Self, Started)>, StartError> {
         let metrics = Metrics::new().map_err(StartError::Metrics)?;
-        let audit = Audit::open(config.audit.as_ref(), &config.service, metrics.audit())
-            .map_err(StartError::Audit)?;
+        let origin = Origin::new(&config.service, &config.path.to_string_lossy());
+        let pseudonyms = Pseudonyms::of(&config).map_err(StartError::Pseudonyms)?;
+        let audit = Audit::open(config.audit.as_ref(), origin, metrics.audit())
+            .map_err(StartError::Audit)?
+            .with_pseudonyms(pseudonyms);
         let assembling = Self::assemble(config, data, shutdown, metrics, &audit);
         // Boxed: it is large, and is gone when everything runs.
         let assembled = tokio::select! {
@@ -123,7 +131,9 @@ impl Supervisor {
         admin_shutdown.spawn(rotator.run(move |event| heard.note_now(records::rotation(&event))));
         let mut started =
             Started { listeners: listeners.addresses(&config), admin: None, probe: None };
-        let admin = Admin { view: reader, audit: audit.clone(), metrics: metrics.clone() };
+        let probes = Arc::new(Probes::new(&config.admin.probes));
+        let (trail, metering) = (audit.clone(), metrics.clone());
+        let admin = Admin { view: reader, audit: trail, metrics: metering, probes };
         for (socket, scope) in [(admin_socket, Scope::Full), (probe_socket, Scope::Probe)] {
             let Some((socket, address)) = socket else { continue };
             match scope {
@@ -135,11 +145,12 @@ impl Supervisor {
         }
         audit.note(records::loaded(&config)).await;
         metrics.reloaded(true);
-        let supervisor = Self {
+        let mut supervisor = Self {
             config,
             material,
             trigger,
             listeners,
+            leniency: Leniency::default(),
             view,
             configurations: 1,
             shown,
@@ -150,6 +161,7 @@ impl Supervisor {
             shutdown,
             admin: admin_shutdown,
         };
+        supervisor.say_how_strict().await;
         Ok((supervisor, started))
     }
 
@@ -178,8 +190,10 @@ impl Supervisor {
                     seen = news.snapshot().generation;
                     self.rotated();
                 }
+                () = at(self.leniency.due()) => self.look_how_strict().await,
                 _ = upkeep.tick() => {
                     self.metrics.upkeep();
+                    self.look_how_strict().await;
                     let ending = self.shown.inventory.ending(clock::now());
                     ending.iter().for_each(|text| tracing::warn!("{text}"));
                 }
@@ -199,6 +213,7 @@ impl Supervisor {
             Ok(()) => {
                 self.last_failure = None;
                 self.audit.note(records::loaded(&self.config)).await;
+                self.say_how_strict().await;
             }
             Err(error) => {
                 let message = match error {
@@ -277,6 +292,30 @@ impl Supervisor {
         drained
     }
 
+    /// A configuration has taken effect: in what is it not strict?
+    async fn say_how_strict(&mut self) {
+        let said = self.leniency.loaded(&self.config, &self.metrics, clock::now());
+        self.say(said).await;
+    }
+
+    /// Dates may have passed, or be worth another warning.
+    async fn look_how_strict(&mut self) {
+        let said = self.leniency.look(&self.config, clock::now());
+        self.say(said).await;
+    }
+
+    async fn say(&self, said: Vec<Said>) {
+        for said in said {
+            match said {
+                Said::Warning(text) => tracing::warn!("{text}"),
+                Said::Strict(which, text) => {
+                    tracing::info!("{text}");
+                    self.audit.note(records::strict(which, text)).await;
+                }
+            }
+        }
+    }
+
     fn show(&mut self) {
         let material = self.material.snapshot();
         let view = self.shown.view(&self.config, &material.value, &self.listeners);
@@ -286,6 +325,14 @@ impl Supervisor {
             draining: self.draining,
             ..view
         });
+    }
+}
+
+/// Resolves at a moment of the wall clock, or a little before; never without one.
+async fn at(moment: Option<OffsetDateTime>) {
+    match moment {
+        Some(moment) => sleep(Duration::try_from(moment - clock::now()).unwrap_or_default()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -88,6 +88,15 @@ const BUCKETS: &[f64] = &[
     10.0,
 ];
 
+/// In what a listener need not be strict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lenient {
+    /// It takes plaintext, too.
+    Permissive,
+    /// It only observes its policy.
+    Observe,
+}
+
 /// The process's metrics. Cloned into everything that makes handles.
 #[derive(Clone)]
 pub struct Metrics {
@@ -159,6 +168,16 @@ impl Metrics {
             append: self.histogram(AUDIT_APPEND, &[]),
             failures: self.counter(AUDIT_FAILURES, &[]),
         }
+    }
+
+    /// Sets until when a listener need not be strict; `None` when it has to be.
+    pub fn lenient_until(&self, listener: &ListenerName, which: Lenient, until: Option<i64>) {
+        let name = match which {
+            Lenient::Permissive => PERMISSIVE_UNTIL,
+            Lenient::Observe => OBSERVE_UNTIL,
+        };
+        let gauge = self.gauge(name, &[("listener", listener.as_str().to_owned().into())]);
+        gauge.set(until.map_or(f64::NAN, seconds));
     }
 
     /// Sets when this sidecar's certificate expires, in seconds since 1970.

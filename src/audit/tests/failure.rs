@@ -70,7 +70,7 @@ async fn until_it_works(audit: &Audit) {
 async fn a_full_disk_blocks_phi_and_loses_no_record() {
     let Some(disk) = SmallDisk::mount() else { return };
     let metrics = Metrics::new().unwrap();
-    let audit = Audit::open(Some(&settings(disk.path())), "ehr", metrics.audit()).unwrap();
+    let audit = Audit::open(Some(&settings(disk.path())), origin(), metrics.audit()).unwrap();
     disk.fill();
     let mut noted = note_until_it_fails(&audit).await;
 
@@ -104,7 +104,7 @@ async fn a_full_disk_blocks_phi_and_loses_no_record() {
 async fn a_full_disk_lets_phi_pass_where_the_operator_says_so() {
     let Some(disk) = SmallDisk::mount() else { return };
     let settings = AuditSettings { on_failure: OnFailure::Allow, ..settings(disk.path()) };
-    let audit = Audit::open(Some(&settings), "ehr", Metrics::new().unwrap().audit()).unwrap();
+    let audit = Audit::open(Some(&settings), origin(), Metrics::new().unwrap().audit()).unwrap();
     disk.fill();
     note_until_it_fails(&audit).await;
 
@@ -141,7 +141,7 @@ async fn a_trail_opens_on_a_full_disk_and_says_that_it_fails() {
 /// A trail without a thread, to be driven by hand.
 fn by_hand(dir: &Path) -> Trail {
     let shared = Arc::new(Shared::new(Some(dir.into()), Metrics::new().unwrap().audit()));
-    Trail::open(&settings(dir), "ehr".into(), shared).unwrap()
+    Trail::open(&settings(dir), origin(), shared).unwrap()
 }
 
 #[test]

@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::fixture::origin;
 use super::*;
 use crate::outcome::{DenyReason, Ending};
 use crate::telemetry::metrics::Metrics;
@@ -23,11 +24,12 @@ fn settings(dir: &Path) -> AuditSettings {
         dir: dir.to_owned(),
         on_failure: OnFailure::Block,
         retention: Duration::from_secs(100 * 365 * 24 * 3600),
+        pseudonyms: None,
     }
 }
 
 fn open(dir: &Path) -> Audit {
-    Audit::open(Some(&settings(dir)), "ehr", Metrics::new().unwrap().audit()).unwrap()
+    Audit::open(Some(&settings(dir)), origin(), Metrics::new().unwrap().audit()).unwrap()
 }
 
 fn allowed() -> Record {
@@ -208,7 +210,8 @@ async fn two_processes_cannot_write_one_trail() {
     let dir = TempDir::new().unwrap();
     let _first = open(dir.path());
 
-    let second = Audit::open(Some(&settings(dir.path())), "ehr", Metrics::new().unwrap().audit());
+    let second =
+        Audit::open(Some(&settings(dir.path())), origin(), Metrics::new().unwrap().audit());
 
     let error = second.err().unwrap().to_string();
     assert_eq!(
@@ -229,7 +232,7 @@ async fn the_trail_is_private_and_stays_so() {
     assert_eq!((mode(&made), mode(&files(&made)[0])), (0o700, 0o600));
 
     fs::set_permissions(&made, fs::Permissions::from_mode(0o770)).unwrap();
-    let exposed = Audit::open(Some(&settings(&made)), "ehr", Metrics::new().unwrap().audit());
+    let exposed = Audit::open(Some(&settings(&made)), origin(), Metrics::new().unwrap().audit());
 
     let error = exposed.err().unwrap().to_string();
     assert!(error.contains("has mode 0770: others could change the audit trail"), "{error}");
@@ -249,7 +252,7 @@ async fn denials_are_shown_as_they_stand_in_the_trail() {
 #[tokio::test]
 async fn without_a_trail_denials_are_shown_and_phi_is_blocked() {
     let metrics = Metrics::new().unwrap();
-    let audit = Audit::open(None, "ehr", metrics.audit()).unwrap();
+    let audit = Audit::open(None, origin(), metrics.audit()).unwrap();
 
     audit.note(denied()).await;
 
@@ -276,7 +279,7 @@ async fn what_is_past_its_retention_is_removed_and_its_last_hash_stays() {
 
     let short = AuditSettings { retention: Duration::ZERO, ..settings(dir.path()) };
     tokio::time::sleep(Duration::from_millis(1100)).await; // names have whole seconds
-    Audit::open(Some(&short), "ehr", Metrics::new().unwrap().audit()).unwrap().close().await;
+    Audit::open(Some(&short), origin(), Metrics::new().unwrap().audit()).unwrap().close().await;
 
     let lines = lines(dir.path());
     assert_eq!(

@@ -48,7 +48,9 @@ pub(super) fn over(reader: &Reader<'_>, node: &Node, base: &Limits) -> Option<Li
 }
 
 /// A count whose range fits `T`.
-fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, Fault> {
+pub(super) fn number<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, Fault> {
     fitting(count(range))
 }
 

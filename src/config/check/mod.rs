@@ -1,36 +1,39 @@
 //! The tree to checked types, section by section, in the order of the file.
 
+mod admin;
+mod associations;
+mod audit;
+mod dates;
+mod groups;
 mod identity;
 mod ledger;
 mod limits;
 mod listeners;
+mod mllp;
 mod only;
 mod peers;
+mod policy;
+mod quota;
 mod routes;
+mod rules;
 mod tls;
+mod words;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::{is_local, socket};
 use super::problem::Fault;
-use super::read::{Fields, Reader, located, one};
-use super::scalar::{choice, count, duration};
+use super::read::{Fields, Reader, one};
+use super::scalar::count;
 use super::yaml::Node;
 use super::{
-    AdminSettings, AuditSettings, Config, Inbound, Limits, ListenAddr, OnFailure, Outbound,
-    Problems, keys,
+    AdminSettings, AuditSettings, Config, Inbound, Limits, ListenAddr, Outbound, Problems, keys,
 };
 use crate::identity::{Fingerprint, SpiffeId, TrustDomain};
+use groups::Known;
 use ledger::{Bound, Ledger};
-use peers::Known;
 
-/// Where the administrative listener is when the file does not say.
-const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
-/// How long records are kept when the file does not say: what HIPAA asks for (45 CFR 164.316).
-const RETENTION: Duration = Duration::from_secs(6 * YEAR);
 /// A year as `humantime` counts it.
 const YEAR: u64 = 31_557_600;
 const DAY: Duration = Duration::from_secs(86_400);
@@ -60,16 +63,19 @@ pub(super) fn file(
     let peers_node = fields.entry("peers").map(|entry| &entry.node);
     let peers =
         peers_node.map_or_else(|| Some(Default::default()), |node| peers::all(reader, node));
+    let groups_node = fields.entry("groups").map(|entry| &entry.node);
     let limits = fields.or("limits", Limits::default(), |reader, node| {
         limits::over(reader, node, &Limits::default())
     });
 
     let context = Context {
         reader,
-        peers: Known::of(peers_node),
+        peers: Known::of(reader, peers_node, groups_node),
         limits: limits.clone().unwrap_or_default(),
     };
     let carried = carried(&mut fields, &context);
+    context.peers.check_use(reader);
+    let rego = fields.optional("policy", policy::settings);
     let workers = fields.or("runtime", cores(), runtime);
     fields.finish();
 
@@ -83,11 +89,12 @@ pub(super) fn file(
         identity: identity?,
         tls: tls?,
         peers: peers?,
-        groups: Default::default(),
+        groups: context.peers.members(),
         inbound,
         outbound,
         audit,
         admin,
+        rego: rego?,
         workers: workers?,
         limits: limits?,
         // Not known before the reader has let go of what it found.
@@ -111,10 +118,10 @@ fn carried(fields: &mut Fields<'_, '_>, context: &Context<'_, '_>) -> Option<Car
     let outbound = fields.or("outbound", Vec::new(), |reader, node| {
         reader.list(node, |_, node| listeners::outbound(context, &mut ledger, node))
     });
-    let audit = fields.optional("audit", audit);
-    let admin = fields.optional("admin", |reader, node| admin(reader, node, &mut ledger));
+    let audit = fields.optional("audit", audit::settings);
+    let admin = fields.optional("admin", |reader, node| admin::settings(reader, node, &mut ledger));
     if let Some(None) = admin {
-        ledger.bind(ListenAddr::Tcp(ADMIN), Bound::Admin, None);
+        ledger.bind(ListenAddr::Tcp(admin::LISTEN), Bound::Admin, None);
     }
     ledger.check(context.reader, !matches!(audit, Some(None)));
 
@@ -124,8 +131,8 @@ fn carried(fields: &mut Fields<'_, '_>, context: &Context<'_, '_>) -> Option<Car
         let hint = "add `inbound` for peers that come in, or `outbound` for the workload's way out";
         context.reader.warn(fields.at(), fault.hint(hint));
     }
-    let none = AdminSettings { listen: Some(ADMIN), probe_listen: None };
-    Some(Carried { inbound, outbound, audit: audit?, admin: admin?.unwrap_or(none) })
+    let admin = admin?.unwrap_or_else(admin::default);
+    Some(Carried { inbound, outbound, audit: audit?, admin })
 }
 
 fn version(text: &str) -> Result<(), Fault> {
@@ -147,65 +154,6 @@ fn service(text: &str) -> Result<Arc<str>, Fault> {
 
 fn trust_domain(text: &str) -> Result<TrustDomain, Fault> {
     TrustDomain::parse(text).map_err(|error| Fault::new("is not a trust domain").quoting(error))
-}
-
-fn audit(reader: &Reader<'_>, node: &Node) -> Option<AuditSettings> {
-    const MODES: &[(&str, OnFailure)] = &[("block", OnFailure::Block), ("allow", OnFailure::Allow)];
-    let mut fields = Fields::open(reader, node, &keys::AUDIT)?;
-    let dir = fields.required("dir", Reader::path);
-    let on_failure = fields.optional("on_failure", located(choice(MODES, &[])));
-    let retention =
-        fields.or("retention", RETENTION, one(duration(DAY..=Duration::from_secs(100 * YEAR))));
-    fields.finish();
-    let on_failure = on_failure?;
-    if let Some(mode) = on_failure.as_ref().filter(|mode| mode.value == OnFailure::Allow) {
-        reader.warn(
-            mode.at(),
-            Fault::new(
-                "PHI passes without a record while the trail cannot be written: this fails open",
-            )
-            .hint("`on_failure: block` keeps the promise that every access is on record"),
-        );
-    }
-    let on_failure = on_failure.map_or(OnFailure::Block, |mode| mode.value);
-    Some(AuditSettings { dir: dir?, on_failure, retention: retention? })
-}
-
-fn admin(reader: &Reader<'_>, node: &Node, ledger: &mut Ledger) -> Option<AdminSettings> {
-    let mut fields = Fields::open(reader, node, &keys::ADMIN)?;
-    let listen = fields.optional("listen", located(off_or_loopback));
-    let probe_listen = fields.optional("probe_listen", located(socket));
-    fields.finish();
-    match &listen {
-        Some(Some(listen)) => {
-            if let Some(address) = listen.value {
-                ledger.bind(ListenAddr::Tcp(address), Bound::Admin, Some(listen.mark()));
-            }
-        }
-        Some(None) => ledger.bind(ListenAddr::Tcp(ADMIN), Bound::Admin, None),
-        None => {}
-    }
-    if let Some(Some(probe)) = &probe_listen {
-        ledger.bind(ListenAddr::Tcp(probe.value), Bound::Admin, Some(probe.mark()));
-    }
-    Some(AdminSettings {
-        listen: listen?.map_or(Some(ADMIN), |listen| listen.value),
-        probe_listen: probe_listen?.map(|probe| probe.value),
-    })
-}
-
-fn off_or_loopback(text: &str) -> Result<Option<SocketAddr>, Fault> {
-    if text == "off" {
-        return Ok(None);
-    }
-    let address = socket(text)?;
-    if !is_local(address) {
-        return Err(Fault::new(
-            "is not a loopback address, and this listener asks nobody who they are",
-        )
-        .hint("use 127.0.0.1:9901 here, and `probe_listen` for probes and scrapers from outside"));
-    }
-    Ok(Some(address))
 }
 
 fn runtime(reader: &Reader<'_>, node: &Node) -> Option<usize> {

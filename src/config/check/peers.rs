@@ -1,13 +1,14 @@
-//! Whom we know, and lists of them.
+//! Whom we know.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
+use super::dates;
 use super::only::only;
-use crate::clock;
+use super::quota::quota;
 use crate::config::problem::{Fault, quoted};
-use crate::config::read::{Fields, Located, Reader, located, nearest, one};
-use crate::config::scalar::{fingerprint, moment, name, remark};
-use crate::config::yaml::{Entry, Node, Value};
+use crate::config::read::{Fields, Reader, one};
+use crate::config::scalar::{fingerprint, name, remark};
+use crate::config::yaml::{Entry, Node};
 use crate::config::{Peer, PeerMatcher, keys};
 use crate::identity::{DnsName, PeerName, SpiffeId};
 
@@ -16,50 +17,6 @@ const HOW_SPKI: &str = "`openssl x509 -in peer.crt -noout -pubkey | openssl pkey
                         | sha256sum` prints the digits";
 /// The keys of which a peer has exactly one.
 const MATCHERS: &[&str] = &["spiffe", "dns", "subject", "pin", "spki"];
-
-/// The names in `peers`, those of wrong entries too: a rule that names one is not wrong for it.
-pub(super) struct Known<'n>(BTreeSet<&'n str>);
-
-impl<'n> Known<'n> {
-    /// The names in `peers`, if it is there.
-    pub(super) fn of(peers: Option<&'n Node>) -> Self {
-        match peers.map(|node| &node.value) {
-            Some(Value::Map(entries)) => Self(entries.iter().map(|e| e.name.as_str()).collect()),
-            _ => Self(BTreeSet::new()),
-        }
-    }
-
-    /// A list of names, each of which is in `peers`.
-    pub(super) fn list(&self, reader: &Reader<'_>, node: &Node) -> Option<Vec<Located<PeerName>>> {
-        let listed = reader.list(node, |reader, node| self.one(reader, node))?;
-        let mut once: Vec<Located<PeerName>> = Vec::new();
-        for name in listed {
-            if once.iter().any(|before| before.value == name.value) {
-                let fault = Fault::new(format!("{} is listed twice", quoted(&name.written)));
-                reader.warn(name.at(), fault.hint("keep one"));
-            } else {
-                once.push(name);
-            }
-        }
-        Some(once)
-    }
-
-    fn one(&self, reader: &Reader<'_>, node: &Node) -> Option<Located<PeerName>> {
-        let name = reader.located(node, |text| Ok(PeerName::new(text)))?;
-        if self.0.contains(name.value.as_str()) {
-            return Some(name);
-        }
-        let fault = Fault::new(format!("peer {} is not in `peers`", quoted(&name.written)));
-        reader.error(
-            name.at(),
-            match nearest(name.value.as_str(), self.0.iter().copied()) {
-                Some(known) => fault.hint(format!("did you mean `{known}`?")),
-                None => fault.hint("add it there: `peers: { NAME: { spiffe: spiffe://… } }`"),
-            },
-        );
-        None
-    }
-}
 
 /// `peers`.
 pub(super) fn all(reader: &Reader<'_>, node: &Node) -> Option<BTreeMap<PeerName, Peer>> {
@@ -95,20 +52,22 @@ fn peer(reader: &Reader<'_>, entry: &Entry) -> Option<Peer> {
     let mut fields = Fields::open(reader, &entry.node, &keys::PEER)?;
     let one_way = ("a peer is recognized by exactly one", "keep one, or make it two entries");
     let matcher = only(reader, &mut fields, MATCHERS, one_way, matcher);
-    let expires = fields.optional("expires", located(moment));
+    let shown = quoted(&entry.name);
+    let expires = dates::expires(&mut fields, || {
+        (format!("peer {shown} has expired: this entry lets nobody in"), "remove the entry")
+    });
+    let review_by = dates::date(&mut fields, "review_by", || {
+        (format!("peer {shown} was to be reviewed by then"), "remove the entry if nobody needs it")
+    });
+    let limits = fields.optional("limits", quota);
     let owner = fields.optional("owner", one(remark));
     let ticket = fields.optional("ticket", one(remark));
+    let purpose = fields.optional("purpose", one(remark));
     let note = fields.optional("note", one(remark));
     fields.finish();
 
-    if let Some(Some(expires)) =
-        expires.as_ref().filter(|e| e.as_ref().is_some_and(|e| e.value < clock::now()))
-    {
-        let text = format!("peer {} has expired: this entry lets nobody in", quoted(&entry.name));
-        reader.warn(expires.at(), Fault::new(text).hint("set a later date, or remove the entry"));
-    }
     let matcher = matcher.or(|| {
-        let text = format!("nothing says how peer {} is recognized", quoted(&entry.name));
+        let text = format!("nothing says how peer {shown} is recognized");
         let hint = format!("add one of {}", MATCHERS.join(", "));
         reader.error(entry.at(), Fault::new(text).hint(hint));
     });
@@ -116,12 +75,12 @@ fn peer(reader: &Reader<'_>, entry: &Entry) -> Option<Peer> {
         name: PeerName::new(&known?),
         matcher: matcher?,
         line: entry.at().line(),
-        expires: expires?.map(|expires| expires.value),
-        review_by: None,
-        limits: None,
-        purpose: None,
+        expires: expires?,
+        review_by: review_by?,
+        limits: limits?,
         owner: owner?,
         ticket: ticket?,
+        purpose: purpose?,
         note: note?,
     })
 }

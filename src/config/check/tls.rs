@@ -1,7 +1,8 @@
 //! What is negotiated in TLS.
 
+use crate::config::nearest::nearest;
 use crate::config::problem::{Fault, quoted};
-use crate::config::read::{Fields, Reader, nearest, one};
+use crate::config::read::{Fields, Reader, one};
 use crate::config::scalar::choice;
 use crate::config::yaml::Node;
 use crate::config::{CrlExpired, Profile, TlsSettings, keys};

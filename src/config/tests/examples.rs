@@ -27,8 +27,9 @@ fn every_example_is_good_and_needs_no_warning() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
             let config = load(&path, &without_env).unwrap_or_else(|problems| panic!("{problems}"));
-            // One of the reference's peers expires by its date, which is no fault of the file.
-            let odd = config.warnings.iter().find(|w| !w.text.contains("has expired"));
+            // Some of the reference's dates will have passed one day, which is no fault of the file.
+            let dated = ["has expired", "to be reviewed by then"];
+            let odd = config.warnings.iter().find(|w| !dated.iter().any(|d| w.text.contains(d)));
             assert_eq!(odd, None, "{}", path.display());
             seen += 1;
         }
@@ -79,7 +80,7 @@ fn the_reference_becomes_what_it_says() {
     let routes = fhir.routes.as_ref().unwrap();
     assert_eq!(routes[0].methods, [http::Method::GET]);
     assert_eq!(&*routes[0].path.text, "/fhir/Patient/{id}");
-    assert!(routes[0].phi && !routes[1].phi);
+    assert!(routes[0].phi && !routes.last().unwrap().phi);
     let lab = &config.peers[&fhir.allow[1]];
     assert_eq!(lab.expires.unwrap(), datetime!(2027-06-30 23:59:59.999_999_999 UTC));
     let to_lab = &config.outbound[0];

@@ -134,7 +134,7 @@ error: `10.0.0.7:8080` is not loopback, and this side is plaintext
    |              ^^^^^^^^^^^^^
    = help: use 127.0.0.1, [::1] or unix:PATH; or set `forward_anywhere: true` beside it if this network is safe
 
-error: `protocol: htpp` is not one of tcp, http
+error: `protocol: htpp` is not one of tcp, http, mllp, dicom
   --> m.yaml:11:15
    |
 11 |     protocol: htpp

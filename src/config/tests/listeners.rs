@@ -97,19 +97,19 @@ inbound:
    |     ^^^^^^^^^^^^^^^^
    = help: a byte stream has no requests to look at; change `protocol`, or remove the key
 
-warning: an empty list of routes: every request is denied
-  --> m.yaml:13:5
-   |
-13 |     routes: []
-   |     ^^^^^^
-   = help: remove `routes` to let listed peers ask for anything
-
 error: `routes` needs `protocol: http`
   --> m.yaml:13:5
    |
 13 |     routes: []
    |     ^^^^^^
-   = help: a byte stream has no requests to look at; change `protocol`, or remove the key"#
+   = help: a byte stream has no requests to look at; change `protocol`, or remove the key
+
+warning: an empty list of routes: all requests are denied
+  --> m.yaml:13:5
+   |
+13 |     routes: []
+   |     ^^^^^^
+   = help: remove `routes` to let listed peers ask for anything"#
     );
 }
 
@@ -301,7 +301,7 @@ audit: {dir: audit, on_failure: allow}
   |     ^^^^
   = help: name peers in `allow`
 
-warning: an empty list of routes: every request is denied
+warning: an empty list of routes: all requests are denied
   --> m.yaml:13:5
    |
 13 |     routes: []

@@ -12,23 +12,7 @@ identity: { embedded: { dir: authority } }
 tls: { fips: required }
 peers: { lab: { dns: lab.example } }
 inbound:
-  - name: adt
-    listen: 0.0.0.0:2575
-    forward: 127.0.0.1:2576
-    protocol: mllp
-    mode: permissive
-    enforce: false
-    until: 2027-01-01
-    messages: ["ADT^*"]
-    associations: []
-    allow: [lab]
-  - name: soap
-    listen: 0.0.0.0:8443
-    forward: 127.0.0.1:8080
-    protocol: http
-    allow: [lab]
-    routes:
-      - { name: pdq, path: /pdq, soap_action: "urn:x", allow: [lab] }
+  - {name: adt, listen: "0.0.0.0:2575", forward: "127.0.0.1:2576", protocol: tcp, allow: [lab]}
 audit:
   dir: audit
   export: []
@@ -44,59 +28,10 @@ audit:
   |              ^^^^^^^^
   = help: write `off`, or remove the key: it is the only one in this release
 
-error: `protocol: mllp` is not in this release; only tcp and http are
-  --> m.yaml:11:15
-   |
-11 |     protocol: mllp
-   |               ^^^^
-   = help: `tcp` carries it as it is: encrypted, authenticated and on record a connection at a time
-
-error: `mode: permissive` is not in this release; only strict is
-  --> m.yaml:12:11
-   |
-12 |     mode: permissive
-   |           ^^^^^^^^^^
-   = help: write `strict`, or remove the key: it is the only one in this release
-
-error: `enforce: false` is not in this release; only true is
-  --> m.yaml:13:14
-   |
-13 |     enforce: false
-   |              ^^^^^
-   = help: write `true`, or remove the key: it is the only one in this release
-
-error: `until` is not in this release
-  --> m.yaml:14:5
-   |
-14 |     until: 2027-01-01
-   |     ^^^^^
-   = help: remove it: `mode: strict` and `enforce: true` hold without an end
-
-error: `messages` is not in this release
-  --> m.yaml:15:5
-   |
-15 |     messages: ["ADT^*"]
-   |     ^^^^^^^^
-   = help: remove it: the listener carries every message of the peers on `allow`
-
-error: `associations` is not in this release
-  --> m.yaml:16:5
-   |
-16 |     associations: []
-   |     ^^^^^^^^^^^^
-   = help: remove it: the listener carries every association of the peers on `allow`
-
-error: `soap_action` is not in this release
-  --> m.yaml:24:34
-   |
-24 |       - { name: pdq, path: /pdq, soap_action: "urn:x", allow: [lab] }
-   |                                  ^^^^^^^^^^^
-   = help: tell operations apart by `path`, or allow the whole endpoint
-
 error: `export` is not in this release
-  --> m.yaml:27:3
+  --> m.yaml:11:3
    |
-27 |   export: []
+11 |   export: []
    |   ^^^^^^
    = help: let a log shipper follow `trail-*.jsonl` in `audit.dir`"#
     );

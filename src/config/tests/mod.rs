@@ -2,12 +2,18 @@
 
 mod examples;
 mod form;
+mod groups;
 mod identity;
+mod lenient;
 mod listeners;
 mod meaning;
 mod peers;
+mod probes;
 mod properties;
+mod routes;
+mod rules;
 mod sources;
+mod wrong_rules;
 
 use std::path::Path;
 

@@ -1,0 +1,83 @@
+//! Settings of what stands beside the listeners: the trail, administration, and policy in Rego.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// Where it is kept. Made with mode 0700 if it is not there.
+    pub dir: PathBuf,
+    /// What PHI listeners do when a record cannot be made durable.
+    pub on_failure: OnFailure,
+    /// Segments older than this may be removed. Default 6 years.
+    pub retention: Duration,
+    /// Pseudonyms of the ids in paths, for whoever has the key. `None`: ids are masked and leave nothing.
+    pub pseudonyms: Option<Pseudonyms>,
+}
+
+/// What pseudonyms are made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pseudonyms {
+    /// The file that holds the key. Read, and its mode checked, by whoever uses it.
+    pub key_file: PathBuf,
+}
+
+/// What PHI listeners do when a record cannot be made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Nothing passes. The default.
+    Block,
+    /// Traffic passes, and the failure is counted and logged. Fails open.
+    Allow,
+}
+
+/// The administrative listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Everything: `/live /ready /metrics /status /denials`. Loopback only. Default 127.0.0.1:9901;
+    /// `None` when the file says `listen: off`.
+    pub listen: Option<SocketAddr>,
+    /// `/live /ready /metrics` and `probes` alone, for probes and scrapers from outside.
+    pub probe_listen: Option<SocketAddr>,
+    /// Paths that say whether the workload answers, so that nobody needs a way through to it for that.
+    pub probes: Vec<WorkloadProbe>,
+}
+
+/// A path on which the administrative listeners say whether the workload answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadProbe {
+    /// The path, below `/health/`. Unique.
+    pub path: Arc<str>,
+    /// How it is found out.
+    pub check: ProbeCheck,
+}
+
+/// How it is found out whether the workload answers. Loopback only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeCheck {
+    /// A `GET` of `path` is answered with a status of 200 to 399.
+    Http {
+        /// Where the workload listens.
+        address: SocketAddr,
+        /// Path and query, as they are sent.
+        path: Arc<str>,
+    },
+    /// A connection can be made.
+    Tcp(SocketAddr),
+}
+
+/// Policy in Rego, asked after the allowlist. Whether the files are there, and good, finds whoever loads them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegoSettings {
+    /// Modules. Never empty.
+    pub files: Vec<PathBuf>,
+    /// JSON or YAML documents that become `data`.
+    pub data: Vec<PathBuf>,
+    /// The rule that is asked for, like `data.myelin.allow`.
+    pub query: Arc<str>,
+    /// Longest evaluation; what takes longer is denied.
+    pub timeout: Duration,
+}
