@@ -23,6 +23,7 @@ mod ca_serve_wire;
 mod cli;
 mod clock;
 mod config_files;
+mod corpora;
 mod demo;
 mod est;
 mod est_foreign;

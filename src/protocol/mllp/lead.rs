@@ -7,6 +7,9 @@ use super::{breaks, is_blank};
 /// Most bytes of a frame that are held back to be read.
 pub const LEAD_MAX: usize = 16 * 1024;
 
+/// The byte order mark that some senders put first.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What a frame begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lead<'a> {
@@ -20,6 +23,9 @@ impl<'a> Lead<'a> {
     /// Reads the beginning of a frame's content; the number says where its header begins. With `answers`
     /// every message is looked at for an MSA, else only those that say they are acknowledgements.
     pub(super) fn read(content: &'a [u8], more: bool, answers: bool) -> Found<(Self, usize)> {
+        if more && MARK.starts_with(content) {
+            return Found::More;
+        }
         let at = skip_blanks(content);
         let text = content.get(at..).unwrap_or_default();
         match text.first() {
@@ -89,8 +95,8 @@ fn batch_only(header: Header<'_>) -> Found<(Lead<'_>, usize)> {
 fn skip_blanks(content: &[u8]) -> usize {
     let is_text = |byte: &u8| !breaks(*byte) && !is_blank(*byte);
     let text = |bytes: &[u8]| bytes.iter().position(is_text).unwrap_or(bytes.len());
-    match content.strip_prefix(b"\xef\xbb\xbf") {
-        Some(rest) => 3 + text(rest),
+    match content.strip_prefix(MARK) {
+        Some(rest) => MARK.len() + text(rest),
         None => text(content),
     }
 }
