@@ -112,6 +112,24 @@ fn the_configuration_that_is_explained_has_no_problems() {
 }
 
 #[test]
+fn the_rules_and_probes_that_are_shown_have_no_problems() {
+    let readme = readme();
+    let routes = blocks(&readme, "yaml http").concat().replace('\n', "\n    ");
+    let probes = blocks(&readme, "yaml probes").concat();
+    let text = format!(
+        "version: 1\nservice: ehr\ntrust_domain: hospital.example\nidentity: {{ embedded: {{ dir: a }} }}\n\
+         peers:\n  billing: {{ dns: billing.example }}\n  lab: {{ dns: lab.example }}\n\
+         inbound:\n  - name: fhir\n    listen: 0.0.0.0:8443\n    forward: 127.0.0.1:8080\n    \
+         protocol: http\n    allow: [billing, lab]\n    {routes}\n{probes}"
+    );
+
+    let checked = config::parse(Path::new("README.md"), &text, &|_| None).expect("no problems");
+
+    assert_eq!(checked.inbound[0].routes.as_ref().map(Vec::len), Some(5));
+    assert_eq!(checked.admin.probes.len(), 2);
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
         let text = std::fs::read_to_string(root().join(page)).unwrap();
