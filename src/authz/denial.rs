@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::apart::Apart;
 use super::associations::{Associations, CompiledAssociation};
-use super::clause::{Clause, Standing, Verdict};
+use super::clause::{Clause, Verdict};
 use super::decide::Asking;
 use super::differences::{Asked, Difference, Terms, message_type, sent_by, shown, tell};
 use super::messages::{Messages, Senders};
-use super::permit::{Denied, Grant, Holder};
+use super::permit::{Denied, Grant, Holder, Permit};
 use super::policy::ListenerPolicy;
 use super::routes::Routes;
 use crate::outcome::{DenyReason, Differs};
@@ -118,7 +118,8 @@ impl<'a> Denial<'a> {
                     (DenyReason::RuleExpired, Differs::Expires, format!("{kind} `{name}` {ended}"))
                 }
                 Verdict::Unlisted | Verdict::Lets => {
-                    let text = format!("{kind} `{name}` does not allow {}", self.asking.who());
+                    let text =
+                        format!("{kind} `{name}` does not allow {}", who(self.asking.permit));
                     (self.rules.unlisted(), Differs::Peer, text)
                 }
             };
@@ -197,8 +198,9 @@ impl<'a> Denial<'a> {
     /// Some of the differences between a rule and what was asked for, as a sentence.
     fn differences(&self, clause: &Clause, apart: Apart) -> String {
         let terms = self.rules.iter().find(|(other, _)| other.number == clause.number);
-        let told = terms
-            .map(|(_, terms)| tell(apart, (terms, &clause.rule), self.asked, &self.asking.who()));
+        let told = terms.map(|(_, terms)| {
+            tell(apart, (terms, &clause.rule), self.asked, &who(self.asking.permit))
+        });
         let told: Vec<String> =
             told.unwrap_or_default().iter().map(Difference::to_string).collect();
         told.join("; ")
@@ -213,15 +215,12 @@ impl<'a> Denial<'a> {
     }
 }
 
-impl Asking<'_> {
-    /// Who asks, in words.
-    pub(super) fn who(&self) -> String {
-        match &self.permit.holder {
-            Holder::Peer(name) => format!("peer `{name}`"),
-            Holder::Observed => "a peer that is not listed".to_owned(),
-            Holder::Plaintext if self.standing == Standing::Plaintext => "anybody".to_owned(),
-            Holder::Plaintext => "somebody in plaintext".to_owned(),
-        }
+/// Who asks, in words.
+pub(super) fn who(permit: &Permit) -> String {
+    match &permit.holder {
+        Holder::Peer(name) => format!("peer `{name}`"),
+        Holder::Observed => "a peer that is not listed".to_owned(),
+        Holder::Plaintext => "anybody in plaintext".to_owned(),
     }
 }
 

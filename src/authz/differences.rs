@@ -64,11 +64,14 @@ fn words(field: Differs) -> &'static str {
     }
 }
 
-/// What somebody asks for.
+/// What somebody asks for who is connected.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Asked<'a> {
+pub enum Asked<'a> {
+    /// An HTTP request.
     Request(&'a Requested<'a>),
+    /// To send an HL7 v2 message.
     Message(&'a mllp::Header<'a>),
+    /// A DICOM association.
     Association(&'a dicom::Request),
 }
 
@@ -184,9 +187,10 @@ fn of_association(
     Some(match field {
         Differs::CallingAe => (title(&rule.calling_ae), shown(&asked.calling_ae)),
         Differs::CalledAe => (title(&rule.called_ae), shown(&asked.called_ae)),
-        Differs::SopClass => {
-            (list(rule.sop_classes.iter()), list(foreign(rule, asked).map(sop_class)))
-        }
+        Differs::SopClass => (
+            list(rule.sop_classes.iter().map(|uid| sop_class(uid))),
+            list(foreign(rule, asked).map(sop_class)),
+        ),
         _ => return None,
     })
 }
@@ -267,6 +271,7 @@ pub(super) fn sent_by(header: &mllp::Header<'_>) -> String {
     format!("{}|{}", bytes(application), bytes(facility))
 }
 
+/// A SOP class as people know it.
 fn sop_class(uid: &str) -> String {
-    shown(uid)
+    dicom::sop_class_name(uid).map_or_else(|| shown(uid), ToOwned::to_owned)
 }

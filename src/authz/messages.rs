@@ -105,6 +105,10 @@ impl Senders {
 
 /// MSH-3.1 and MSH-4.1: the names by which sites know applications and facilities.
 pub(super) fn sender<'a>(message: &Header<'a>) -> (&'a [u8], &'a [u8]) {
-    let name = |field: &'a [u8]| field.split(|byte| *byte == b'^').next().unwrap_or_default();
+    let separator = message.encoding.first().copied().unwrap_or(b'^');
+    let name = |field: &'a [u8]| {
+        let mut components = field.split(|byte| *byte == separator);
+        components.next().unwrap_or_default().trim_ascii()
+    };
     (name(message.sending_application), name(message.sending_facility))
 }

@@ -14,6 +14,7 @@ mod clause;
 mod decide;
 mod denial;
 mod differences;
+mod explain;
 mod messages;
 mod paths;
 mod peers;
@@ -24,7 +25,8 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-pub use differences::Difference;
+pub use differences::{Asked, Difference};
+pub use explain::{Explanation, Weighed};
 pub use permit::{Denied, Grant, Holder, Permit};
 pub use policy::{ListenerPolicy, Requested, recognized};
 pub use summary::RuleSummary;

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use aws_lc_rs::digest;
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
@@ -45,7 +44,7 @@ impl Anchor {
     fn of(der: &[u8], trust_domain: Option<&TrustDomain>) -> Option<Self> {
         Some(Self {
             subject: inspect::subject(der)?,
-            sha256: sha256(der),
+            sha256: Fingerprint::of(der),
             not_after: inspect::not_after(der)?,
             trust_domain: trust_domain.cloned(),
             authority: anchor(der)?,
@@ -151,12 +150,7 @@ fn anchor(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 
 fn described(der: &[u8]) -> String {
     let subject = inspect::subject(der).unwrap_or_default();
-    format!("{subject} (sha256 {})", sha256(der))
-}
-
-fn sha256(der: &[u8]) -> Fingerprint {
-    let sum = digest::digest(&digest::SHA256, der);
-    Fingerprint(sum.as_ref().try_into().unwrap_or_default())
+    format!("{subject} (sha256 {})", Fingerprint::of(der))
 }
 
 #[cfg(test)]

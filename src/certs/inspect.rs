@@ -3,18 +3,11 @@
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::alg_id::AlgorithmIdentifier;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use x509_parser::asn1_rs::{Any, FromDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::identity::Subject;
-
-/// A moment as operators read it, UTC.
-pub(super) fn moment(at: OffsetDateTime) -> String {
-    let whole = at.replace_nanosecond(0).unwrap_or(at);
-    whole.format(&Rfc3339).unwrap_or_else(|_| at.unix_timestamp().to_string())
-}
 
 /// The certificate, when the bytes are one and nothing else.
 pub(super) fn certificate(der: &[u8]) -> Option<X509Certificate<'_>> {

@@ -20,6 +20,7 @@ mod openssl;
 mod preflight;
 mod request;
 pub mod rotate;
+mod secret_file;
 mod source;
 mod spiffe;
 mod supply;

@@ -15,12 +15,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub use standing::{Rejected, Standing};
 
-use super::inspect::moment;
 use super::request::Request;
 use super::{
     Loaded, Material, MaterialError, Prepared, Supply, Triggered, Trusted, anchors, inspect,
 };
-use crate::clock;
+use crate::clock::{self, rfc3339};
 use crate::identity::{PeerCertificate, Subject};
 use crate::inventory::Inventory;
 use crate::live::Publisher;
@@ -192,7 +191,7 @@ impl<F: Fn(Rotation) + Send> Working<F> {
     /// use is good.
     fn with_our_names(&self, loaded: Loaded, who: Attended) -> Result<Loaded, MaterialError> {
         let (old, new) = (&self.rotator.current, &loaded.material.facts);
-        match names_lost(&old.facts, new) {
+        match new.names_lacking(&old.facts) {
             Some(lost) if who == Attended::No && clock::now() < old.not_after() => {
                 Err(MaterialError::NamesLost { serial: new.serial.clone(), lost })
             }
@@ -225,7 +224,7 @@ impl<F: Fn(Rotation) + Send> Working<F> {
             return;
         }
         let facts = Arc::clone(&material.facts);
-        warnings.extend(names_lost(&rotator.current.facts, &facts).map(|lost| {
+        warnings.extend(facts.names_lacking(&rotator.current.facts).map(|lost| {
             format!(
                 "the new certificate no longer names {lost}: peers that know us by it will refuse us"
             )
@@ -246,7 +245,7 @@ impl<F: Fn(Rotation) + Send> Working<F> {
             %generation,
             changed = changed.join(", "),
             serial = facts.serial,
-            not_after = %moment(facts.not_after),
+            not_after = %rfc3339(facts.not_after),
             "key material rotated"
         );
         (self.on_event)(Rotation::Rotated { facts, changed, warnings });
@@ -258,15 +257,6 @@ impl<F: Fn(Rotation) + Send> Working<F> {
 enum Attended {
     Yes,
     No,
-}
-
-/// Names by which peers may know us, and which the new certificate does not carry on.
-fn names_lost(old: &PeerCertificate, new: &PeerCertificate) -> Option<String> {
-    let spiffe = old.spiffe.iter().filter(|id| new.spiffe.as_ref() != Some(*id));
-    let dns = old.dns.iter().filter(|name| !new.dns.contains(name));
-    let lost: Vec<String> =
-        spiffe.map(ToString::to_string).chain(dns.map(ToString::to_string)).collect();
-    (!lost.is_empty()).then(|| lost.join(", "))
 }
 
 /// What is another one than before.

@@ -4,8 +4,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use aws_lc_rs::digest::{SHA256, digest};
-
 use super::problem::{Fault, Place, Problem, Problems, Severity};
 use super::read::Reader;
 use super::substitute::Sources;
@@ -60,14 +58,14 @@ pub fn parse(
         let fault = Fault::new(format!("the file is larger than {MAX_BYTES} bytes"));
         return Err(Problems::new(path, "", vec![fault.at(Place::FILE, "", Severity::Error)]));
     }
-    let sha256: [u8; 32] = digest(&SHA256, text.as_bytes()).as_ref().try_into().unwrap_or_default();
+    let digest = Fingerprint::of(text.as_bytes());
     // Some editors begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let base = path.parent().unwrap_or_else(|| Path::new(""));
 
     let (root, found) = yaml::read(text);
     let reader = Reader::new(Sources { env, base }, found);
-    let config = root.and_then(|root| check::file(&reader, &root, path, Fingerprint(sha256)));
+    let config = root.and_then(|root| check::file(&reader, &root, path, digest));
     let found = reader.into_problems();
     let wrong = found.iter().any(|problem: &Problem| problem.severity == Severity::Error);
     let problems = Problems::new(path, text, found);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use time::OffsetDateTime;
 
 use super::{DnsName, SpiffeId};
@@ -10,6 +11,15 @@ use super::{DnsName, SpiffeId};
 /// A SHA-256 digest: of a whole certificate, or of its public key (SubjectPublicKeyInfo).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut sum = [0; 32];
+        sum.copy_from_slice(digest(&SHA256, bytes).as_ref());
+        Self(sum)
+    }
+}
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,6 +88,17 @@ pub struct PeerCertificate {
     pub not_after: OffsetDateTime,
     /// What it may be used for, by its own account.
     pub usage: LeafUse,
+}
+
+impl PeerCertificate {
+    /// The names by which peers may know who has `other`, and which this certificate does not bear.
+    pub fn names_lacking(&self, other: &Self) -> Option<String> {
+        let spiffe = other.spiffe.iter().filter(|id| self.spiffe.as_ref() != Some(*id));
+        let dns = other.dns.iter().filter(|name| !self.dns.contains(name));
+        let lacking: Vec<String> =
+            spiffe.map(ToString::to_string).chain(dns.map(ToString::to_string)).collect();
+        (!lacking.is_empty()).then(|| lacking.join(", "))
+    }
 }
 
 /// How a certificate was proven to be its holder's.

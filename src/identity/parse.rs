@@ -5,7 +5,6 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use aws_lc_rs::digest;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
@@ -111,8 +110,8 @@ impl PeerCertificate {
             subject: Subject::of(x509.subject()),
             issuer: Subject::of(x509.issuer()).text,
             serial: serial(x509.raw_serial()),
-            sha256: sha256(der),
-            key_sha256: sha256(x509.public_key().raw),
+            sha256: Fingerprint::of(der),
+            key_sha256: Fingerprint::of(x509.public_key().raw),
             not_before: x509.validity().not_before.to_datetime(),
             not_after: x509.validity().not_after.to_datetime(),
             usage: usage(&x509).map_err(CertificateError::Extension)?,
@@ -254,12 +253,6 @@ fn serial(bytes: &[u8]) -> String {
     let start = bytes.iter().position(|byte| *byte != 0);
     let digits = start.and_then(|start| bytes.get(start..)).unwrap_or(&[0]);
     hex::encode_upper(digits)
-}
-
-fn sha256(bytes: &[u8]) -> Fingerprint {
-    let mut sum = [0; 32];
-    sum.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    Fingerprint(sum)
 }
 
 #[cfg(test)]

@@ -15,8 +15,10 @@ use super::crowd::{Crowd, Place};
 use super::greet::{Greeter, describe};
 use super::inbound_http::InboundHttp;
 use super::life::Life;
+use super::mllp::MllpHost;
 use super::permits::{Held, Permits, Terms};
 use super::plain::Plain;
+use super::quota::{Quotas, Running};
 use super::{Bound, Services, accept, record};
 use crate::audit::Connection;
 use crate::authz::{ListenerPolicy, Permit};
@@ -27,6 +29,7 @@ use crate::live::Live;
 use crate::outcome::{DenyReason, Ending, Refusal};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Pool, PoolLimits};
+use crate::proxy::mllp::{self, Stay};
 use crate::tls::{self, Trust};
 
 /// How often refusals that got no line of their own are told of.
@@ -44,6 +47,8 @@ pub struct InboundState {
     pub trust: Arc<Trust>,
     /// Who may connect.
     pub policy: ListenerPolicy,
+    /// How much of it peers may have.
+    pub quotas: Arc<Quotas>,
     /// Our own SPIFFE ID, if our certificate has one.
     pub own: Option<SpiffeId>,
 }
@@ -74,6 +79,7 @@ struct Entered {
     permit: Permit,
     connection: Arc<Connection>,
     _slot: Option<OwnedSemaphorePermit>,
+    _running: Running,
 }
 
 /// What the connections of a listener share.
@@ -188,7 +194,7 @@ impl InboundListener {
         let state = &now.value;
         let shutdown = &self.services.shutdown;
         let entering = Box::pin(self.enter(state, downstream, source, room, life));
-        let Entered { arrival, permit, connection, _slot } =
+        let Entered { arrival, permit, connection, _slot, _running } =
             match shutdown.until_cut(entering).await {
                 Some(Ok(entered)) => entered,
                 Some(Err(ending)) => return ending,
@@ -204,7 +210,11 @@ impl InboundListener {
         let held = Arc::new(held);
         let member = Arc::clone(held.member());
         let ending = match protocol {
-            Protocol::Tcp | Protocol::Mllp | Protocol::Dicom => {
+            Protocol::Mllp => {
+                let way = (arrival.into_stream(), &forward);
+                Box::pin(self.messages(&permit, held, way, &limits, life)).await
+            }
+            Protocol::Tcp | Protocol::Dicom => {
                 let carrying = self.carry(&permit, arrival.into_stream(), &forward, &limits, life);
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
@@ -241,8 +251,16 @@ impl InboundListener {
                 }
             },
         };
-        let permit = match judged {
-            Ok(permit) => permit,
+        // Where there are messages, these are what is limited.
+        let admitted = judged.and_then(|permit| match state.config.protocol {
+            Protocol::Tcp => match state.quotas.begin(&permit, None, now) {
+                Ok(running) => Ok((permit, running)),
+                Err(over) => Err(over.denied),
+            },
+            Protocol::Http | Protocol::Mllp | Protocol::Dicom => Ok((permit, Running::default())),
+        });
+        let (permit, running) = match admitted {
+            Ok(admitted) => admitted,
             Err(denied) => {
                 services.metrics.denied(denied.reason);
                 let version = state.policy.version();
@@ -255,7 +273,9 @@ impl InboundListener {
         connection.peer = permit.peer().cloned();
         let connection = Arc::new(connection);
         match self.put_on_record(&permit, &connection, arrival, life).await {
-            Some(arrival) => Ok(Entered { arrival, permit, connection, _slot: slot }),
+            Some(arrival) => {
+                Ok(Entered { arrival, permit, connection, _slot: slot, _running: running })
+            }
             None => Err(Ending::Denied),
         }
     }
@@ -310,6 +330,50 @@ impl InboundListener {
         l7::serve(stream, version, host, pool, limits, &end).await.ending
     }
 
+    /// HL7 v2 messages, each judged on its own.
+    async fn messages(
+        &self,
+        permit: &Permit,
+        held: Arc<Held<InboundState>>,
+        (mut downstream, forward): (Incoming, &Target),
+        limits: &Limits,
+        life: &mut Life,
+    ) -> Ending {
+        let end = held.member().end().clone();
+        let connecting = self.connect(permit, forward, limits, life);
+        let upstream = match end.until_cut(connecting).await {
+            Some(Ok(upstream)) => upstream,
+            Some(Err(ending)) => return ending,
+            None => return Ending::Cut,
+        };
+        let host = MllpHost::new(self.live.clone(), self.services.clone(), held);
+        let stay = Stay { idle: limits.idle_timeout, drain: limits.drain_timeout, end: &end };
+        let streams = (&mut downstream, upstream);
+        let metrics = &self.services.metrics;
+        let ended = mllp::relay(permit, &host, streams, stay, &mut life.moved, metrics).await;
+        if ended.is_ours {
+            tls::part(downstream).await;
+        }
+        life.message = ended.cause.map(|cause| cause.to_string());
+        ended.ending
+    }
+
+    /// Connects to the workload.
+    async fn connect(
+        &self,
+        permit: &Permit,
+        forward: &Target,
+        limits: &Limits,
+        life: &mut Life,
+    ) -> Result<Plain, Ending> {
+        Plain::connect(forward, limits.connect_timeout).await.map_err(|(ending, message)| {
+            let rule = permit.rule();
+            tracing::warn!(listener = %rule, error = %message, "workload not reached");
+            life.message = Some(format!("workload: {message}"));
+            ending
+        })
+    }
+
     /// Any byte stream, as it is.
     async fn carry(
         &self,
@@ -319,14 +383,9 @@ impl InboundListener {
         limits: &Limits,
         life: &mut Life,
     ) -> Ending {
-        let upstream = match Plain::connect(forward, limits.connect_timeout).await {
+        let upstream = match self.connect(permit, forward, limits, life).await {
             Ok(upstream) => upstream,
-            Err((ending, message)) => {
-                let rule = permit.rule();
-                tracing::warn!(listener = %rule, error = %message, "workload not reached");
-                life.message = Some(format!("workload: {message}"));
-                return ending;
-            }
+            Err(ending) => return ending,
         };
         let ended = l4::relay(
             permit,

@@ -2,20 +2,23 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
+use time::OffsetDateTime;
 
 use super::asked::Asked;
 use super::inbound::InboundState;
 use super::permits::Held;
 use super::plain::Plain;
+use super::quota::{Over, Running};
 use super::requests::{self, Refused, Ticket, Wish};
 use super::{Services, record};
 use crate::audit::Connection;
-use crate::authz::{Denied, Grant, Requested};
+use crate::authz::{Denied, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
-use crate::live::Live;
+use crate::live::{Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
 use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
@@ -35,6 +38,10 @@ pub(super) struct InboundHttp {
 /// Policy's yes, and the version of the policy that said it.
 pub(super) struct Judged {
     permit: Grant,
+    /// Whom it was said to, by which rules, and when.
+    holder: Permit,
+    state: Arc<Snapshot<InboundState>>,
+    at: OffsetDateTime,
     version: Fingerprint,
     /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
     phi: bool,
@@ -45,6 +52,7 @@ pub(super) struct Denial {
     denied: Denied,
     version: Fingerprint,
     asked: Asked,
+    retry_after: Option<Duration>,
 }
 
 impl InboundHttp {
@@ -80,6 +88,7 @@ impl Host for InboundHttp {
     type Link = ();
     type Permit = Judged;
     type Denial = Denial;
+    type Running = Running;
     type Ticket = Ticket;
 
     fn facing(&self) -> &Facing {
@@ -99,15 +108,33 @@ impl Host for InboundHttp {
         let host = head.host.map(host_name);
         let host = host.as_deref();
         let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
-        self.held
-            .permit(&now.value, at)
-            .and_then(|permit| policy.authorize_request(&permit, &asked, at))
-            .map(|permit| Judged { permit, version, phi: now.value.config.phi })
-            .map_err(|denied| {
+        let judged = self.held.permit(&now.value, at).and_then(|holder| {
+            policy.authorize_request(&holder, &asked, at).map(|permit| (permit, holder))
+        });
+        match judged {
+            Ok((permit, holder)) => {
+                let phi = now.value.config.phi;
+                Ok(Judged { permit, holder, at, version, phi, state: now })
+            }
+            Err(denied) => {
                 let routes = now.value.config.routes.as_deref().unwrap_or_default();
                 let asked = Asked::denied(&denied, routes, head, self.services.audit.pseudonyms());
-                Denial { denied, version, asked }
-            })
+                Err(Denial { denied, version, asked, retry_after: None })
+            }
+        }
+    }
+
+    fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, Denial> {
+        let Judged { permit, holder, state, at, version, .. } = judged;
+        state.value.quotas.begin(holder, Some(permit), *at).map_err(|over| {
+            let Over { denied, retry_after } = *over;
+            let asked = Asked::granted(permit, head, self.services.audit.pseudonyms());
+            Denial { denied, version: *version, asked, retry_after: Some(retry_after) }
+        })
+    }
+
+    fn retry_after(&self, denial: &Denial) -> Option<Duration> {
+        denial.retry_after
     }
 
     fn respond(&self, judged: &Judged) -> Option<StatusCode> {
@@ -171,12 +198,12 @@ impl Host for InboundHttp {
                 rule: None,
                 status: malformed.status().as_u16(),
             },
-            Rejection::Denied(Denial { denied, version, asked }) => Refused {
+            Rejection::Denied(Denial { denied, version, asked, retry_after }) => Refused {
                 reason: denied.reason,
                 message: None,
                 asked: asked.clone(),
                 rule: Some(record::refused_by(denied, *version)),
-                status: 403,
+                status: if retry_after.is_some() { 429 } else { 403 },
             },
             Rejection::NotAudited => Refused {
                 reason: DenyReason::NotAudited,

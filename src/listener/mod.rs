@@ -10,10 +10,12 @@ mod greet;
 mod inbound;
 mod inbound_http;
 mod life;
+mod mllp;
 mod outbound;
 mod outbound_http;
 mod permits;
 mod plain;
+pub mod quota;
 mod record;
 mod requests;
 

@@ -1,5 +1,6 @@
 //! The life of an outbound connection: plaintext from the workload, mutual TLS to the peer.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 
 use super::dial::{Dialed, dial};
 use super::life::Life;
+use super::mllp::MllpHost;
 use super::outbound_http::OutboundHttp;
 use super::permits::{Permits, Terms};
 use super::plain::Plain;
@@ -20,6 +22,7 @@ use crate::live::{Live, Snapshot};
 use crate::outcome::{Ending, Refusal};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
+use crate::proxy::mllp::{self, Stay};
 use crate::tls::{self, TlsClient, Trust};
 use crate::upstream::Upstreams;
 
@@ -115,7 +118,11 @@ impl OutboundListener {
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy
         match now.value.config.protocol {
-            Protocol::Tcp | Protocol::Mllp | Protocol::Dicom => {
+            Protocol::Mllp => {
+                let messages = self.messages(downstream, source, now, &shared.permits, life);
+                Box::pin(messages).await
+            }
+            Protocol::Tcp | Protocol::Dicom => {
                 let carrying = self.carry(downstream, source, now, &shared.permits, life);
                 self.services.shutdown.until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
@@ -140,6 +147,51 @@ impl OutboundListener {
         let host = Arc::new(OutboundHttp::new(live, services, permits, source));
         let shutdown = &self.services.shutdown;
         l7::serve(downstream, Downstream::Auto, host, pool, limits, shutdown).await.ending
+    }
+
+    /// HL7 v2 messages: one connection to the peer for each from the workload.
+    async fn messages(
+        &self,
+        mut downstream: Plain,
+        source: Option<SocketAddr>,
+        now: Arc<Snapshot<OutboundState>>,
+        permits: &Arc<Permits<OutboundState>>,
+        life: &mut Life,
+    ) -> Ending {
+        let state = &now.value;
+        let dialing = Box::pin(dial(state, &self.services, permits, &state.tls, source));
+        let dialed = match self.services.shutdown.until_cut(dialing).await {
+            Some(Ok(dialed)) => dialed,
+            Some(Err(failed)) => return failed.ending(),
+            None => return Ending::Cut,
+        };
+        let Dialed { session, permit, connection } = dialed;
+        life.permitted = Some(Arc::clone(&connection));
+        let holding = permits.hold(&now, Some(&session), &permit, &connection, false);
+        let Ok(held) = holding.await else { return Ending::Withdrawn };
+        let Limits { idle_timeout, drain_timeout, .. } = state.config.limits;
+        drop(now); // connections outlive many generations
+        let member = Arc::clone(held.member());
+        let host = MllpHost::new(self.live.clone(), self.services.clone(), Arc::new(held));
+        let stay = Stay { idle: idle_timeout, drain: drain_timeout, end: member.end() };
+        let streams = (&mut downstream, session.stream);
+        let metrics = &self.services.metrics;
+        let ended = mllp::relay(&permit, &host, streams, stay, &mut life.moved, metrics).await;
+        match self.refused(ended.cause.as_ref(), life) {
+            Some(refused) => refused,
+            None => {
+                life.message = ended.cause.map(|cause| cause.to_string());
+                member.ending(ended.ending)
+            }
+        }
+    }
+
+    /// In TLS 1.3 a server refuses its client after the client's handshake: with the first read.
+    fn refused(&self, cause: Option<&io::Error>, life: &mut Life) -> Option<Ending> {
+        let alert = cause.filter(|_| life.moved.down == 0).and_then(tls::alert_of)?;
+        self.services.metrics.refused(Refusal::RefusedByPeer);
+        life.message = Some(format!("the peer refused us: {alert}"));
+        Some(Ending::Refused)
     }
 
     /// Any byte stream, as it is: one connection to the peer for each from the workload.
@@ -174,13 +226,8 @@ impl OutboundListener {
         let Some(ended) = held.member().end().until_cut(relaying).await else {
             return held.member().ending(Ending::Cut);
         };
-        // In TLS 1.3 a server refuses its client after the client's handshake: with the first read.
-        if life.moved.down == 0
-            && let Some(alert) = ended.cause.as_ref().and_then(tls::alert_of)
-        {
-            self.services.metrics.refused(Refusal::RefusedByPeer);
-            life.message = Some(format!("the peer refused us: {alert}"));
-            return Ending::Refused;
+        if let Some(refused) = self.refused(ended.cause.as_ref(), life) {
+            return refused;
         }
         life.relayed(ended)
     }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
@@ -90,6 +91,7 @@ impl Host for OutboundHttp {
     type Link = Link;
     type Permit = ();
     type Denial = Infallible;
+    type Running = ();
     type Ticket = Ticket;
 
     fn facing(&self) -> &Facing {
@@ -106,6 +108,14 @@ impl Host for OutboundHttp {
     /// Whom a request may reach is for `expect` to say, at the handshake.
     fn judge(&self, _head: &Head<'_>) -> Result<(), Infallible> {
         Ok(())
+    }
+
+    fn begin(&self, _head: &Head<'_>, _permit: &()) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn retry_after(&self, denial: &Infallible) -> Option<Duration> {
+        match *denial {}
     }
 
     fn respond(&self, (): &()) -> Option<StatusCode> {

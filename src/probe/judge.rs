@@ -154,6 +154,8 @@ struct Bench {
     accepted: bool,
     checks: Vec<Check>,
     faults: Vec<Fault>,
+    /// The authority of ours that the chain leads to; empty if it leads to none.
+    anchor: String,
 }
 
 impl Bench {
@@ -253,6 +255,7 @@ impl Bench {
                     "chain",
                     &format!("leads to {anchor} in our trust bundle"),
                 );
+                self.anchor = anchor;
             }
             // Said already, by what is outdated in it.
             Err(NoChain::Unusable(_)) if !self.faults.is_empty() => {
@@ -345,7 +348,10 @@ impl Bench {
                 // There is a chain, and its authority may not vouch for such a name.
                 Refusal::UnknownIssuer => Fault::Foreign(message.clone()),
                 // All that the server sent is valid: it is what the chain ends in.
-                Refusal::Expired => Fault::ExpiredAnchor(message.clone()),
+                Refusal::Expired => Fault::ExpiredAnchor {
+                    authority: std::mem::take(&mut self.anchor),
+                    what: message.clone(),
+                },
                 _ => Fault::Other(message.clone()),
             };
             self.fail("verdict", message, fault);

@@ -112,4 +112,4 @@ impl IdleWatch {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

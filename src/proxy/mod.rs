@@ -2,3 +2,4 @@
 
 pub mod l4;
 pub mod l7;
+pub mod mllp;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, SharedString};
 
+use super::messages::MessageMetrics;
 use super::metrics::{
     ACCEPT_ERRORS, AUDIT_RECORDS, BYTES, CONNECTIONS_CLOSED, CONNECTIONS_DENIED, CONNECTIONS_OPEN,
     CONNECTIONS_OPENED, HANDSHAKE_DURATION, HANDSHAKES, Metrics, PERMITS_WITHDRAWN,
@@ -31,6 +32,7 @@ pub struct ListenerMetrics {
     pub bytes_up: Counter,
     /// Plaintext bytes from upstream to downstream.
     pub bytes_down: Counter,
+    messages: MessageMetrics,
     requests: BTreeMap<(&'static str, &'static str, &'static str), OnceLock<Counter>>,
     metrics: Metrics,
     labels: [(&'static str, SharedString); 2],
@@ -95,6 +97,7 @@ impl ListenerMetrics {
             request_duration: metrics.histogram(REQUEST_DURATION, &labels),
             bytes_up: with(BYTES, &[("flow", "up")]),
             bytes_down: with(BYTES, &[("flow", "down")]),
+            messages: MessageMetrics::new(metrics, &labels),
             requests,
             metrics: metrics.clone(),
             labels,
@@ -164,6 +167,16 @@ impl ListenerMetrics {
             counter.get_or_init(|| self.request_counter(method, status, decision)).increment(1);
         }
         self.request_duration.record(took.as_secs_f64());
+    }
+
+    /// Counts an HL7 message by MSH-9.1.
+    pub fn message(&self, code: &[u8], allowed: bool) {
+        self.messages.judged(code, allowed);
+    }
+
+    /// Counts what became of a message that was let through: MSA-1 of its acknowledgement.
+    pub fn acknowledged(&self, code: Option<&str>, took: Duration) {
+        self.messages.acknowledged(code, took);
     }
 
     fn request_counter(

@@ -28,6 +28,9 @@ pub(super) const HANDSHAKES: &str = "myelin_handshakes_total";
 pub(super) const HANDSHAKE_DURATION: &str = "myelin_handshake_duration_seconds";
 pub(super) const REQUESTS: &str = "myelin_requests_total";
 pub(super) const REQUEST_DURATION: &str = "myelin_request_duration_seconds";
+pub(super) const MESSAGES: &str = "myelin_messages_total";
+pub(super) const MESSAGE_DURATION: &str = "myelin_message_duration_seconds";
+pub(super) const ACKNOWLEDGEMENTS: &str = "myelin_acknowledgements_total";
 pub(super) const BYTES: &str = "myelin_bytes_total";
 const CERTIFICATE_NOT_AFTER: &str = "myelin_certificate_not_after_timestamp_seconds";
 const PEER_NOT_AFTER: &str = "myelin_peer_certificate_not_after_timestamp_seconds";
@@ -57,6 +60,17 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (HANDSHAKE_DURATION, Kind::Histogram, "Duration of TLS handshakes that succeeded."),
     (REQUESTS, Kind::Counter, "HTTP requests, by method, status class and decision."),
     (REQUEST_DURATION, Kind::Histogram, "From a request's head to the end of its response."),
+    (MESSAGES, Kind::Counter, "HL7 v2 messages, by type (MSH-9.1) and decision."),
+    (
+        MESSAGE_DURATION,
+        Kind::Histogram,
+        "From a message's header to the end of its acknowledgement.",
+    ),
+    (
+        ACKNOWLEDGEMENTS,
+        Kind::Counter,
+        "Messages that passed, by their acknowledgement's code, or none.",
+    ),
     (BYTES, Kind::Counter, "Plaintext bytes moved; flow up is from downstream to upstream."),
     (
         CERTIFICATE_NOT_AFTER,

@@ -2,4 +2,5 @@
 
 mod handles;
 pub mod log;
+mod messages;
 pub mod metrics;

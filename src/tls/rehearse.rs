@@ -12,6 +12,7 @@ use super::config::{ConfigError, Pins, client_config, server_config};
 use super::provider::{self, provider};
 use super::verify::Trust;
 use crate::certs::{Material, Needs};
+use crate::clock;
 use crate::config::TlsSettings;
 use crate::identity::{CertificateError, PeerCertificate};
 
@@ -42,7 +43,8 @@ pub enum RehearsalError {
 /// Performs handshakes in memory with what listeners would present, over every TLS version that
 /// `settings` leave: once for each of our certificates, in each role that `needs` names.
 ///
-/// Revocation is left out: the lists that we have are for our peers, and need not cover ourselves.
+/// Revocation is left out: the lists that we have are for our peers, and need not cover ourselves. So is a
+/// certificate that has expired: nobody takes it, and what is new of whom to trust must not wait for another.
 ///
 /// # Errors
 ///
@@ -53,8 +55,13 @@ pub fn rehearse(
     needs: Needs,
 ) -> Result<(), RehearsalError> {
     for pair in std::iter::once(&material.presented).chain(&material.others) {
+        let leaf = pair.cert.first().map(|leaf| PeerCertificate::parse(leaf)).transpose();
+        let leaf = leaf.map_err(RehearsalError::Facts)?;
+        if leaf.as_ref().is_some_and(|leaf| leaf.not_after < clock::now()) {
+            continue;
+        }
         let alone = alone(material, pair);
-        let pins = own(pair)?;
+        let pins = own(leaf);
         for version in provider::versions(settings.profile) {
             let Some(settings) = narrowed(settings, version) else { continue };
             perform(&alone, &settings, needs, &pins, version)?;
@@ -74,11 +81,9 @@ fn alone(material: &Material, pair: &Arc<CertifiedKey>) -> Material {
 }
 
 /// Believes the certificate without a chain: for the role in which nobody will ever meet it.
-fn own(pair: &CertifiedKey) -> Result<Pins, RehearsalError> {
-    let leaf = pair.cert.first().map(|leaf| PeerCertificate::parse(leaf));
-    let leaf = leaf.transpose().map_err(RehearsalError::Facts)?;
+fn own(leaf: Option<PeerCertificate>) -> Pins {
     let certificates = leaf.map(|leaf| leaf.sha256).into_iter().collect();
-    Ok(Pins { certificates, keys: HashSet::new() })
+    Pins { certificates, keys: HashSet::new() }
 }
 
 /// The settings with the suites of one version only; `None` when there are none.

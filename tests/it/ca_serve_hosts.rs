@@ -151,6 +151,40 @@ async fn while_one_root_takes_the_place_of_another_peers_of_both_are_let_in() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_its_leaf_alone_renews_it_as_long_as_the_root_above_it_is_trusted() {
+    let server = CaServer::start().await;
+    server.client("billing", HOUR).await;
+    server.ec_request("next").await;
+    let serves_under = async |root: &str| {
+        let root = server.path(root).display().to_string();
+        let asked = || async {
+            let answered = server.curl(&["--cacert", &root, &server.url("/cacerts")]).await;
+            (answered.status == 200).then_some(())
+        };
+        eventually("the server to have taken the step", asked).await;
+    };
+    assert_eq!(server.ca(&["roll"]).await.code, Some(0));
+    std::fs::copy(server.authority().join("next.crt"), server.path("new-root.crt")).unwrap();
+
+    assert_eq!(server.ca(&["roll", "--switch"]).await.code, Some(0));
+    serves_under("new-root.crt").await;
+    let answered = server.reenrol("billing", "next.b64").await;
+    server.keep(&answered, "next").await;
+    let under = "verify -partial_chain -CAfile authority/issuing.crt next.crt";
+    server.openssl(under).await;
+
+    assert_eq!(server.ca(&["roll", "--finish", "--force"]).await.code, Some(0));
+    let client = ["--cert", "billing.crt", "--key", "billing.key"];
+    let refused = eventually("the old root to be forgotten", || async {
+        let answered = server.curl(&[&client[..], &[&server.url("/cacerts")]].concat()).await;
+        (answered.status != 200).then_some(answered)
+    })
+    .await;
+    assert!(refused.error.contains("unknown ca"), "{refused:#?}");
+    assert_eq!(server.reenrol("next", "next.b64").await.status, 200);
+}
+
+#[tokio::test]
 async fn whom_the_authority_revokes_loses_its_permit_on_other_hosts_too() {
     let server = CaServer::start().await;
     let (mesh, workload) = (Mesh::new(), Workload::tcp(Kind::Echo).await);

@@ -236,7 +236,7 @@ async fn a_sidecar_lives_through_its_certificates_and_an_absent_server_and_close
 }
 
 /// A peer with a certificate from the server's authority.
-fn web(server: &EstServer) -> Identity {
+pub(crate) fn web(server: &EstServer) -> Identity {
     server.write(
         "web.ext",
         "subjectAltName=URI:spiffe://hospital.example/web\nextendedKeyUsage=clientAuth\n\

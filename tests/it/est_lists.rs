@@ -3,7 +3,12 @@
 use myelin::certs::MaterialError;
 use myelin::config::Est;
 
+use super::clock::Clock;
+use super::est::web;
+use crate::support::client::{FirstRead, connect};
 use crate::support::est::{EstServer, supply};
+use crate::support::mesh::Mesh;
+use crate::support::workload::{Kind, Workload};
 
 fn with_list(server: &EstServer, name: &str) -> Est {
     Est { crl_urls: vec![server.list(name).parse().unwrap()], ..server.client() }
@@ -69,4 +74,50 @@ async fn a_kept_list_stays_while_nobody_can_be_asked_and_a_new_place_must_have_o
 
     let error = supply(with_list(&server, "other.crl")).look().await.unwrap_err().to_string();
     assert!(error.contains("other.crl: cannot be connected to"), "{error}");
+}
+
+#[tokio::test]
+async fn lists_and_authorities_take_effect_while_our_certificate_is_not_renewed() {
+    let server = EstServer::start().await;
+    server.token("s3cret");
+    server.publish("list.crl", &[]);
+    let (mesh, workload) = (Mesh::new(), Workload::tcp(Kind::Echo).await);
+    let clock = Clock::new(mesh.dir());
+    let source = format!(
+        "est: {{ url: \"{}\", trust_bundle: {}, token_file: {}, dir: {}, crl_urls: [\"{}\"] }}",
+        server.url(),
+        server.path("root.crt").display(),
+        server.path("token").display(),
+        server.path("identity").display(),
+        server.list("list.crl"),
+    );
+    let setup = mesh.inbound("ehr").allow("web").forward(workload.target()).identity(&source);
+    let mut command = setup.command();
+    clock.worn_by(&mut command);
+    let ehr = setup.spawn_by(&mut command).await;
+    let mut open = connect(&web(&server), ehr.address(), "ehr").await.unwrap();
+    open.echoes("before").await;
+
+    server.openssl(
+        "req -x509 -newkey ed25519 -nodes -config ca.cnf -extensions authority -keyout second.key \
+         -out second.crt -subj /O=Clinic/CN=second",
+    );
+    server.openssl(
+        "crl2pkcs7 -nocrl -certfile issuing.crt -certfile root.crt -certfile second.crt \
+         -outform DER -out all.der",
+    );
+    server.openssl("base64 -in all.der -out all.p7");
+    server.behave("status 503\ncacerts all.p7");
+    server.publish("list.crl", &["web.crt"]);
+    clock.set("+45m"); // more than two thirds of its hour are over
+
+    let withdrawn = ehr.trail().only("connection-withdrawn").await;
+    assert_eq!(withdrawn.reason(), "revoked", "{withdrawn:#?}");
+    assert!(!matches!(open.first_read().await, FirstRead::Bytes(_)));
+    let rotated = ehr.trail().wait_for("certificate-rotated", 1).await;
+    let told: Vec<_> = rotated.iter().map(|record| record.text("message")).collect();
+    let new = "the trust bundle now holds O=Clinic, CN=second (sha256 ";
+    assert!(told.iter().any(|text| text.contains(new)), "{told:#?}");
+    let rejected = ehr.trail().wait_for("certificate-rejected", 1).await.remove(0);
+    assert!(rejected.text("message").contains("503"), "{rejected:#?}");
 }

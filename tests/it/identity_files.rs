@@ -11,13 +11,13 @@ use rcgen::SerialNumber;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
-use crate::support::client::{Peer, connect};
-use crate::support::eventually;
+use crate::support::client::{FirstRead, Peer, connect};
 use crate::support::mesh::{Mesh, Running, Setup};
 use crate::support::openssl::SClient;
 use crate::support::pki::{Ca, Identity, sha256};
 use crate::support::process::{Process, free_port, loopback, needs, run};
 use crate::support::workload::{Kind, Workload};
+use crate::support::{eventually, until};
 
 /// A place where somebody puts the files of `db`, and an authority that both sides trust.
 struct Place {
@@ -182,7 +182,7 @@ async fn a_new_revocation_list_counts_for_the_next_connection() {
         place.ca.issue_with("web", |params| params.serial_number = Some(SerialNumber::from(number)))
     };
     let (lost, kept) = (serial(66), serial(67));
-    let tomorrow = OffsetDateTime::now_utc() + time::Duration::days(1);
+    let tomorrow = tomorrow();
     place.put(&place.ca.issue("db"));
     fs::write(place.path("ca.crl"), place.ca.crl(&[], tomorrow)).unwrap();
     let files = "cert: DIR/tls.crt, key: DIR/tls.key, trust_bundle: DIR/ca.crt, crls: [DIR/ca.crl]";
@@ -199,6 +199,64 @@ async fn a_new_revocation_list_counts_for_the_next_connection() {
     .await;
     assert_eq!(refused.reason(), "revoked", "{refused:#?}");
     assert!(said(&kept).await.stdout.contains("you said hello"));
+}
+
+/// A sidecar whose own certificate has the serial number 5, and a peer that is connected to it with 66.
+async fn with_lists(place: &Place, ends: OffsetDateTime) -> (Running, Identity, Peer) {
+    let numbered = |name, number: u64, ends| {
+        place.ca.issue_with(name, |params| {
+            params.serial_number = Some(SerialNumber::from(number));
+            params.not_after = ends;
+        })
+    };
+    let lost = numbered("web", 66, tomorrow());
+    place.put(&numbered("db", 5, ends));
+    fs::write(place.path("ca.crl"), place.ca.crl(&[], tomorrow())).unwrap();
+    let files = "cert: DIR/tls.crt, key: DIR/tls.key, trust_bundle: DIR/ca.crt, crls: [DIR/ca.crl]";
+    let db = place.setup(files).start().await;
+    let mut open = connect(&lost, db.address(), "db").await.unwrap();
+    open.echoes("before").await;
+    (db, lost, open)
+}
+
+fn tomorrow() -> OffsetDateTime {
+    OffsetDateTime::now_utc() + time::Duration::days(1)
+}
+
+#[tokio::test]
+async fn a_list_that_revokes_us_as_well_takes_the_peer_its_permit_all_the_same() {
+    let place = Place::new().await;
+    let (db, lost, mut open) = with_lists(&place, tomorrow()).await;
+
+    fs::write(place.path("ca.crl"), place.ca.crl(&[5, 66], tomorrow())).unwrap();
+
+    let withdrawn = db.trail().only("connection-withdrawn").await;
+    assert_eq!(withdrawn.reason(), "revoked", "{withdrawn:#?}");
+    assert!(!matches!(open.first_read().await, FirstRead::Bytes(_)));
+    let mut again = connect(&lost, db.address(), "db").await.unwrap();
+    let refused = again.first_read().await;
+    assert_eq!(refused, FirstRead::Alert(rustls::AlertDescription::CertificateRevoked));
+    place.connect(&db).await.echoes("who is not revoked may").await;
+    let rotated = db.trail().only("certificate-rotated").await;
+    let told = rotated.text("message");
+    assert!(told.contains("tls.crt: is revoked by a list of CN=Hospital CA: it stays"), "{told}");
+    assert!(db.trail().all("certificate-rejected").is_empty());
+}
+
+#[tokio::test]
+async fn a_list_that_comes_when_our_own_certificate_has_expired_takes_effect_all_the_same() {
+    let place = Place::new().await;
+    let ends = OffsetDateTime::now_utc() + time::Duration::seconds(5);
+    let (db, _lost, mut open) = with_lists(&place, ends).await;
+    let over = ends + time::Duration::SECOND; // its last second counts as a whole one
+    until("our own certificate to expire", || OffsetDateTime::now_utc() > over).await;
+
+    fs::write(place.path("ca.crl"), place.ca.crl(&[66], tomorrow())).unwrap();
+
+    let withdrawn = db.trail().only("connection-withdrawn").await;
+    assert_eq!(withdrawn.reason(), "revoked", "{withdrawn:#?}");
+    assert!(!matches!(open.first_read().await, FirstRead::Bytes(_)));
+    assert!(db.trail().all("certificate-rejected").is_empty());
 }
 
 #[tokio::test]

@@ -59,6 +59,30 @@ async fn a_server_that_takes_us_in_is_fine_and_every_step_is_told() {
 }
 
 #[tokio::test]
+async fn several_listeners_that_lead_there_are_a_question_and_one_that_is_chosen_answers_it() {
+    let prober = Prober::new();
+    let (_server, target) = prober.demands(&prober.ca.issue("lab"), &[]).await;
+    let other = |to: &str| {
+        format!(
+            "{{ name: results, listen: \"127.0.0.1:0\", to: [{to}], expect: [lab], protocol: tcp }}"
+        )
+    };
+    let config = prober.setup(&target).also(&other(&target)).write();
+
+    let asked = probe(&config, &[&target]).await;
+
+    assert_eq!((asked.code, asked.stdout.as_str()), (Some(2), ""), "{asked:#?}");
+    let question = "several outbound listeners lead there, `ehr`, `results`: choose by --outbound";
+    assert!(asked.stderr.contains(question), "{asked:#?}");
+    let chosen = probe(&config, &[&target, "--outbound", "results"]).await;
+    assert_eq!(chosen.code, Some(0), "{chosen:#?}");
+    assert!(chosen.stdout.contains("lab, by listener `results`\n"), "{chosen:#?}");
+    told(&config, &target, &["--expect", "lab"]).await.is_fine();
+    let config = prober.setup(&target).also(&other("lab.example:1")).write();
+    told(&config, &target, &[]).await.is_fine();
+}
+
+#[tokio::test]
 async fn a_server_that_speaks_first_is_fine_and_its_words_are_not_told() {
     let mesh = Mesh::new();
     let greeter = Workload::tcp(Kind::Greets("220 patient Doe\r\n")).await;

@@ -37,6 +37,22 @@ async fn dates_are_told_with_the_distance_to_them() {
 }
 
 #[tokio::test]
+async fn an_authority_of_ours_that_has_expired_is_told_as_ours_and_not_as_the_servers() {
+    let prober = Prober::new();
+    let ends = OffsetDateTime::now_utc() - Duration::days(3);
+    let old = Ca::with("Old CA", |params| params.not_after = ends);
+    write(prober.ehr.dir(), "ca.crt", &format!("{}{}", prober.ca.pem(), old.pem()));
+
+    let told = told_of(&prober, &alone(&prober, &old.issue("lab"))).await;
+
+    told.fails(
+        "expired_anchor",
+        "the authority in our trust bundle that it leads to, CN=Old CA, is not: ",
+    );
+    assert_eq!(told.check("dates"), "passed");
+}
+
+#[tokio::test]
 async fn a_clock_of_ours_that_is_wrong_is_suspected_by_our_own_authorities() {
     let prober = Prober::new();
     let now = OffsetDateTime::now_utc();

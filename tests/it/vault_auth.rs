@@ -285,8 +285,8 @@ async fn every_refusal_says_the_mend() {
         (approle.replace("role_id: ", "role_id: x"), "", "role_id is wrong, or the secret id in"),
         (token("weak"), "", "path \"pki/sign/ehr\" { capabilities = [\"update\"] }"),
         (token("nothing"), "", "nothing: is empty; wanted: a token"),
-        (token("lines"), "", "lines: holds more than one line of plain text; wanted: a token"),
-        (token("absent"), "", "absent: cannot be read: No such file"),
+        (token("lines"), "", "lines: has more than one line; wanted: a token"),
+        (token("absent"), "", "absent: no such file; wanted: a token"),
     ];
 
     for (number, (auth, more, told)) in refusals.into_iter().enumerate() {

@@ -14,6 +14,8 @@ use crate::identity::{
 };
 use crate::outcome::DenyReason;
 
+mod agreement;
+
 const PIN: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 
 fn config(rest: &str) -> Config {

@@ -12,7 +12,7 @@ use webpki::{
 
 use super::pair::Pair;
 use super::{Needs, Offered, Unfit};
-use crate::certs::inspect::moment;
+use crate::clock::rfc3339;
 use crate::identity::PeerCertificate;
 use crate::report::Report;
 
@@ -166,5 +166,5 @@ fn at(time: UnixTime) -> String {
     i64::try_from(time.as_secs())
         .ok()
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
-        .map_or_else(|| "an unknown time".to_owned(), moment)
+        .map_or_else(|| "an unknown time".to_owned(), rfc3339)
 }

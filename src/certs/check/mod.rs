@@ -16,8 +16,9 @@ pub(super) use chain::refused;
 pub(super) use pair::key_fits;
 pub use unfit::Unfit;
 
-use super::inspect::{self, Signed, moment};
+use super::inspect::{self, Signed};
 use super::{Material, MaterialError, Trusted};
+use crate::clock::rfc3339;
 use crate::config::{Config, Profile};
 use crate::identity::{PeerCertificate, SpiffeId};
 use pair::Pair;
@@ -201,7 +202,7 @@ fn list(
         remarks.push(format!(
             "{at}: revocation list of {issuer} was due for its next update at {}: unless \
              tls.crl_expired is warn, that authority's peers are refused until there is a new one",
-            moment(due)
+            rfc3339(due)
         ));
     }
     Ok(remarks)
@@ -241,9 +242,9 @@ fn authority(der: &CertificateDer<'_>, now: OffsetDateTime) -> Vec<String> {
     let mut remarks = Vec::new();
     let ends = x509.validity().not_after.to_datetime();
     if ends < now {
-        remarks.push(format!("expired at {}", moment(ends)));
+        remarks.push(format!("expired at {}", rfc3339(ends)));
     } else if ends - now < AUTHORITY_SOON {
-        remarks.push(format!("expires soon, at {}", moment(ends)));
+        remarks.push(format!("expires soon, at {}", rfc3339(ends)));
     }
     if !x509.is_ca() {
         remarks.push("is no authority's, and yet may sign for peers".to_owned());

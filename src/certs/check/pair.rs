@@ -6,7 +6,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::{Needs, Offered, Unfit, chain};
 use crate::certs::Material;
-use crate::certs::inspect::{self, moment};
+use crate::certs::inspect;
+use crate::clock::rfc3339;
 use crate::config::Profile;
 use crate::identity::{LeafUse, PeerCertificate};
 
@@ -163,15 +164,9 @@ impl Pair<'_> {
         first: &PeerCertificate,
         first_at: &str,
     ) -> Option<Unfit> {
-        let spiffe = first.spiffe.iter().filter(|id| facts.spiffe.as_ref() != Some(*id));
-        let dns = first.dns.iter().filter(|name| !facts.dns.contains(name));
-        let missing: Vec<String> =
-            spiffe.map(ToString::to_string).chain(dns.map(ToString::to_string)).collect();
-        (!missing.is_empty()).then(|| Unfit::NamesMissing {
-            at: self.at.clone(),
-            first: first_at.to_owned(),
-            missing: missing.join(", "),
-        })
+        let (at, first_at) = (self.at.clone(), first_at.to_owned());
+        let missing = facts.names_lacking(first)?;
+        Some(Unfit::NamesMissing { at, first: first_at, missing })
     }
 
     /// Short-lived certificates are told only when most of their life is over.
@@ -179,7 +174,7 @@ impl Pair<'_> {
         let left = facts.not_after - now;
         let life = facts.not_after - facts.not_before;
         (left < SOON && left < life / 3)
-            .then(|| format!("{}: expires soon, at {}", self.at, moment(facts.not_after)))
+            .then(|| format!("{}: expires soon, at {}", self.at, rfc3339(facts.not_after)))
     }
 
     /// The kind of its key: peers that verify one of a kind verify all of them.

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use crate::certs::inspect::moment;
+use crate::clock::rfc3339;
 use crate::identity::CertificateError;
 use crate::outcome::Rejection;
 use crate::report::Report;
@@ -35,7 +35,7 @@ pub enum Unfit {
         number: usize,
     },
     /// It is over.
-    #[error("{at}: expired at {}; it is {} now", moment(*not_after), moment(*now))]
+    #[error("{at}: expired at {}; it is {} now", rfc3339(*not_after), rfc3339(*now))]
     Expired {
         /// Where the certificate came from.
         at: String,
@@ -47,7 +47,7 @@ pub enum Unfit {
     /// It has not begun.
     #[error(
         "{at}: not valid before {}; it is {} now: is the clock right?",
-        moment(*not_before), moment(*now)
+        rfc3339(*not_before), rfc3339(*now)
     )]
     NotYetValid {
         /// Where the certificate came from.

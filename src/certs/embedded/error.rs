@@ -148,6 +148,9 @@ pub enum AuthorityError {
         /// Its serial number.
         what: String,
     },
+    /// A step of the exchange of the root broke off, and has to be repeated first.
+    #[error("the exchange of the root is half switched: repeat `myelin ca roll --switch`")]
+    HalfSwitched,
     /// The exchange of the root is not as far, or further.
     #[error("the exchange of the root is {what}: `myelin ca roll` tells the next step")]
     NotNow {

@@ -36,8 +36,8 @@ pub(super) use source::Embedded;
 pub use token::{NewToken, TokenError};
 
 use super::Trusted;
-use super::inspect::{self, moment};
-use crate::clock;
+use super::inspect;
+use crate::clock::{self, rfc3339};
 use crate::identity::{Fingerprint, Subject, TrustDomain};
 use lists::Lists;
 use store::{Certificate, Found, Pair, Store};
@@ -192,7 +192,7 @@ impl Authority {
 
     /// SHA-256 of the root's certificate: how people compare it.
     pub fn fingerprint(&self) -> Fingerprint {
-        params::fingerprint(&self.root.der)
+        Fingerprint::of(&self.root.der)
     }
 
     /// When the root's certificate expires.
@@ -244,7 +244,7 @@ fn issuing(
         }
         Found::Whole(pair) => {
             let at = inspect::not_after(&pair.certificate.der).unwrap_or(now);
-            let why = format!("{}: ends at {}", store.path("issuing.crt").display(), moment(at));
+            let why = format!("{}: ends at {}", store.path("issuing.crt").display(), rfc3339(at));
             (Some(pair).filter(|_| at > now), why)
         }
         Found::Lacking(what) => (None, what),
@@ -306,7 +306,7 @@ fn check_root(
     }
     let not_after = x509.validity().not_after.to_datetime();
     if not_after < now {
-        return Err(AuthorityError::RootExpired { path: path(), at: moment(not_after) });
+        return Err(AuthorityError::RootExpired { path: path(), at: rfc3339(not_after) });
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! What the embedded authority writes into its certificates.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
@@ -15,7 +14,7 @@ use super::Grant;
 use super::error::AuthorityError;
 use super::store::Pair;
 use crate::certs::inspect;
-use crate::identity::{Fingerprint, TrustDomain};
+use crate::identity::TrustDomain;
 
 /// So long before its issue every certificate is valid, for peers whose clock is behind.
 pub(super) const BACKDATED: Duration = Duration::minutes(5);
@@ -52,13 +51,6 @@ pub(super) fn issuing(
     let issuer = Issuer::from_ca_cert_der(root, root_key)?;
     let certificate = params.signed_by(&*key, &issuer)?.into();
     Ok(Pair { certificate, key })
-}
-
-/// SHA-256 of a certificate.
-pub(super) fn fingerprint(certificate: &CertificateDer<'static>) -> Fingerprint {
-    let mut sum = [0; 32];
-    sum.copy_from_slice(digest(&SHA256, certificate).as_ref());
-    Fingerprint(sum)
 }
 
 /// A certificate in PEM (RFC 7468).

@@ -47,24 +47,6 @@ impl Authority {
         }))
     }
 
-    /// Whether the certificate was issued here and may still be used, as for a re-enrolment.
-    ///
-    /// # Errors
-    ///
-    /// The record cannot be read.
-    pub fn is_issued_and_valid(&self, serial: &Serial) -> Result<bool, AuthorityError> {
-        Ok(self.find(serial)?.is_some_and(|listed| listed.standing == Standing::Valid))
-    }
-
-    /// Whether the certificate was revoked.
-    ///
-    /// # Errors
-    ///
-    /// The record cannot be read.
-    pub fn revoked(&self, serial: &Serial) -> Result<bool, AuthorityError> {
-        Ok(self.book()?.revocation(serial).is_some())
-    }
-
     /// The join tokens on record, the oldest first, each with when it was used.
     ///
     /// # Errors

@@ -59,7 +59,7 @@ impl Authority {
             (Roll::Switched, _) => return Err(AuthorityError::NotNow { what: "switched" }),
             // A switch broke off: to begin again would leave the old root nowhere.
             (Roll::Begun, Some(next)) if next.certificate.der == self.root.der => {
-                return Err(AuthorityError::NotNow { what: "half switched: repeat `--switch`" });
+                return Err(AuthorityError::HalfSwitched);
             }
             (Roll::Begun, Some(next)) => next, // it broke off, perhaps before the bundle was written
             (Roll::Begun | Roll::Settled, _) => {
@@ -70,7 +70,7 @@ impl Authority {
         };
         let bundle = params::pem(&self.root.der) + &next.certificate.pem;
         store.put("root.crt", bundle.as_bytes(), 0o644)?;
-        Ok(params::fingerprint(&next.certificate.der))
+        Ok(Fingerprint::of(&next.certificate.der))
     }
 
     /// Lets the new root sign: makes an issuing authority under it. The old root's key is gone then.

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{KeyPair, PublicKeyData};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -19,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::error::AuthorityError;
 use crate::certs::inspect;
+use crate::identity::Fingerprint;
 
 /// So often another process's lock is looked at …
 const LOCK_LOOKS: u32 = 200;
@@ -67,8 +67,8 @@ impl Found {
 impl Pair {
     /// What the ledger calls this authority: the beginning of its certificate's SHA-256.
     pub(super) fn id(&self) -> String {
-        let sum = digest(&SHA256, &self.certificate.der);
-        hex::encode(sum.as_ref().get(..8).unwrap_or_default())
+        let Fingerprint([a, b, c, d, e, f, g, h, ..]) = Fingerprint::of(&self.certificate.der);
+        hex::encode([a, b, c, d, e, f, g, h])
     }
 }
 

@@ -11,12 +11,12 @@ use zeroize::Zeroizing;
 use super::chain::chain;
 use super::client::{Client, LONGEST_WAIT, Proof, Reply};
 use super::request::same_names;
+use crate::certs::MaterialError;
 use crate::certs::blocking::Blocking;
 use crate::certs::enrol::{EnrolError, EnrolFailure};
 use crate::certs::kept::KeptPair;
 use crate::certs::keys::{Key, KeyError, Names, request};
-use crate::certs::{MaterialError, inspect};
-use crate::clock;
+use crate::clock::{self, rfc3339};
 use crate::config::KeyType;
 use crate::identity::{DnsName, SpiffeId};
 
@@ -159,7 +159,7 @@ fn undecided(at: &str, until: OffsetDateTime) -> EnrolError {
         kind: EnrolFailure::Unreachable,
         what: format!(
             "has taken our request, and somebody there has yet to approve it; asked again at {}",
-            inspect::moment(until)
+            rfc3339(until)
         ),
     }
 }

@@ -11,6 +11,7 @@ use crate::certs::check::{Offered, Origin};
 use crate::certs::enrol::{EnrolError, EnrolFailure};
 use crate::certs::kept::Kept;
 use crate::certs::{Material, Trusted, inspect};
+use crate::clock::rfc3339;
 use crate::config::{self, KeyType};
 
 /// Certificates with their keys, and what peers are verified with.
@@ -53,7 +54,7 @@ impl Held {
         let ends = self.leaves().filter_map(|der| inspect::not_after(der)).min();
         match ends.filter(|ends| *ends <= now) {
             Some(ends) => {
-                format!("{at}: the certificate kept expired at {}", inspect::moment(ends))
+                format!("{at}: the certificate kept expired at {}", rfc3339(ends))
             }
             None => format!("{at}: the certificate kept is not renewed"),
         }

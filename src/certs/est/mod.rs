@@ -8,6 +8,7 @@
 //! kind of key says so by refusing.
 
 pub(crate) mod armour;
+mod authorities;
 mod chain;
 mod client;
 mod enrolment;
@@ -17,6 +18,5 @@ pub mod pkcs7;
 mod request;
 mod settings;
 mod source;
-mod token;
 
 pub(super) use source::Est;

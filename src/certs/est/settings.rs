@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::client::Token;
 use super::enrolment::Subject;
 use super::held::Held;
-use super::token;
 use crate::certs::MaterialError;
 use crate::certs::blocking::Blocking;
 use crate::certs::enrol::{EnrolError, EnrolFailure};
 use crate::certs::files::parts;
 use crate::certs::kept::{Keeper, Kept};
+use crate::certs::secret_file;
 use crate::certs::web::WebTrust;
 use crate::clock;
 use crate::config::{self, EstTrust};
@@ -82,7 +82,7 @@ impl Settings {
         refused: Option<&Token>,
     ) -> Result<Option<Arc<Token>>, MaterialError> {
         let Some(path) = self.config.token_file.clone() else { return Ok(None) };
-        let secret = self.blocking.run(move || Ok(token::read(&path)?)).await?;
+        let secret = self.blocking.run(move || Ok(secret_file::read(&path, "a token")?)).await?;
         let username = self.config.username.clone();
         let username = username.unwrap_or_else(|| self.subject.service.clone());
         let token = secret.map(|secret| Token { username, secret });

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
+use super::authorities::{APART, Authorities};
 use super::chain;
 use super::client::{Client, Proof, Token};
 use super::enrolment::{Enrolment, Subject, Waiting};
@@ -30,8 +31,6 @@ use crate::identity::{DnsName, SpiffeId};
 
 /// The wall clock is looked at so often: a timer does not know of a suspended machine.
 const LOOK: Duration = Duration::from_secs(15);
-/// The server is not asked for its authorities more often.
-const APART: time::Duration = time::Duration::seconds(60);
 /// After a certificate that was issued in vain. Nothing is due later than after this.
 const PAUSE: time::Duration = time::Duration::minutes(5);
 
@@ -49,8 +48,7 @@ struct Work {
     held: Option<Arc<Held>>,
     lists: Lists,
     waiting: Waiting,
-    /// When the server was last asked for its authorities, and answered.
-    authorities: Option<OffsetDateTime>,
+    authorities: Authorities,
     /// A token that was refused is not sent again: accounts get locked for less.
     refused: Option<Arc<Token>>,
 }
@@ -63,7 +61,7 @@ impl Est {
             held: None,
             lists: Lists::new(&config.crl_urls),
             waiting: Waiting::default(),
-            authorities: None,
+            authorities: Authorities::default(),
             refused: None,
         };
         let dns = DnsName::parse(service).into_iter().collect();
@@ -196,7 +194,7 @@ impl Est {
         self.settings.blocking.run(move || Ok(keeper.prepare()?)).await?; // before a token is used up
         let client = Client::new(&self.settings.config.url, trust.clone());
         let authorities = client.authorities().await?;
-        work.authorities = Some(now);
+        work.authorities.had(&authorities, now);
         let known = old.map(|old| old.kept.lists.as_slice()).unwrap_or_default();
         let fetched = work.lists.fetch(known, &authorities, &trust, now).await?;
         let enrolment = Enrolment {
@@ -282,14 +280,10 @@ impl Est {
     ) -> Result<Arc<Held>, MaterialError> {
         let trust = self.settings.trust(Some(&held.kept)).await?;
         let mut fresh = Held::new(held.kept.clone(), true);
-        if work.authorities.is_none_or(|asked| asked > now || now >= asked + APART) {
-            match Client::new(&self.settings.config.url, trust.clone()).authorities().await {
-                Ok(authorities) => {
-                    work.authorities = Some(now);
-                    fresh.kept.bundle = chain::anchors(&authorities);
-                }
-                Err(error) => tracing::warn!("the trust bundle of before is used: {error}"),
-            }
+        let client = Client::new(&self.settings.config.url, trust);
+        match work.authorities.anchors(&client, now).await {
+            Ok(bundle) => fresh.kept.bundle = bundle,
+            Err(error) => tracing::warn!("the trust bundle of before is used: {error}"),
         }
         let fresh = self.with_lists(&mut work.lists, &fresh, now).await?;
         self.due_at(lists::due(&fresh.kept.lists, now));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::certs::inspect::moment;
 use crate::certs::{Material, Supply};
+use crate::clock::rfc3339;
 use crate::identity::Fingerprint;
 
 /// From one urgent telling to the next.
@@ -74,7 +74,7 @@ fn level(
 
 fn text(material: &Material, renew_at: Option<OffsetDateTime>, now: OffsetDateTime) -> String {
     let not_after = material.not_after();
-    let (serial, at) = (&material.facts.serial, moment(not_after));
+    let (serial, at) = (&material.facts.serial, rfc3339(not_after));
     let left = u64::try_from((not_after - now).whole_seconds()).unwrap_or_default();
     // Nobody needs the seconds of a week.
     let left = if left > 3600 { left - left % 60 } else { left };
@@ -86,7 +86,7 @@ fn text(material: &Material, renew_at: Option<OffsetDateTime>, now: OffsetDateTi
     };
     match renew_at {
         Some(due) => {
-            let due = moment(due);
+            let due = rfc3339(due);
             format!("{end}; it should have been renewed at {due}, and is tried again and again")
         }
         None => format!("{end}; whoever issues it has not replaced it yet"),
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(at(due - DAY / 24), None, "it is not due yet");
         let (level, told) = at(end - DAY * 8).unwrap();
         assert_eq!(level, Level::Late);
-        assert!(told.contains("expires in 8days, at ") && told.contains(&moment(due)), "{told}");
+        assert!(told.contains("expires in 8days, at ") && told.contains(&rfc3339(due)), "{told}");
         assert_eq!(at(end - DAY * 7), None);
 
         assert_eq!(at(end - DAY * 2).unwrap().0, Level::Urgent);

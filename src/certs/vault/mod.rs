@@ -26,12 +26,11 @@ use time::OffsetDateTime;
 use super::blocking::Blocking;
 use super::check::{Offered, Origin};
 use super::enrol::EnrolError;
-use super::inspect::moment;
 use super::kept::Keeper;
 use super::keys::Key;
 use super::source::{Looked, Occasion, Source};
 use super::{Material, MaterialError, anchors};
-use crate::clock;
+use crate::clock::{self, rfc3339};
 use crate::config;
 use crate::identity::{DnsName, SpiffeId};
 use client::Client;
@@ -225,8 +224,13 @@ impl Vault {
         }
         self.timer.retry();
         let trusted = in_use.trusted.as_ref().clone();
-        let lists = trusted.crls.iter().map(|_| "a revocation list in use".to_owned()).collect();
+        let lists = trusted.crls.iter().map(|_| self.at()).collect();
         Trust { trusted, lists, warnings: vec![warning] }
+    }
+
+    /// Where authorities and lists come from, for operators.
+    fn at(&self) -> String {
+        format!("{}{}", self.config.address, self.mount)
     }
 
     fn offered(
@@ -239,7 +243,7 @@ impl Vault {
         let first = pairs.next().ok_or(MaterialError::BrokenOff)?;
         let leaf = first.cert.first();
         trust.warnings.extend(leaf.and_then(|leaf| trust.uncovered(leaf)));
-        let bundle = format!("{}{}", self.config.address, self.mount);
+        let bundle = self.at();
         let now_trusted: Vec<_> = trust.trusted.bundle.iter().collect();
         let before = in_use.map_or(&[][..], |material| &material.trusted.bundle);
         trust.warnings.extend(anchors::lost(before, &now_trusted).map(|lost| {
@@ -278,7 +282,7 @@ impl Vault {
         }
         trust.warnings.push(format!(
             "{why}; going on with the certificate that was kept, which is good until {}",
-            moment(found.end)
+            rfc3339(found.end)
         ));
         self.timer.retry();
         let own = Own { pairs: found.pairs, issued: found.issued, at: shelf.at() };

@@ -1,17 +1,13 @@
 //! Tokens and the like: in files, in memory, in answers.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-use crate::certs::enrol::{EnrolError, EnrolFailure};
-
-/// Larger than any token: those of Kubernetes have some kilobytes.
-const LARGEST: u64 = 64 << 10;
+use crate::certs::enrol::EnrolError;
+use crate::certs::secret_file;
 
 /// A text that nobody may see. Its memory is cleared when it is dropped.
 pub(super) struct Secret(Zeroizing<String>);
@@ -29,32 +25,14 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// It cannot be read, or does not hold one line of text.
+    /// There is none, it cannot be read, or does not hold one line of plain text.
     pub(super) fn read(path: &Path, what: &str) -> Result<Self, EnrolError> {
-        let error = |problem: String| EnrolError {
-            at: path.display().to_string(),
-            kind: EnrolFailure::Unprepared,
-            what: problem,
-        };
-        let unreadable =
-            |io: std::io::Error| error(format!("cannot be read: {io}; wanted: {what}"));
-        // Reading a pipe might wait for ever.
-        if !fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err(error(format!("is no regular file; wanted: {what}")));
+        let error = |problem| secret_file::error(path, problem, what);
+        let text = secret_file::read(path, what)?.ok_or_else(|| error("no such file"))?;
+        if !text.is_ascii() {
+            return Err(error("is not plain ASCII"));
         }
-        let largest = usize::try_from(LARGEST).unwrap_or(usize::MAX);
-        // Never grows: a buffer that moves leaves the secret behind.
-        let mut text = Zeroizing::new(String::with_capacity(largest + 1));
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(LARGEST + 1).read_to_string(&mut text).map_err(unreadable)?;
-        let trimmed = text.trim();
-        if trimmed.is_empty() {
-            return Err(error(format!("is empty; wanted: {what}")));
-        }
-        if text.len() > largest || trimmed.contains(|c: char| c.is_control() || !c.is_ascii()) {
-            return Err(error(format!("holds more than one line of plain text; wanted: {what}")));
-        }
-        Ok(Self::new(trimmed.to_owned()))
+        Ok(Self(text))
     }
 }
 
@@ -72,18 +50,11 @@ impl<'de> Deserialize<'de> for Secret {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::*;
-
-    #[test]
-    fn a_secret_is_read_without_the_white_space_around_it() {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("token");
-        fs::write(&path, "  s.secret \r\n").unwrap();
-
-        assert_eq!(Secret::read(&path, "a token").unwrap().text(), "s.secret");
-    }
 
     #[test]
     fn a_secret_is_not_in_what_a_log_may_hold() {
@@ -91,23 +62,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_is_told_and_not_quoted() {
+    fn what_no_header_may_hold_and_what_is_not_there_are_told() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("token");
-        let long = "s3cret".repeat(20_000);
+        let told = || Secret::read(&path, "a token").unwrap_err().to_string();
+        assert!(told().ends_with("no such file; wanted: a token"), "{}", told());
+        fs::write(&path, "s3cret\u{e4}").unwrap();
 
-        for (content, problem) in [
-            (b" \n".as_slice(), "is empty"),
-            (b"s3cret\ns3cret", "more than one line"),
-            (b"s3cret\xc3\xa4", "more than one line"),
-            (b"s3cret\xff", "cannot be read"),
-            (long.as_bytes(), "more than one line"),
-        ] {
-            fs::write(&path, content).unwrap();
-            let error = Secret::read(&path, "a token").unwrap_err().to_string();
-            assert!(error.contains(problem) && error.ends_with("wanted: a token"), "{error}");
-            assert!(!error.contains("s3cret"), "{error}");
-        }
-        assert!(Secret::read(dir.path(), "a token").unwrap_err().to_string().contains("regular"));
+        assert!(told().ends_with("is not plain ASCII; wanted: a token"), "{}", told());
+        fs::write(&path, "  s.secret \r\n").unwrap();
+        assert_eq!(Secret::read(&path, "a token").unwrap().text(), "s.secret");
     }
 }

@@ -7,10 +7,10 @@ use time::OffsetDateTime;
 
 use super::trust::Trust;
 use crate::certs::blocking::Blocking;
-use crate::certs::inspect::{self, moment};
+use crate::certs::inspect;
 use crate::certs::kept::{Keeper, Kept, KeptList, KeptPair};
 use crate::certs::{Material, Trusted};
-use crate::clock;
+use crate::clock::{self, rfc3339};
 
 /// The directory, and what is in memory of what is there.
 pub(super) struct Shelf {
@@ -81,7 +81,7 @@ impl Shelf {
         let end = leaves.filter_map(|leaf| inspect::not_after(leaf)).min()?;
         if end <= clock::now() {
             let at = self.at();
-            tracing::warn!("{at}: the certificate that was kept expired at {}", moment(end));
+            tracing::warn!("{at}: the certificate that was kept expired at {}", rfc3339(end));
             return None;
         }
         let crls = kept.lists.iter().map(|list| list.der.clone()).collect();

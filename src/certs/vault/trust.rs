@@ -12,7 +12,8 @@ use super::client::Client;
 use super::refusal::{Step, quoted};
 use crate::certs::Trusted;
 use crate::certs::enrol::{EnrolError, EnrolFailure};
-use crate::certs::inspect::{self, moment};
+use crate::certs::inspect;
+use crate::clock::rfc3339;
 
 /// More authorities than this in one mount are not read: each costs two requests a refresh.
 const AUTHORITIES: usize = 64;
@@ -151,7 +152,7 @@ impl Trust {
                 format!(
                     "{at}: the revocation list is good until {}, and all peers with certificates from \
                      there are refused when it is over: `bao read {mount}/crl/rotate` makes a new one",
-                    moment(end)
+                    rfc3339(end)
                 )
             })
         });

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs as aws};
@@ -105,7 +104,7 @@ impl Pinned {
     }
 
     fn is_pinned(&self, der: &[u8]) -> bool {
-        digest::digest(&digest::SHA256, der).as_ref() == self.fingerprint.0
+        Fingerprint::of(der) == self.fingerprint
     }
 }
 

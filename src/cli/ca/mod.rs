@@ -143,6 +143,7 @@ fn exit_of(error: &AuthorityError) -> Exit {
         | AuthorityError::Exists { .. }
         | AuthorityError::AlreadyRevoked { .. }
         | AuthorityError::NotNow { .. }
+        | AuthorityError::HalfSwitched
         | AuthorityError::StillAlive { .. }
         | AuthorityError::FullLedger { .. }
         | AuthorityError::Make(_)

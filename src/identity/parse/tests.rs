@@ -76,7 +76,7 @@ fn what_a_certificate_says_is_read() {
     assert_eq!(facts.serial, "AB0100");
     assert_eq!(facts.not_before, rcgen::date_time_ymd(2026, 1, 2));
     assert_eq!(facts.not_after, rcgen::date_time_ymd(2026, 2, 3));
-    assert_eq!(facts.sha256, sha256(&der));
+    assert_eq!(facts.sha256, Fingerprint::of(&der));
     assert_eq!(
         facts.usage,
         LeafUse { client_auth: true, server_auth: true, names_purpose: true, ..LeafUse::default() }

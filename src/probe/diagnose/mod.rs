@@ -85,7 +85,12 @@ pub enum Fault {
         ago: Duration,
     },
     /// The authority of ours that its chain ends in has expired.
-    ExpiredAnchor(String),
+    ExpiredAnchor {
+        /// Its name.
+        authority: String,
+        /// What the verifier says.
+        what: String,
+    },
     /// It is not valid yet.
     NotYet {
         /// Which certificate.

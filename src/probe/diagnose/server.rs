@@ -29,11 +29,11 @@ pub(super) fn fault(fault: &Fault, seen: &Seen) -> Diagnosis {
             "have it issued anew, signed with SHA-256 or better; the authority may need a setting for it",
         ),
         Fault::Expired { whose, at, ago } => expired(*whose, *at, *ago, seen),
-        Fault::ExpiredAnchor(what) => Diagnosis::failure(
+        Fault::ExpiredAnchor { authority, what } => Diagnosis::failure(
             "expired_anchor",
             format!(
                 "all that the server sent is valid, and the authority in our trust bundle that it leads \
-                 to is not: {what}"
+                 to, {authority}, is not: {what}"
             ),
             "put the authority's current certificate into our trust bundle; the server's need not change \
              if the key is the same",

@@ -104,7 +104,7 @@ impl Scanner {
     fn between<'a>(&mut self, junk: usize, bytes: &[u8]) -> Result<Step<'a>, Malformed> {
         let filler = bytes.iter().take_while(|byte| is_filler(**byte)).count();
         if filler > 0 {
-            return Ok(Step::Pass(filler));
+            return Ok(if junk == 0 { Step::Pass(filler) } else { Step::Drop(filler) });
         }
         let found = bytes.iter().take_while(|byte| !is_filler(**byte) && **byte != START).count();
         if junk + found > JUNK_MAX {
@@ -183,6 +183,10 @@ impl Scanner {
         match (header, end) {
             (Some(0), _) => self.further(segments, content, end.is_none()),
             (Some(at), _) => Ok(self.pass(segments, content, at)),
+            (None, Some(end)) if bytes.get(end + 1) == Some(&b'\r') => {
+                self.place = Place::Between(0);
+                Ok(Step::End(end + 2))
+            }
             (None, Some(end)) => {
                 self.place = Place::Ended;
                 Ok(Step::End(end + 1))

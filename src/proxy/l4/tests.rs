@@ -22,7 +22,7 @@ use crate::telemetry::metrics::Metrics;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A permit, gained the only way there is.
-fn permit() -> Permit {
+pub(in crate::proxy) fn permit() -> Permit {
     let text = "version: 1\nservice: ehr\ntrust_domain: td\nidentity: { embedded: { dir: a } }\n\
                 peers: { lab: { spiffe: \"spiffe://td/lab\" } }\n\
                 inbound: [ { name: x, listen: \"127.0.0.1:1\", forward: \"127.0.0.1:2\", protocol: tcp, allow: [lab] } ]";

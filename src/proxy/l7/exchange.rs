@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::body::{Answer, Download, Upload};
 use super::expect::Expectation;
-use super::flow::{Activity, Flow, InFlight};
+use super::flow::{Activity, Flow, Started};
 use super::framing::Verdicts;
 use super::gate::{self, Checked};
 use super::headers::{self, Length};
@@ -77,7 +77,10 @@ impl<H: Host> Connection<H> {
         let asks_for_upgrade = request.headers().contains_key(UPGRADE);
         let is_grpc = respond::is_grpc(request.headers());
         let mut response = match self.admit(number, &request).await {
-            Ok(admitted) => self.pass(admitted, request, begun, in_flight).await,
+            Ok((admitted, running)) => {
+                let started = Started { begun, in_flight, running };
+                self.pass(admitted, request, started).await
+            }
             Err(response) => response,
         };
         if matches!(response.body(), Answer::Fixed(_)) && is_failure(response.status()) {
@@ -97,7 +100,7 @@ impl<H: Host> Connection<H> {
         &self,
         number: u64,
         request: &Request<Incoming>,
-    ) -> Result<Admitted<H::Permit>, Response<Answer<H>>> {
+    ) -> Result<(Admitted<H::Permit>, H::Running), Response<Answer<H>>> {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         let version = request.version();
         let known = known_method(method);
@@ -111,8 +114,11 @@ impl<H: Host> Connection<H> {
             }
         };
         let head = head(number, version, method, uri, headers, &checked);
-        match self.host.judge(&head) {
-            Ok(permit) => Ok(Admitted { number, version, checked, permit }),
+        let judged = self.host.judge(&head);
+        let begun = judged
+            .and_then(|permit| self.host.begin(&head, &permit).map(|running| (permit, running)));
+        match begun {
+            Ok((permit, running)) => Ok((Admitted { number, version, checked, permit }, running)),
             Err(denial) => Err(self.reject(&rough, Rejection::Denied(denial)).await),
         }
     }
@@ -123,7 +129,14 @@ impl<H: Host> Connection<H> {
         rejection: Rejection<H::Denial>,
     ) -> Response<Answer<H>> {
         self.host.rejected(rough, &rejection).await;
-        respond::rejected::<H>(&rejection, self.verdicts.is_some())
+        let retry_after = match &rejection {
+            Rejection::Denied(denial) => self.host.retry_after(denial),
+            Rejection::Malformed(_) | Rejection::NotAudited => None,
+        };
+        match retry_after {
+            Some(after) => respond::limited(after),
+            None => respond::rejected::<H>(&rejection, self.verdicts.is_some()),
+        }
     }
 
     /// Finds an upstream connection and has the permit recorded.
@@ -131,8 +144,7 @@ impl<H: Host> Connection<H> {
         &self,
         admitted: Admitted<H::Permit>,
         mut request: Request<Incoming>,
-        begun: Instant,
-        in_flight: InFlight,
+        started: Started<H::Running>,
     ) -> Response<Answer<H>> {
         let has_body = !request.body().is_end_stream();
         let upgrade = upgrade::is_wanted(request.version(), request.headers(), has_body);
@@ -143,7 +155,7 @@ impl<H: Host> Connection<H> {
         if let Some(status) = self.host.respond(&admitted.permit) {
             return match self.record(&admitted, &parts, None).await {
                 Ok(ticket) => {
-                    let flow = Flow::new(Arc::clone(&self.host), begun, ticket, in_flight);
+                    let flow = Flow::new(Arc::clone(&self.host), started, ticket);
                     answer_here(&flow, status)
                 }
                 Err(response) => response,
@@ -158,7 +170,7 @@ impl<H: Host> Connection<H> {
                 return response;
             }
         };
-        let flow = Flow::new(Arc::clone(&self.host), begun, ticket, in_flight);
+        let flow = Flow::new(Arc::clone(&self.host), started, ticket);
         match leased {
             Ok(lease) => {
                 let arrived = Arrived { parts, body, has_body, on_upgrade };

@@ -14,9 +14,9 @@ use crate::shutdown::Shutdown;
 
 /// What the listener does for its HTTP exchanges. One per downstream connection.
 ///
-/// The order in which an exchange calls: [`judge`](Self::judge), then [`connect`](Self::connect) or a
+/// The order in which an exchange calls: [`judge`](Self::judge), [`begin`](Self::begin), then [`connect`](Self::connect) or a
 /// pooled connection, then [`record`](Self::record), and only then the first byte goes upstream. A
-/// request that has to be sent a second time goes through all of it once more. Each ticket comes back through [`completed`](Self::completed) exactly once, whatever happens.
+/// request that has to be sent a second time goes through all of it but `begin` once more. Each ticket comes back through [`completed`](Self::completed) exactly once, whatever happens.
 pub trait Host: Send + Sync + 'static {
     /// The transport of an upstream connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -26,6 +26,8 @@ pub trait Host: Send + Sync + 'static {
     type Permit: Send + Sync + 'static;
     /// Policy's no, with whatever the host wants to remember of it.
     type Denial: Send + Sync + 'static;
+    /// What a request takes of its peer's limits. Dropped when the response has come to its end.
+    type Running: Send + 'static;
     /// One admitted request, until its record is completed.
     type Ticket: Send + 'static;
 
@@ -41,6 +43,16 @@ pub trait Host: Send + Sync + 'static {
     ///
     /// The request may not pass: 403.
     fn judge(&self, head: &Head<'_>) -> Result<Self::Permit, Self::Denial>;
+
+    /// A request that policy lets through begins. Pure and quick.
+    ///
+    /// # Errors
+    ///
+    /// The peer has as many as it may: 429.
+    fn begin(&self, head: &Head<'_>, permit: &Self::Permit) -> Result<Self::Running, Self::Denial>;
+
+    /// When it may be worth while to try again, for one that was denied by [`begin`](Self::begin).
+    fn retry_after(&self, denial: &Self::Denial) -> Option<Duration>;
 
     /// The status with which the request is answered here, if no upstream is to be asked.
     fn respond(&self, permit: &Self::Permit) -> Option<StatusCode>;
@@ -156,7 +168,7 @@ pub struct Rough<'a> {
 pub enum Rejection<D> {
     /// It is ambiguous or breaks HTTP. 400 in most cases.
     Malformed(Malformed),
-    /// Policy said no. 403.
+    /// Policy said no, 403; or the peer has as many as it may, 429.
     Denied(D),
     /// It could not be put on record. 503.
     NotAudited,

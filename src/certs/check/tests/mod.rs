@@ -1,3 +1,4 @@
+mod in_use;
 mod others;
 
 use rustls::pki_types::pem::PemObject;
@@ -41,11 +42,22 @@ fn judged(
     needs: Needs,
     later: Duration,
 ) -> Result<Vec<String>, Vec<String>> {
+    beside(pki, config, None, needs, later).map(|(_, warnings)| warnings)
+}
+
+/// The same while `in_use` is in use; also what it is made into.
+fn beside(
+    pki: &OpenSsl,
+    config: &config::Files,
+    in_use: Option<&Material>,
+    needs: Needs,
+    later: Duration,
+) -> Result<(Material, Vec<String>), Vec<String>> {
     let offered = files::read(config, &mut files::Contents::default()).unwrap();
     let expected = SpiffeId::parse("spiffe://td/ehr").unwrap();
     let short = |texts: Vec<String>| texts.iter().map(|text| pki.short(text)).collect();
-    check(offered, needs, &expected, None, clock::now() + later)
-        .map(|(_, warnings)| short(warnings))
+    check(offered, needs, &expected, in_use, clock::now() + later)
+        .map(|(material, warnings)| (material, short(warnings)))
         .map_err(|error| short(error.problems()))
 }
 
@@ -112,9 +124,9 @@ fn certificates_are_refused_after_their_end_and_before_their_beginning() {
     let expired = at(Duration::days(91));
     let early = at(Duration::days(-1));
 
-    let end = format!("leaf.crt: expired at {}; it is ", moment(facts.not_after));
+    let end = format!("leaf.crt: expired at {}; it is ", rfc3339(facts.not_after));
     assert!(expired.starts_with(&end), "{expired}");
-    let begin = format!("leaf.crt: not valid before {}; it is ", moment(facts.not_before));
+    let begin = format!("leaf.crt: not valid before {}; it is ", rfc3339(facts.not_before));
     assert!(early.starts_with(&begin) && early.ends_with(" now: is the clock right?"), "{early}");
 }
 

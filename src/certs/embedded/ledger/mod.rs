@@ -29,7 +29,7 @@ const NAME: &str = "issued.jsonl";
 const VERSION: u32 = 1;
 /// A file shorter than this is never made shorter.
 const SMALL: u64 = 256 * 1024;
-/// Nothing is issued beyond this: somebody enrols without an end. About half a million certificates.
+/// A ledger is full beyond this: somebody enrols without an end. About half a million certificates.
 const MOST: u64 = 256 * 1024 * 1024;
 /// A full ledger is looked through for what has ended since no more often than this.
 const REST: Duration = Duration::from_secs(60);
@@ -40,11 +40,13 @@ const LONGEST_LINE: u64 = 64 * 1024;
 pub(super) struct Ledger<'s> {
     store: &'s Store,
     path: PathBuf,
+    /// Nothing is issued beyond so many bytes.
+    most: u64,
 }
 
 impl<'s> Ledger<'s> {
     pub(super) fn of(store: &'s Store) -> Self {
-        Self { store, path: store.dir().join(NAME) }
+        Self { store, path: store.dir().join(NAME), most: MOST }
     }
 
     /// All that it says. A torn last line is passed over.
@@ -92,8 +94,8 @@ impl<'s> Ledger<'s> {
     ) -> Result<(), AuthorityError> {
         let (mut file, length) = self.whole(now)?;
         // Whoever has filled it can still be revoked.
-        if length > MOST && !entries.iter().all(|entry| matches!(entry, Entry::Revoked(_))) {
-            return Err(AuthorityError::FullLedger { path: self.path.clone(), most: MOST });
+        if length > self.most && !entries.iter().all(|entry| matches!(entry, Entry::Revoked(_))) {
+            return Err(AuthorityError::FullLedger { path: self.path.clone(), most: self.most });
         }
         let lines: Vec<u8> = entries.iter().flat_map(line).collect();
         let added = file.write_all(&lines).and_then(|()| file.sync_data());
@@ -118,7 +120,7 @@ impl<'s> Ledger<'s> {
             return self.open();
         }
         let is_worth_it = length > SMALL && length > 2 * self.kept(&mut file)?;
-        if is_worth_it || (length > MOST && self.rests(&file)?) {
+        if is_worth_it || (length > self.most && self.rests(&file)?) {
             self.rewrite(&self.read()?.worth_keeping(now))?;
             (file, length) = self.open()?;
         }

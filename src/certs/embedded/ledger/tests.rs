@@ -220,3 +220,57 @@ fn who_has_filled_the_ledger_gets_nothing_more_and_can_still_be_revoked() {
     append(revoked(1, future)).unwrap();
     assert!(place.length() > before);
 }
+
+/// A ledger that is full with a few lines, and what it says of the next certificate.
+fn next_in_full(place: &Place) -> Result<(), AuthorityError> {
+    let store = place.store();
+    Ledger { most: 4096, ..Ledger::of(&store) }.append(&issued(5000), clock::now())
+}
+
+/// Fills it so that making it shorter would not be worth it if it were not full.
+fn fill_up(place: &Place, entries: impl Iterator<Item = Entry>) {
+    let lines: Vec<u8> = entries.flat_map(|entry| line(&entry)).collect();
+    let begun = Entry::Begun { version: VERSION, kept_bytes: lines.len() as u64 };
+    fs::write(place.path(), [line(&begun), lines].concat()).unwrap();
+}
+
+/// As if nobody had written to it for so long.
+fn let_rest(place: &Place, time: std::time::Duration) {
+    let file = File::open(place.path()).unwrap();
+    file.set_modified(file.metadata().unwrap().modified().unwrap() - time).unwrap();
+}
+
+#[test]
+fn a_full_ledger_that_rests_is_made_shorter_and_one_that_was_just_written_is_not() {
+    let place = Place::new();
+    let past = clock::now() - Duration::days(3);
+    fill_up(&place, (1..100).map(|number| Entry::Issued(record(number, past))));
+    let full = fs::read(place.path()).unwrap();
+
+    let refused = next_in_full(&place).unwrap_err();
+    assert!(matches!(refused, AuthorityError::FullLedger { most: 4096, .. }), "{refused}");
+    assert_eq!(fs::read(place.path()).unwrap(), full);
+    let_rest(&place, REST / 2);
+    assert!(next_in_full(&place).is_err());
+
+    let_rest(&place, REST);
+    next_in_full(&place).unwrap();
+    assert_eq!(place.serials(), ["00001388"]);
+}
+
+#[test]
+fn a_full_ledger_of_living_certificates_is_looked_through_once_in_a_while_alone() {
+    let place = Place::new();
+    fill_up(&place, (1..100).map(issued));
+    let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(place.path()).unwrap());
+    let_rest(&place, REST * 2);
+
+    assert!(next_in_full(&place).is_err());
+    let looked_through = inode();
+    for _ in 0..3 {
+        assert!(next_in_full(&place).is_err());
+    }
+
+    assert_eq!(inode(), looked_through);
+    assert_eq!(place.serials().len(), 99);
+}

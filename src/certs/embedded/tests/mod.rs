@@ -289,7 +289,7 @@ fn the_root_key_may_be_kept_elsewhere_until_it_is_needed() {
     let late = open(300).unwrap();
     let ended = open(366);
 
-    let end = moment(inspect::not_after(&made.issuing.certificate.der).unwrap());
+    let end = rfc3339(inspect::not_after(&made.issuing.certificate.der).unwrap());
     assert_eq!(late.issuing.certificate.der, made.issuing.certificate.der);
     let remark = late.remarks().join("").replace(&dir.display().to_string(), "DIR");
     assert_eq!(

@@ -108,9 +108,9 @@ fn a_revoked_certificate_is_on_the_list_with_its_reason_and_others_are_not() {
     assert!(text.contains(&format!("Serial Number: {}", record.serial)), "{text}");
     assert!(text.contains("Key Compromise"), "{text}");
     assert!(place.number() > before, "{before}");
-    assert!(place.open().revoked(&record.serial).unwrap());
-    assert!(!place.open().is_issued_and_valid(&record.serial).unwrap());
-    assert!(place.open().is_issued_and_valid(&other.record.serial).unwrap());
+    let standing = |serial| place.open().find(serial).unwrap().unwrap().standing;
+    assert_eq!(standing(&record.serial).label(), "revoked");
+    assert_eq!(standing(&other.record.serial), Standing::Valid);
     let again = authority.revoke(&record.serial, Reason::Superseded).unwrap_err();
     assert_eq!(again.to_string(), format!("certificate {} is revoked already", record.serial));
 }
@@ -188,7 +188,8 @@ fn a_renewal_that_a_revocation_overtook_is_not_signed() {
     let (place, mut authority) = Place::new();
     let stolen = issue(&authority);
     // As the enrolment server does: it has looked at the certificate, and signs only now.
-    assert!(authority.is_issued_and_valid(&stolen.record.serial).unwrap());
+    let found = authority.find(&stolen.record.serial).unwrap().unwrap();
+    assert_eq!(found.standing, Standing::Valid);
     authority.revoke_with_renewals(&stolen.record.serial, Reason::default()).unwrap();
 
     let late = renewed(&authority, &stolen.record.serial).unwrap_err();

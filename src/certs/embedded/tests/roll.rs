@@ -97,6 +97,110 @@ fn a_step_that_broke_off_is_repeated() {
     switched.issue(&ehr(), &[], HOUR).unwrap();
 }
 
+/// The states of `dir` in which a step may break off, in their order: it becomes `after` by one change of
+/// `changes` after the other.
+fn broken_off(before: &Path, after: &Path, changes: &[String]) -> Vec<(TempDir, PathBuf)> {
+    let state = |done: usize| {
+        let (parent, dir) = place();
+        fs::create_dir_all(&dir).unwrap();
+        fs::set_permissions(&dir, Permissions::from_mode(0o700)).unwrap();
+        for entry in fs::read_dir(before).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), dir.join(entry.file_name())).unwrap();
+        }
+        for name in &changes[..done] {
+            match after.join(name).exists() {
+                true => drop(fs::copy(after.join(name), dir.join(name)).unwrap()),
+                false => fs::remove_file(dir.join(name)).unwrap(),
+            }
+        }
+        (parent, dir)
+    };
+    (0..=changes.len()).map(state).collect()
+}
+
+/// What the directory is like now, in another one.
+fn as_it_is(dir: &Path) -> (TempDir, PathBuf) {
+    broken_off(dir, dir, &[]).remove(0)
+}
+
+fn names_of(dir: &Path, prefix: &str) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with(prefix)).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_switch_that_broke_off_anywhere_is_repeated_and_the_old_root_is_lost_nowhere() {
+    let (_parent, dir) = place();
+    let authority = Authority::open_or_create(&dir, &domain()).unwrap();
+    let old = authority.issue_pem(&ehr(), &[], HOUR).unwrap();
+    let next = authority.begin_roll(None).unwrap();
+    let (_before, before) = as_it_is(&dir);
+    open(&dir).switch_roll().unwrap();
+    let [crt, key]: [String; 2] = names_of(&dir, "retired-").try_into().unwrap();
+    let changes = [&key, &crt, "root.key", "root.crt", "issuing.key", "issuing.crt", "next.crt"];
+    let states = broken_off(&before, &dir, &changes.map(str::to_owned));
+
+    for (done, (_parent, dir)) in states.iter().enumerate() {
+        let half = open(dir);
+        half.issue(&ehr(), &[], HOUR).unwrap();
+        let begun = half.begin_roll(None);
+        match done {
+            ..4 => assert_eq!(begun.unwrap(), next, "{done}: nothing has come of it yet"),
+            4..7 => {
+                let text = begun.unwrap_err().to_string();
+                let half = "half switched: repeat `myelin ca roll --switch`";
+                assert!(text.ends_with(half), "{done}: {text}");
+            }
+            _ => assert!(begun.unwrap_err().to_string().contains("is switched"), "{done}"),
+        }
+        if done < 7 {
+            open(dir).switch_roll().unwrap();
+        }
+
+        let switched = open(dir);
+        assert_eq!((switched.roll().unwrap(), switched.fingerprint()), (Roll::Switched, next));
+        assert_eq!(switched.trusted().bundle.len(), 2, "{done}");
+        let new = switched.issue_pem(&ehr(), &[], HOUR).unwrap();
+        for leaf in [&old.chain, &new.chain] {
+            assert!(takes(switched.trust_bundle_pem(), leaf), "{done}");
+        }
+        open(dir).revoke(&old.record.serial, Reason::default()).unwrap();
+    }
+}
+
+#[test]
+fn a_finish_that_broke_off_anywhere_is_repeated() {
+    let (_parent, dir) = place();
+    let authority = Authority::open_or_create(&dir, &domain()).unwrap();
+    let old = authority.issue_pem(&ehr(), &[], HOUR).unwrap();
+    authority.begin_roll(None).unwrap();
+    open(&dir).switch_roll().unwrap();
+    let (_before, before) = as_it_is(&dir);
+    let mut changes = names_of(&dir, "retired-");
+    changes.push("root.crt".to_owned());
+    open(&dir).finish_roll(true).unwrap();
+    assert_eq!(names_of(&dir, "retired-"), [""; 0]);
+
+    for (done, (_parent, dir)) in broken_off(&before, &dir, &changes).iter().enumerate() {
+        let half = open(dir);
+        half.issue(&ehr(), &[], HOUR).unwrap();
+        if done < changes.len() {
+            assert_eq!(half.roll().unwrap(), Roll::Switched, "{done}");
+            half.finish_roll(true).unwrap();
+        }
+
+        let finished = open(dir);
+        assert_eq!((finished.roll().unwrap(), finished.trusted().bundle.len()), (Roll::Settled, 1));
+        assert_eq!(finished.crl_count(), 1, "{done}");
+        assert!(!takes(finished.trust_bundle_pem(), &old.chain), "{done}");
+        assert!(names_of(dir, "retired-").iter().all(|name| name.ends_with(".key")), "{done}");
+    }
+}
+
 #[tokio::test]
 async fn a_sidecar_follows_step_by_step_and_refuses_a_root_that_comes_from_nowhere() {
     let (_parent, dir) = place();

@@ -1,5 +1,6 @@
 //! The authority as the source of a sidecar's own certificates.
 
+use futures_util::future::FutureExt;
 use tokio::time::timeout;
 
 use super::*;
@@ -96,6 +97,38 @@ async fn a_revocation_is_news_and_so_is_nothing_else() {
     let refreshed = refresh(&source, &material).await;
     assert_eq!(refreshed.facts.serial, material.facts.serial, "the leaf stays");
     assert_ne!(refreshed.trusted.crls, material.trusted.crls);
+}
+
+#[test]
+fn news_that_a_look_finds_when_nobody_waits_for_it_any_more_are_told_to_the_next() {
+    let one_at_a_time = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    one_at_a_time.block_on(async {
+        let (_parent, dir) = place();
+        let source = source(&dir, &[KeyType::P256]);
+        let material = start(&source).await;
+        let mut authority = Authority::open(&dir, &domain()).unwrap();
+        let other = authority.issue_pem(&ehr(), &[], HOUR).unwrap();
+        refresh(&source, &material).await; // has seen all but what comes now
+        authority.revoke(&other.record.serial, Reason::default()).unwrap();
+
+        let (go_on, held_up) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || held_up.recv());
+        let mut news = source.news();
+        assert!((&mut news).now_or_never().is_none());
+        tokio::time::advance(SOON).await;
+        assert!((&mut news).now_or_never().is_none(), "the look has begun and is held up");
+        drop(news);
+        go_on.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+
+        timeout(SOON, source.news()).await.unwrap();
+        assert!(timeout(SOON, source.news()).await.is_err(), "they are told once");
+    });
 }
 
 #[tokio::test]

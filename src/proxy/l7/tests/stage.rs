@@ -176,6 +176,7 @@ impl Host for Stage {
     type Link = Number;
     type Permit = ();
     type Denial = &'static str;
+    type Running = ();
     type Ticket = ();
 
     fn facing(&self) -> &Facing {
@@ -191,6 +192,14 @@ impl Host for Stage {
         self.note(Event::Judged { method: head.method.clone(), path: head.path.to_owned() });
         let is_withdrawn = self.withdrawn.load(Ordering::SeqCst);
         if is_withdrawn || head.path.starts_with("/denied") { Err("denied") } else { Ok(()) }
+    }
+
+    fn begin(&self, _head: &Head<'_>, _permit: &()) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    fn retry_after(&self, _denial: &&'static str) -> Option<Duration> {
+        None
     }
 
     fn respond(&self, _permit: &()) -> Option<StatusCode> {

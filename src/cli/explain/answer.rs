@@ -1,0 +1,238 @@
+//! An answer: the decision, the rule that made it, and why each other rule did not.
+
+use std::fmt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::listeners::Listener;
+use super::question::Question;
+use super::who::Seen;
+use crate::authz::{Denied, Difference, Grant, ListenerPolicy, Permit, Weighed};
+use crate::config::Config;
+use crate::outcome::{DenyReason, Differs};
+use crate::protocol::Operation;
+
+/// The answer of one listener.
+pub(super) struct Answer {
+    listener: String,
+    file: String,
+    pub(super) allowed: bool,
+    rule: String,
+    line: u32,
+    reason: Option<DenyReason>,
+    differs: Option<Differs>,
+    why: String,
+    /// Why not, were policy enforced.
+    would_deny: Option<(DenyReason, String)>,
+    rules: Vec<Weighed>,
+}
+
+/// One listener that is asked.
+pub(super) struct Asking<'a> {
+    pub(super) config: &'a Config,
+    pub(super) listener: Listener<'a>,
+    pub(super) question: &'a Question,
+    pub(super) now: OffsetDateTime,
+}
+
+impl Asking<'_> {
+    /// The answer for somebody whom the listener takes for `seen`.
+    pub(super) fn answer(&self, seen: &Seen) -> Answer {
+        let policy = self.listener.policy(self.config);
+        let permit = match seen {
+            Seen::Refused(why) => return self.refused("TLS handshake", why.clone()),
+            Seen::Peer(who) => policy.authorize(who, self.now),
+            Seen::Plaintext => match policy.plaintext(self.now) {
+                Some(permit) => Ok(permit),
+                None => {
+                    let name = self.listener.name();
+                    let why = format!("`{name}` takes TLS only: it is not, or no more, permissive");
+                    return self.refused("TLS handshake", why);
+                }
+            },
+        };
+        match permit {
+            Ok(permit) => self.of_permit(&policy, &permit),
+            Err(denied) => self.of_denied(&denied, Vec::new()),
+        }
+    }
+
+    fn of_permit(&self, policy: &ListenerPolicy, permit: &Permit) -> Answer {
+        self.question.put(|asked| {
+            let Some(asked) = asked else { return self.may_connect(permit) };
+            let rules = policy.explain(permit, asked, self.now).rules;
+            match policy.decide(permit, asked, self.now) {
+                Ok(grant) => self.of_grant(permit, &grant, rules),
+                Err(denied) => self.of_denied(&denied, rules),
+            }
+        })
+    }
+
+    fn may_connect(&self, permit: &Permit) -> Answer {
+        let would_deny = permit.would_deny();
+        Answer {
+            allowed: true,
+            line: permit.line(),
+            would_deny: would_deny.map(|denied| (denied.reason, denied.nearest.clone())),
+            ..self.blank(permit.rule(), format!("{} may connect", who(permit)))
+        }
+    }
+
+    fn of_grant(&self, permit: &Permit, grant: &Grant, rules: Vec<Weighed>) -> Answer {
+        let mut why = format!("{} may {}", who(permit), self.question);
+        if grant.rule_number().is_none() && rules.is_empty() {
+            why.push_str(", and anything else: the listener has no rules for that");
+        }
+        if let Some(operation) = grant.operation() {
+            why.push_str(&format!("; it is {}", told(operation)));
+        }
+        if let Some(status) = grant.respond() {
+            why.push_str(&format!("; the sidecar answers {} by itself", status.as_u16()));
+        }
+        if let Some(soap) = grant.soap() {
+            let bodies: Vec<_> = soap.bodies.iter().map(|body| &**body).collect();
+            why.push_str(&format!("; the body has to begin with {}", bodies.join(" or ")));
+        }
+        let would_deny = grant.would_deny();
+        Answer {
+            allowed: true,
+            line: grant.line(),
+            would_deny: would_deny.map(|denied| (denied.reason, denied.nearest.clone())),
+            rules,
+            ..self.blank(grant.rule(), why)
+        }
+    }
+
+    fn of_denied(&self, denied: &Denied, rules: Vec<Weighed>) -> Answer {
+        Answer {
+            line: denied.line,
+            reason: Some(denied.reason),
+            differs: denied.differs,
+            rules,
+            ..self.blank(&denied.rule, denied.nearest.clone())
+        }
+    }
+
+    fn refused(&self, rule: &str, why: String) -> Answer {
+        self.blank(rule, why)
+    }
+
+    fn blank(&self, rule: &str, why: String) -> Answer {
+        let path = &self.config.path;
+        let name = path.file_name().map(Path::new).unwrap_or(path);
+        Answer {
+            listener: self.listener.name().to_owned(),
+            file: name.display().to_string(),
+            allowed: false,
+            rule: rule.to_owned(),
+            line: 0,
+            reason: None,
+            differs: None,
+            why,
+            would_deny: None,
+            rules: Vec::new(),
+        }
+    }
+}
+
+fn who(permit: &Permit) -> String {
+    match permit.peer() {
+        Some(name) => format!("peer `{name}`"),
+        None if permit.would_deny().is_some() => "a peer that is not listed".to_owned(),
+        None => "anybody in plaintext".to_owned(),
+    }
+}
+
+fn told(operation: &Operation) -> String {
+    match operation {
+        Operation::Fhir(interaction, Some(resource)) => {
+            format!("the FHIR interaction {} of {resource}", interaction.code())
+        }
+        Operation::Fhir(interaction, None) => {
+            format!("the FHIR interaction {}", interaction.code())
+        }
+        Operation::DicomWeb(transaction) => {
+            format!("the DICOMweb transaction {}", transaction.name())
+        }
+        Operation::Soap(_, Some(ihe)) => (*ihe).to_owned(),
+        Operation::Soap(action, None) => format!("the SOAP action {action}"),
+    }
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        let rules: Vec<_> = self.rules.iter().map(|rule| self.rule_json(rule)).collect();
+        json!({
+            "listener": self.listener,
+            "allowed": self.allowed,
+            "rule": self.rule,
+            "file": self.file,
+            "line": self.line,
+            "reason": self.reason.map(DenyReason::label),
+            "differs": self.differs.map(Differs::label),
+            "why": self.why,
+            "would_deny": self.would_deny.as_ref().map(|(reason, why)| {
+                json!({ "reason": reason.label(), "why": why })
+            }),
+            "rules": rules,
+        })
+    }
+
+    fn rule_json(&self, rule: &Weighed) -> Value {
+        let differences: Vec<_> = rule
+            .differences
+            .iter()
+            .map(|Difference { field, wanted, found }| {
+                json!({ "field": field.label(), "wanted": wanted, "found": found })
+            })
+            .collect();
+        json!({
+            "name": &*rule.name,
+            "kind": rule.kind,
+            "line": rule.line,
+            "matches": rule.matches,
+            "decides": rule.decides,
+            "differences": differences,
+        })
+    }
+
+    fn place(&self, line: u32) -> String {
+        format!("{}:{line}", self.file)
+    }
+}
+
+impl fmt::Display for Answer {
+    /// The decision on a line of its own, then a line for each rule that did not make it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.allowed { "allowed" } else { "denied" };
+        write!(f, "{}: {verdict} by {}", self.listener, self.rule)?;
+        if self.line > 0 {
+            write!(f, " ({})", self.place(self.line))?;
+        }
+        match self.reason {
+            Some(reason) => write!(f, ": {}: {}", reason.label(), self.why)?,
+            None => write!(f, ": {}", self.why)?,
+        }
+        if let Some((reason, why)) = &self.would_deny {
+            let reason = reason.label();
+            write!(f, "\n  only while policy is observed; it would be denied: {reason}: {why}")?;
+        }
+        let others = || self.rules.iter().filter(|rule| !rule.decides);
+        let name = others().map(|rule| rule.name.chars().count()).max().unwrap_or(0);
+        let place = others().map(|rule| self.place(rule.line).len()).max().unwrap_or(0);
+        others().try_for_each(|rule| {
+            let at = self.place(rule.line);
+            write!(f, "\n  {:name$}  {at:place$}  {}", rule.name, why_not(rule))
+        })
+    }
+}
+
+/// Why a rule did not decide.
+fn why_not(rule: &Weighed) -> String {
+    if rule.matches {
+        return "matches, and an earlier rule decides".to_owned();
+    }
+    rule.differences.iter().map(Difference::to_string).collect::<Vec<_>>().join("; ")
+}

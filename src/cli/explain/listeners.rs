@@ -1,0 +1,145 @@
+//! Which listeners a question is put to.
+
+use super::Unanswered;
+use super::question::Question;
+use crate::authz::ListenerPolicy;
+use crate::config::{self, Config, Inbound, Outbound, Protocol};
+use crate::identity::PeerName;
+
+/// Most names that a message lists.
+const LISTED: usize = 10;
+
+/// A listener of either direction.
+#[derive(Clone, Copy)]
+pub(super) enum Listener<'c> {
+    /// Peers connect to it.
+    Inbound(&'c Inbound),
+    /// It connects to peers.
+    Outbound(&'c Outbound),
+}
+
+impl<'c> Listener<'c> {
+    pub(super) fn name(self) -> &'c str {
+        match self {
+            Self::Inbound(listener) => listener.name.as_str(),
+            Self::Outbound(listener) => listener.name.as_str(),
+        }
+    }
+
+    /// Who may connect, or whom its server must prove to be.
+    pub(super) fn peers(self) -> &'c [PeerName] {
+        match self {
+            Self::Inbound(listener) => &listener.allow,
+            Self::Outbound(listener) => &listener.expect,
+        }
+    }
+
+    pub(super) fn policy(self, config: &Config) -> ListenerPolicy {
+        match self {
+            Self::Inbound(listener) => ListenerPolicy::inbound(config, listener),
+            Self::Outbound(listener) => ListenerPolicy::outbound(config, listener),
+        }
+    }
+
+    fn protocol(self) -> Protocol {
+        match self {
+            Self::Inbound(listener) => listener.protocol,
+            Self::Outbound(listener) => listener.protocol,
+        }
+    }
+}
+
+/// The listener with this name or, without one, all inbound ones that the question fits.
+pub(super) fn asked<'c>(
+    config: &'c Config,
+    name: Option<&str>,
+    question: &Question,
+) -> Result<Vec<Listener<'c>>, Unanswered> {
+    if let Some(name) = name {
+        let listener = named(config, name)?;
+        return match misfit(listener, question) {
+            Some(text) => Err(Unanswered::argument(text)),
+            None => Ok(vec![listener]),
+        };
+    }
+    if config.inbound.is_empty() {
+        let text = "the configuration has no inbound listener: nobody may connect".to_owned();
+        return Err(Unanswered::argument(text));
+    }
+    let all = config.inbound.iter().map(Listener::Inbound);
+    let fitting: Vec<_> = all.filter(|listener| misfit(*listener, question).is_none()).collect();
+    match (question.protocol(), fitting.is_empty()) {
+        (Some(protocol), true) => {
+            let text = format!("no inbound listener has `protocol: {}`", label(protocol));
+            Err(Unanswered::argument(text))
+        }
+        _ => Ok(fitting),
+    }
+}
+
+fn named<'c>(config: &'c Config, name: &str) -> Result<Listener<'c>, Unanswered> {
+    let all = || {
+        let inbound = config.inbound.iter().map(Listener::Inbound);
+        inbound.chain(config.outbound.iter().map(Listener::Outbound))
+    };
+    all().find(|listener| listener.name() == name).ok_or_else(|| {
+        let names: Vec<_> = all().map(Listener::name).collect();
+        let text = format!("no listener `{}`{}", name.escape_debug(), known(name, &names));
+        Unanswered::argument(text)
+    })
+}
+
+/// Why a question cannot be put to `listener`, and what to ask instead.
+fn misfit(listener: Listener<'_>, question: &Question) -> Option<String> {
+    let (name, protocol) = (listener.name(), listener.protocol());
+    let wanted = question.protocol()?;
+    if matches!(listener, Listener::Outbound(_)) {
+        return Some(format!(
+            "`{name}` is outbound: its rules say whom the server must prove to be, and nothing of what is \
+             asked of it; leave out {}",
+            asking(wanted)
+        ));
+    }
+    if protocol == wanted {
+        return None;
+    }
+    let instead = match protocol {
+        Protocol::Tcp => "it has no rules beyond who may connect: ask with nothing else".to_owned(),
+        Protocol::Http | Protocol::Mllp | Protocol::Dicom => {
+            format!("ask with {}", asking(protocol))
+        }
+    };
+    Some(format!("`{name}` has `protocol: {}`; {instead}", label(protocol)))
+}
+
+/// The arguments that ask the rules of a protocol.
+fn asking(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "nothing else",
+        Protocol::Http => "--path (and --method, --host, --soap-action)",
+        Protocol::Mllp => "--message (and --sender)",
+        Protocol::Dicom => "--calling-ae and --called-ae (and --sop-class)",
+    }
+}
+
+fn label(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Http => "http",
+        Protocol::Mllp => "mllp",
+        Protocol::Dicom => "dicom",
+    }
+}
+
+/// The name that was meant, or all that there are.
+pub(in crate::cli) fn known(name: &str, names: &[&str]) -> String {
+    match config::nearest(name, names.iter().copied()) {
+        Some(nearest) => format!("; did you mean `{nearest}`?"),
+        None if names.is_empty() => "; there is none".to_owned(),
+        None => {
+            let more = if names.len() > LISTED { ", …" } else { "" };
+            let names: Vec<_> = names.iter().take(LISTED).copied().collect();
+            format!("; there are: {}{more}", names.join(", "))
+        }
+    }
+}

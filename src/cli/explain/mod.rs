@@ -1,0 +1,91 @@
+//! `myelin explain`: which rule lets this peer do this, or which came nearest, and why each does not.
+
+mod answer;
+mod listeners;
+mod question;
+mod who;
+
+use self::answer::{Answer, Asking};
+pub(super) use self::listeners::known;
+use self::question::{Question, What};
+use self::who::{Peers, Who};
+use super::findings::Findings;
+use super::{ConfigFile, Exit, Format, console, load};
+use crate::clock;
+use crate::config::Config;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 allowed on every listener asked about, 1 denied on one of them, 2 a bad argument, such as \
+a peer that is not in the configuration, 3 bad configuration or key material";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    #[command(flatten)]
+    who: Who,
+    /// The listener; without it all inbound ones of the question's protocol
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    #[command(flatten)]
+    what: What,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// Why there is no answer.
+struct Unanswered {
+    exit: Exit,
+    problems: Vec<String>,
+}
+
+impl Unanswered {
+    fn argument(problem: String) -> Self {
+        Self { exit: Exit::BadCommand, problems: vec![problem] }
+    }
+
+    fn material(problems: Vec<String>) -> Self {
+        Self { exit: Exit::BadConfig, problems }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let config = match load(&arguments.file.config) {
+        Ok(config) => config,
+        Err(problems) => {
+            Findings::of(problems).print(Format::Text)?;
+            return Ok(Exit::BadConfig);
+        }
+    };
+    let answers = match answers(&config, arguments) {
+        Ok(answers) => answers,
+        Err(Unanswered { exit, problems }) => {
+            for problem in problems {
+                console::error(&format!("error: {problem}"));
+            }
+            return Ok(exit);
+        }
+    };
+    match arguments.format {
+        Format::Text => answers.iter().for_each(|answer| console::line(&answer.to_string())),
+        Format::Json => {
+            let values: Vec<_> = answers.iter().map(Answer::json).collect();
+            console::line(&serde_json::to_string_pretty(&values)?);
+        }
+    }
+    Ok(if answers.iter().all(|answer| answer.allowed) { Exit::Fine } else { Exit::Failed })
+}
+
+fn answers(config: &Config, arguments: &Arguments) -> Result<Vec<Answer>, Unanswered> {
+    let question = &Question::of(&arguments.what);
+    let listeners = listeners::asked(config, arguments.listener.as_deref(), question)?;
+    let peers = Peers::of(config, &arguments.who)?;
+    let now = clock::now();
+    let answers = listeners.into_iter().map(|listener| {
+        let seen = peers.seen_by(config, listener)?;
+        Ok(Asking { config, listener, question, now }.answer(&seen))
+    });
+    answers.collect()
+}

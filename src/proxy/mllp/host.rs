@@ -1,0 +1,77 @@
+//! What the listener does for its messages, and the words that the two share.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::outcome::Ending;
+use crate::protocol::mllp::{AckCode, Header, Malformed};
+
+/// What the listener does for the messages of one connection.
+pub trait Host: Send + Sync {
+    /// One admitted message, until its record is completed.
+    type Ticket: Send;
+
+    /// Judges a message, and puts the verdict on record: durably before it passes, where it has to be.
+    ///
+    /// # Errors
+    ///
+    /// It may not pass.
+    fn admit(&self, message: &Message<'_>)
+    -> impl Future<Output = Result<Self::Ticket, No>> + Send;
+
+    /// What came is no message, and does not pass: to be counted and recorded.
+    fn malformed(&self, number: u64, why: Malformed) -> impl Future<Output = ()> + Send;
+
+    /// A message that was admitted has its acknowledgement, or will get none.
+    fn completed(&self, ticket: Self::Ticket, end: MessageEnd);
+}
+
+/// Which way a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// From downstream to upstream: what a listener is there for.
+    Up,
+    /// From upstream to downstream: what the other side has to say by itself.
+    Down,
+}
+
+/// A message that asks to pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// Counts messages on their connection and way from 1.
+    pub number: u64,
+    /// Which way it goes.
+    pub flow: Flow,
+    /// What it says of itself.
+    pub header: &'a Header<'a>,
+    /// SHA-256 of MSH-10, its first 16 bytes; `None` if that is empty.
+    pub control_id: Option<[u8; 16]>,
+    /// It is in the frame of an earlier one, of which a part may have passed.
+    pub is_further: bool,
+}
+
+/// A message may not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum No {
+    /// The connection ends.
+    Close,
+    /// It is answered with this frame, and the connection goes on.
+    Nack(Vec<u8>),
+}
+
+/// How a message came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageEnd {
+    /// [`Ending::Finished`] with an acknowledgement; else how the connection ended.
+    pub ending: Ending,
+    /// What the acknowledgement says, as far as it can be read.
+    pub acknowledgement: Option<AckCode>,
+    /// Several messages came in its frame.
+    pub is_batch: bool,
+    /// Bytes from downstream to upstream: of its frame, or of its acknowledgement's.
+    pub sent_up: u64,
+    /// Bytes from upstream to downstream.
+    pub sent_down: u64,
+    /// From its header to the end of its acknowledgement.
+    pub duration: Duration,
+}
