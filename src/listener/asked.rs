@@ -25,8 +25,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Of a request that was let through by `grant`.
     pub(super) fn granted(grant: &Grant, head: &Head<'_>, key: Option<&Pseudonyms>) -> Self {
-        let (template, operation) = (grant.template().map(Arc::clone), grant.operation().cloned());
-        let plain = Self { template, operation, words: None };
+        let plain = Self::plain(grant);
         let Some(base) = grant.template() else { return plain };
         let told = match grant.operation() {
             Some(Operation::Fhir(..)) => fhir(base, below(base, head.path), head, key),
@@ -34,6 +33,12 @@ impl Asked {
             Some(Operation::Soap(..)) | None => None,
         };
         told.unwrap_or(plain)
+    }
+
+    /// What `grant` itself has of it.
+    pub(super) fn plain(grant: &Grant) -> Self {
+        let (template, operation) = (grant.template().map(Arc::clone), grant.operation().cloned());
+        Self { template, operation, words: None }
     }
 
     /// Of a request that was denied. What it would have been is known where its path lies below a base of

@@ -20,6 +20,7 @@ use crate::clock;
 use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::live::{Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
+use crate::protocol::soap;
 use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
     Spoken, Wanted,
@@ -108,8 +109,10 @@ impl Host for InboundHttp {
         let host = head.host.map(host_name);
         let host = host.as_deref();
         let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
+        let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
+        let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
         let judged = self.held.permit(&now.value, at).and_then(|holder| {
-            policy.authorize_request(&holder, &asked, at).map(|permit| (permit, holder))
+            policy.authorize_claim(&holder, &asked, claim, at).map(|permit| (permit, holder))
         });
         match judged {
             Ok((permit, holder)) => {
@@ -122,6 +125,37 @@ impl Host for InboundHttp {
                 Err(Denial { denied, version, asked, retry_after: None })
             }
         }
+    }
+
+    fn is_soap(&self, judged: &Judged) -> bool {
+        judged.permit.soap().is_some()
+    }
+
+    /// Waiting for the message may have taken a while: the peer is judged once more.
+    fn judge_soap(
+        &self,
+        judged: Judged,
+        message: Result<&soap::Found, soap::Unreadable>,
+    ) -> Result<Judged, Denial> {
+        let now = self.live.snapshot();
+        let (policy, at, version) = (&now.value.policy, clock::now(), judged.version);
+        let asked = Asked::plain(&judged.permit);
+        self.held
+            .permit(&now.value, at)
+            .and_then(|_still| policy.authorize_soap(judged.permit, message, at))
+            .map(|permit| Judged { permit, ..judged })
+            .map_err(|denied| Denial { denied, version, asked, retry_after: None })
+    }
+
+    fn abandoned(&self, rough: &Rough<'_>, judged: &Judged) {
+        let refused = Refused {
+            reason: DenyReason::SoapMismatch,
+            message: Some(soap::Unreadable::Lost.text().to_owned()),
+            asked: Asked::plain(&judged.permit),
+            rule: Some(record::granted(&judged.permit, judged.version)),
+            status: 499, // as proxies count it
+        };
+        requests::rejected_now(&self.services, &self.connection, rough, refused);
     }
 
     fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, Denial> {

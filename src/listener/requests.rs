@@ -115,6 +115,26 @@ pub(super) async fn rejected(
     rough: &Rough<'_>,
     refused: Refused,
 ) {
+    let record = denied(services, connection, rough, refused);
+    services.audit.note(record).await;
+}
+
+/// The same, from where one cannot wait.
+pub(super) fn rejected_now(
+    services: &Services,
+    connection: &Arc<Connection>,
+    rough: &Rough<'_>,
+    refused: Refused,
+) {
+    services.audit.note_now(denied(services, connection, rough, refused));
+}
+
+fn denied(
+    services: &Services,
+    connection: &Arc<Connection>,
+    rough: &Rough<'_>,
+    refused: Refused,
+) -> Record {
     let method = rough.method.cloned().unwrap_or_default();
     let known = rough.method.map_or("other", Method::as_str);
     services.metrics.request(known, refused.status, false, Duration::ZERO);
@@ -130,15 +150,14 @@ pub(super) async fn rejected(
         trace_id: rough.headers.and_then(trace_id),
         status: Some(refused.status),
     };
-    let record = Record {
+    Record {
         reason: Some(refused.reason.label()),
         message: refused.message,
         connection: Some(Arc::clone(connection)),
         request: rough.method.map(|_known| request),
         rule: refused.rule,
         ..Record::new(Action::RequestDenied)
-    };
-    services.audit.note(record).await;
+    }
 }
 
 fn version(version: Option<Version>) -> &'static str {
