@@ -263,6 +263,7 @@ impl InboundListener {
             Ok(admitted) => admitted,
             Err(denied) => {
                 services.metrics.denied(denied.reason);
+                services.expired(&denied);
                 let version = state.policy.version();
                 let record = record::denied(&Arc::new(connection), &denied, version);
                 services.audit.note(record).await;

@@ -181,6 +181,9 @@ impl Host for InboundHttp {
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Denial>) {
+        if let Rejection::Denied(denial) = rejection {
+            self.services.expired(&denial.denied);
+        }
         let refused = match rejection {
             Rejection::Malformed(malformed) => Refused {
                 reason: DenyReason::MalformedRequest,

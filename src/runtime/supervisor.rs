@@ -14,6 +14,7 @@ use super::listeners::Listeners;
 use super::restart::needs_restart;
 use super::shown::Shown;
 use super::supply::supply;
+use super::upkeep::Upkeep;
 use super::{ReloadError, StartError, Started, records};
 use crate::admin::{self, Admin, Scope, View};
 use crate::audit::{Action, Audit, Origin, Record};
@@ -47,6 +48,7 @@ pub(super) struct Supervisor {
     trigger: Trigger,
     listeners: Listeners,
     leniency: Leniency,
+    upkeep: Upkeep,
     view: Publisher<View>,
     /// Configurations that took effect.
     configurations: u64,
@@ -146,6 +148,7 @@ impl Supervisor {
             trigger,
             listeners,
             leniency: Leniency::default(),
+            upkeep: Upkeep::default(),
             view,
             configurations: 1,
             shown,
@@ -189,8 +192,10 @@ impl Supervisor {
                 _ = upkeep.tick() => {
                     self.metrics.upkeep();
                     self.look_how_strict().await;
-                    let ending = self.shown.inventory.ending(clock::now());
-                    ending.iter().for_each(|text| tracing::warn!("{text}"));
+                    let now = clock::now();
+                    let passed = self.upkeep.look(&self.config, &self.metrics, now);
+                    let ending = self.shown.inventory.ending(now);
+                    passed.iter().chain(&ending).for_each(|text| tracing::warn!("{text}"));
                 }
             }
         }
@@ -289,6 +294,7 @@ impl Supervisor {
 
     /// A configuration has taken effect: in what is it not strict?
     async fn say_how_strict(&mut self) {
+        self.upkeep.loaded(&self.config, &self.metrics, clock::now());
         let said = self.leniency.loaded(&self.config, &self.metrics, clock::now());
         self.say(said).await;
     }
