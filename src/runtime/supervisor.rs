@@ -159,7 +159,9 @@ impl Supervisor {
             shutdown,
             admin: admin_shutdown,
         };
-        supervisor.say_how_strict().await;
+        let now = clock::now();
+        supervisor.leniency.loaded(&supervisor.config, &supervisor.metrics, now);
+        supervisor.upkeep.loaded(&supervisor.config, &supervisor.metrics, now);
         Ok((supervisor, started))
     }
 
@@ -213,7 +215,9 @@ impl Supervisor {
             Ok(()) => {
                 self.last_failure = None;
                 self.audit.note(records::loaded(&self.config)).await;
-                self.say_how_strict().await;
+                let now = clock::now();
+                self.leniency.loaded(&self.config, &self.metrics, now);
+                self.upkeep.loaded(&self.config, &self.metrics, now);
             }
             Err(error) => {
                 let message = match error {
@@ -292,21 +296,9 @@ impl Supervisor {
         drained
     }
 
-    /// A configuration has taken effect: in what is it not strict?
-    async fn say_how_strict(&mut self) {
-        self.upkeep.loaded(&self.config, &self.metrics, clock::now());
-        let said = self.leniency.loaded(&self.config, &self.metrics, clock::now());
-        self.say(said).await;
-    }
-
     /// Dates may have passed, or be worth another warning.
     async fn look_how_strict(&mut self) {
-        let said = self.leniency.look(&self.config, clock::now());
-        self.say(said).await;
-    }
-
-    async fn say(&self, said: Vec<Said>) {
-        for said in said {
+        for said in self.leniency.look(&self.config, clock::now()) {
             match said {
                 Said::Warning(text) => tracing::warn!("{text}"),
                 Said::Strict(which, text) => {
