@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
-use super::inbound::InboundState;
+use super::inbound_state::InboundState;
 use super::permits::Held;
 use super::plain::Plain;
 use super::quota::{Over, Running};

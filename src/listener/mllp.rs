@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::inbound::InboundState;
+use super::inbound_state::InboundState;
 use super::outbound::OutboundState;
 use super::permits::{Held, Terms};
 use super::{Services, record};

@@ -8,6 +8,7 @@ mod dial;
 mod greet;
 mod inbound;
 mod inbound_http;
+mod inbound_state;
 mod life;
 mod mllp;
 mod outbound;
@@ -21,7 +22,8 @@ mod requests;
 use std::sync::Arc;
 
 pub use accept::{BindError, Bound, bind};
-pub use inbound::{InboundListener, InboundState};
+pub use inbound::InboundListener;
+pub use inbound_state::InboundState;
 pub use outbound::{OutboundListener, OutboundState};
 
 use crate::audit::{Audit, Connection};
