@@ -12,6 +12,7 @@ use super::arrival::{Arrival, Incoming};
 use super::counted::{Counted, Side};
 use super::crowd::{Crowd, Place};
 use super::greet::{Greeter, describe};
+use super::inbound_dicom::InboundDicom;
 use super::inbound_http::InboundHttp;
 use super::inbound_state::InboundState;
 use super::life::Life;
@@ -180,11 +181,17 @@ impl InboundListener {
         let held = Arc::new(held);
         let member = Arc::clone(held.member());
         let ending = match protocol {
+            Protocol::Dicom => {
+                let (live, services, held) = (&self.live, &self.services, &*held);
+                let (permit, forward, limits) = (&permit, &forward, &limits);
+                let dicom = InboundDicom { live, services, held, permit, forward, limits };
+                Box::pin(dicom.serve(arrival.into_stream(), life)).await
+            }
             Protocol::Mllp => {
                 let way = (arrival.into_stream(), &forward);
                 Box::pin(self.messages(&permit, held, way, &limits, life)).await
             }
-            Protocol::Tcp | Protocol::Dicom => {
+            Protocol::Tcp => {
                 let carrying = self.carry(&permit, arrival.into_stream(), &forward, &limits, life);
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
