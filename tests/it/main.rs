@@ -70,6 +70,7 @@ mod pins;
 mod postgres;
 mod probe;
 mod probe_certificates;
+mod quotas;
 mod readme;
 mod refusals;
 mod reload;
