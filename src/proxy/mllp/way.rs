@@ -16,7 +16,7 @@ use super::chunk::Chunk;
 use super::current::{Current, control_id};
 use super::host::{Flow, Host, Message, No};
 use crate::outcome::Ending;
-use crate::protocol::mllp::{Lead, Malformed, Reading, Scanner, Step};
+use crate::protocol::mllp::{Lead, Reading, Scanner, Step};
 use crate::shutdown::Shutdown;
 
 /// Why a way carries nothing more.
@@ -223,7 +223,9 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
                 Ok(step) => step,
                 Err(malformed) => {
                     self.write(before).await?;
-                    return Err(self.malformed(malformed).await);
+                    let (host, number) = (self.shared.host, self.number + 1);
+                    host.malformed(number, malformed).await;
+                    return Err(Stop::Malformed);
                 }
             };
             match step {
@@ -333,17 +335,13 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
     }
 
     /// Has the other way send a rejection, after the acknowledgements of what came before.
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "shared, a way would have to be Sync")]
     async fn reject(&mut self, nack: Vec<u8>) -> Result<(), Stop> {
         self.shared.exchanges.settled(self.flow).await;
         match &self.nacks {
             Nacks::To(nacks) => nacks.send(nack).await.map_err(|_gone| Stop::Denied),
             Nacks::From(_) => Err(Stop::Denied),
         }
-    }
-
-    async fn malformed(&mut self, why: Malformed) -> Stop {
-        self.shared.host.malformed(self.number + 1, why).await;
-        Stop::Malformed
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
