@@ -17,6 +17,7 @@ mod event;
 #[cfg(test)]
 mod fixture;
 mod line;
+mod log;
 mod operation;
 mod own;
 mod pages;
@@ -198,6 +199,7 @@ impl Audit {
 
     /// Puts an ending, a denial or a refusal on record; waits only for a place in the queue.
     pub async fn note(&self, record: Record) {
+        log::denial(&record, &self.origin);
         let Some(writer) = &self.writer else { return self.note_without_trail(&record) };
         let unless_cancelled = LostIfDropped(&self.shared);
         if matches!(timeout(PATIENCE, writer.door.hand_in(handed(record))).await, Ok(Ok(()))) {
@@ -208,6 +210,7 @@ impl Audit {
     /// Like [`note`](Self::note), from where one cannot wait; a full queue loses the record, counted and
     /// logged.
     pub fn note_now(&self, record: Record) {
+        log::denial(&record, &self.origin);
         let Some(writer) = &self.writer else { return self.note_without_trail(&record) };
         if let Err(NoPlace) = writer.door.hand_in_now(handed(record)) {
             self.shared.lose_at_door();

@@ -90,6 +90,8 @@ struct Room {
     slots: Arc<Semaphore>,
     /// Those who were not, or not yet.
     crowd: Arc<Crowd>,
+    /// Those who were let in in plaintext.
+    plaintext: Arc<Crowd>,
 }
 
 impl Room {
@@ -117,7 +119,8 @@ impl InboundListener {
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let permits = Permits::start(self.live.clone(), self.services.clone());
-        let room = Arc::new(Room { pool, permits, slots, crowd: Crowd::new() });
+        let plaintext = Crowd::plaintext(limits.connections);
+        let room = Arc::new(Room { pool, permits, slots, crowd: Crowd::unfinished(), plaintext });
         let accepting = accept::accept_loop(
             bound,
             &self.services,
@@ -236,7 +239,7 @@ impl InboundListener {
         life: &mut Life,
     ) -> Result<Entered, Ending> {
         let (services, permits, crowd) = (&self.services, &*room.permits, &*room.crowd);
-        let greeter = Greeter { state, services, permits, crowd };
+        let greeter = Greeter { state, services, permits, crowd, plaintext: &room.plaintext };
         let greeted = greeter.greet(downstream, source).await;
         let (arrival, mut connection) = greeted.ok_or(Ending::Refused)?;
         let slot = Arc::clone(&room.slots).acquire_owned().await.ok();

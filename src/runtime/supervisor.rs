@@ -156,7 +156,7 @@ impl Supervisor {
             shutdown,
             admin: admin_shutdown,
         };
-        supervisor.say_how_strict().await;
+        supervisor.leniency.loaded(&supervisor.config, &supervisor.metrics, clock::now());
         Ok((supervisor, started))
     }
 
@@ -208,7 +208,7 @@ impl Supervisor {
             Ok(()) => {
                 self.last_failure = None;
                 self.audit.note(records::loaded(&self.config)).await;
-                self.say_how_strict().await;
+                self.leniency.loaded(&self.config, &self.metrics, clock::now());
             }
             Err(error) => {
                 let message = match error {
@@ -287,20 +287,9 @@ impl Supervisor {
         drained
     }
 
-    /// A configuration has taken effect: in what is it not strict?
-    async fn say_how_strict(&mut self) {
-        let said = self.leniency.loaded(&self.config, &self.metrics, clock::now());
-        self.say(said).await;
-    }
-
     /// Dates may have passed, or be worth another warning.
     async fn look_how_strict(&mut self) {
-        let said = self.leniency.look(&self.config, clock::now());
-        self.say(said).await;
-    }
-
-    async fn say(&self, said: Vec<Said>) {
-        for said in said {
+        for said in self.leniency.look(&self.config, clock::now()) {
             match said {
                 Said::Warning(text) => tracing::warn!("{text}"),
                 Said::Strict(which, text) => {

@@ -135,11 +135,7 @@ async fn first_bytes<S: AsyncRead + Unpin>(
     shutdown: &Shutdown,
 ) -> Result<(Spoken, Rewound<S>), Ending> {
     tokio::select! {
-        sniffed = timeout(limits.idle_timeout, sniff(downstream)) => match sniffed {
-            Ok(Ok(sniffed)) => Ok(sniffed),
-            Ok(Err(_)) => Err(Ending::DownstreamLost),
-            Err(_elapsed) => Err(Ending::Idle),
-        },
+        sniffed = sniff(downstream, limits) => sniffed,
         () = shutdown.draining() => Err(Ending::Finished),
     }
 }

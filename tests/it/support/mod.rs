@@ -10,6 +10,7 @@ pub(crate) mod gate;
 pub(crate) mod h2;
 pub(crate) mod http;
 pub(crate) mod legacy;
+pub(crate) mod lenient;
 pub(crate) mod load;
 pub(crate) mod mesh;
 pub(crate) mod mllp;
