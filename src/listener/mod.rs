@@ -8,6 +8,7 @@ mod dial;
 mod greet;
 mod inbound;
 mod inbound_http;
+mod inbound_mllp;
 mod life;
 mod mllp;
 mod outbound;
