@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::record::{Dicom, Hl7, Record};
 use super::text::Text;
+use crate::protocol::dicom::sop_class_name;
 use crate::protocol::{Operation, dicomweb, fhir};
 
 /// The part of `myelin` that has what was asked for.
@@ -82,6 +83,8 @@ struct DicomFields<'a> {
 struct Context<'a> {
     abstract_syntax: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    sop_class: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     accepted: Option<bool>,
 }
 
@@ -157,6 +160,7 @@ impl<'a> DicomFields<'a> {
                 .iter()
                 .map(|context| Context {
                     abstract_syntax: Text::short(&context.abstract_syntax),
+                    sop_class: sop_class_name(&context.abstract_syntax),
                     accepted: context.accepted,
                 })
                 .collect(),

@@ -13,6 +13,7 @@ use super::arrival::{Arrival, Incoming};
 use super::counted::{Counted, Side};
 use super::crowd::{Crowd, Place};
 use super::greet::{Greeter, describe};
+use super::inbound_dicom::InboundDicom;
 use super::inbound_http::InboundHttp;
 use super::inbound_mllp::InboundMllp;
 use super::life::Life;
@@ -213,6 +214,12 @@ impl InboundListener {
         let held = Arc::new(held);
         let member = Arc::clone(held.member());
         let ending = match protocol {
+            Protocol::Dicom => {
+                let (live, services, held) = (&self.live, &self.services, &*held);
+                let (permit, forward, limits) = (&permit, &forward, &limits);
+                let dicom = InboundDicom { live, services, held, permit, forward, limits };
+                Box::pin(dicom.serve(arrival.into_stream(), life)).await
+            }
             Protocol::Mllp => {
                 let (live, services) = (self.live.clone(), self.services.clone());
                 let host = MllpHost::new(live, services, held);
@@ -220,7 +227,7 @@ impl InboundListener {
                 let messages = InboundMllp { host, permit, forward, limits };
                 Box::pin(messages.serve(arrival.into_stream(), life)).await
             }
-            Protocol::Tcp | Protocol::Dicom => {
+            Protocol::Tcp => {
                 let carrying = self.carry(&permit, arrival.into_stream(), &forward, &limits, life);
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
