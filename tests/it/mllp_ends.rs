@@ -154,8 +154,7 @@ async fn a_message_that_cannot_be_put_on_record_does_not_pass() {
 async fn more_than_a_peer_may_send_is_not_acknowledged() {
     let mesh = Mesh::new();
     let engine = Engine::start().await;
-    let rules =
-        "messages: [ { name: adt, types: [\"ADT^*\"], allow: [lab], limits: { rate: 2/h } } ]";
+    let rules = "messages: [ { name: adt, types: [\"ADT^*\"], allow: [lab], limits: { rate: 2/h, burst: 2 } } ]";
     let setup = mesh.inbound("ehr").allow("lab").mllp().phi().with(rules).with("on_denied: nack");
     let ehr = setup.forward(engine.target()).start().await;
     let mut lab = mesh.connect("lab", &ehr).await;
