@@ -1,7 +1,7 @@
 //! HL7 v2 messages of a peer that was let in, on their way to the workload.
 
 use super::arrival::Incoming;
-use super::inbound::InboundState;
+use super::inbound_state::InboundState;
 use super::life::Life;
 use super::mllp::MllpHost;
 use super::plain::Plain;
