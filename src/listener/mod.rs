@@ -2,6 +2,7 @@
 
 mod accept;
 mod arrival;
+mod asked;
 mod associations;
 mod counted;
 mod crowd;
