@@ -1,5 +1,5 @@
 //! What it costs to hold a SOAP message against the action that it claims.
-#![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may panic")]
 
 mod common;
 
