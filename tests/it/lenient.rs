@@ -87,7 +87,8 @@ async fn associations_come_in_plaintext_and_over_tls_to_one_port() {
     let pacs = setup.permissive(FAR).start().await;
 
     let plain = asks("echoscu", &pacs, &[], &[]).await;
-    let options = tls(&mesh.pem("ct"));
+    let ct = mesh.pem("ct");
+    let options = tls(&ct);
     let options: Vec<_> = options.iter().map(String::as_str).collect();
     let encrypted = asks("echoscu", &pacs, &options, &[]).await;
 
@@ -105,7 +106,8 @@ async fn an_association_that_no_rule_takes_goes_through_while_policy_is_observed
     let rules =
         "associations: [ { name: archive, calling_ae: CT9, called_ae: PACS, allow: [ct] } ]";
     let pacs = setup.with(rules).observing(FAR).start().await;
-    let options = tls(&mesh.pem("ct"));
+    let ct = mesh.pem("ct");
+    let options = tls(&ct);
     let options: Vec<_> = options.iter().map(String::as_str).collect();
 
     let said = asks("echoscu", &pacs, &options, &[]).await;
