@@ -19,6 +19,7 @@ use crate::clock;
 use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::live::{Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
+use crate::protocol::{Operation, soap};
 use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
     Spoken, Wanted,
@@ -50,6 +51,8 @@ pub(super) struct Judged {
 pub(super) struct Denial {
     denied: Denied,
     version: Fingerprint,
+    /// What was asked for, where that got as far as to be known.
+    operation: Option<Operation>,
     retry_after: Option<Duration>,
 }
 
@@ -106,16 +109,50 @@ impl Host for InboundHttp {
         let host = head.host.map(host_name);
         let host = host.as_deref();
         let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
+        let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
+        let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
         let judged = self.held.permit(&now.value, at).and_then(|holder| {
-            policy.authorize_request(&holder, &asked, at).map(|permit| (permit, holder))
+            policy.authorize_claim(&holder, &asked, claim, at).map(|permit| (permit, holder))
         });
         match judged {
             Ok((permit, holder)) => {
                 let phi = now.value.config.phi;
                 Ok(Judged { permit, holder, at, version, phi, state: now })
             }
-            Err(denied) => Err(Denial { denied, version, retry_after: None }),
+            Err(denied) => Err(Denial { denied, version, operation: None, retry_after: None }),
         }
+    }
+
+    fn is_soap(&self, judged: &Judged) -> bool {
+        judged.permit.soap().is_some()
+    }
+
+    /// Waiting for the message may have taken a while: the peer is judged once more.
+    fn judge_soap(
+        &self,
+        judged: Judged,
+        message: Result<&soap::Found, soap::Unreadable>,
+    ) -> Result<Judged, Denial> {
+        let now = self.live.snapshot();
+        let (policy, at, version) = (&now.value.policy, clock::now(), judged.version);
+        let operation = judged.permit.operation().cloned();
+        self.held
+            .permit(&now.value, at)
+            .and_then(|_still| policy.authorize_soap(judged.permit, message, at))
+            .map(|permit| Judged { permit, ..judged })
+            .map_err(|denied| Denial { denied, version, operation, retry_after: None })
+    }
+
+    fn abandoned(&self, rough: &Rough<'_>, judged: &Judged) {
+        let refused = Refused {
+            reason: DenyReason::SoapMismatch,
+            message: Some(soap::Unreadable::Lost.text().to_owned()),
+            template: judged.permit.template().cloned(),
+            operation: judged.permit.operation().cloned(),
+            rule: Some(record::granted(&judged.permit, judged.version)),
+            status: 499, // as proxies count it
+        };
+        requests::rejected_now(&self.services, &self.connection, rough, refused);
     }
 
     fn begin(&self, judged: &Judged) -> Result<Running, Denial> {
@@ -123,7 +160,8 @@ impl Host for InboundHttp {
         state.value.quotas.begin(holder, Some(permit), *at).map_err(|over| {
             let Over { denied, retry_after } = *over;
             let denied = Denied { template: permit.template().map(Arc::clone), ..denied };
-            Denial { denied, version: *version, retry_after: Some(retry_after) }
+            let operation = permit.operation().cloned();
+            Denial { denied, version: *version, operation, retry_after: Some(retry_after) }
         })
     }
 
@@ -186,13 +224,15 @@ impl Host for InboundHttp {
                 reason: DenyReason::MalformedRequest,
                 message: Some(format!("{}: {}", malformed.label(), malformed.text())),
                 template: None,
+                operation: None,
                 rule: None,
                 status: malformed.status().as_u16(),
             },
-            Rejection::Denied(Denial { denied, version, retry_after }) => Refused {
+            Rejection::Denied(Denial { denied, version, operation, retry_after }) => Refused {
                 reason: denied.reason,
                 message: None,
                 template: denied.template.clone(),
+                operation: operation.clone(),
                 rule: Some(record::refused_by(denied, *version)),
                 status: if retry_after.is_some() { 429 } else { 403 },
             },
@@ -200,6 +240,7 @@ impl Host for InboundHttp {
                 reason: DenyReason::NotAudited,
                 message: None,
                 template: None,
+                operation: None,
                 rule: None,
                 status: 503,
             },

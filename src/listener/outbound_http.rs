@@ -197,7 +197,8 @@ impl Host for OutboundHttp {
             Rejection::Denied(never) => match *never {},
             Rejection::NotAudited => (DenyReason::NotAudited, None, 503),
         };
-        let refused = Refused { reason, message, template: None, rule: None, status };
+        let refused =
+            Refused { reason, message, template: None, operation: None, rule: None, status };
         requests::rejected(&self.services, &self.unconnected, rough, refused).await;
     }
 

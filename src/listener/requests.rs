@@ -10,6 +10,7 @@ use super::permits::Member;
 use crate::audit::{Action, Connection, Record, Request, Rule, Traffic};
 use crate::authz::Grant;
 use crate::outcome::DenyReason;
+use crate::protocol::Operation;
 use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
 
 /// One admitted request, until its end is on record.
@@ -103,6 +104,7 @@ pub(super) struct Refused {
     pub(super) reason: DenyReason,
     pub(super) message: Option<String>,
     pub(super) template: Option<Arc<str>>,
+    pub(super) operation: Option<Operation>,
     pub(super) rule: Option<Rule>,
     pub(super) status: u16,
 }
@@ -114,6 +116,26 @@ pub(super) async fn rejected(
     rough: &Rough<'_>,
     refused: Refused,
 ) {
+    let record = denied(services, connection, rough, refused);
+    services.audit.note(record).await;
+}
+
+/// The same, from where one cannot wait.
+pub(super) fn rejected_now(
+    services: &Services,
+    connection: &Arc<Connection>,
+    rough: &Rough<'_>,
+    refused: Refused,
+) {
+    services.audit.note_now(denied(services, connection, rough, refused));
+}
+
+fn denied(
+    services: &Services,
+    connection: &Arc<Connection>,
+    rough: &Rough<'_>,
+    refused: Refused,
+) -> Record {
     let method = rough.method.cloned().unwrap_or_default();
     let known = rough.method.map_or("other", Method::as_str);
     services.metrics.request(known, refused.status, false, Duration::ZERO);
@@ -122,21 +144,20 @@ pub(super) async fn rejected(
         number: rough.number,
         method,
         template: refused.template,
-        operation: None,
+        operation: refused.operation,
         version: version(rough.version),
         phi: connection.phi,
         trace_id: rough.headers.and_then(trace_id),
         status: Some(refused.status),
     };
-    let record = Record {
+    Record {
         reason: Some(refused.reason.label()),
         message: refused.message,
         connection: Some(Arc::clone(connection)),
         request: rough.method.map(|_known| request),
         rule: refused.rule,
         ..Record::new(Action::RequestDenied)
-    };
-    services.audit.note(record).await;
+    }
 }
 
 fn version(version: Option<Version>) -> &'static str {

@@ -47,6 +47,7 @@ mod http_lifecycle;
 mod http_phi;
 mod http_routes;
 mod http_soap;
+mod http_soap_body;
 mod http_websocket;
 mod identity_files;
 mod identity_keys;
