@@ -5,7 +5,9 @@
 mod answer;
 mod lenient;
 mod partners;
+mod policy;
 mod view;
+mod workload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +21,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 pub use lenient::LenientView;
+pub use policy::{PeerView, PolicyView, RuleView};
 pub use view::{ListenerView, View};
+pub use workload::Probes;
 
 use crate::audit::Audit;
 use crate::live::Live;
@@ -40,7 +44,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub enum Scope {
     /// Everything; loopback only.
     Full,
-    /// `/live /ready /metrics`, for probes and scrapers from outside.
+    /// `/live /ready /metrics` and the workload's probes, for orchestrators and scrapers from outside.
     Probe,
 }
 
@@ -53,6 +57,8 @@ pub struct Admin {
     pub audit: Audit,
     /// The metrics.
     pub metrics: Metrics,
+    /// Whether the workload answers.
+    pub probes: Arc<Probes>,
 }
 
 impl Admin {
@@ -87,7 +93,9 @@ impl Admin {
     async fn connection(self: Arc<Self>, socket: tokio::net::TcpStream, scope: Scope) {
         let service = service_fn(|request| {
             let admin = Arc::clone(&self);
-            async move { Ok::<_, std::convert::Infallible>(answer::answer(&admin, scope, &request)) }
+            async move {
+                Ok::<_, std::convert::Infallible>(answer::answer(&admin, scope, &request).await)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

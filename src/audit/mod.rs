@@ -21,6 +21,7 @@ mod log;
 mod operation;
 mod own;
 mod pages;
+mod pseudonym;
 mod queue;
 mod record;
 mod retention;
@@ -46,6 +47,7 @@ use crate::clock;
 use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
+pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use record::*;
 pub use rule::Origin;
 pub use segment::look;
@@ -68,6 +70,7 @@ pub struct Audit {
     origin: Origin,
     shared: Arc<Shared>,
     writer: Option<Arc<Writer>>,
+    pseudonyms: Option<Arc<Pseudonyms>>,
 }
 
 /// The way to the writer.
@@ -160,7 +163,18 @@ impl Audit {
                 Some(Arc::new(Writer::start(trail, Arc::clone(&shared), settings.on_failure)?))
             }
         };
-        Ok(Self { origin, shared, writer })
+        Ok(Self { origin, shared, writer, pseudonyms: None })
+    }
+
+    /// The same trail; ids that stand in paths leave pseudonyms there.
+    #[must_use]
+    pub fn with_pseudonyms(self, pseudonyms: Option<Pseudonyms>) -> Self {
+        Self { pseudonyms: pseudonyms.map(Arc::new), ..self }
+    }
+
+    /// What makes the pseudonyms, if ids are to leave any.
+    pub fn pseudonyms(&self) -> Option<&Pseudonyms> {
+        self.pseudonyms.as_deref()
     }
 
     /// Puts a permit on record.

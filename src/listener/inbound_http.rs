@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
-use super::inbound::InboundState;
+use super::asked::Asked;
+use super::inbound_state::InboundState;
 use super::permits::Held;
 use super::plain::Plain;
 use super::quota::{Over, Running};
@@ -19,7 +20,7 @@ use crate::clock;
 use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::live::{Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
-use crate::protocol::{Operation, soap};
+use crate::protocol::soap;
 use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
     Spoken, Wanted,
@@ -51,8 +52,7 @@ pub(super) struct Judged {
 pub(super) struct Denial {
     denied: Denied,
     version: Fingerprint,
-    /// What was asked for, where that got as far as to be known.
-    operation: Option<Operation>,
+    asked: Asked,
     retry_after: Option<Duration>,
 }
 
@@ -119,7 +119,11 @@ impl Host for InboundHttp {
                 let phi = now.value.config.phi;
                 Ok(Judged { permit, holder, at, version, phi, state: now })
             }
-            Err(denied) => Err(Denial { denied, version, operation: None, retry_after: None }),
+            Err(denied) => {
+                let routes = now.value.config.routes.as_deref().unwrap_or_default();
+                let asked = Asked::denied(&denied, routes, head, self.services.audit.pseudonyms());
+                Err(Denial { denied, version, asked, retry_after: None })
+            }
         }
     }
 
@@ -135,33 +139,31 @@ impl Host for InboundHttp {
     ) -> Result<Judged, Denial> {
         let now = self.live.snapshot();
         let (policy, at, version) = (&now.value.policy, clock::now(), judged.version);
-        let operation = judged.permit.operation().cloned();
+        let asked = Asked::plain(&judged.permit);
         self.held
             .permit(&now.value, at)
             .and_then(|_still| policy.authorize_soap(judged.permit, message, at))
             .map(|permit| Judged { permit, ..judged })
-            .map_err(|denied| Denial { denied, version, operation, retry_after: None })
+            .map_err(|denied| Denial { denied, version, asked, retry_after: None })
     }
 
     fn abandoned(&self, rough: &Rough<'_>, judged: &Judged) {
         let refused = Refused {
             reason: DenyReason::SoapMismatch,
             message: Some(soap::Unreadable::Lost.text().to_owned()),
-            template: judged.permit.template().cloned(),
-            operation: judged.permit.operation().cloned(),
+            asked: Asked::plain(&judged.permit),
             rule: Some(record::granted(&judged.permit, judged.version)),
             status: 499, // as proxies count it
         };
         requests::rejected_now(&self.services, &self.connection, rough, refused);
     }
 
-    fn begin(&self, judged: &Judged) -> Result<Running, Denial> {
+    fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, Denial> {
         let Judged { permit, holder, state, at, version, .. } = judged;
         state.value.quotas.begin(holder, Some(permit), *at).map_err(|over| {
             let Over { denied, retry_after } = *over;
-            let denied = Denied { template: permit.template().map(Arc::clone), ..denied };
-            let operation = permit.operation().cloned();
-            Denial { denied, version: *version, operation, retry_after: Some(retry_after) }
+            let asked = Asked::granted(permit, head, self.services.audit.pseudonyms());
+            Denial { denied, version: *version, asked, retry_after: Some(retry_after) }
         })
     }
 
@@ -212,35 +214,38 @@ impl Host for InboundHttp {
         let recorded = permit.phi() || observed || (judged.phi && !answered_here);
         let wish = Wish { recorded, phi: permit.phi(), permit: true };
         let connection = &self.connection;
-        let ticket =
-            requests::admit(&self.services, connection, head, Some(permit), rule, wish).await?;
+        let asked = match recorded {
+            true => Asked::granted(permit, head, self.services.audit.pseudonyms()),
+            false => Asked::default(),
+        };
+        let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;
         self.services.would_deny(permit.would_deny());
         Ok(ticket.carried_by(Some(self.held.member())))
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Denial>) {
+        if let Rejection::Denied(denial) = rejection {
+            self.services.expired(&denial.denied);
+        }
         let refused = match rejection {
             Rejection::Malformed(malformed) => Refused {
                 reason: DenyReason::MalformedRequest,
                 message: Some(format!("{}: {}", malformed.label(), malformed.text())),
-                template: None,
-                operation: None,
+                asked: Asked::default(),
                 rule: None,
                 status: malformed.status().as_u16(),
             },
-            Rejection::Denied(Denial { denied, version, operation, retry_after }) => Refused {
+            Rejection::Denied(Denial { denied, version, asked, retry_after }) => Refused {
                 reason: denied.reason,
                 message: None,
-                template: denied.template.clone(),
-                operation: operation.clone(),
+                asked: asked.clone(),
                 rule: Some(record::refused_by(denied, *version)),
                 status: if retry_after.is_some() { 429 } else { 403 },
             },
             Rejection::NotAudited => Refused {
                 reason: DenyReason::NotAudited,
                 message: None,
-                template: None,
-                operation: None,
+                asked: Asked::default(),
                 rule: None,
                 status: 503,
             },

@@ -6,11 +6,10 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Version};
 
 use super::Services;
+use super::asked::Asked;
 use super::permits::Member;
 use crate::audit::{Action, Connection, Record, Request, Rule, Traffic};
-use crate::authz::Grant;
 use crate::outcome::DenyReason;
-use crate::protocol::Operation;
 use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
 
 /// One admitted request, until its end is on record.
@@ -45,7 +44,7 @@ pub(super) async fn admit(
     services: &Services,
     connection: &Arc<Connection>,
     head: &Head<'_>,
-    grant: Option<&Grant>,
+    asked: Asked,
     rule: Rule,
     wish: Wish,
 ) -> Result<Ticket, NotAudited> {
@@ -56,8 +55,9 @@ pub(super) async fn admit(
     let request = Request {
         number: head.number,
         method: method.clone(),
-        template: grant.and_then(Grant::template).map(Arc::clone),
-        operation: grant.and_then(Grant::operation).cloned(),
+        template: asked.template,
+        operation: asked.operation,
+        words: asked.words,
         version: version(Some(head.version)),
         phi: wish.phi,
         trace_id: trace_id(head.headers),
@@ -103,8 +103,7 @@ pub(super) fn completed(services: &Services, ticket: Ticket, end: RequestEnd) {
 pub(super) struct Refused {
     pub(super) reason: DenyReason,
     pub(super) message: Option<String>,
-    pub(super) template: Option<Arc<str>>,
-    pub(super) operation: Option<Operation>,
+    pub(super) asked: Asked,
     pub(super) rule: Option<Rule>,
     pub(super) status: u16,
 }
@@ -143,8 +142,9 @@ fn denied(
     let request = Request {
         number: rough.number,
         method,
-        template: refused.template,
-        operation: refused.operation,
+        template: refused.asked.template,
+        operation: refused.asked.operation,
+        words: refused.asked.words,
         version: version(rough.version),
         phi: connection.phi,
         trace_id: rough.headers.and_then(trace_id),

@@ -1,5 +1,6 @@
 //! Owns what may change while the process runs: configuration, key material, listeners.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -14,9 +15,10 @@ use super::listeners::Listeners;
 use super::restart::needs_restart;
 use super::shown::Shown;
 use super::supply::supply;
+use super::upkeep::Upkeep;
 use super::{ReloadError, StartError, Started, records};
-use crate::admin::{self, Admin, Scope, View};
-use crate::audit::{Action, Audit, Origin, Record};
+use crate::admin::{self, Admin, Probes, Scope, View};
+use crate::audit::{Action, Audit, Origin, Pseudonyms, Record};
 use crate::certs::{self, Loaded, Material, Rotator, Standing, Trigger};
 use crate::clock;
 use crate::config::{Config, Problems};
@@ -47,6 +49,7 @@ pub(super) struct Supervisor {
     trigger: Trigger,
     listeners: Listeners,
     leniency: Leniency,
+    upkeep: Upkeep,
     view: Publisher<View>,
     /// Configurations that took effect.
     configurations: u64,
@@ -70,8 +73,10 @@ impl Supervisor {
     ) -> Result<Option<(Self, Started)>, StartError> {
         let metrics = Metrics::new().map_err(StartError::Metrics)?;
         let origin = Origin::new(&config.service, &config.path.to_string_lossy());
+        let pseudonyms = Pseudonyms::of(&config).map_err(StartError::Pseudonyms)?;
         let audit = Audit::open(config.audit.as_ref(), origin, metrics.audit())
-            .map_err(StartError::Audit)?;
+            .map_err(StartError::Audit)?
+            .with_pseudonyms(pseudonyms);
         let assembling = Self::assemble(config, data, shutdown, metrics, &audit);
         // Boxed: it is large, and is gone when everything runs.
         let assembled = tokio::select! {
@@ -128,7 +133,9 @@ impl Supervisor {
         admin_shutdown.spawn(rotator.run(move |event| heard.note_now(records::rotation(&event))));
         let mut started =
             Started { listeners: listeners.addresses(&config), admin: None, probe: None };
-        let admin = Admin { view: reader, audit: audit.clone(), metrics: metrics.clone() };
+        let probes = Arc::new(Probes::new(&config.admin.probes));
+        let (trail, metering) = (audit.clone(), metrics.clone());
+        let admin = Admin { view: reader, audit: trail, metrics: metering, probes };
         for (socket, scope) in [(admin_socket, Scope::Full), (probe_socket, Scope::Probe)] {
             let Some((socket, address)) = socket else { continue };
             match scope {
@@ -146,6 +153,7 @@ impl Supervisor {
             trigger,
             listeners,
             leniency: Leniency::default(),
+            upkeep: Upkeep::default(),
             view,
             configurations: 1,
             shown,
@@ -156,7 +164,9 @@ impl Supervisor {
             shutdown,
             admin: admin_shutdown,
         };
-        supervisor.leniency.loaded(&supervisor.config, &supervisor.metrics, clock::now());
+        let now = clock::now();
+        supervisor.leniency.loaded(&supervisor.config, &supervisor.metrics, now);
+        supervisor.upkeep.loaded(&supervisor.config, &supervisor.metrics, now);
         Ok((supervisor, started))
     }
 
@@ -189,8 +199,10 @@ impl Supervisor {
                 _ = upkeep.tick() => {
                     self.metrics.upkeep();
                     self.look_how_strict().await;
-                    let ending = self.shown.inventory.ending(clock::now());
-                    ending.iter().for_each(|text| tracing::warn!("{text}"));
+                    let now = clock::now();
+                    let passed = self.upkeep.look(&self.config, &self.metrics, now);
+                    let ending = self.shown.inventory.ending(now);
+                    passed.iter().chain(&ending).for_each(|text| tracing::warn!("{text}"));
                 }
             }
         }
@@ -208,7 +220,9 @@ impl Supervisor {
             Ok(()) => {
                 self.last_failure = None;
                 self.audit.note(records::loaded(&self.config)).await;
-                self.leniency.loaded(&self.config, &self.metrics, clock::now());
+                let now = clock::now();
+                self.leniency.loaded(&self.config, &self.metrics, now);
+                self.upkeep.loaded(&self.config, &self.metrics, now);
             }
             Err(error) => {
                 let message = match error {

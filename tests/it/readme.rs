@@ -112,6 +112,24 @@ fn the_configuration_that_is_explained_has_no_problems() {
 }
 
 #[test]
+fn the_rules_and_probes_that_are_shown_have_no_problems() {
+    let readme = readme();
+    let routes = blocks(&readme, "yaml http").concat().replace('\n', "\n    ");
+    let probes = blocks(&readme, "yaml probes").concat();
+    let text = format!(
+        "version: 1\nservice: ehr\ntrust_domain: hospital.example\nidentity: {{ embedded: {{ dir: a }} }}\n\
+         peers:\n  billing: {{ dns: billing.example }}\n  lab: {{ dns: lab.example }}\n\
+         inbound:\n  - name: fhir\n    listen: 0.0.0.0:8443\n    forward: 127.0.0.1:8080\n    \
+         protocol: http\n    allow: [billing, lab]\n    {routes}\n{probes}"
+    );
+
+    let checked = config::parse(Path::new("README.md"), &text, &|_| None).expect("no problems");
+
+    assert_eq!(checked.inbound[0].routes.as_ref().map(Vec::len), Some(5));
+    assert_eq!(checked.admin.probes.len(), 2);
+}
+
+#[test]
 fn the_keys_that_make_a_listener_lenient_stand_in_that_configuration() {
     let (yaml, keys) = (blocks(&readme(), "yaml"), blocks(&readme(), "yaml lenient"));
     assert_eq!(keys.len(), 1);

@@ -124,7 +124,9 @@ impl<H: Host> Connection<H> {
         };
         let head = head(number, version, method, uri, headers, &checked);
         let judged = self.host.judge(&head);
-        match judged.and_then(|permit| self.host.begin(&permit).map(|running| (permit, running))) {
+        let begun = judged
+            .and_then(|permit| self.host.begin(&head, &permit).map(|running| (permit, running)));
+        match begun {
             Ok((permit, running)) => Ok((Admitted { number, version, checked, permit }, running)),
             Err(denial) => Err(self.reject(&rough, Rejection::Denied(denial)).await),
         }

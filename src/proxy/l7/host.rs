@@ -51,7 +51,7 @@ pub trait Host: Send + Sync + 'static {
     /// # Errors
     ///
     /// The peer has as many as it may: 429.
-    fn begin(&self, permit: &Self::Permit) -> Result<Self::Running, Self::Denial>;
+    fn begin(&self, head: &Head<'_>, permit: &Self::Permit) -> Result<Self::Running, Self::Denial>;
 
     /// When it may be worth while to try again, for one that was denied by [`begin`](Self::begin).
     fn retry_after(&self, denial: &Self::Denial) -> Option<Duration>;

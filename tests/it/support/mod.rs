@@ -5,6 +5,7 @@ pub(crate) mod authority;
 pub(crate) mod bao;
 pub(crate) mod ca;
 pub(crate) mod client;
+pub(crate) mod curl;
 pub(crate) mod dicom;
 pub(crate) mod est;
 pub(crate) mod gate;

@@ -225,7 +225,7 @@ impl Host for Stage {
         self.note(Event::Abandoned);
     }
 
-    fn begin(&self, _permit: &()) -> Result<(), &'static str> {
+    fn begin(&self, _head: &Head<'_>, _permit: &()) -> Result<(), &'static str> {
         Ok(())
     }
 
