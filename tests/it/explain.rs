@@ -164,7 +164,7 @@ inbound:
     protocol: dicom
     phi: true
     allow: [ct-2]
-    associations: [ { name: ct, calling_ae: CT2, called_ae: PACS, sop_classes: [CTImageStorage] } ]
+    associations: [ { name: ct, calling_ae: CT2, called_ae: PACS, sop_classes: [CTImageStorage], allow: [ct-2] } ]
   - name: db
     listen: 127.0.0.1:5433
     forward: 127.0.0.1:5432
@@ -259,7 +259,10 @@ async fn a_question_that_the_rules_cannot_answer_says_what_to_ask_instead() {
         ("--peer lab --message ORU^R01", "rules for `senders`; say who sends with --sender"),
         ("--peer lab --message ORU^R01 --path /x", "cannot be used with"),
         ("--peer lab --calling-ae CT2", "--called-ae"),
-        ("--peer ct-2 --calling-ae CT2 --called-ae PACS --sop-class CTStorage", "did you mean CT"),
+        (
+            "--peer ct-2 --calling-ae CT2 --called-ae PACS --sop-class CTImagStorage",
+            "did you mean CTImageStorage?",
+        ),
         ("--peer ct-2 --calling-ae A23456789012345678 --called-ae P", "not an AE title"),
         ("--peer lab --message A|B", "like ADT^A01"),
         ("--peer lab --message ORU^R01 --sender LIS", "like LIS|MAIN"),

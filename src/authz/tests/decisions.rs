@@ -39,7 +39,7 @@ inbound:
     phi: true
     allow: [clinics]
     {more}
-    messages: [ {{ name: results, types: ["ORU^*"], allow: [lab] }}, {{ name: adt, types: ["ADT^A01", "ADT^A08"] }} ]
+    messages: [ {{ name: results, types: ["ORU^*"], allow: [lab] }}, {{ name: adt, types: ["ADT^A01", "ADT^A08"], allow: [clinics] }} ]
     senders: [ {{ name: lis, application: LIS, facility: MAIN, allow: [lab] }}, {{ name: ehr, application: EHR, allow: [billing] }} ]
   - name: pacs
     listen: 127.0.0.1:2762
@@ -325,7 +325,7 @@ fn what_differs_is_told_by_its_key_and_only_a_path_that_fits_by_its_template() {
     let method = denied(Method::PUT, "/healthz");
     assert_eq!(method.differs.unwrap().label(), "method");
     assert_eq!(method.template.as_deref(), Some("/healthz"));
-    let path = denied(Method::GET, "/fhir/Patient/4711/secret");
+    let path = denied(Method::GET, "/healthz/4711");
     assert_eq!(path.differs.unwrap().label(), "path");
     assert_eq!(path.template, None);
     assert!(!path.nearest.contains("4711"), "{}", path.nearest);
