@@ -13,11 +13,13 @@ use super::arrival::{Arrival, Incoming};
 use super::counted::{Counted, Side};
 use super::crowd::{Crowd, Place};
 use super::greet::{Greeter, describe};
+use super::inbound_dicom::InboundDicom;
 use super::inbound_http::InboundHttp;
 use super::life::Life;
 use super::mllp::MllpHost;
 use super::permits::{Held, Permits, Terms};
 use super::plain::Plain;
+use super::quota::{Quotas, Running};
 use super::{Bound, Services, accept, record};
 use crate::audit::Connection;
 use crate::authz::{ListenerPolicy, Permit};
@@ -46,6 +48,8 @@ pub struct InboundState {
     pub trust: Arc<Trust>,
     /// Who may connect.
     pub policy: ListenerPolicy,
+    /// How much of it peers may have.
+    pub quotas: Arc<Quotas>,
     /// Our own SPIFFE ID, if our certificate has one.
     pub own: Option<SpiffeId>,
 }
@@ -76,6 +80,7 @@ struct Entered {
     permit: Permit,
     connection: Arc<Connection>,
     _slot: Option<OwnedSemaphorePermit>,
+    _running: Running,
 }
 
 /// What the connections of a listener share.
@@ -86,6 +91,8 @@ struct Room {
     slots: Arc<Semaphore>,
     /// Those who were not, or not yet.
     crowd: Arc<Crowd>,
+    /// Those who were let in in plaintext.
+    plaintext: Arc<Crowd>,
 }
 
 impl Room {
@@ -113,7 +120,8 @@ impl InboundListener {
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let permits = Permits::start(self.live.clone(), self.services.clone());
-        let room = Arc::new(Room { pool, permits, slots, crowd: Crowd::new() });
+        let plaintext = Crowd::plaintext(limits.connections);
+        let room = Arc::new(Room { pool, permits, slots, crowd: Crowd::unfinished(), plaintext });
         let accepting = accept::accept_loop(
             bound,
             &self.services,
@@ -190,7 +198,7 @@ impl InboundListener {
         let state = &now.value;
         let shutdown = &self.services.shutdown;
         let entering = Box::pin(self.enter(state, downstream, source, room, life));
-        let Entered { arrival, permit, connection, _slot } =
+        let Entered { arrival, permit, connection, _slot, _running } =
             match shutdown.until_cut(entering).await {
                 Some(Ok(entered)) => entered,
                 Some(Err(ending)) => return ending,
@@ -206,11 +214,17 @@ impl InboundListener {
         let held = Arc::new(held);
         let member = Arc::clone(held.member());
         let ending = match protocol {
+            Protocol::Dicom => {
+                let (live, services, held) = (&self.live, &self.services, &*held);
+                let (permit, forward, limits) = (&permit, &forward, &limits);
+                let dicom = InboundDicom { live, services, held, permit, forward, limits };
+                Box::pin(dicom.serve(arrival.into_stream(), life)).await
+            }
             Protocol::Mllp => {
                 let way = (arrival.into_stream(), &forward);
                 Box::pin(self.messages(&permit, held, way, &limits, life)).await
             }
-            Protocol::Tcp | Protocol::Dicom => {
+            Protocol::Tcp => {
                 let carrying = self.carry(&permit, arrival.into_stream(), &forward, &limits, life);
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
@@ -232,7 +246,7 @@ impl InboundListener {
         life: &mut Life,
     ) -> Result<Entered, Ending> {
         let (services, permits, crowd) = (&self.services, &*room.permits, &*room.crowd);
-        let greeter = Greeter { state, services, permits, crowd };
+        let greeter = Greeter { state, services, permits, crowd, plaintext: &room.plaintext };
         let greeted = greeter.greet(downstream, source).await;
         let (arrival, mut connection) = greeted.ok_or(Ending::Refused)?;
         let slot = Arc::clone(&room.slots).acquire_owned().await.ok();
@@ -247,8 +261,16 @@ impl InboundListener {
                 }
             },
         };
-        let permit = match judged {
-            Ok(permit) => permit,
+        // Where there are messages, these are what is limited.
+        let admitted = judged.and_then(|permit| match state.config.protocol {
+            Protocol::Tcp => match state.quotas.begin(&permit, None, now) {
+                Ok(running) => Ok((permit, running)),
+                Err(over) => Err(over.denied),
+            },
+            Protocol::Http | Protocol::Mllp | Protocol::Dicom => Ok((permit, Running::default())),
+        });
+        let (permit, running) = match admitted {
+            Ok(admitted) => admitted,
             Err(denied) => {
                 services.metrics.denied(denied.reason);
                 let version = state.policy.version();
@@ -261,7 +283,9 @@ impl InboundListener {
         connection.peer = permit.peer().cloned();
         let connection = Arc::new(connection);
         match self.put_on_record(&permit, &connection, arrival, life).await {
-            Some(arrival) => Ok(Entered { arrival, permit, connection, _slot: slot }),
+            Some(arrival) => {
+                Ok(Entered { arrival, permit, connection, _slot: slot, _running: running })
+            }
             None => Err(Ending::Denied),
         }
     }

@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+use super::asked::Asked;
 use super::counted::{Counted, Side, Tally};
 use super::dial::{DialFailed, Dialed, describe, dial};
 use super::outbound::OutboundState;
@@ -89,6 +91,7 @@ impl Host for OutboundHttp {
     type Link = Link;
     type Permit = ();
     type Denial = Infallible;
+    type Running = ();
     type Ticket = Ticket;
 
     fn facing(&self) -> &Facing {
@@ -105,6 +108,14 @@ impl Host for OutboundHttp {
     /// Whom a request may reach is for `expect` to say, at the handshake.
     fn judge(&self, _head: &Head<'_>) -> Result<(), Infallible> {
         Ok(())
+    }
+
+    fn begin(&self, _head: &Head<'_>, _permit: &()) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn retry_after(&self, denial: &Infallible) -> Option<Duration> {
+        match *denial {}
     }
 
     fn respond(&self, (): &()) -> Option<StatusCode> {
@@ -173,7 +184,8 @@ impl Host for OutboundHttp {
         drop(now);
         let phi = connection.phi;
         let wish = Wish { recorded: phi, phi, permit: link.is_some() };
-        let ticket = requests::admit(&self.services, connection, head, None, rule, wish).await?;
+        let ticket =
+            requests::admit(&self.services, connection, head, Asked::default(), rule, wish).await?;
         Ok(ticket.carried_by(link.map(|link| link.held.member())))
     }
 
@@ -187,7 +199,7 @@ impl Host for OutboundHttp {
             Rejection::Denied(never) => match *never {},
             Rejection::NotAudited => (DenyReason::NotAudited, None, 503),
         };
-        let refused = Refused { reason, message, template: None, rule: None, status };
+        let refused = Refused { reason, message, asked: Asked::default(), rule: None, status };
         requests::rejected(&self.services, &self.unconnected, rough, refused).await;
     }
 

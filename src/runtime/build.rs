@@ -9,6 +9,7 @@ use crate::certs::Material;
 use crate::clock;
 use crate::config::{Config, Inbound, Outbound, PeerMatcher, Protocol};
 use crate::identity::{ListenerName, PeerName};
+use crate::listener::quota::Quotas;
 use crate::listener::{InboundState, OutboundState};
 use crate::tls::{self, Expected, HTTP, Pins, Trust};
 use crate::upstream::Upstreams;
@@ -38,11 +39,13 @@ pub(super) struct Given<'a> {
     pub(super) configuration: u64,
 }
 
-/// The state of an inbound listener. `kept` is what its peers are verified with until now.
+/// The state of an inbound listener. `kept` is what its peers are verified with until now, `used` what they
+/// have had of it.
 pub(super) fn inbound(
     given: Given<'_>,
     listener: &Inbound,
     kept: Option<&Arc<Trust>>,
+    used: Option<&Arc<Quotas>>,
 ) -> Result<InboundState, BuildError> {
     let Given { config, material, configuration } = given;
     let failed = |source| BuildError { listener: listener.name.clone(), source };
@@ -57,12 +60,14 @@ pub(super) fn inbound(
         None => Trust::of_clients(settings, trusted, pins),
     };
     let trust = trust.map_err(failed)?;
+    let policy = ListenerPolicy::inbound(config, listener);
     Ok(InboundState {
         config: listener.clone(),
         configuration,
         tls: tls::server_config(material, settings, &trust, alpn).map_err(failed)?,
         trust,
-        policy: ListenerPolicy::inbound(config, listener),
+        quotas: Arc::new(Quotas::new(&policy, used.map(AsRef::as_ref))),
+        policy,
         own: material.facts.spiffe.clone(),
     })
 }

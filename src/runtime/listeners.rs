@@ -15,6 +15,7 @@ use crate::audit::Audit;
 use crate::config::{Config, Endpoint, ListenAddr, Protocol};
 use crate::identity::{ListenerName, PeerName};
 use crate::inventory::{Inventory, Lenience};
+use crate::listener::quota::Quotas;
 use crate::listener::{
     BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
     bind,
@@ -44,6 +45,8 @@ struct Running<S> {
     publisher: Publisher<S>,
     /// What its peers are verified with.
     trust: Arc<Trust>,
+    /// What they have had of it, where they come in.
+    quotas: Option<Arc<Quotas>>,
     shutdown: Shutdown,
     drain_timeout: Duration,
     upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
@@ -85,7 +88,8 @@ impl Listeners {
             .iter()
             .map(|listener| {
                 let running = self.inbound.get(&listener.name);
-                build::inbound(given, listener, running.map(|running| &running.trust))
+                let used = running.and_then(|running| running.quotas.as_ref());
+                build::inbound(given, listener, running.map(|running| &running.trust), used)
             })
             .collect::<Result<_, _>>()?;
         let outbound = given
@@ -165,6 +169,7 @@ impl Listeners {
                 (Some(running), _) => {
                     running.drain_timeout = state.config.limits.drain_timeout;
                     running.trust = Arc::clone(&state.trust);
+                    running.quotas = Some(Arc::clone(&state.quotas));
                     running.publisher.publish(state);
                 }
                 (None, Some(bound)) => self.start_inbound(state, bound),
@@ -191,8 +196,10 @@ impl Listeners {
         let services = self.services(&name, Direction::Inbound);
         let socket = Socket::of_inbound(&state);
         let (drain_timeout, trust) = (state.config.limits.drain_timeout, Arc::clone(&state.trust));
+        let quotas = Some(Arc::clone(&state.quotas));
         let (publisher, reader) = live(state);
         let running = Running::new(socket, &bound, publisher, trust, &services, drain_timeout);
+        let running = Running { quotas, ..running };
         tracing::info!(listener = %name, listen = %show(&running.listening), "inbound listening");
         let listener = InboundListener::new(reader, services);
         self.shutdown.spawn_on(&self.data, listener.run(bound));
@@ -289,6 +296,7 @@ impl<S> Running<S> {
             trust,
             shutdown: services.shutdown.clone(),
             drain_timeout,
+            quotas: None,
             upstreams: None,
             metrics: Arc::clone(&services.metrics),
             lenience: Arc::clone(&services.lenience),

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::body::{Answer, Download, Upload};
 use super::expect::Expectation;
-use super::flow::{Activity, Flow, InFlight};
+use super::flow::{Activity, Flow, Started};
 use super::framing::Verdicts;
 use super::gate::{self, Checked};
 use super::headers::{self, Length};
@@ -21,6 +21,7 @@ use super::methods::known_method;
 use super::pool::{Lease, Pool};
 use super::respond::{self, Failure};
 use super::sending::spare;
+use super::soap::Ahead;
 use super::upgrade::{self, Tunnel};
 use crate::config::{Limits, WorkloadHttp};
 
@@ -54,12 +55,20 @@ impl<P> Admitted<P> {
         let Self { number, version, checked, permit: _ } = self;
         head(*number, *version, &parts.method, &parts.uri, &parts.headers, checked)
     }
+
+    /// What is told of the request if it is turned away after all.
+    pub(super) fn rough<'a>(&self, method: &'a Method, headers: &'a HeaderMap) -> Rough<'a> {
+        let version = Some(self.version);
+        Rough { number: self.number, version, method: Some(method), headers: Some(headers) }
+    }
 }
 
 /// A request in the form that it came in.
 struct Arrived {
     parts: request::Parts,
     body: Incoming,
+    /// What has been read of the body already.
+    ahead: Option<Ahead>,
     has_body: bool,
     /// Where its connection goes on, if it asks for an upgrade.
     on_upgrade: Option<OnUpgrade>,
@@ -77,7 +86,10 @@ impl<H: Host> Connection<H> {
         let asks_for_upgrade = request.headers().contains_key(UPGRADE);
         let is_grpc = respond::is_grpc(request.headers());
         let mut response = match self.admit(number, &request).await {
-            Ok(admitted) => self.pass(admitted, request, begun, in_flight).await,
+            Ok((admitted, running)) => {
+                let started = Started { begun, in_flight, running };
+                self.pass(admitted, request, started).await
+            }
             Err(response) => response,
         };
         if matches!(response.body(), Answer::Fixed(_)) && is_failure(response.status()) {
@@ -97,7 +109,7 @@ impl<H: Host> Connection<H> {
         &self,
         number: u64,
         request: &Request<Incoming>,
-    ) -> Result<Admitted<H::Permit>, Response<Answer<H>>> {
+    ) -> Result<(Admitted<H::Permit>, H::Running), Response<Answer<H>>> {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         let version = request.version();
         let known = known_method(method);
@@ -111,8 +123,11 @@ impl<H: Host> Connection<H> {
             }
         };
         let head = head(number, version, method, uri, headers, &checked);
-        match self.host.judge(&head) {
-            Ok(permit) => Ok(Admitted { number, version, checked, permit }),
+        let judged = self.host.judge(&head);
+        let begun = judged
+            .and_then(|permit| self.host.begin(&head, &permit).map(|running| (permit, running)));
+        match begun {
+            Ok((permit, running)) => Ok((Admitted { number, version, checked, permit }, running)),
             Err(denial) => Err(self.reject(&rough, Rejection::Denied(denial)).await),
         }
     }
@@ -123,31 +138,46 @@ impl<H: Host> Connection<H> {
         rejection: Rejection<H::Denial>,
     ) -> Response<Answer<H>> {
         self.host.rejected(rough, &rejection).await;
-        respond::rejected::<H>(&rejection, self.verdicts.is_some())
+        let retry_after = match &rejection {
+            Rejection::Denied(denial) => self.host.retry_after(denial),
+            Rejection::Malformed(_) | Rejection::NotAudited => None,
+        };
+        match retry_after {
+            Some(after) => respond::limited(after),
+            None => respond::rejected::<H>(&rejection, self.verdicts.is_some()),
+        }
     }
 
     /// Finds an upstream connection and has the permit recorded.
     async fn pass(
         &self,
-        admitted: Admitted<H::Permit>,
+        mut admitted: Admitted<H::Permit>,
         mut request: Request<Incoming>,
-        begun: Instant,
-        in_flight: InFlight,
+        started: Started<H::Running>,
     ) -> Response<Answer<H>> {
         let has_body = !request.body().is_end_stream();
         let upgrade = upgrade::is_wanted(request.version(), request.headers(), has_body);
         let on_upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
-        let (mut parts, body) = request.into_parts();
+        let (mut parts, mut body) = request.into_parts();
         parts.extensions.remove::<OnUpgrade>();
 
         if let Some(status) = self.host.respond(&admitted.permit) {
             return match self.record(&admitted, &parts, None).await {
                 Ok(ticket) => {
-                    let flow = Flow::new(Arc::clone(&self.host), begun, ticket, in_flight);
+                    let flow = Flow::new(Arc::clone(&self.host), started, ticket);
                     answer_here(&flow, status)
                 }
                 Err(response) => response,
             };
+        }
+        let mut ahead = None;
+        if self.host.is_soap(&admitted.permit) {
+            let looked = Box::pin(self.look(admitted, &mut parts, &mut body)).await;
+            let (judged, read) = match looked {
+                Ok(looked) => looked,
+                Err(response) => return response,
+            };
+            (admitted, ahead) = (judged, Some(read));
         }
         let wanted = wanted(self.host.facing(), admitted.version, &parts.headers, upgrade);
         let leased = self.pool.lease(&self.host, wanted).await;
@@ -158,10 +188,10 @@ impl<H: Host> Connection<H> {
                 return response;
             }
         };
-        let flow = Flow::new(Arc::clone(&self.host), begun, ticket, in_flight);
+        let flow = Flow::new(Arc::clone(&self.host), started, ticket);
         match leased {
             Ok(lease) => {
-                let arrived = Arrived { parts, body, has_body, on_upgrade };
+                let arrived = Arrived { parts, body, ahead, has_body, on_upgrade };
                 self.carry(admitted, arrived, lease, flow).await
             }
             Err(error) => fail(&flow, Failure::NotConnected(error)),
@@ -176,14 +206,14 @@ impl<H: Host> Connection<H> {
         lease: Lease<H>,
         flow: Arc<Flow<H>>,
     ) -> Response<Answer<H>> {
-        let Arrived { mut parts, body, has_body, on_upgrade } = arrived;
+        let Arrived { mut parts, body, ahead, has_body, on_upgrade } = arrived;
         let on_upgrade = on_upgrade.filter(|_| lease.spoken() == Spoken::Http1);
         let expectation = expectation(&parts, lease.spoken());
         let length = if has_body { Length::Open } else { Length::None };
         let (facing, upgrade) = (self.host.facing(), on_upgrade.is_some());
         headers::to_upstream(&mut parts, lease.spoken(), facing, length, upgrade);
         let spare = spare(&parts, &lease, has_body);
-        let upload = Upload::new(body, expectation.as_ref(), Arc::clone(&flow));
+        let upload = Upload::new(body, ahead, expectation.as_ref(), Arc::clone(&flow));
         let mut request = Request::from_parts(parts, upload);
         expectation.iter().for_each(|expectation| listen_for_100(&mut request, expectation));
 

@@ -79,6 +79,16 @@ impl Drop for InFlight {
     }
 }
 
+/// What is there of an exchange before it is on record.
+pub(super) struct Started<R> {
+    /// When its head was complete.
+    pub(super) begun: Instant,
+    /// Counts it on its connection.
+    pub(super) in_flight: InFlight,
+    /// Counts it among those of its peer.
+    pub(super) running: R,
+}
+
 /// One exchange that was admitted. Both bodies hold it; when the last of them drops, it has ended.
 pub(super) struct Flow<H: Host> {
     host: Arc<H>,
@@ -93,16 +103,13 @@ pub(super) struct Flow<H: Host> {
     ending: OnceLock<Ending>,
     ticket: Mutex<Option<H::Ticket>>,
     in_flight: InFlight,
+    running: Mutex<Option<H::Running>>,
 }
 
 impl<H: Host> Flow<H> {
-    /// An exchange that began at `begun` and holds `ticket`.
-    pub(super) fn new(
-        host: Arc<H>,
-        begun: Instant,
-        ticket: H::Ticket,
-        in_flight: InFlight,
-    ) -> Arc<Self> {
+    /// An exchange that has started and holds `ticket`.
+    pub(super) fn new(host: Arc<H>, started: Started<H::Running>, ticket: H::Ticket) -> Arc<Self> {
+        let Started { begun, in_flight, running } = started;
         Arc::new(Self {
             host,
             begun,
@@ -115,6 +122,7 @@ impl<H: Host> Flow<H> {
             ending: OnceLock::new(),
             ticket: Mutex::new(Some(ticket)),
             in_flight,
+            running: Mutex::new(Some(running)),
         })
     }
 
@@ -165,6 +173,8 @@ impl<H: Host> Flow<H> {
 
     /// The response has been passed on to its end.
     pub(super) fn finished(&self) {
+        // Before the downstream has the end: whoever then asks for the next is not over its limit.
+        drop(self.running.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.answered.store(micros(self.begun.elapsed()).max(1), Ordering::Release);
         self.end(Ending::Finished);
     }

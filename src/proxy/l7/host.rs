@@ -10,13 +10,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::malformed::Malformed;
 use crate::config::WorkloadHttp;
 use crate::outcome::Ending;
+use crate::protocol::soap;
 use crate::shutdown::Shutdown;
 
 /// What the listener does for its HTTP exchanges. One per downstream connection.
 ///
-/// The order in which an exchange calls: [`judge`](Self::judge), then [`connect`](Self::connect) or a
+/// The order in which an exchange calls: [`judge`](Self::judge), [`begin`](Self::begin),
+/// [`judge_soap`](Self::judge_soap) if [`is_soap`](Self::is_soap), then [`connect`](Self::connect) or a
 /// pooled connection, then [`record`](Self::record), and only then the first byte goes upstream. A
-/// request that has to be sent a second time goes through all of it once more. Each ticket comes back through [`completed`](Self::completed) exactly once, whatever happens.
+/// request that has to be sent a second time is judged, connected and recorded once more. Each ticket comes back through [`completed`](Self::completed) exactly once, whatever happens.
 pub trait Host: Send + Sync + 'static {
     /// The transport of an upstream connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -26,6 +28,8 @@ pub trait Host: Send + Sync + 'static {
     type Permit: Send + Sync + 'static;
     /// Policy's no, with whatever the host wants to remember of it.
     type Denial: Send + Sync + 'static;
+    /// What a request takes of its peer's limits. Dropped when the response has come to its end.
+    type Running: Send + 'static;
     /// One admitted request, until its record is completed.
     type Ticket: Send + 'static;
 
@@ -42,11 +46,43 @@ pub trait Host: Send + Sync + 'static {
     /// The request may not pass: 403.
     fn judge(&self, head: &Head<'_>) -> Result<Self::Permit, Self::Denial>;
 
+    /// A request that policy lets through begins. Pure and quick.
+    ///
+    /// # Errors
+    ///
+    /// The peer has as many as it may: 429.
+    fn begin(&self, head: &Head<'_>, permit: &Self::Permit) -> Result<Self::Running, Self::Denial>;
+
+    /// When it may be worth while to try again, for one that was denied by [`begin`](Self::begin).
+    fn retry_after(&self, denial: &Self::Denial) -> Option<Duration>;
+
     /// The status with which the request is answered here, if no upstream is to be asked.
     fn respond(&self, permit: &Self::Permit) -> Option<StatusCode>;
 
     /// Request `number` by the name that records know it by, for whom it was denied to.
     fn request_id(&self, number: u64) -> Option<HeaderValue>;
+
+    /// Whether the beginning of its message has to be judged, too, before a request that `judge` let
+    /// through may pass.
+    fn is_soap(&self, _permit: &Self::Permit) -> bool {
+        false
+    }
+
+    /// Policy, once it is known what a message is, or why that cannot be told. Pure and quick.
+    ///
+    /// # Errors
+    ///
+    /// The request may not pass: 403.
+    fn judge_soap(
+        &self,
+        permit: Self::Permit,
+        _message: Result<&soap::Found, soap::Unreadable>,
+    ) -> Result<Self::Permit, Self::Denial> {
+        Ok(permit)
+    }
+
+    /// A request that `judge` let through was given up by its downstream before its message had begun.
+    fn abandoned(&self, _rough: &Rough<'_>, _permit: &Self::Permit) {}
 
     /// Opens an upstream connection. Bounded by the host.
     fn connect(
@@ -156,7 +192,7 @@ pub struct Rough<'a> {
 pub enum Rejection<D> {
     /// It is ambiguous or breaks HTTP. 400 in most cases.
     Malformed(Malformed),
-    /// Policy said no. 403.
+    /// Policy said no, 403; or the peer has as many as it may, 429.
     Denied(D),
     /// It could not be put on record. 503.
     NotAudited,

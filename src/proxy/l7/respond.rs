@@ -1,7 +1,9 @@
 //! Our own answers: a status and a few words that tell nothing about our inside.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::Answer;
@@ -105,6 +107,14 @@ pub(super) fn rejected<H: Host>(
             response
         }
     }
+}
+
+/// The answer to a request too many.
+pub(super) fn limited<H: Host>(retry_after: Duration) -> Response<Answer<H>> {
+    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n");
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+    response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
+    response
 }
 
 /// An answer of ours, so that whoever got it can ask for the reason by its name, and read it: a gRPC client
