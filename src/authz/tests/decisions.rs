@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::authz::{Grant, Holder, Permit};
+use crate::protocol::soap::Unreadable;
 use crate::protocol::{Operation, dicom, dicomweb, fhir, mllp};
 
 const NOW: time::OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
@@ -185,17 +186,9 @@ fn a_soap_route_lets_its_action_and_waits_for_the_body() {
     );
     assert_eq!(no(claims(None)).2, "nearest is route `pdq`: SOAP action ITI-47, not none");
 
-    let mismatch = lab.policy.soap_mismatch(&granted, "DeleteEverything");
-    assert_eq!((mismatch.reason, &*mismatch.rule), (DenyReason::SoapMismatch, "fhir/pdq"));
-    assert_eq!(
-        mismatch.nearest,
-        "SOAP action urn:hl7-org:v3:PRPA_IN201305UV02 comes with body PRPA_IN201305UV02, \
-         not with DeleteEverything"
-    );
-    assert_eq!(
-        lab.policy.enforce(granted, mismatch, NOW).unwrap_err().reason,
-        DenyReason::SoapMismatch
-    );
+    let unreadable = lab.policy.authorize_soap(granted, Err(Unreadable::Lost), NOW);
+    let (reason, rule, _) = no(unreadable);
+    assert_eq!((reason, &*rule), (DenyReason::SoapMismatch, "fhir/pdq"));
 }
 
 #[test]
@@ -352,8 +345,9 @@ fn what_is_only_observed_goes_through_and_says_why_not() {
     assert_eq!(both.would_deny().unwrap().reason, DenyReason::NotListedForMessage);
     let classes = visit("ct-2", 2).calls("CT2", "PACS", &["MRImageStorage"]).unwrap();
     assert_eq!(classes.would_deny().unwrap().reason, DenyReason::SopClass);
-    let (granted, mismatch) = (granted.clone(), lab.policy.soap_mismatch(&granted, "x"));
-    assert!(lab.policy.enforce(granted, mismatch, NOW).is_ok());
+    let closed = visit("lab", 0).asks(Method::GET, "/closed").unwrap();
+    let denied = (**closed.would_deny().unwrap()).clone();
+    assert!(lab.policy.enforce(granted, denied, NOW).is_ok());
 }
 
 #[test]
