@@ -57,6 +57,7 @@ mod identity_files;
 mod identity_keys;
 mod init;
 mod layering;
+mod lenient;
 mod lifecycle;
 mod limits;
 mod mllp;
