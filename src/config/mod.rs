@@ -246,6 +246,8 @@ pub struct Inbound {
     pub permissive_until: Option<OffsetDateTime>,
     /// Until when policy is told and not enforced (`enforce: false`).
     pub observe_until: Option<OffsetDateTime>,
+    /// HTTP only: whether the shapes of paths go on record while policy is not enforced.
+    pub observe_paths: bool,
     /// Its line in the configuration file.
     pub line: u32,
     /// Who may connect, groups replaced by their members. Empty: nobody.
