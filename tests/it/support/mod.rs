@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod legacy;
 pub(crate) mod load;
 pub(crate) mod mesh;
+pub(crate) mod mllp;
 pub(crate) mod openssl;
 pub(crate) mod outside;
 pub(crate) mod pki;

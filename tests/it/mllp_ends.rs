@@ -1,0 +1,120 @@
+//! MLLP connections end between two messages: in a drain, and when their right is gone.
+
+use myelin::shutdown::Drained;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::admin::get;
+use crate::support::client::connect;
+use crate::support::mesh::Mesh;
+use crate::support::mllp::{Engine, ack, comes, content, exchange, message};
+use crate::support::ward::{Ward, whatever_the_cause};
+use crate::support::{eventually, until};
+
+#[tokio::test]
+async fn a_drain_waits_for_the_acknowledgement_of_a_message_in_flight() {
+    let mesh = Mesh::new();
+    let engine = Engine::held_back().await;
+    let ehr = mesh.inbound("ehr").allow("lab").mllp().phi().forward(engine.target()).start().await;
+    let mut lab = mesh.connect("lab", &ehr).await;
+    lab.send(message("ADT^A01", "1")).await;
+    until("the message", || engine.received().len() == 1).await;
+    let (trail, admin) = (ehr.trail().clone(), ehr.admin);
+
+    let stopping = tokio::spawn(ehr.stop());
+    eventually("the drain", || async move {
+        let ready = get(admin, "/ready").await;
+        ready.map_or(Some(()), |answer| (answer.status != 200).then_some(()))
+    })
+    .await;
+    engine.may_answer();
+    comes(&mut lab.stream, &ack("AA", "1")).await;
+
+    assert_eq!(stopping.await.unwrap(), Drained::Clean);
+    assert_eq!(lab.rest().await, b"");
+    assert_eq!(trail.only("message-completed").await.reason(), "finished");
+}
+
+#[tokio::test]
+async fn a_drain_lets_a_message_that_has_begun_come_to_its_end() {
+    let mesh = Mesh::new();
+    let engine = Engine::start().await;
+    let ehr = mesh.inbound("ehr").allow("lab").mllp().forward(engine.target()).start().await;
+    let lab = mesh.outbound("lab").allow("ehr").mllp().to(ehr.address()).start().await;
+    let mut sender = TcpStream::connect(lab.address()).await.unwrap();
+    let sent = message("ADT^A01", "1");
+    let (first, second) = sent.split_at(100);
+    sender.write_all(first.as_bytes()).await.unwrap();
+    until("the first part", || engine.begun() > 0).await;
+
+    let stopping = tokio::spawn(async move { (lab.stop().await, ehr.stop().await) });
+    tokio::task::yield_now().await;
+    sender.write_all(second.as_bytes()).await.unwrap();
+    comes(&mut sender, &ack("AA", "1")).await;
+
+    assert_eq!(sender.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(stopping.await.unwrap(), (Drained::Clean, Drained::Clean));
+    assert_eq!(engine.received(), [content("LIS", "ADT^A01", "1")]);
+}
+
+#[tokio::test]
+async fn an_idle_connection_keeps_no_drain_waiting() {
+    let mesh = Mesh::new();
+    let engine = Engine::start().await;
+    let ehr = mesh.inbound("ehr").allow("lab").mllp().forward(engine.target()).start().await;
+    let lab = mesh.outbound("lab").allow("ehr").mllp().to(ehr.address()).start().await;
+    let mut sender = TcpStream::connect(lab.address()).await.unwrap();
+    exchange(&mut sender, "ADT^A01", "1").await;
+
+    assert_eq!(lab.stop().await, Drained::Clean);
+
+    assert_eq!(sender.read(&mut [0]).await.unwrap(), 0);
+    ehr.ended("finished", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_never_acknowledged_is_cut() {
+    let mesh = Mesh::new();
+    let engine = Engine::held_back().await;
+    let setup = mesh.inbound("ehr").allow("lab").mllp().phi().limits("drain_timeout: 200ms");
+    let ehr = setup.forward(engine.target()).start().await;
+    let mut lab = mesh.connect("lab", &ehr).await;
+    lab.send(message("ADT^A01", "1")).await;
+    until("the message", || engine.received().len() == 1).await;
+    let trail = ehr.trail().clone();
+
+    ehr.stop().await;
+
+    let mut rest = Vec::new();
+    let _reset = lab.stream.read_to_end(&mut rest).await;
+    assert_eq!(rest, b"");
+    assert_eq!(trail.only("message-completed").await.reason(), "cut");
+}
+
+#[tokio::test]
+async fn a_peer_that_loses_its_right_gets_the_acknowledgement_of_what_it_had_sent_and_no_more() {
+    whatever_the_cause(|cause| async move {
+        let engine = Engine::held_back().await;
+        let mut ward = Ward::inbound(cause, |setup| setup.mllp().phi().forward(engine.target()));
+        let ehr = ward.start(|setup| setup).await;
+        let mut lab = connect(&ward.lab, ehr.address(), "ehr").await.unwrap();
+        lab.send(message("ADT^A01", "1")).await;
+        until("the message", || engine.received().len() == 1).await;
+        let mut web = connect(&ward.web(), ehr.address(), "ehr").await.unwrap();
+        web.send(message("ADT^A01", "2")).await;
+        until("the other message", || engine.received().len() == 2).await;
+
+        let withdrawn = ward.strike(&ehr).await;
+        lab.send(message("ADT^A01", "3")).await;
+        engine.may_answer();
+        engine.may_answer();
+
+        comes(&mut lab.stream, &ack("AA", "1")).await;
+        assert_eq!(lab.rest().await, b"");
+        ward.is_over(&ehr, &withdrawn).await;
+        comes(&mut web.stream, &ack("AA", "2")).await;
+        assert_eq!(engine.received().len(), 2);
+        ehr.ended("withdrawn", 1.0).await;
+    })
+    .await;
+}

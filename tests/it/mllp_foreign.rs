@@ -1,0 +1,89 @@
+//! MLLP with programs that nobody here wrote: python-hl7 as client and server, its `mllp_send`, and hl7apy.
+
+use std::process::Command;
+
+use crate::support::mesh::{Mesh, Running};
+use crate::support::mllp::{PHI, content, framed};
+use crate::support::process::{Process, needs, run};
+use crate::support::python::{finishes, peer, serves};
+
+/// python-hl7's server behind a pair of sidecars that let `ADT` and `ORU^R01` through.
+async fn pair(kind: &str, package: &str) -> (Mesh, Process, Running, Running) {
+    let mesh = Mesh::new();
+    let (server, target) = serves(peer("mllp_peer", package, &[kind])).await;
+    let setup = mesh.inbound("ehr").allow("lab").mllp().phi().forward(&target);
+    let ehr = setup.with("messages: [ \"ADT^*\", \"ORU^R01\" ]").start().await;
+    let lab = mesh.outbound("lab").allow("ehr").mllp().phi().to(ehr.address()).start().await;
+    (mesh, server, ehr, lab)
+}
+
+#[tokio::test]
+async fn python_hl7_talks_to_itself_through_a_pair() {
+    let (_mesh, mut server, ehr, lab) = pair("server", "hl7").await;
+    let port = lab.address().port().to_string();
+
+    let types = ["ADT^A01^ADT_A01", "ORU^R01", "ORM^O01", "ADT^A08"];
+    let args = ["client", &port].into_iter().chain(types).collect::<Vec<_>>();
+    let said = finishes(peer("mllp_peer", "hl7", &args)).await;
+
+    assert_eq!(said.stdout, "answer MSA|AA|PHIMRN0\nanswer MSA|AA|PHIMRN1\nclosed\n");
+    let output = server.says("received ORU^R01").await;
+    assert!(!output.contains("ORM"), "{output}");
+    assert_eq!(ehr.trail().only("message-denied").await.text("myelin.hl7.type"), "ORM^O01");
+    assert_eq!(ehr.trail().wait_for("message-completed", 2).await.len(), 2);
+    let trail = ehr.trail().text() + &lab.trail().text();
+    assert!(PHI.iter().all(|token| !trail.contains(token)), "{trail}");
+}
+
+#[tokio::test]
+async fn python_hl7_with_tls_of_its_own_talks_to_one_sidecar() {
+    let mesh = Mesh::new();
+    let (_server, target) = serves(peer("mllp_peer", "hl7", &["server"])).await;
+    let setup = mesh.inbound("ehr").allow("lab").mllp().phi().forward(&target);
+    let ehr = setup.with("messages: [ \"ADT^*\" ]").start().await;
+    let identity = mesh.pem("lab");
+    let path = |path: std::path::PathBuf| path.display().to_string();
+    let (cert, key, ca) =
+        (path(identity.cert()), path(identity.key()), path(identity.trust_bundle()));
+
+    let port = ehr.address().port().to_string();
+    let args = ["tls", &port, "ehr", &cert, &key, &ca, "ADT^A01", "ADT^A31", "ORU^R01"];
+    let said = finishes(peer("mllp_peer", "hl7", &args)).await;
+
+    assert_eq!(said.stdout, "answer MSA|AA|PHIMRN0\nanswer MSA|AA|PHIMRN1\nclosed\n");
+    ehr.ended("denied", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_server_that_closes_after_each_message_gets_a_connection_for_each() {
+    let (_mesh, mut server, ehr, lab) = pair("once", "hl7apy").await;
+    let port = lab.address().port().to_string();
+
+    for _ in 0..3 {
+        let said = finishes(peer("mllp_peer", "hl7", &["client", &port, "ADT^A01"])).await;
+        assert_eq!(said.stdout, "answer MSA|AA|PHIMRN0\n");
+    }
+
+    server.says("received PHIMRN0").await;
+    ehr.ended("finished", 3.0).await;
+    let completed = ehr.trail().wait_for("message-completed", 3).await;
+    assert!(completed.iter().all(|c| c.text("myelin.hl7.acknowledgement") == "AA"));
+}
+
+#[tokio::test]
+async fn mllp_send_sends_a_file_of_messages_with_all_kinds_of_line_ends() {
+    let (mesh, mut server, ehr, lab) = pair("server", "hl7").await;
+    let file = mesh.dir().join("messages.hl7");
+    let messages: String = ["ADT^A01", "ADT^A02", "ORU^R01"]
+        .map(|kind| framed(&content("LIS", kind, kind).replace('\r', "\n")) + "\n")
+        .concat();
+    std::fs::write(&file, messages).unwrap();
+
+    let mut command = Command::new(needs("mllp_send", "pip: hl7"));
+    command.args(["--port", &lab.address().port().to_string(), "--file"]).arg(&file);
+    let said = run(command.args(["--quiet", "127.0.0.1"]), "").await;
+
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    server.says("received ORU^R01").await;
+    assert_eq!(ehr.trail().wait_for("message-completed", 3).await.len(), 3);
+}
