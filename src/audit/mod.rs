@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`record`] says what happened, [`ecs`] and [`encode`] make a line of it, [`trail`] gives it its place
-//! and survives the disk, [`segment`] has the files, [`verify()`] checks all of it from outside.
+//! and survives the disk, [`segment`] has the files, [`verify()`] checks all of it from outside, [`Reading`]
+//! reads it back.
 
 mod backlog;
 mod chunk;
@@ -21,7 +22,9 @@ mod operation;
 mod own;
 mod pages;
 mod queue;
+mod reader;
 mod record;
+mod recorded;
 mod retention;
 mod rule;
 mod segment;
@@ -45,7 +48,9 @@ use crate::clock;
 use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
+pub use reader::{Reading, Unreadable};
 pub use record::*;
+pub use recorded::*;
 pub use rule::Origin;
 pub use segment::look;
 pub use status::TrailStatus;

@@ -19,6 +19,7 @@ use super::mllp::MllpHost;
 use super::permits::{Held, Permits, Terms};
 use super::plain::Plain;
 use super::quota::{Quotas, Running};
+use super::shapes::Shapes;
 use super::{Bound, Services, accept, record};
 use crate::audit::Connection;
 use crate::authz::{ListenerPolicy, Permit};
@@ -71,6 +72,7 @@ impl Terms for InboundState {
 pub struct InboundListener {
     live: Live<InboundState>,
     services: Services,
+    shapes: Arc<Shapes>,
 }
 
 /// Somebody who was let in, on record.
@@ -108,7 +110,7 @@ impl Room {
 impl InboundListener {
     /// Serves according to the current state, whatever that is when a connection comes.
     pub fn new(live: Live<InboundState>, services: Services) -> Arc<Self> {
-        Arc::new(Self { live, services })
+        Arc::new(Self { live, services, shapes: Arc::default() })
     }
 
     /// Accepts until the drain.
@@ -322,7 +324,7 @@ impl InboundListener {
         let (live, services) = (self.live.clone(), self.services.clone());
         let end = held.member().end().clone();
         let peer = arrival.session().map(|session| &session.peer);
-        let host = InboundHttp::new(live, services, held, peer, permit.peer());
+        let host = InboundHttp::new(live, services, held, peer, permit.peer(), &self.shapes);
         let metrics = Arc::clone(&self.services.metrics);
         let (stream, tally) = Counted::new(arrival.into_stream(), Side::Downstream, metrics);
         life.tally = Some(tally);

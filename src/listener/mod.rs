@@ -17,6 +17,7 @@ mod plain;
 pub mod quota;
 mod record;
 mod requests;
+mod shapes;
 
 use std::sync::Arc;
 

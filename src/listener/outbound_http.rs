@@ -182,7 +182,7 @@ impl Host for OutboundHttp {
         };
         drop(now);
         let phi = connection.phi;
-        let wish = Wish { recorded: phi, phi, permit: link.is_some() };
+        let wish = Wish { recorded: phi, phi, permit: link.is_some(), shaped: None };
         let ticket = requests::admit(&self.services, connection, head, None, rule, wish).await?;
         Ok(ticket.carried_by(link.map(|link| link.held.member())))
     }

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Version};
 
 use super::Services;
 use super::permits::Member;
+use super::shapes::Shaped;
 use crate::audit::{Action, Connection, Record, Request, Rule, Traffic};
 use crate::authz::Grant;
 use crate::outcome::DenyReason;
@@ -29,7 +30,7 @@ impl Ticket {
 }
 
 /// How a request is to be recorded.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Wish {
     /// At all. Requests that have nothing to do with PHI are only counted.
     pub(super) recorded: bool,
@@ -37,6 +38,8 @@ pub(super) struct Wish {
     pub(super) phi: bool,
     /// With its permit. Not so when there is nobody to send it to: then only its end is recorded.
     pub(super) permit: bool,
+    /// What is told of it when no rule is for it.
+    pub(super) shaped: Option<Shaped>,
 }
 
 /// Puts an admitted request on record, durably if it is an access to PHI.
@@ -52,11 +55,17 @@ pub(super) async fn admit(
     if !wish.recorded {
         return Ok(Ticket { method, recorded: None, carrier: None });
     }
+    let template = grant.and_then(Grant::template).map(Arc::clone);
+    let operation = grant.and_then(Grant::operation).cloned();
+    let (template, operation) = match wish.shaped {
+        Some(Shaped { path, soap }) => (Some(path), soap.or(operation)),
+        None => (template, operation),
+    };
     let request = Request {
         number: head.number,
         method: method.clone(),
-        template: grant.and_then(Grant::template).map(Arc::clone),
-        operation: grant.and_then(Grant::operation).cloned(),
+        template,
+        operation,
         version: version(Some(head.version)),
         phi: wish.phi,
         trace_id: trace_id(head.headers),

@@ -2,8 +2,6 @@
 //!
 //! What a path says is kept only where it cannot be more than part of an interface. When in doubt, it is not.
 
-use std::borrow::Cow;
-
 use super::fhir;
 
 /// Longest word that is kept, in bytes.
@@ -40,11 +38,10 @@ pub fn shape(path: &str) -> String {
     text
 }
 
-/// A URI like a SOAP action's, if each of its parts is a word, so that it is nobody's data.
-pub fn words(uri: &str) -> Option<Cow<'_, str>> {
+/// Whether each part of a URI like a SOAP action's is a word, so that it is nobody's data.
+pub fn is_words(uri: &str) -> bool {
     let mut parts = uri.split(['/', ':', '#', '?', '=']);
-    (uri.len() <= LONGEST * SEGMENTS && parts.all(|part| part.is_empty() || is_word(part)))
-        .then_some(Cow::Borrowed(uri))
+    uri.len() <= LONGEST * SEGMENTS && parts.all(|part| part.is_empty() || is_word(part))
 }
 
 fn is_before_id(word: &str) -> bool {
@@ -104,10 +101,10 @@ mod tests {
 
     #[test]
     fn an_action_is_kept_if_it_is_made_of_words() {
-        assert!(words("urn:billing:GetBill").is_some());
-        assert!(words("http://tempuri.org/IBilling/GetBill").is_some());
-        assert!(words("urn:patient:4711").is_none());
-        assert!(words("urn:patient:anna smith").is_none());
+        assert!(is_words("urn:billing:GetBill"));
+        assert!(is_words("http://tempuri.org/IBilling/GetBill"));
+        assert!(!is_words("urn:patient:4711"));
+        assert!(!is_words("urn:patient:anna smith"));
     }
 
     proptest! {

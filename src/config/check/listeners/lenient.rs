@@ -83,7 +83,8 @@ fn of_paths(
 ) -> Option<()> {
     if !is_observed {
         let text = "`observe_paths` without `enforce: false`: paths are looked at while policy is observed";
-        let hint = "add `enforce: false` and `until: YYYY-MM-DD`, or remove it: routes have templates";
+        let hint =
+            "add `enforce: false` and `until: YYYY-MM-DD`, or remove it: routes have templates";
         reader.error(paths.at(), Fault::new(text).hint(hint));
         return None;
     }
