@@ -4,6 +4,7 @@
 
 mod address;
 mod broken;
+mod cases;
 mod check;
 mod identity;
 mod keys;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+pub use cases::{Case, CaseAsked, CaseWho, cases};
 pub use identity::{
     Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
     VaultAuth,

@@ -126,7 +126,8 @@ impl<'c> Judge<'c> {
                 None => return Verdict::Unjudged(Unjudged::Listener),
             },
         };
-        match self.connect(policy, attempt.who, attempt.certificate) {
+        let identity = self.identity(attempt.who, attempt.certificate);
+        match self.connect(policy, identity.as_ref()) {
             Ok(permit) => match listener {
                 Some(listener) => self.ask((listener, policy), &permit, attempt.what),
                 None => allowed(&permit),
@@ -138,17 +139,37 @@ impl<'c> Judge<'c> {
         }
     }
 
+    /// What the listener `name` says to somebody; `None` is somebody in plaintext, and no question but whether
+    /// to connect.
+    pub(super) fn put(
+        &self,
+        name: &str,
+        who: Option<&PeerIdentity>,
+        asked: Option<Asked<'_>>,
+    ) -> Verdict {
+        let inbound = self.inbound.get(name).map(|(_, policy)| policy);
+        let Some(policy) = inbound.or_else(|| self.outbound.get(name)) else {
+            return Verdict::Unjudged(Unjudged::Listener);
+        };
+        match (self.connect(policy, who), asked) {
+            (Ok(permit), Some(asked)) => {
+                Asking { policy, permit: &permit, now: self.now }.put(asked)
+            }
+            (Ok(permit), None) => allowed(&permit),
+            (Err(denial), _) => Verdict::Denied(denial),
+        }
+    }
+
     /// Whether somebody may connect, once policy is enforced.
-    pub(super) fn connect(
+    fn connect(
         &self,
         policy: &ListenerPolicy,
-        who: &Who,
-        certificate: Fingerprint,
+        who: Option<&PeerIdentity>,
     ) -> Result<Permit, Denial> {
-        let Some(identity) = self.identity(who, certificate) else {
+        let Some(identity) = who else {
             return policy.plaintext(self.now).ok_or_else(plaintext);
         };
-        let permit = policy.authorize(&identity, self.now).map_err(|denied| Denial::of(&denied))?;
+        let permit = policy.authorize(identity, self.now).map_err(|denied| Denial::of(&denied))?;
         match permit.would_deny() {
             Some(denied) => Err(Denial::of(denied)),
             None => Ok(permit),
@@ -174,7 +195,7 @@ impl<'c> Judge<'c> {
     }
 
     /// Whether the holder of `permit` may do `what`.
-    pub(super) fn ask(
+    fn ask(
         &self,
         (listener, policy): (&Inbound, &ListenerPolicy),
         permit: &Permit,

@@ -4,6 +4,7 @@
 //! Pure apart from reading trails. What judges is the compiled policy itself, never a copy of its rules.
 
 mod candidates;
+mod cases;
 mod history;
 mod judge;
 mod replay;
@@ -11,6 +12,7 @@ pub mod suggest;
 mod what;
 mod who;
 
+pub use cases::{Tried, try_all};
 pub use history::{Attempt, Filter, History, ListenerSeen, Tally};
 pub use judge::{Denial, Judge, Unjudged, Verdict};
 pub use replay::{Change, Replay};

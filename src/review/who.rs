@@ -153,7 +153,7 @@ pub(super) fn parts(text: &str) -> Subject {
 }
 
 /// A certificate that says nothing, for a while.
-fn nobody(now: OffsetDateTime) -> PeerCertificate {
+pub(super) fn nobody(now: OffsetDateTime) -> PeerCertificate {
     PeerCertificate {
         spiffe: None,
         dns: Vec::new(),

@@ -57,6 +57,8 @@ mod mllp_foreign;
 mod outbound;
 mod partners;
 mod pins;
+mod policy_replay;
+mod policy_suggest;
 mod postgres;
 mod probe;
 mod probe_certificates;

@@ -37,8 +37,10 @@ impl Desk {
 }
 
 fn day() -> Paper {
-    let (billing, portal) =
-        (Somebody::service("billing").known("billing"), Somebody::service("portal").known("portal"));
+    let (billing, portal) = (
+        Somebody::service("billing").known("billing"),
+        Somebody::service("portal").known("portal"),
+    );
     let denied = json!({
         "event": { "reason": "not_listed_for_route" },
         "http": { "request": { "method": "GET" } },
@@ -62,7 +64,12 @@ async fn a_configuration_that_takes_something_away_says_from_whom_and_fails() {
 
     assert_eq!(said.code, Some(1), "{said:#?}");
     assert!(said.stdout.contains("newly denied on fhir: billing\n  GET /fhir/Patient/{id}: 2 times, 2026-11-03 to 2026-11-04\n    no_route by fhir/read (new.yaml:15): nearest is route `read`: method POST, not GET"), "{said:#?}");
-    assert!(said.stdout.contains("5 records, 4 attempts told apart: 1 newly denied, 0 newly allowed, 3 as before"), "{said:#?}");
+    assert!(
+        said.stdout.contains(
+            "5 records, 4 attempts told apart: 1 newly denied, 0 newly allowed, 3 as before"
+        ),
+        "{said:#?}"
+    );
 }
 
 #[tokio::test]
@@ -95,7 +102,10 @@ async fn what_a_record_does_not_say_is_not_guessed() {
     let said = desk.replay(&config, &[]).await;
 
     assert_eq!(said.code, Some(0), "{said:#?}");
-    assert!(said.stdout.contains("not judged: 1 attempt in 1 record: no path on record"), "{said:#?}");
+    assert!(
+        said.stdout.contains("not judged: 1 attempt in 1 record: no path on record"),
+        "{said:#?}"
+    );
     assert!(said.stdout.contains("no listener `old` in new.yaml: 1 record"), "{said:#?}");
 }
 

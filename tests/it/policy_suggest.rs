@@ -39,7 +39,8 @@ fn parsed(text: &str) -> Config {
 }
 
 fn clinic() -> Paper {
-    let (billing, portal) = (Somebody::service("billing").known("billing"), Somebody::service("portal"));
+    let (billing, portal) =
+        (Somebody::service("billing").known("billing"), Somebody::service("portal"));
     let soap = json!({
         "http": { "request": { "method": "POST" } },
         "url": { "path": "/pdq" },
@@ -47,7 +48,12 @@ fn clinic() -> Paper {
     });
     Paper::default()
         .line("connection-allowed", ("fhir", "http"), &billing, &json!({}))
-        .line("connection-allowed", ("fhir", "http"), &portal, &json!({ "myelin": { "would_deny": "unknown_peer" } }))
+        .line(
+            "connection-allowed",
+            ("fhir", "http"),
+            &portal,
+            &json!({ "myelin": { "would_deny": "unknown_peer" } }),
+        )
         .request(&billing, "GET", "/fhir/Patient/{id}")
         .request(&billing, "GET", "/fhir/Observation/{id}")
         .request(&portal, "GET", "/fhir/Observation/{id}")
@@ -138,8 +144,27 @@ enum Line {
 
 fn path() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
-        "fhir", "Patient", "Observation", "{id}", "_search", "$everything", "metadata", "studies", "series", "api",
-        "v1", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j",
+        "fhir",
+        "Patient",
+        "Observation",
+        "{id}",
+        "_search",
+        "$everything",
+        "metadata",
+        "studies",
+        "series",
+        "api",
+        "v1",
+        "a",
+        "b",
+        "c",
+        "d",
+        "e",
+        "f",
+        "g",
+        "h",
+        "i",
+        "j",
     ]);
     let end = prop::sample::select(vec!["", "", "", "/{rest...}"]);
     (prop::collection::vec(word, 0..5), end).prop_map(|(words, end)| {
@@ -153,10 +178,13 @@ fn line() -> impl Strategy<Value = Line> {
     let kind = ("(ADT|ORU|adt|)", "(A0[1-9]|A1[0-9]|R01|)").prop_map(|(c, t)| format!("{c}^{t}"));
     let application = prop::sample::select(vec!["LIS", "KIS", "KIS^1.2^ISO", "", "A&B"]);
     let calling = prop::sample::select(vec!["CT1", "CT2", "", "TOO LONG FOR A TITLE"]);
-    let class = prop::sample::select(vec!["1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2", "no UID"]);
+    let class =
+        prop::sample::select(vec!["1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2", "no UID"]);
     prop_oneof![
-        (0..5_usize, method, path()).prop_map(|(who, method, path)| Line::Request(who, method, path)),
-        (0..5_usize, kind, application).prop_map(|(who, kind, from)| Line::Message(who, kind, from)),
+        (0..5_usize, method, path())
+            .prop_map(|(who, method, path)| Line::Request(who, method, path)),
+        (0..5_usize, kind, application)
+            .prop_map(|(who, kind, from)| Line::Message(who, kind, from)),
         (0..5_usize, calling, prop::collection::vec(class, 0..3))
             .prop_map(|(who, calling, classes)| Line::Association(who, calling, classes)),
     ]
