@@ -2,6 +2,10 @@
 //!
 //! Every label is stable: dashboards and reports are built on them.
 
+mod association;
+
+pub use self::association::AssociationEnding;
+
 /// Why a TLS handshake came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {

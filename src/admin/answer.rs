@@ -16,7 +16,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const FULL_INDEX: &str = "/live\n/ready\n/metrics\n/status\n/denials\n/observed\n";
 const PROBE_INDEX: &str = "/live\n/ready\n/metrics\n";
 
-pub(super) fn answer<B>(
+pub(super) async fn answer<B>(
     admin: &Admin,
     scope: Scope,
     request: &Request<B>,
@@ -30,6 +30,9 @@ pub(super) fn answer<B>(
         // A page in an operator's browser could reach loopback under a name of its own (DNS rebinding).
         return reply(StatusCode::FORBIDDEN, TEXT, "ask for localhost or an IP address\n");
     }
+    if let Some(probe) = admin.probes.on(request.uri().path()) {
+        return workload(probe.is_up().await);
+    }
     match (request.uri().path(), scope) {
         ("/live", _) => reply(StatusCode::OK, TEXT, "live\n"),
         ("/ready", _) => ready(admin, scope),
@@ -37,9 +40,22 @@ pub(super) fn answer<B>(
         ("/status", Scope::Full) => json(&status(admin)),
         ("/denials", Scope::Full) => json(&Value::Array(admin.audit.denials())),
         ("/observed", Scope::Full) => json(&Value::Array(admin.audit.observed())),
-        ("/", Scope::Full) => reply(StatusCode::OK, TEXT, FULL_INDEX),
-        ("/", Scope::Probe) => reply(StatusCode::OK, TEXT, PROBE_INDEX),
+        ("/", Scope::Full) => reply(StatusCode::OK, TEXT, index(admin, FULL_INDEX)),
+        ("/", Scope::Probe) => reply(StatusCode::OK, TEXT, index(admin, PROBE_INDEX)),
         (_, Scope::Full | Scope::Probe) => reply(StatusCode::NOT_FOUND, TEXT, "no such page\n"),
+    }
+}
+
+fn index(admin: &Admin, pages: &str) -> String {
+    let probes = admin.probes.paths().flat_map(|path| [path, "\n"]);
+    std::iter::once(pages).chain(probes).collect()
+}
+
+/// Whether the workload answers, and nothing of what it said.
+fn workload(is_up: bool) -> Response<Full<Bytes>> {
+    match is_up {
+        true => reply(StatusCode::OK, TEXT, "up\n"),
+        false => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "down\n"),
     }
 }
 

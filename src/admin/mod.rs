@@ -6,6 +6,7 @@ mod answer;
 mod lenient;
 mod partners;
 mod view;
+mod workload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::time::{sleep, timeout};
 
 pub use lenient::LenientView;
 pub use view::{ListenerView, View};
+pub use workload::Probes;
 
 use crate::audit::Audit;
 use crate::live::Live;
@@ -40,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub enum Scope {
     /// Everything; loopback only.
     Full,
-    /// `/live /ready /metrics`, for probes and scrapers from outside.
+    /// `/live /ready /metrics` and the workload's probes, for orchestrators and scrapers from outside.
     Probe,
 }
 
@@ -53,6 +55,8 @@ pub struct Admin {
     pub audit: Audit,
     /// The metrics.
     pub metrics: Metrics,
+    /// Whether the workload answers.
+    pub probes: Arc<Probes>,
 }
 
 impl Admin {
@@ -87,7 +91,9 @@ impl Admin {
     async fn connection(self: Arc<Self>, socket: tokio::net::TcpStream, scope: Scope) {
         let service = service_fn(|request| {
             let admin = Arc::clone(&self);
-            async move { Ok::<_, std::convert::Infallible>(answer::answer(&admin, scope, &request)) }
+            async move {
+                Ok::<_, std::convert::Infallible>(answer::answer(&admin, scope, &request).await)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

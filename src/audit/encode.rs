@@ -184,6 +184,7 @@ mod tests {
             version: "1.1",
             phi: false, // its route says otherwise than its listener
             operation: None,
+            words: None,
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
             status: None,
         });

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::record::{Action, Record};
-use crate::outcome::Ending;
+use crate::outcome::{AssociationEnding, Ending};
 
 /// What happened, in ECS's words.
 #[derive(Serialize)]
@@ -126,10 +126,11 @@ fn failed(record: &Record) -> bool {
         | Action::TrailTruncated
         | Action::ConfigRejected
         | Action::CertificateRejected => true,
-        Action::ConnectionClosed
-        | Action::RequestCompleted
-        | Action::MessageCompleted
-        | Action::AssociationCompleted => {
+        Action::AssociationCompleted => {
+            let result = record.dicom.as_ref().and_then(|dicom| dicom.result);
+            result != Some(AssociationEnding::Released.label())
+        }
+        Action::ConnectionClosed | Action::RequestCompleted | Action::MessageCompleted => {
             let status = record.request.as_ref().and_then(|request| request.status);
             let ending = Ending::ALL.into_iter().find(|e| Some(e.label()) == record.reason);
             status.is_some_and(|status| status >= 500)

@@ -18,9 +18,11 @@ mod event;
 #[cfg(test)]
 mod fixture;
 mod line;
+mod log;
 mod operation;
 mod own;
 mod pages;
+mod pseudonym;
 mod queue;
 mod reader;
 mod record;
@@ -48,6 +50,7 @@ use crate::clock;
 use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
+pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use reader::{Reading, Unreadable};
 pub use record::*;
 pub use recorded::*;
@@ -72,6 +75,7 @@ pub struct Audit {
     origin: Origin,
     shared: Arc<Shared>,
     writer: Option<Arc<Writer>>,
+    pseudonyms: Option<Arc<Pseudonyms>>,
 }
 
 /// The way to the writer.
@@ -164,7 +168,18 @@ impl Audit {
                 Some(Arc::new(Writer::start(trail, Arc::clone(&shared), settings.on_failure)?))
             }
         };
-        Ok(Self { origin, shared, writer })
+        Ok(Self { origin, shared, writer, pseudonyms: None })
+    }
+
+    /// The same trail; ids that stand in paths leave pseudonyms there.
+    #[must_use]
+    pub fn with_pseudonyms(self, pseudonyms: Option<Pseudonyms>) -> Self {
+        Self { pseudonyms: pseudonyms.map(Arc::new), ..self }
+    }
+
+    /// What makes the pseudonyms, if ids are to leave any.
+    pub fn pseudonyms(&self) -> Option<&Pseudonyms> {
+        self.pseudonyms.as_deref()
     }
 
     /// Puts a permit on record.
@@ -203,6 +218,7 @@ impl Audit {
 
     /// Puts an ending, a denial or a refusal on record; waits only for a place in the queue.
     pub async fn note(&self, record: Record) {
+        log::denial(&record, &self.origin);
         let Some(writer) = &self.writer else { return self.note_without_trail(&record) };
         let unless_cancelled = LostIfDropped(&self.shared);
         if matches!(timeout(PATIENCE, writer.door.hand_in(handed(record))).await, Ok(Ok(()))) {
@@ -213,6 +229,7 @@ impl Audit {
     /// Like [`note`](Self::note), from where one cannot wait; a full queue loses the record, counted and
     /// logged.
     pub fn note_now(&self, record: Record) {
+        log::denial(&record, &self.origin);
         let Some(writer) = &self.writer else { return self.note_without_trail(&record) };
         if let Err(NoPlace) = writer.door.hand_in_now(handed(record)) {
             self.shared.lose_at_door();

@@ -3,8 +3,9 @@
 
 use serde::Serialize;
 
-use super::record::{Dicom, Hl7, Record};
+use super::record::{Dicom, Hl7, Record, Words};
 use super::text::Text;
+use crate::protocol::dicom::sop_class_name;
 use crate::protocol::{Operation, dicomweb, fhir};
 
 /// The part of `myelin` that has what was asked for.
@@ -13,7 +14,7 @@ pub(super) struct Asked<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     fhir: Option<Fhir<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dicomweb: Option<DicomWeb>,
+    dicomweb: Option<DicomWeb<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     soap: Option<Soap<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,11 +28,19 @@ struct Fhir<'a> {
     interaction: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    subject: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    parameters: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_parameters: Option<usize>,
 }
 
 #[derive(Serialize)]
-struct DicomWeb {
+struct DicomWeb<'a> {
     transaction: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    study: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -82,6 +91,8 @@ struct DicomFields<'a> {
 struct Context<'a> {
     abstract_syntax: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    sop_class: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     accepted: Option<bool>,
 }
 
@@ -97,12 +108,14 @@ impl<'a> Asked<'a> {
         let hl7 = record.hl7.as_ref().map(Hl7Fields::of);
         let dicom = record.dicom.as_ref().map(DicomFields::of);
         let asked = Self { hl7, dicom, ..Self::default() };
-        match record.request.as_ref().and_then(|request| request.operation.as_ref()) {
+        let request = record.request.as_ref();
+        let words = request.and_then(|request| request.words.as_deref());
+        match request.and_then(|request| request.operation.as_ref()) {
             Some(Operation::Fhir(interaction, resource)) => {
-                Self { fhir: Some(Fhir::of(*interaction, *resource)), ..asked }
+                Self { fhir: Some(Fhir::of(*interaction, *resource, words)), ..asked }
             }
             Some(Operation::DicomWeb(transaction)) => {
-                Self { dicomweb: Some(DicomWeb::of(*transaction)), ..asked }
+                Self { dicomweb: Some(DicomWeb::of(*transaction, words)), ..asked }
             }
             Some(Operation::Soap(action, ihe)) => {
                 Self { soap: Some(Soap { action: Text::short(action), ihe: *ihe }), ..asked }
@@ -113,14 +126,25 @@ impl<'a> Asked<'a> {
 }
 
 impl<'a> Fhir<'a> {
-    fn of(interaction: fhir::Interaction, resource: Option<&'a str>) -> Self {
-        Self { interaction: interaction.code(), resource }
+    fn of(
+        interaction: fhir::Interaction,
+        resource: Option<&'a str>,
+        words: Option<&'a Words>,
+    ) -> Self {
+        Self {
+            interaction: interaction.code(),
+            resource,
+            subject: words.map_or(&[], |words| &words.subjects),
+            parameters: words.map_or(&[], |words| &words.parameters),
+            other_parameters: words.map(|words| words.other_parameters).filter(|count| *count > 0),
+        }
     }
 }
 
-impl DicomWeb {
-    fn of(transaction: dicomweb::Transaction) -> Self {
-        Self { transaction: transaction.name() }
+impl<'a> DicomWeb<'a> {
+    fn of(transaction: dicomweb::Transaction, words: Option<&'a Words>) -> Self {
+        let study = words.and_then(|words| words.subjects.first()).map(String::as_str);
+        Self { transaction: transaction.name(), study }
     }
 }
 
@@ -157,6 +181,7 @@ impl<'a> DicomFields<'a> {
                 .iter()
                 .map(|context| Context {
                     abstract_syntax: Text::short(&context.abstract_syntax),
+                    sop_class: sop_class_name(&context.abstract_syntax),
                     accepted: context.accepted,
                 })
                 .collect(),

@@ -156,10 +156,23 @@ pub struct Request {
     pub phi: bool,
     /// What it is in the words of healthcare, if its route looks at that.
     pub operation: Option<Operation>,
+    /// Whose resources it names, and by what it searches, if its route looks at that.
+    pub words: Option<Arc<Words>>,
     /// W3C trace id, if a well-formed `traceparent` came along.
     pub trace_id: Option<String>,
     /// The answer's status, once there is one.
     pub status: Option<u16>,
+}
+
+/// Whose resources a request of FHIR or DICOMweb names, and by what it searches. No id, and no value.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Words {
+    /// Pseudonyms of the resources, or of the study; none without a key.
+    pub subjects: Vec<String>,
+    /// Names of search parameters, as far as they are the standard's.
+    pub parameters: Vec<String>,
+    /// How many other parameters there were.
+    pub other_parameters: usize,
 }
 
 /// What is known of an HL7 v2 message: its header, as the sender wrote it, and its acknowledgement. What is

@@ -107,12 +107,6 @@ impl ListenerPolicy {
         }
     }
 
-    /// The denial of a request that was granted, whose body begins with `found`: not with what belongs to the
-    /// SOAP action that it claims.
-    pub fn soap_mismatch(&self, grant: &Grant, found: &str) -> Denied {
-        super::denial::soap_mismatch(grant, found)
-    }
-
     /// Denies what had been granted or, while policy is only observed, grants it all the same and says what
     /// would be denied.
     ///

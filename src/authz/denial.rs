@@ -231,21 +231,3 @@ fn template(terms: Terms<'_>, apart: Apart) -> Option<Arc<str>> {
         _ => None,
     }
 }
-
-/// A body that is not what the SOAP action of its request says.
-pub(super) fn soap_mismatch(grant: &Grant, found: &str) -> Denied {
-    let (action, bodies) = match &grant.soap {
-        Some(soap) => (shown(&soap.uri), soap.bodies.join(" or ")),
-        None => ("none".to_owned(), "any".to_owned()),
-    };
-    let nearest =
-        format!("SOAP action {action} comes with body {bodies}, not with {}", shown(found));
-    Denied {
-        reason: DenyReason::SoapMismatch,
-        rule: Arc::clone(&grant.rule),
-        line: grant.line,
-        template: grant.template.clone(),
-        differs: Some(Differs::SoapBody),
-        nearest,
-    }
-}

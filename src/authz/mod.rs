@@ -21,6 +21,7 @@ mod peers;
 mod permit;
 mod policy;
 mod routes;
+mod soap;
 mod summary;
 #[cfg(test)]
 mod tests;

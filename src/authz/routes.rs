@@ -28,6 +28,8 @@ pub(super) struct Routes {
     /// Rules that want FHIR, and rules that want DICOMweb.
     fhir: Bits,
     dicomweb: Bits,
+    /// Some rule wants SOAP.
+    soap: bool,
 }
 
 /// A route, and what grants have of it.
@@ -64,7 +66,7 @@ impl Routes {
         match &route.kind {
             RouteKind::Plain => is_base = false,
             RouteKind::Soap(taken) => {
-                is_base = false;
+                (is_base, self.soap) = (false, true);
                 actions = taken.iter().cloned().map(Arc::new).collect();
             }
             RouteKind::Fhir { interactions, resources } => {
@@ -83,6 +85,11 @@ impl Routes {
             self.paths.insert(number, &route.path, is_base);
         }
         self.all.push(CompiledRoute { clause, route: route.clone(), actions });
+    }
+
+    /// Whether any of them asks for a SOAP action.
+    pub(super) fn reads_soap(&self) -> bool {
+        self.soap
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &CompiledRoute> {

@@ -1,11 +1,13 @@
 //! `myelin audit`: looks at the trail.
 
-use std::path::PathBuf;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::{Exit, Format, console};
-use crate::audit;
+use super::{ConfigFile, Exit, Format, console, load};
+use crate::audit::{self, Pseudonyms};
+use crate::protocol::fhir;
 use crate::report::Report;
 
 #[derive(Debug, clap::Args)]
@@ -24,10 +26,67 @@ enum Command {
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },
+    /// Prints what stands in records for an id, so that they can be searched for it
+    Pseudonym {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// The type of FHIR resource, or Study for the UID of a DICOM study
+        #[arg(long = "type", value_name = "TYPE", default_value = "Patient", value_parser = kind)]
+        kind: String,
+        /// The id; `-` reads it from standard input, where it stays out of the shell's history
+        #[arg(long)]
+        id: String,
+    },
+}
+
+/// What stands in pseudonyms for the type of a DICOM study.
+const STUDY: &str = "Study";
+/// More than any id has.
+const LONGEST_INPUT: u64 = 4096;
+
+fn kind(text: &str) -> Result<String, String> {
+    if text == STUDY || fhir::is_resource(text) {
+        return Ok(text.to_owned());
+    }
+    Err("a type of FHIR resources, like Patient, or Study for a DICOM study".to_owned())
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let Command::Verify { dir, format } = &arguments.command;
+    match &arguments.command {
+        Command::Verify { dir, format } => verify(dir, *format),
+        Command::Pseudonym { file, kind, id } => pseudonym(file, kind, id),
+    }
+}
+
+fn pseudonym(file: &ConfigFile, kind: &str, id: &str) -> anyhow::Result<Exit> {
+    let config = match load(&file.config) {
+        Ok(config) => config,
+        Err(problems) => {
+            console::error(&problems.to_string());
+            return Ok(Exit::BadConfig);
+        }
+    };
+    let pseudonyms = match Pseudonyms::of(&config) {
+        Ok(Some(pseudonyms)) => pseudonyms,
+        Ok(None) => {
+            let path = config.path.display();
+            console::error(&format!("error: {path}: audit.pseudonyms.key_file is not set"));
+            return Ok(Exit::BadConfig);
+        }
+        Err(error) => {
+            console::error(&format!("error: {}", Report(&error)));
+            return Ok(Exit::BadConfig);
+        }
+    };
+    let id = match id {
+        "-" => io::read_to_string(io::stdin().take(LONGEST_INPUT))?,
+        id => id.to_owned(),
+    };
+    console::line(&pseudonyms.pseudonym(kind, id.trim()));
+    Ok(Exit::Fine)
+}
+
+fn verify(dir: &Path, format: Format) -> anyhow::Result<Exit> {
     match (audit::verify(dir), format) {
         (Ok(verified), Format::Text) => console::line(&verified.to_string()),
         (Ok(verified), Format::Json) => console::line(&serde_json::to_string_pretty(&verified)?),

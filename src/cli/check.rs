@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, load, wait};
-use crate::audit;
+use crate::audit::{self, Pseudonyms};
 use crate::config::{Config, ListenAddr, Severity};
 use crate::report::{Count, Report};
 use crate::runtime::supply;
@@ -43,6 +43,9 @@ fn looked_at(config: &Config) -> anyhow::Result<Findings> {
         Err(error) => {
             error.problems().into_iter().for_each(|text| findings.error("identity", text));
         }
+    }
+    if let Err(error) = Pseudonyms::of(config) {
+        findings.error("audit.pseudonyms.key_file", Report(&error).to_string());
     }
     if let Some(Err(error)) = config.audit.as_ref().map(|settings| audit::look(&settings.dir)) {
         findings.error("audit.dir", Report(&error).to_string());

@@ -79,6 +79,7 @@ fn problems(error: &StartError) -> Vec<String> {
     match error {
         StartError::Material(error) => error.problems(),
         StartError::Audit(error) => vec![Report(error).to_string()],
+        StartError::Pseudonyms(error) => vec![Report(error).to_string()],
         StartError::Service(_)
         | StartError::Build(_)
         | StartError::Threads(_)
@@ -91,7 +92,10 @@ fn problems(error: &StartError) -> Vec<String> {
 /// Key material and configuration are for the operator to mend; the rest is the machine's.
 fn exit_of(error: &StartError) -> Exit {
     match error {
-        StartError::Material(_) | StartError::Service(_) | StartError::Build(_) => Exit::BadConfig,
+        StartError::Material(_)
+        | StartError::Pseudonyms(_)
+        | StartError::Service(_)
+        | StartError::Build(_) => Exit::BadConfig,
         StartError::Threads(_)
         | StartError::Audit(_)
         | StartError::Bind(_)

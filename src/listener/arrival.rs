@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::crowd::Place;
 use crate::proxy::l7::Downstream;
 use crate::tls::{Session, TlsStream};
 
@@ -15,13 +16,13 @@ pub(super) enum Arrival {
     /// A handshake has told who it is.
     Tls(Session),
     /// Nothing is known of who it is.
-    Plaintext(TcpStream),
+    Plaintext(TcpStream, Place),
 }
 
 /// The bytes of a connection that came in, as the peer means them.
 pub(super) enum Incoming {
     Tls(TlsStream),
-    Plaintext(TcpStream),
+    Plaintext(TcpStream, #[expect(dead_code, reason = "kept for as long as the stream")] Place),
 }
 
 impl Arrival {
@@ -29,14 +30,14 @@ impl Arrival {
     pub(super) fn session(&self) -> Option<&Session> {
         match self {
             Self::Tls(session) => Some(session),
-            Self::Plaintext(_) => None,
+            Self::Plaintext(..) => None,
         }
     }
 
     /// The version of HTTP that was agreed on, if it is HTTP that it carries.
     pub(super) fn http_version(&self) -> Downstream {
         match self {
-            Self::Plaintext(_) => Downstream::Auto,
+            Self::Plaintext(..) => Downstream::Auto,
             Self::Tls(session) => match session.tls.next_protocol.as_deref() {
                 Some("h2") => Downstream::Http2,
                 Some(_) | None => Downstream::Http1,
@@ -48,7 +49,7 @@ impl Arrival {
     pub(super) fn into_stream(self) -> Incoming {
         match self {
             Self::Tls(session) => Incoming::Tls(session.stream),
-            Self::Plaintext(socket) => Incoming::Plaintext(socket),
+            Self::Plaintext(socket, place) => Incoming::Plaintext(socket, place),
         }
     }
 }
@@ -61,7 +62,7 @@ impl AsyncRead for Incoming {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Plaintext(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Plaintext(stream, _) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -74,7 +75,7 @@ impl AsyncWrite for Incoming {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Plaintext(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Plaintext(stream, _) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -85,28 +86,28 @@ impl AsyncWrite for Incoming {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Plaintext(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Plaintext(stream, _) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tls(stream) => stream.is_write_vectored(),
-            Self::Plaintext(stream) => stream.is_write_vectored(),
+            Self::Plaintext(stream, _) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Plaintext(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Plaintext(stream, _) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Plaintext(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Plaintext(stream, _) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Bounds on what strangers can take: unfinished handshakes, and lines of the trail.
+//! Bounds on what strangers can take: unfinished handshakes, connections in plaintext, and lines of the
+//! trail.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,8 +13,8 @@ use crate::network::network;
 
 /// Unfinished handshakes of one listener.
 pub(super) const UNFINISHED: usize = 1024;
-/// Unfinished handshakes of one source: a quarter of them all.
-const UNFINISHED_OF_ONE: usize = UNFINISHED / 4;
+/// One source may have a quarter of the places.
+const OF_ONE: usize = 4;
 /// Refusals of one source that are recorded at once, each with a line of its own.
 const BURST: u32 = 100;
 /// One more for every such time.
@@ -21,15 +22,17 @@ const REFILL: Duration = Duration::from_millis(100);
 /// Sources that are remembered. Beyond them the one that was quiet for longest is forgotten.
 const SOURCES: usize = 4096;
 
-/// Everybody who is not let in yet.
+/// Everybody who is not let in yet, or was without saying who they are.
 pub(super) struct Crowd {
     places: Arc<Semaphore>,
+    /// Places that one source may have.
+    of_one: usize,
     sources: Mutex<HashMap<IpAddr, Source>>,
 }
 
 /// One address, or one network of IPv6 (a host has the whole of a /64).
 struct Source {
-    unfinished: usize,
+    taken: usize,
     tokens: u32,
     filled: Instant,
     unrecorded: u64,
@@ -52,14 +55,32 @@ pub(super) enum Line {
 }
 
 impl Crowd {
-    pub(super) fn new() -> Arc<Self> {
-        let places = Arc::new(Semaphore::new(UNFINISHED));
-        Arc::new(Self { places, sources: Mutex::default() })
+    /// Those whose handshakes are not finished.
+    pub(super) fn unfinished() -> Arc<Self> {
+        Self::with(UNFINISHED)
+    }
+
+    /// Those who were let in in plaintext. They have half of the listener's connections at most, so that
+    /// they keep out nobody who proves who they are.
+    pub(super) fn plaintext(connections: usize) -> Arc<Self> {
+        Self::with((connections / 2).max(1))
+    }
+
+    fn with(places: usize) -> Arc<Self> {
+        let of_one = (places / OF_ONE).max(1);
+        let places = Arc::new(Semaphore::new(places));
+        Arc::new(Self { places, of_one, sources: Mutex::default() })
     }
 
     /// Waits for a place among the unfinished handshakes.
     pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    /// A place for `source` if there is one at once, and it has not as many as one may have.
+    pub(super) fn enter_now(self: &Arc<Self>, source: SocketAddr) -> Option<Place> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        self.enter(source, Some(place))
     }
 
     /// Gives the place to a source; `None` when it has as many as one may have.
@@ -71,10 +92,10 @@ impl Crowd {
         let source = network(source.ip());
         let mut sources = self.sources();
         let known = remembered(&mut sources, source);
-        if known.unfinished >= UNFINISHED_OF_ONE {
+        if known.taken >= self.of_one {
             return None;
         }
-        known.unfinished += 1;
+        known.taken += 1;
         Some(Place { crowd: Arc::clone(self), source, _place: place })
     }
 
@@ -116,7 +137,7 @@ impl Crowd {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(known) = self.crowd.sources().get_mut(&self.source) {
-            known.unfinished = known.unfinished.saturating_sub(1);
+            known.taken = known.taken.saturating_sub(1);
         }
     }
 }
@@ -124,13 +145,12 @@ impl Drop for Place {
 fn remembered(sources: &mut HashMap<IpAddr, Source>, source: IpAddr) -> &mut Source {
     if sources.len() >= SOURCES && !sources.contains_key(&source) {
         // Those with a handshake under way are counted on, and there are fewer of them than places.
-        let quiet =
-            sources.iter().filter(|(_, known)| known.unfinished == 0 && known.unrecorded == 0);
+        let quiet = sources.iter().filter(|(_, known)| known.taken == 0 && known.unrecorded == 0);
         let oldest = quiet.min_by_key(|(_, known)| known.filled).map(|(ip, _)| *ip);
         oldest.and_then(|ip| sources.remove(&ip));
     }
     sources.entry(source).or_insert_with(|| Source {
-        unfinished: 0,
+        taken: 0,
         tokens: BURST,
         filled: Instant::now(),
         unrecorded: 0,
@@ -147,21 +167,36 @@ mod tests {
 
     #[tokio::test]
     async fn one_source_cannot_take_all_places() {
-        let crowd = Crowd::new();
+        let crowd = Crowd::unfinished();
         let mut taken = Vec::new();
         while let Some(place) = crowd.enter(from("10.0.0.1"), crowd.place().await) {
             taken.push(place);
         }
 
-        assert_eq!(taken.len(), UNFINISHED_OF_ONE);
+        assert_eq!(taken.len(), UNFINISHED / 4);
         assert!(crowd.enter(from("10.0.0.2"), crowd.place().await).is_some());
         taken.pop();
         assert!(crowd.enter(from("10.0.0.1"), crowd.place().await).is_some());
     }
 
+    #[tokio::test]
+    async fn plaintext_takes_half_of_the_connections_at_most_and_nobody_waits_for_more() {
+        let crowd = Crowd::plaintext(16);
+        let mut taken = Vec::new();
+        for host in 1..=4 {
+            let source = from(&format!("10.0.0.{host}"));
+            taken.extend([crowd.enter_now(source).unwrap(), crowd.enter_now(source).unwrap()]);
+            assert!(crowd.enter_now(source).is_none(), "one source has a quarter of them");
+        }
+
+        assert!(crowd.enter_now(from("10.0.0.5")).is_none());
+        taken.pop();
+        assert!(crowd.enter_now(from("10.0.0.5")).is_some());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_refusals_gets_a_bounded_number_of_lines_that_tell_of_the_rest() {
-        let crowd = Crowd::new();
+        let crowd = Crowd::unfinished();
         let source = from("2001:db8::1");
 
         let own = (0..1000).filter(|_| crowd.line(source) != Line::Shared).count();
@@ -177,7 +212,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_table_of_sources_does_not_grow_without_bound() {
-        let crowd = Crowd::new();
+        let crowd = Crowd::unfinished();
         for n in 0..10_000_u32 {
             crowd.line(SocketAddr::new(IpAddr::V4(n.into()), 1));
         }

@@ -23,6 +23,8 @@ pub(super) struct Greeter<'a> {
     pub(super) services: &'a Services,
     pub(super) permits: &'a Permits<InboundState>,
     pub(super) crowd: &'a Crowd,
+    /// Those who were let in in plaintext.
+    pub(super) plaintext: &'a Arc<Crowd>,
 }
 
 impl Greeter<'_> {
@@ -42,8 +44,12 @@ impl Greeter<'_> {
             match tls::begins_with_tls(&socket, limit).await {
                 Ok(true) => {}
                 Ok(false) => {
+                    let Some(place) = self.plaintext.enter_now(source) else {
+                        self.refuse(describe(None), too_many(), source).await;
+                        return None;
+                    };
                     let connection = Connection { plaintext: true, ..describe(None) };
-                    return Some((Arrival::Plaintext(socket), connection));
+                    return Some((Arrival::Plaintext(socket, place), connection));
                 }
                 Err(failed) => {
                     self.refuse(describe(Some(Err(&failed))), failed, source).await;
@@ -87,6 +93,12 @@ impl Greeter<'_> {
             self.services.audit.note(record).await;
         }
     }
+}
+
+fn too_many() -> HandshakeFailed {
+    let message = "there are as many connections in plaintext as there may be: half of \
+                   limits.connections, and an eighth for one source";
+    HandshakeFailed { refusal: Refusal::TooMany, message: message.to_owned(), presented: None }
 }
 
 /// What is known of a connection after its handshake, however that ended.

@@ -13,6 +13,7 @@ use super::arrival::{Arrival, Incoming};
 use super::counted::{Counted, Side};
 use super::crowd::{Crowd, Place};
 use super::greet::{Greeter, describe};
+use super::inbound_dicom::InboundDicom;
 use super::inbound_http::InboundHttp;
 use super::life::Life;
 use super::mllp::MllpHost;
@@ -92,6 +93,8 @@ struct Room {
     slots: Arc<Semaphore>,
     /// Those who were not, or not yet.
     crowd: Arc<Crowd>,
+    /// Those who were let in in plaintext.
+    plaintext: Arc<Crowd>,
 }
 
 impl Room {
@@ -119,7 +122,8 @@ impl InboundListener {
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let permits = Permits::start(self.live.clone(), self.services.clone());
-        let room = Arc::new(Room { pool, permits, slots, crowd: Crowd::new() });
+        let plaintext = Crowd::plaintext(limits.connections);
+        let room = Arc::new(Room { pool, permits, slots, crowd: Crowd::unfinished(), plaintext });
         let accepting = accept::accept_loop(
             bound,
             &self.services,
@@ -212,11 +216,17 @@ impl InboundListener {
         let held = Arc::new(held);
         let member = Arc::clone(held.member());
         let ending = match protocol {
+            Protocol::Dicom => {
+                let (live, services, held) = (&self.live, &self.services, &*held);
+                let (permit, forward, limits) = (&permit, &forward, &limits);
+                let dicom = InboundDicom { live, services, held, permit, forward, limits };
+                Box::pin(dicom.serve(arrival.into_stream(), life)).await
+            }
             Protocol::Mllp => {
                 let way = (arrival.into_stream(), &forward);
                 Box::pin(self.messages(&permit, held, way, &limits, life)).await
             }
-            Protocol::Tcp | Protocol::Dicom => {
+            Protocol::Tcp => {
                 let carrying = self.carry(&permit, arrival.into_stream(), &forward, &limits, life);
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
@@ -238,7 +248,7 @@ impl InboundListener {
         life: &mut Life,
     ) -> Result<Entered, Ending> {
         let (services, permits, crowd) = (&self.services, &*room.permits, &*room.crowd);
-        let greeter = Greeter { state, services, permits, crowd };
+        let greeter = Greeter { state, services, permits, crowd, plaintext: &room.plaintext };
         let greeted = greeter.greet(downstream, source).await;
         let (arrival, mut connection) = greeted.ok_or(Ending::Refused)?;
         let slot = Arc::clone(&room.slots).acquire_owned().await.ok();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
+use super::asked::Asked;
 use super::inbound::InboundState;
 use super::permits::Held;
 use super::plain::Plain;
@@ -20,6 +21,7 @@ use crate::clock;
 use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::live::{Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
+use crate::protocol::soap;
 use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
     Spoken, Wanted,
@@ -52,6 +54,7 @@ pub(super) struct Judged {
 pub(super) struct Denial {
     denied: Denied,
     version: Fingerprint,
+    asked: Asked,
     retry_after: Option<Duration>,
 }
 
@@ -110,24 +113,61 @@ impl Host for InboundHttp {
         let host = head.host.map(host_name);
         let host = host.as_deref();
         let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
+        let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
+        let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
         let judged = self.held.permit(&now.value, at).and_then(|holder| {
-            policy.authorize_request(&holder, &asked, at).map(|permit| (permit, holder))
+            policy.authorize_claim(&holder, &asked, claim, at).map(|permit| (permit, holder))
         });
         match judged {
             Ok((permit, holder)) => {
                 let phi = now.value.config.phi;
                 Ok(Judged { permit, holder, at, version, phi, state: now })
             }
-            Err(denied) => Err(Denial { denied, version, retry_after: None }),
+            Err(denied) => {
+                let routes = now.value.config.routes.as_deref().unwrap_or_default();
+                let asked = Asked::denied(&denied, routes, head, self.services.audit.pseudonyms());
+                Err(Denial { denied, version, asked, retry_after: None })
+            }
         }
     }
 
-    fn begin(&self, judged: &Judged) -> Result<Running, Denial> {
+    fn is_soap(&self, judged: &Judged) -> bool {
+        judged.permit.soap().is_some()
+    }
+
+    /// Waiting for the message may have taken a while: the peer is judged once more.
+    fn judge_soap(
+        &self,
+        judged: Judged,
+        message: Result<&soap::Found, soap::Unreadable>,
+    ) -> Result<Judged, Denial> {
+        let now = self.live.snapshot();
+        let (policy, at, version) = (&now.value.policy, clock::now(), judged.version);
+        let asked = Asked::plain(&judged.permit);
+        self.held
+            .permit(&now.value, at)
+            .and_then(|_still| policy.authorize_soap(judged.permit, message, at))
+            .map(|permit| Judged { permit, ..judged })
+            .map_err(|denied| Denial { denied, version, asked, retry_after: None })
+    }
+
+    fn abandoned(&self, rough: &Rough<'_>, judged: &Judged) {
+        let refused = Refused {
+            reason: DenyReason::SoapMismatch,
+            message: Some(soap::Unreadable::Lost.text().to_owned()),
+            asked: Asked::plain(&judged.permit),
+            rule: Some(record::granted(&judged.permit, judged.version)),
+            status: 499, // as proxies count it
+        };
+        requests::rejected_now(&self.services, &self.connection, rough, refused);
+    }
+
+    fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, Denial> {
         let Judged { permit, holder, state, at, version, .. } = judged;
         state.value.quotas.begin(holder, Some(permit), *at).map_err(|over| {
             let Over { denied, retry_after } = *over;
-            let denied = Denied { template: permit.template().map(Arc::clone), ..denied };
-            Denial { denied, version: *version, retry_after: Some(retry_after) }
+            let asked = Asked::granted(permit, head, self.services.audit.pseudonyms());
+            Denial { denied, version: *version, asked, retry_after: Some(retry_after) }
         })
     }
 
@@ -180,10 +220,14 @@ impl Host for InboundHttp {
         let shaped = if is_shaped { self.shapes.of(head, permit) } else { None };
         let recorded =
             permit.phi() || observed || shaped.is_some() || (judged.phi && !answered_here);
-        let wish = Wish { recorded, phi: permit.phi(), permit: true, shaped };
+        let wish = Wish { recorded, phi: permit.phi(), permit: true };
         let connection = &self.connection;
-        let ticket =
-            requests::admit(&self.services, connection, head, Some(permit), rule, wish).await?;
+        let asked = match recorded {
+            true => Asked::granted(permit, head, self.services.audit.pseudonyms()),
+            false => Asked::default(),
+        };
+        let asked = shaped.unwrap_or(asked);
+        let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;
         self.services.would_deny(permit.would_deny());
         Ok(ticket.carried_by(Some(self.held.member())))
     }
@@ -193,21 +237,21 @@ impl Host for InboundHttp {
             Rejection::Malformed(malformed) => Refused {
                 reason: DenyReason::MalformedRequest,
                 message: Some(format!("{}: {}", malformed.label(), malformed.text())),
-                template: None,
+                asked: Asked::default(),
                 rule: None,
                 status: malformed.status().as_u16(),
             },
-            Rejection::Denied(Denial { denied, version, retry_after }) => Refused {
+            Rejection::Denied(Denial { denied, version, asked, retry_after }) => Refused {
                 reason: denied.reason,
                 message: None,
-                template: denied.template.clone(),
+                asked: asked.clone(),
                 rule: Some(record::refused_by(denied, *version)),
                 status: if retry_after.is_some() { 429 } else { 403 },
             },
             Rejection::NotAudited => Refused {
                 reason: DenyReason::NotAudited,
                 message: None,
-                template: None,
+                asked: Asked::default(),
                 rule: None,
                 status: 503,
             },

@@ -2,15 +2,19 @@
 
 mod accept;
 mod arrival;
+mod asked;
+mod associations;
 mod counted;
 mod crowd;
 mod dial;
 mod greet;
 mod inbound;
+mod inbound_dicom;
 mod inbound_http;
 mod life;
 mod mllp;
 mod outbound;
+mod outbound_dicom;
 mod outbound_http;
 mod permits;
 mod plain;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::dial::{Dialed, dial};
 use super::life::Life;
 use super::mllp::MllpHost;
+use super::outbound_dicom::OutboundDicom;
 use super::outbound_http::OutboundHttp;
 use super::permits::{Permits, Terms};
 use super::plain::Plain;
@@ -118,11 +119,16 @@ impl OutboundListener {
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy
         match now.value.config.protocol {
+            Protocol::Dicom => {
+                let (services, permits) = (&self.services, &shared.permits);
+                let dicom = OutboundDicom { services, permits, source };
+                Box::pin(dicom.serve(downstream, now, life)).await
+            }
             Protocol::Mllp => {
                 let messages = self.messages(downstream, source, now, &shared.permits, life);
                 Box::pin(messages).await
             }
-            Protocol::Tcp | Protocol::Dicom => {
+            Protocol::Tcp => {
                 let carrying = self.carry(downstream, source, now, &shared.permits, life);
                 self.services.shutdown.until_cut(carrying).await.unwrap_or(Ending::Cut)
             }

@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+use super::asked::Asked;
 use super::counted::{Counted, Side, Tally};
 use super::dial::{DialFailed, Dialed, describe, dial};
 use super::outbound::OutboundState;
@@ -109,7 +110,7 @@ impl Host for OutboundHttp {
         Ok(())
     }
 
-    fn begin(&self, _permit: &()) -> Result<(), Infallible> {
+    fn begin(&self, _head: &Head<'_>, _permit: &()) -> Result<(), Infallible> {
         Ok(())
     }
 
@@ -182,8 +183,9 @@ impl Host for OutboundHttp {
         };
         drop(now);
         let phi = connection.phi;
-        let wish = Wish { recorded: phi, phi, permit: link.is_some(), shaped: None };
-        let ticket = requests::admit(&self.services, connection, head, None, rule, wish).await?;
+        let wish = Wish { recorded: phi, phi, permit: link.is_some() };
+        let ticket =
+            requests::admit(&self.services, connection, head, Asked::default(), rule, wish).await?;
         Ok(ticket.carried_by(link.map(|link| link.held.member())))
     }
 
@@ -197,7 +199,7 @@ impl Host for OutboundHttp {
             Rejection::Denied(never) => match *never {},
             Rejection::NotAudited => (DenyReason::NotAudited, None, 503),
         };
-        let refused = Refused { reason, message, template: None, rule: None, status };
+        let refused = Refused { reason, message, asked: Asked::default(), rule: None, status };
         requests::rejected(&self.services, &self.unconnected, rough, refused).await;
     }
 

@@ -6,10 +6,9 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Version};
 
 use super::Services;
+use super::asked::Asked;
 use super::permits::Member;
-use super::shapes::Shaped;
 use crate::audit::{Action, Connection, Record, Request, Rule, Traffic};
-use crate::authz::Grant;
 use crate::outcome::DenyReason;
 use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
 
@@ -30,7 +29,7 @@ impl Ticket {
 }
 
 /// How a request is to be recorded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Wish {
     /// At all. Requests that have nothing to do with PHI are only counted.
     pub(super) recorded: bool,
@@ -38,8 +37,6 @@ pub(super) struct Wish {
     pub(super) phi: bool,
     /// With its permit. Not so when there is nobody to send it to: then only its end is recorded.
     pub(super) permit: bool,
-    /// What is told of it when no rule is for it.
-    pub(super) shaped: Option<Shaped>,
 }
 
 /// Puts an admitted request on record, durably if it is an access to PHI.
@@ -47,7 +44,7 @@ pub(super) async fn admit(
     services: &Services,
     connection: &Arc<Connection>,
     head: &Head<'_>,
-    grant: Option<&Grant>,
+    asked: Asked,
     rule: Rule,
     wish: Wish,
 ) -> Result<Ticket, NotAudited> {
@@ -55,17 +52,12 @@ pub(super) async fn admit(
     if !wish.recorded {
         return Ok(Ticket { method, recorded: None, carrier: None });
     }
-    let template = grant.and_then(Grant::template).map(Arc::clone);
-    let operation = grant.and_then(Grant::operation).cloned();
-    let (template, operation) = match wish.shaped {
-        Some(Shaped { path, soap }) => (Some(path), soap.or(operation)),
-        None => (template, operation),
-    };
     let request = Request {
         number: head.number,
         method: method.clone(),
-        template,
-        operation,
+        template: asked.template,
+        operation: asked.operation,
+        words: asked.words,
         version: version(Some(head.version)),
         phi: wish.phi,
         trace_id: trace_id(head.headers),
@@ -111,7 +103,7 @@ pub(super) fn completed(services: &Services, ticket: Ticket, end: RequestEnd) {
 pub(super) struct Refused {
     pub(super) reason: DenyReason,
     pub(super) message: Option<String>,
-    pub(super) template: Option<Arc<str>>,
+    pub(super) asked: Asked,
     pub(super) rule: Option<Rule>,
     pub(super) status: u16,
 }
@@ -123,6 +115,26 @@ pub(super) async fn rejected(
     rough: &Rough<'_>,
     refused: Refused,
 ) {
+    let record = denied(services, connection, rough, refused);
+    services.audit.note(record).await;
+}
+
+/// The same, from where one cannot wait.
+pub(super) fn rejected_now(
+    services: &Services,
+    connection: &Arc<Connection>,
+    rough: &Rough<'_>,
+    refused: Refused,
+) {
+    services.audit.note_now(denied(services, connection, rough, refused));
+}
+
+fn denied(
+    services: &Services,
+    connection: &Arc<Connection>,
+    rough: &Rough<'_>,
+    refused: Refused,
+) -> Record {
     let method = rough.method.cloned().unwrap_or_default();
     let known = rough.method.map_or("other", Method::as_str);
     services.metrics.request(known, refused.status, false, Duration::ZERO);
@@ -130,22 +142,22 @@ pub(super) async fn rejected(
     let request = Request {
         number: rough.number,
         method,
-        template: refused.template,
-        operation: None,
+        template: refused.asked.template,
+        operation: refused.asked.operation,
+        words: refused.asked.words,
         version: version(rough.version),
         phi: connection.phi,
         trace_id: rough.headers.and_then(trace_id),
         status: Some(refused.status),
     };
-    let record = Record {
+    Record {
         reason: Some(refused.reason.label()),
         message: refused.message,
         connection: Some(Arc::clone(connection)),
         request: rough.method.map(|_known| request),
         rule: refused.rule,
         ..Record::new(Action::RequestDenied)
-    };
-    services.audit.note(record).await;
+    }
 }
 
 fn version(version: Option<Version>) -> &'static str {

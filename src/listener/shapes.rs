@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::asked::Asked;
 use crate::authz::Grant;
 use crate::protocol::{Operation, ihe, shape, soap};
 use crate::proxy::l7::Head;
@@ -18,22 +19,15 @@ pub(super) struct Shapes {
     known: Mutex<HashSet<Arc<str>>>,
 }
 
-/// What is told of a request beyond what its route says.
-#[derive(Debug, Clone)]
-pub(super) struct Shaped {
-    /// The shape of its path.
-    pub(super) path: Arc<str>,
-    /// The SOAP action that it claims, if that is made of words.
-    pub(super) soap: Option<Operation>,
-}
-
 impl Shapes {
-    /// The shape of a request that went through under no rule that is for it.
-    pub(super) fn of(&self, head: &Head<'_>, grant: &Grant) -> Option<Shaped> {
+    /// What is told of a request that went through under no rule that is for it: the shape of its path, and the
+    /// SOAP action that it claims, if that is made of words.
+    pub(super) fn of(&self, head: &Head<'_>, grant: &Grant) -> Option<Asked> {
         if grant.rule_number().is_some() {
             return None;
         }
-        Some(Shaped { path: self.bounded(&shape::shape(head.path)), soap: claimed(head) })
+        let template = Some(self.bounded(&shape::shape(head.path)));
+        Some(Asked { template, operation: claimed(head), ..Asked::default() })
     }
 
     /// A stranger may ask for anything: what is told of it stays bounded.

@@ -15,8 +15,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use self::way::{Blind, Broken};
-pub(super) use self::way::{Look, Way};
+use self::way::Blind;
+pub(super) use self::way::{Broken, Look, Way};
 use crate::authz::Permit;
 use crate::outcome::Ending;
 use crate::telemetry::metrics::ListenerMetrics;

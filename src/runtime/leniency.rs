@@ -1,4 +1,5 @@
-//! Listeners that are not strict yet: that is said at the start and every day, and when it is over.
+//! Listeners that are not strict yet: that is said every day, and when it is over. At the start and at a
+//! reload the configuration's own warnings say it.
 
 use std::collections::BTreeMap;
 
@@ -35,29 +36,19 @@ pub(super) enum Said {
 }
 
 impl Leniency {
-    /// A configuration has taken effect: what there is to say of it. All is said anew.
-    pub(super) fn loaded(
-        &mut self,
-        config: &Config,
-        metrics: &Metrics,
-        now: OffsetDateTime,
-    ) -> Vec<Said> {
+    /// A configuration has taken effect.
+    pub(super) fn loaded(&mut self, config: &Config, metrics: &Metrics, now: OffsetDateTime) {
         let old = std::mem::take(&mut self.known);
-        let mut said = Vec::new();
         for (listener, which, until) in dates(config) {
             metrics.lenient_until(&listener.name, which, Some(until.unix_timestamp()));
-            let is_over = until <= now;
-            if !is_over {
-                said.push(Said::Warning(warning(listener, which, until, now)));
-            }
-            self.known.insert((listener.name.clone(), which), Known { until, told: now, is_over });
+            let known = Known { until, told: now, is_over: until <= now };
+            self.known.insert((listener.name.clone(), which), known);
         }
         for (name, which) in old.into_keys() {
             if !self.known.contains_key(&(name.clone(), which)) {
                 metrics.lenient_until(&name, which, None);
             }
         }
-        said
     }
 
     /// What there is to say at this moment.
@@ -153,11 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_warned_of_at_the_start_and_once_a_day() {
+    fn a_date_is_warned_of_once_a_day() {
         let (mut leniency, metrics) = (Leniency::default(), Metrics::new().unwrap());
         let config = config(Some(NOON + Duration::days(3)));
 
-        let said = leniency.loaded(&config, &metrics, NOON);
+        leniency.loaded(&config, &metrics, NOON);
 
         let days = |count| {
             Said::Warning(format!(
@@ -165,8 +156,9 @@ mod tests {
                  2026-11-25T12:00:00Z, for {count}"
             ))
         };
-        assert_eq!(said, [days("3 more days")]);
         assert_eq!(leniency.look(&config, NOON + Duration::hours(23)), []);
+        assert_eq!(leniency.look(&config, NOON + Duration::DAY), [days("2 more days")]);
+        assert_eq!(leniency.look(&config, NOON + Duration::hours(25)), []);
         assert_eq!(leniency.look(&config, NOON + Duration::days(2)), [days("1 more day")]);
         assert_eq!(leniency.look(&config, NOON + Duration::hours(71)), []);
         assert_eq!(leniency.due(), Some(NOON + Duration::days(3)));
@@ -192,7 +184,8 @@ mod tests {
         let (mut leniency, metrics) = (Leniency::default(), Metrics::new().unwrap());
         let config = config(Some(NOON));
 
-        assert_eq!(leniency.loaded(&config, &metrics, NOON), []);
+        leniency.loaded(&config, &metrics, NOON);
+
         assert_eq!(leniency.look(&config, NOON + Duration::SECOND), []);
     }
 

@@ -66,6 +66,9 @@ pub enum StartError {
     /// The trail cannot be opened.
     #[error("the audit trail cannot be opened")]
     Audit(#[source] audit::OpenError),
+    /// The key of the pseudonyms cannot be used.
+    #[error("the key of the pseudonyms cannot be used")]
+    Pseudonyms(#[source] audit::PseudonymsError),
     /// The key material cannot be used.
     #[error("the key material cannot be used")]
     Material(#[source] MaterialError),

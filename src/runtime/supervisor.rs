@@ -1,5 +1,6 @@
 //! Owns what may change while the process runs: configuration, key material, listeners.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -15,8 +16,8 @@ use super::restart::needs_restart;
 use super::shown::Shown;
 use super::supply::supply;
 use super::{ReloadError, StartError, Started, records};
-use crate::admin::{self, Admin, Scope, View};
-use crate::audit::{Action, Audit, Origin, Record};
+use crate::admin::{self, Admin, Probes, Scope, View};
+use crate::audit::{Action, Audit, Origin, Pseudonyms, Record};
 use crate::certs::{self, Loaded, Material, Rotator, Standing, Trigger};
 use crate::clock;
 use crate::config::{Config, Problems};
@@ -70,8 +71,10 @@ impl Supervisor {
     ) -> Result<Option<(Self, Started)>, StartError> {
         let metrics = Metrics::new().map_err(StartError::Metrics)?;
         let origin = Origin::new(&config.service, &config.path.to_string_lossy());
+        let pseudonyms = Pseudonyms::of(&config).map_err(StartError::Pseudonyms)?;
         let audit = Audit::open(config.audit.as_ref(), origin, metrics.audit())
-            .map_err(StartError::Audit)?;
+            .map_err(StartError::Audit)?
+            .with_pseudonyms(pseudonyms);
         let assembling = Self::assemble(config, data, shutdown, metrics, &audit);
         // Boxed: it is large, and is gone when everything runs.
         let assembled = tokio::select! {
@@ -128,7 +131,9 @@ impl Supervisor {
         admin_shutdown.spawn(rotator.run(move |event| heard.note_now(records::rotation(&event))));
         let mut started =
             Started { listeners: listeners.addresses(&config), admin: None, probe: None };
-        let admin = Admin { view: reader, audit: audit.clone(), metrics: metrics.clone() };
+        let probes = Arc::new(Probes::new(&config.admin.probes));
+        let (trail, metering) = (audit.clone(), metrics.clone());
+        let admin = Admin { view: reader, audit: trail, metrics: metering, probes };
         for (socket, scope) in [(admin_socket, Scope::Full), (probe_socket, Scope::Probe)] {
             let Some((socket, address)) = socket else { continue };
             match scope {
@@ -156,7 +161,7 @@ impl Supervisor {
             shutdown,
             admin: admin_shutdown,
         };
-        supervisor.say_how_strict().await;
+        supervisor.leniency.loaded(&supervisor.config, &supervisor.metrics, clock::now());
         Ok((supervisor, started))
     }
 
@@ -208,7 +213,7 @@ impl Supervisor {
             Ok(()) => {
                 self.last_failure = None;
                 self.audit.note(records::loaded(&self.config)).await;
-                self.say_how_strict().await;
+                self.leniency.loaded(&self.config, &self.metrics, clock::now());
             }
             Err(error) => {
                 let message = match error {
@@ -287,20 +292,9 @@ impl Supervisor {
         drained
     }
 
-    /// A configuration has taken effect: in what is it not strict?
-    async fn say_how_strict(&mut self) {
-        let said = self.leniency.loaded(&self.config, &self.metrics, clock::now());
-        self.say(said).await;
-    }
-
     /// Dates may have passed, or be worth another warning.
     async fn look_how_strict(&mut self) {
-        let said = self.leniency.look(&self.config, clock::now());
-        self.say(said).await;
-    }
-
-    async fn say(&self, said: Vec<Said>) {
-        for said in said {
+        for said in self.leniency.look(&self.config, clock::now()) {
             match said {
                 Said::Warning(text) => tracing::warn!("{text}"),
                 Said::Strict(which, text) => {

@@ -8,12 +8,13 @@ use metrics::{Counter, Gauge, Histogram, SharedString};
 
 use super::messages::MessageMetrics;
 use super::metrics::{
-    ACCEPT_ERRORS, AUDIT_RECORDS, BYTES, CONNECTIONS_CLOSED, CONNECTIONS_DENIED, CONNECTIONS_OPEN,
-    CONNECTIONS_OPENED, HANDSHAKE_DURATION, HANDSHAKES, Metrics, PERMITS_WITHDRAWN,
-    PLAINTEXT_CONNECTIONS, REQUEST_DURATION, REQUESTS, UPSTREAM_HEALTHY, WOULD_DENY,
+    ACCEPT_ERRORS, ASSOCIATIONS, ASSOCIATIONS_ENDED, AUDIT_RECORDS, BYTES, CONNECTIONS_CLOSED,
+    CONNECTIONS_DENIED, CONNECTIONS_OPEN, CONNECTIONS_OPENED, HANDSHAKE_DURATION, HANDSHAKES,
+    Metrics, PERMITS_WITHDRAWN, PLAINTEXT_CONNECTIONS, REQUEST_DURATION, REQUESTS,
+    UPSTREAM_HEALTHY, WOULD_DENY,
 };
 use crate::identity::ListenerName;
-use crate::outcome::{DenyReason, Direction, Ending, Refusal, Withdrawal};
+use crate::outcome::{AssociationEnding, DenyReason, Direction, Ending, Refusal, Withdrawal};
 
 /// One listener's handles.
 pub struct ListenerMetrics {
@@ -22,6 +23,7 @@ pub struct ListenerMetrics {
     accept_errors: Counter,
     closed: BTreeMap<&'static str, Counter>,
     denied: BTreeMap<&'static str, Counter>,
+    associations: OnceLock<Associations>,
     withdrawn: BTreeMap<&'static str, Counter>,
     plaintext: Counter,
     would_deny: BTreeMap<&'static str, Counter>,
@@ -36,6 +38,13 @@ pub struct ListenerMetrics {
     requests: BTreeMap<(&'static str, &'static str, &'static str), OnceLock<Counter>>,
     metrics: Metrics,
     labels: [(&'static str, SharedString); 2],
+}
+
+/// The handles of a listener that has associations.
+struct Associations {
+    allowed: Counter,
+    denied: Counter,
+    ended: BTreeMap<&'static str, Counter>,
 }
 
 /// Methods that are label values; all others count as `other`.
@@ -73,6 +82,7 @@ impl ListenerMetrics {
                 "reason",
                 &mut DenyReason::ALL.iter().map(|r| r.label()),
             ),
+            associations: OnceLock::new(),
             withdrawn: each(
                 PERMITS_WITHDRAWN,
                 "reason",
@@ -129,6 +139,37 @@ impl ListenerMetrics {
     /// Counts what was let through although policy says no.
     pub fn would_deny(&self, reason: DenyReason) {
         count(&self.would_deny, reason.label());
+    }
+
+    /// Counts a DICOM association by whether it was let through.
+    pub fn association(&self, allowed: bool) {
+        let associations = self.associations();
+        let counter = if allowed { &associations.allowed } else { &associations.denied };
+        counter.increment(1);
+    }
+
+    /// Counts the end of an association that was let through.
+    pub fn association_ended(&self, how: AssociationEnding) {
+        count(&self.associations().ended, how.label());
+    }
+
+    /// Made by the first association: other listeners have none.
+    fn associations(&self) -> &Associations {
+        self.associations.get_or_init(|| {
+            let with = |name, key, value: &'static str| {
+                let [listener, direction] = self.labels.clone();
+                self.metrics.counter(name, &[listener, direction, (key, value.into())])
+            };
+            let ended = AssociationEnding::ALL.map(AssociationEnding::label);
+            Associations {
+                allowed: with(ASSOCIATIONS, "decision", "allowed"),
+                denied: with(ASSOCIATIONS, "decision", "denied"),
+                ended: ended
+                    .into_iter()
+                    .map(|how| (how, with(ASSOCIATIONS_ENDED, "result", how)))
+                    .collect(),
+            }
+        })
     }
 
     /// Counts a permit that was withdrawn.

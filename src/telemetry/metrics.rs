@@ -28,6 +28,8 @@ pub(super) const HANDSHAKES: &str = "myelin_handshakes_total";
 pub(super) const HANDSHAKE_DURATION: &str = "myelin_handshake_duration_seconds";
 pub(super) const REQUESTS: &str = "myelin_requests_total";
 pub(super) const REQUEST_DURATION: &str = "myelin_request_duration_seconds";
+pub(super) const ASSOCIATIONS: &str = "myelin_associations_total";
+pub(super) const ASSOCIATIONS_ENDED: &str = "myelin_associations_ended_total";
 pub(super) const MESSAGES: &str = "myelin_messages_total";
 pub(super) const MESSAGE_DURATION: &str = "myelin_message_duration_seconds";
 pub(super) const ACKNOWLEDGEMENTS: &str = "myelin_acknowledgements_total";
@@ -60,6 +62,8 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (HANDSHAKE_DURATION, Kind::Histogram, "Duration of TLS handshakes that succeeded."),
     (REQUESTS, Kind::Counter, "HTTP requests, by method, status class and decision."),
     (REQUEST_DURATION, Kind::Histogram, "From a request's head to the end of its response."),
+    (ASSOCIATIONS, Kind::Counter, "DICOM associations, by decision."),
+    (ASSOCIATIONS_ENDED, Kind::Counter, "DICOM associations that are over, by how they ended."),
     (MESSAGES, Kind::Counter, "HL7 v2 messages, by type (MSH-9.1) and decision."),
     (
         MESSAGE_DURATION,

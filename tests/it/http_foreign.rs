@@ -61,7 +61,7 @@ impl Server {
     }
 }
 
-async fn curl(args: &[&str]) -> String {
+pub(crate) async fn curl(args: &[&str]) -> String {
     let mut curl = Command::new(needs("curl", "curl"));
     let said = run(curl.args(["-sS", "--max-time", "15"]).args(args), "").await;
     assert_eq!(said.code, Some(0), "{said:#?}");
@@ -69,7 +69,7 @@ async fn curl(args: &[&str]) -> String {
 }
 
 /// What curl needs to be `identity`, opposite the sidecar at `to`.
-fn as_peer(identity: &Identity, to: &Outside) -> Vec<String> {
+pub(crate) fn as_peer(identity: &Identity, to: &Outside) -> Vec<String> {
     let (name, port) = (&to.listeners[0].0, to.address().port());
     let path = |path: PathBuf| path.display().to_string();
     [

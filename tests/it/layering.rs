@@ -32,6 +32,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "audit",
             "certs",
             "clock",
+            "config",
             "identity",
             "inventory",
             "live",

@@ -112,6 +112,39 @@ fn the_configuration_that_is_explained_has_no_problems() {
 }
 
 #[test]
+fn the_rules_and_probes_that_are_shown_have_no_problems() {
+    let readme = readme();
+    let routes = blocks(&readme, "yaml http").concat().replace('\n', "\n    ");
+    let probes = blocks(&readme, "yaml probes").concat();
+    let text = format!(
+        "version: 1\nservice: ehr\ntrust_domain: hospital.example\nidentity: {{ embedded: {{ dir: a }} }}\n\
+         peers:\n  billing: {{ dns: billing.example }}\n  lab: {{ dns: lab.example }}\n\
+         inbound:\n  - name: fhir\n    listen: 0.0.0.0:8443\n    forward: 127.0.0.1:8080\n    \
+         protocol: http\n    allow: [billing, lab]\n    {routes}\n{probes}"
+    );
+
+    let checked = config::parse(Path::new("README.md"), &text, &|_| None).expect("no problems");
+
+    assert_eq!(checked.inbound[0].routes.as_ref().map(Vec::len), Some(5));
+    assert_eq!(checked.admin.probes.len(), 2);
+}
+
+#[test]
+fn the_keys_that_make_a_listener_lenient_stand_in_that_configuration() {
+    let (yaml, keys) = (blocks(&readme(), "yaml"), blocks(&readme(), "yaml lenient"));
+    assert_eq!(keys.len(), 1);
+    let place = "    protocol: http                   # declared";
+    assert_eq!(yaml[0].matches(place).count(), 1);
+
+    let text = yaml[0].replace(place, &format!("{}{place}", keys[0]));
+    let checked = config::parse(Path::new("README.md"), &text, &|_| None);
+
+    let config = checked.unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(config.inbound[0].permissive_until.is_some());
+    assert!(config.inbound[0].observe_until.is_some());
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
         let text = std::fs::read_to_string(root().join(page)).unwrap();

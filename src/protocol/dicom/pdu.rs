@@ -147,6 +147,17 @@ impl Abort {
     /// The provider's, without a reason.
     pub const UNSPECIFIED: Self = Self { source: 2, reason: 0 };
 
+    /// Reads one; `body` is what comes after its header.
+    ///
+    /// # Errors
+    ///
+    /// It is too short.
+    pub fn read(body: &[u8]) -> Result<Self, Malformed> {
+        let (_reserved, said) = body.split_first_chunk::<2>().ok_or(Malformed::Truncated)?;
+        let [source, reason] = *said.first_chunk().ok_or(Malformed::Truncated)?;
+        Ok(Self { source, reason })
+    }
+
     /// As it is sent.
     pub fn pdu(self) -> Pdu {
         [7, 0, 0, 0, 0, 4, 0, 0, self.source, self.reason]

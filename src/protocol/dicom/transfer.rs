@@ -15,6 +15,7 @@ pub struct Transfer {
     /// The last bytes of an A-ABORT.
     tail: [u8; 4],
     units: u64,
+    requested: bool,
     stage: Stage,
 }
 
@@ -73,7 +74,7 @@ impl Transfer {
 
     /// Whether this side has asked for the release.
     pub fn has_requested_release(&self) -> bool {
-        self.stage == Stage::ReleaseRequested
+        self.requested
     }
 
     /// Whether this side has agreed to the release.
@@ -129,7 +130,10 @@ impl Transfer {
         (self.have, self.left, self.within) = (0, header.length, Some(header.kind));
         match header.kind {
             Kind::Data => self.units += 1,
-            Kind::ReleaseRequest => self.stage = Stage::ReleaseRequested,
+            Kind::ReleaseRequest => {
+                self.stage = Stage::ReleaseRequested;
+                self.requested = true;
+            }
             Kind::ReleaseReply => self.stage = Stage::ReleaseReplied,
             Kind::Abort => self.stage = Stage::Aborted,
             Kind::AssociateRequest | Kind::AssociateAccept | Kind::AssociateReject => {}

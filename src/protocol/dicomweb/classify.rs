@@ -1,5 +1,7 @@
 //! From method and path to the transaction.
 
+use std::fmt;
+
 use super::Transaction;
 
 /// The longest UID (PS3.5, 9.1).
@@ -15,7 +17,7 @@ const DEEPEST_BULK: usize = 16;
 const LONGEST_BULK_PART: usize = 64;
 
 /// What a request asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Asked<'a> {
     /// The transaction.
     pub transaction: Transaction,
@@ -23,6 +25,13 @@ pub struct Asked<'a> {
     pub study: Option<&'a str>,
     /// Its path below the base, with names in place of UIDs.
     template: Template,
+}
+
+/// Without the study: its UID leads to a patient.
+impl fmt::Debug for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.transaction.name(), self.template(""))
+    }
 }
 
 /// A template in two pieces: where, and what of it.

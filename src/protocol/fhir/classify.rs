@@ -1,5 +1,7 @@
 //! From method and path to the interaction.
 
+use std::fmt;
+
 use super::Interaction;
 use super::resources::resource;
 
@@ -13,7 +15,7 @@ const LONGEST_ID: usize = 64;
 const LONGEST_OPERATION: usize = 64;
 
 /// What a request asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Asked<'a> {
     /// The interaction.
     pub interaction: Interaction,
@@ -22,6 +24,13 @@ pub struct Asked<'a> {
     /// The id that the path names: a resource's, or the compartment's.
     pub id: Option<&'a str>,
     shape: Shape<'a>,
+}
+
+/// Without the id: it may be a patient's number.
+impl fmt::Debug for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.interaction.code(), self.template(""))
+    }
 }
 
 /// The shapes of FHIR's paths.
@@ -201,7 +210,7 @@ fn verb(method: &str) -> Option<Verb> {
     }
 }
 
-fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     (1..=LONGEST_ID).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }

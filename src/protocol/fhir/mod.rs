@@ -1,12 +1,15 @@
 //! HL7 FHIR REST (R4, 3.1 RESTful API): which interaction a request is, with which type of resource.
 
 mod classify;
+mod names;
 mod resources;
+mod search;
 #[cfg(test)]
 mod tests;
 
 pub use classify::{Asked, classify};
 pub use resources::{RESOURCES, is_resource};
+pub use search::{Search, search};
 
 /// An interaction, by its code in <http://hl7.org/fhir/restful-interaction>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

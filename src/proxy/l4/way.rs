@@ -24,6 +24,16 @@ thread_local! {
 pub(in crate::proxy) trait Look {
     /// How many of `bytes` may go on. If not all of them may, the way is stopped after those.
     fn pass(&mut self, bytes: &[u8]) -> usize;
+
+    /// Whether nothing may go on any more, even if all that was read may.
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    /// Whether the writer is not to be ended with the reader, for something is still to be said to it.
+    fn keeps_writer(&self) -> bool {
+        false
+    }
 }
 
 /// Lets everything pass, unseen.
@@ -120,7 +130,13 @@ impl Way {
                 State::Broken(error) => return Poll::Ready(Err(Broken::Reading(error))),
                 State::Ending => {
                     self.state = State::Ending;
-                    ready!(Pin::new(&mut *writer).poll_shutdown(cx)).map_err(Broken::Writing)?;
+                    let writer = Pin::new(&mut *writer);
+                    let told = if look.keeps_writer() {
+                        writer.poll_flush(cx)
+                    } else {
+                        writer.poll_shutdown(cx)
+                    };
+                    ready!(told).map_err(Broken::Writing)?;
                     self.state = State::Ended;
                     continue;
                 }
@@ -165,7 +181,7 @@ impl Way {
         ready!(self.poll_fill(cx, reader, &mut buffer)).map_err(Broken::Reading)?;
         let read = buffer.filled();
         let passing = look.pass(read);
-        if passing < read.len() {
+        if passing < read.len() || look.is_over() {
             self.state = State::Stopping;
         }
         let mut rest = read.get(..passing).unwrap_or(read);

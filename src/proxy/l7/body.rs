@@ -16,6 +16,7 @@ use super::flow::Flow;
 use super::headers;
 use super::host::Host;
 use super::pool::Lease;
+use super::soap::Ahead;
 use crate::outcome::Ending;
 
 /// Why a body does not come to its end.
@@ -34,29 +35,34 @@ pub(super) enum BodyError {
 
 /// A request's body on its way up.
 pub(super) struct Upload<H: Host> {
+    /// What was read of it before it was let through.
+    ahead: Option<Ahead>,
     body: Option<Incoming>,
     held: Option<Held>,
     flow: Arc<Flow<H>>,
 }
 
 impl<H: Host> Upload<H> {
-    /// Passes `body` on, as soon as `expectation` (if there is one) says that it is wanted.
+    /// Passes `ahead` and `body` on, as soon as `expectation` (if there is one) says that it is wanted.
     pub(super) fn new(
         body: Incoming,
+        ahead: Option<Ahead>,
         expectation: Option<&Arc<Expectation>>,
         flow: Arc<Flow<H>>,
     ) -> Self {
-        if body.is_end_stream() {
-            flow.request_sent();
-        }
         let held = expectation.map(|expectation| Held::new(Arc::clone(expectation)));
-        Self { body: Some(body), held, flow }
+        let body = (!ahead.as_ref().is_some_and(Ahead::is_all)).then_some(body);
+        let upload = Self { ahead, body, held, flow };
+        if upload.is_end_stream() {
+            upload.flow.request_sent();
+        }
+        upload
     }
 
     /// No body at all.
     pub(super) fn none(flow: Arc<Flow<H>>) -> Self {
         flow.request_sent();
-        Self { body: None, held: None, flow }
+        Self { ahead: None, body: None, held: None, flow }
     }
 }
 
@@ -75,8 +81,12 @@ impl<H: Host> Body for Upload<H> {
                 Release::Abandon => return Poll::Ready(Some(Err(BodyError::Unwanted))),
             }
         }
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+        let next = match (this.ahead.as_mut().and_then(Ahead::next), &mut this.body) {
+            (Some(frame), _) => Some(Ok(frame)),
+            (None, Some(body)) => ready!(Pin::new(body).poll_frame(cx)),
+            (None, None) => None,
+        };
+        let frame = match next {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 this.flow.end(broken_upload(&error));
@@ -88,18 +98,20 @@ impl<H: Host> Body for Upload<H> {
             }
         };
         this.flow.moved_up(frame.data_ref().map_or(0, Bytes::len));
-        if frame.is_trailers() || body.is_end_stream() {
+        if frame.is_trailers() || this.is_end_stream() {
             this.flow.request_sent();
         }
         Poll::Ready(Some(Ok(without_forbidden_trailers(frame))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.ahead.as_ref().is_none_or(Ahead::is_empty)
+            && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let rest = self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        self.ahead.as_ref().map_or(rest.clone(), |ahead| ahead.before(&rest))
     }
 }
 

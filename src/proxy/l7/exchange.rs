@@ -21,6 +21,7 @@ use super::methods::known_method;
 use super::pool::{Lease, Pool};
 use super::respond::{self, Failure};
 use super::sending::spare;
+use super::soap::Ahead;
 use super::upgrade::{self, Tunnel};
 use crate::config::{Limits, WorkloadHttp};
 
@@ -54,12 +55,20 @@ impl<P> Admitted<P> {
         let Self { number, version, checked, permit: _ } = self;
         head(*number, *version, &parts.method, &parts.uri, &parts.headers, checked)
     }
+
+    /// What is told of the request if it is turned away after all.
+    pub(super) fn rough<'a>(&self, method: &'a Method, headers: &'a HeaderMap) -> Rough<'a> {
+        let version = Some(self.version);
+        Rough { number: self.number, version, method: Some(method), headers: Some(headers) }
+    }
 }
 
 /// A request in the form that it came in.
 struct Arrived {
     parts: request::Parts,
     body: Incoming,
+    /// What has been read of the body already.
+    ahead: Option<Ahead>,
     has_body: bool,
     /// Where its connection goes on, if it asks for an upgrade.
     on_upgrade: Option<OnUpgrade>,
@@ -115,7 +124,9 @@ impl<H: Host> Connection<H> {
         };
         let head = head(number, version, method, uri, headers, &checked);
         let judged = self.host.judge(&head);
-        match judged.and_then(|permit| self.host.begin(&permit).map(|running| (permit, running))) {
+        let begun = judged
+            .and_then(|permit| self.host.begin(&head, &permit).map(|running| (permit, running)));
+        match begun {
             Ok((permit, running)) => Ok((Admitted { number, version, checked, permit }, running)),
             Err(denial) => Err(self.reject(&rough, Rejection::Denied(denial)).await),
         }
@@ -140,14 +151,14 @@ impl<H: Host> Connection<H> {
     /// Finds an upstream connection and has the permit recorded.
     async fn pass(
         &self,
-        admitted: Admitted<H::Permit>,
+        mut admitted: Admitted<H::Permit>,
         mut request: Request<Incoming>,
         started: Started<H::Running>,
     ) -> Response<Answer<H>> {
         let has_body = !request.body().is_end_stream();
         let upgrade = upgrade::is_wanted(request.version(), request.headers(), has_body);
         let on_upgrade = upgrade.then(|| hyper::upgrade::on(&mut request));
-        let (mut parts, body) = request.into_parts();
+        let (mut parts, mut body) = request.into_parts();
         parts.extensions.remove::<OnUpgrade>();
 
         if let Some(status) = self.host.respond(&admitted.permit) {
@@ -158,6 +169,15 @@ impl<H: Host> Connection<H> {
                 }
                 Err(response) => response,
             };
+        }
+        let mut ahead = None;
+        if self.host.is_soap(&admitted.permit) {
+            let looked = Box::pin(self.look(admitted, &mut parts, &mut body)).await;
+            let (judged, read) = match looked {
+                Ok(looked) => looked,
+                Err(response) => return response,
+            };
+            (admitted, ahead) = (judged, Some(read));
         }
         let wanted = wanted(self.host.facing(), admitted.version, &parts.headers, upgrade);
         let leased = self.pool.lease(&self.host, wanted).await;
@@ -171,7 +191,7 @@ impl<H: Host> Connection<H> {
         let flow = Flow::new(Arc::clone(&self.host), started, ticket);
         match leased {
             Ok(lease) => {
-                let arrived = Arrived { parts, body, has_body, on_upgrade };
+                let arrived = Arrived { parts, body, ahead, has_body, on_upgrade };
                 self.carry(admitted, arrived, lease, flow).await
             }
             Err(error) => fail(&flow, Failure::NotConnected(error)),
@@ -186,14 +206,14 @@ impl<H: Host> Connection<H> {
         lease: Lease<H>,
         flow: Arc<Flow<H>>,
     ) -> Response<Answer<H>> {
-        let Arrived { mut parts, body, has_body, on_upgrade } = arrived;
+        let Arrived { mut parts, body, ahead, has_body, on_upgrade } = arrived;
         let on_upgrade = on_upgrade.filter(|_| lease.spoken() == Spoken::Http1);
         let expectation = expectation(&parts, lease.spoken());
         let length = if has_body { Length::Open } else { Length::None };
         let (facing, upgrade) = (self.host.facing(), on_upgrade.is_some());
         headers::to_upstream(&mut parts, lease.spoken(), facing, length, upgrade);
         let spare = spare(&parts, &lease, has_body);
-        let upload = Upload::new(body, expectation.as_ref(), Arc::clone(&flow));
+        let upload = Upload::new(body, ahead, expectation.as_ref(), Arc::clone(&flow));
         let mut request = Request::from_parts(parts, upload);
         expectation.iter().for_each(|expectation| listen_for_100(&mut request, expectation));
 

@@ -10,13 +10,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::malformed::Malformed;
 use crate::config::WorkloadHttp;
 use crate::outcome::Ending;
+use crate::protocol::soap;
 use crate::shutdown::Shutdown;
 
 /// What the listener does for its HTTP exchanges. One per downstream connection.
 ///
-/// The order in which an exchange calls: [`judge`](Self::judge), [`begin`](Self::begin), then [`connect`](Self::connect) or a
+/// The order in which an exchange calls: [`judge`](Self::judge), [`begin`](Self::begin),
+/// [`judge_soap`](Self::judge_soap) if [`is_soap`](Self::is_soap), then [`connect`](Self::connect) or a
 /// pooled connection, then [`record`](Self::record), and only then the first byte goes upstream. A
-/// request that has to be sent a second time goes through all of it but `begin` once more. Each ticket comes back through [`completed`](Self::completed) exactly once, whatever happens.
+/// request that has to be sent a second time is judged, connected and recorded once more. Each ticket comes back through [`completed`](Self::completed) exactly once, whatever happens.
 pub trait Host: Send + Sync + 'static {
     /// The transport of an upstream connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -49,7 +51,7 @@ pub trait Host: Send + Sync + 'static {
     /// # Errors
     ///
     /// The peer has as many as it may: 429.
-    fn begin(&self, permit: &Self::Permit) -> Result<Self::Running, Self::Denial>;
+    fn begin(&self, head: &Head<'_>, permit: &Self::Permit) -> Result<Self::Running, Self::Denial>;
 
     /// When it may be worth while to try again, for one that was denied by [`begin`](Self::begin).
     fn retry_after(&self, denial: &Self::Denial) -> Option<Duration>;
@@ -59,6 +61,28 @@ pub trait Host: Send + Sync + 'static {
 
     /// Request `number` by the name that records know it by, for whom it was denied to.
     fn request_id(&self, number: u64) -> Option<HeaderValue>;
+
+    /// Whether the beginning of its message has to be judged, too, before a request that `judge` let
+    /// through may pass.
+    fn is_soap(&self, _permit: &Self::Permit) -> bool {
+        false
+    }
+
+    /// Policy, once it is known what a message is, or why that cannot be told. Pure and quick.
+    ///
+    /// # Errors
+    ///
+    /// The request may not pass: 403.
+    fn judge_soap(
+        &self,
+        permit: Self::Permit,
+        _message: Result<&soap::Found, soap::Unreadable>,
+    ) -> Result<Self::Permit, Self::Denial> {
+        Ok(permit)
+    }
+
+    /// A request that `judge` let through was given up by its downstream before its message had begun.
+    fn abandoned(&self, _rough: &Rough<'_>, _permit: &Self::Permit) {}
 
     /// Opens an upstream connection. Bounded by the host.
     fn connect(

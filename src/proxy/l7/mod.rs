@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of TLS, listeners and records: a [`Host`] judges, connects and records for it.
 //! Reading order: [`serve`] and `drive` have the life of one downstream connection, `exchange` and
-//! `sending` that of a request, `gate`, `path`, `names` and `framing` refuse what is ambiguous,
+//! `sending` that of a request, `soap` looks into its body where policy wants that, `gate`, `path`, `names` and `framing` refuse what is ambiguous,
 //! `headers` and `body` carry what passes, `pool` keeps upstream connections.
 
 mod body;
@@ -23,6 +23,7 @@ mod resets;
 mod respond;
 mod sending;
 mod sniff;
+mod soap;
 #[cfg(test)]
 mod tests;
 mod tracked;
@@ -135,11 +136,7 @@ async fn first_bytes<S: AsyncRead + Unpin>(
     shutdown: &Shutdown,
 ) -> Result<(Spoken, Rewound<S>), Ending> {
     tokio::select! {
-        sniffed = timeout(limits.idle_timeout, sniff(downstream)) => match sniffed {
-            Ok(Ok(sniffed)) => Ok(sniffed),
-            Ok(Err(_)) => Err(Ending::DownstreamLost),
-            Err(_elapsed) => Err(Ending::Idle),
-        },
+        sniffed = sniff(downstream, limits) => sniffed,
         () = shutdown.draining() => Err(Ending::Finished),
     }
 }

@@ -22,10 +22,26 @@ const MATTER: [&str; 9] = [
 
 /// What nobody outside may tell a workload, in any spelling.
 ///
-/// The first five make a workload answer another request than the one that policy has judged: another
-/// method, or another path. The others say who asks, in the words of other proxies that terminate TLS:
+/// The first make a workload answer another request than the one that policy has judged: another method,
+/// another host or another path (gunicorn believes `SCRIPT_NAME` of whoever connects from loopback, and takes
+/// it off the path). The others say who asks, in the words of other proxies that terminate TLS:
 /// a workload that was behind one of them would believe what any peer writes there.
-const OURS_TO_SAY: [&str; 19] = [
+const OURS_TO_SAY: [&str; 34] = [
+    "path-info",
+    "script-name",
+    "x-envoy-original-path",
+    "x-forwarded-context",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-forwarded-uri",
+    "x-host",
+    "x-http-destinationurl",
+    "x-http-host-override",
+    "x-original-host",
+    "x-original-uri",
+    "x-override-url",
+    "x-proxy-url",
+    "x-script-name",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",

@@ -2,9 +2,12 @@
 //!
 //! A path is decoded exactly once, for policy; upstream gets it as it came. That is only safe if no
 //! workload can read another path out of it, so whatever servers are known to read differently is
-//! refused: dot segments, empty segments, encoded delimiters, what a second decoding would change
-//! (`%25` before two hexadecimal digits), `;` (servlet containers cut the segment there), backslashes,
-//! a dot or white space at the end of a segment (Windows drops it, others trim), and octets that are not UTF-8 (overlong encodings of `/` and `.` among them).
+//! refused: dot segments, empty segments, encoded delimiters (`%3F` among them: rewriting servers have cut
+//! the path there), what a second decoding would change (a `%` before two hexadecimal digits, however
+//! each of the three came), `;` (servlet containers cut the segment there), backslashes, a dot or white
+//! space at the end of a segment (Windows drops it, others trim), `:$` (streams of NTFS), octets that are not
+//! UTF-8 (overlong encodings of `/` and `.` among them), and characters that normalization or a code page
+//! makes a delimiter, or nothing, of.
 
 use std::borrow::Cow;
 
@@ -29,8 +32,41 @@ pub(super) fn decode(path: &str) -> Result<Cow<'_, str>, Malformed> {
     } else {
         Cow::Borrowed(path)
     };
+    if is_encoded(decoded.as_bytes()) || decoded.contains(is_confusable) {
+        return Err(Malformed::PathEncoding);
+    }
     check_segments(&decoded)?;
     Ok(decoded)
+}
+
+/// Whether something is left that a second decoding would change, the `%u002f` of IIS included.
+fn is_encoded(decoded: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', decoded).any(|at| {
+        let rest = decoded.get(at + 1..).unwrap_or_default();
+        hex_pair(rest).is_some()
+            || matches!(rest, [b'u' | b'U', digits @ ..] if hex_pair(digits).is_some())
+    })
+}
+
+/// What NFKC or a "best fit" code page turns into `/ \\ . % ; : ? #`, and what they drop.
+fn is_confusable(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{37e}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2024}'..='\u{2026}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2044}' | '\u{2060}'..='\u{206f}'
+            | '\u{2215}' | '\u{2216}' | '\u{29f5}' | '\u{29f8}' | '\u{29f9}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{fe13}'..='\u{fe16}' | '\u{fe19}' | '\u{fe30}'
+            | '\u{fe52}'..='\u{fe56}' | '\u{fe5f}' | '\u{fe68}' | '\u{fe6a}'
+            | '\u{feff}'
+            | '\u{ff03}' | '\u{ff05}' | '\u{ff0e}' | '\u{ff0f}' | '\u{ff1a}' | '\u{ff1b}' | '\u{ff1f}'
+            | '\u{ff3c}' | '\u{ff61}'
+            | '\u{fff9}'..='\u{fffd}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 fn percent_decode(bytes: &[u8]) -> Result<String, Malformed> {
@@ -45,8 +81,7 @@ fn percent_decode(bytes: &[u8]) -> Result<String, Malformed> {
         let Some((octet, tail)) = hex_pair(rest) else {
             return Err(Malformed::PathEncoding);
         };
-        let encoded_twice = octet == b'%' && hex_pair(tail).is_some();
-        if encoded_twice || matches!(octet, b'/' | b'\\' | 0x00..=0x1f | 0x7f) {
+        if matches!(octet, b'/' | b'\\' | b'?' | 0x00..=0x1f | 0x7f) {
             return Err(Malformed::PathEncoding);
         }
         decoded.push(octet);
@@ -69,7 +104,7 @@ fn check_segments(path: &str) -> Result<(), Malformed> {
             "" if segments.peek().is_some() => return Err(Malformed::EmptySegment),
             "." | ".." => return Err(Malformed::DotSegment),
             _ if segment.contains(';') => return Err(Malformed::PathParameter),
-            _ if segment.ends_with('.') || is_trimmable(segment) => {
+            _ if segment.ends_with('.') || segment.contains(":$") || is_trimmable(segment) => {
                 return Err(Malformed::SegmentEnd);
             }
             _ => {}
@@ -113,7 +148,9 @@ mod tests {
             ("/100%25", "/100%"),
             ("/100%25xy", "/100%xy"),
             ("/%41%42", "/AB"),
-            ("/a%3Fb%23c", "/a?b#c"),
+            ("/a%23c", "/a#c"),
+            ("/100%25u", "/100%u"),
+            ("/fhir/Patient/1/$everything:x", "/fhir/Patient/1/$everything:x"),
         ];
         for (path, expected) in fits {
             assert_eq!(decode(path).as_deref(), Ok(expected), "{path}");
@@ -145,6 +182,20 @@ mod tests {
             ("/a%7f", PathEncoding),
             ("/a%252fb", PathEncoding),
             ("/a%252e%252e/b", PathEncoding),
+            ("/a%25%32%66b", PathEncoding),
+            ("/a%25%32fb", PathEncoding),
+            ("/a%252%66b", PathEncoding),
+            ("/a%25u002fb", PathEncoding),
+            ("/a%25%5500%32fb", PathEncoding),
+            ("/a%u002fb", PathEncoding),
+            ("/a%3fb", PathEncoding),
+            ("/a%ef%bc%8fb", PathEncoding),
+            ("/a/%ef%bc%8e%ef%bc%8e/b", PathEncoding),
+            ("/a/%e2%80%a5/b", PathEncoding),
+            ("/a%cd%beb", PathEncoding),
+            ("/ad%c2%admin", PathEncoding),
+            ("/ad%e2%80%8bmin", PathEncoding),
+            ("/%ef%bb%bfadmin", PathEncoding),
             ("/a%c0%af", PathEncoding),
             ("/a%e9", PathEncoding),
             ("/.", DotSegment),
@@ -179,6 +230,8 @@ mod tests {
             "/a%20/b",
             "/%20a/b",
             "/a.%20/b",
+            "/admin:$i30:$INDEX_ALLOCATION/b",
+            "/a.aspx::$DATA",
             "/%20",
             "/..%20/b",
             "/a%c2%a0/b",
@@ -189,6 +242,18 @@ mod tests {
         for path in refused {
             assert_eq!(decode(path), Err(Malformed::SegmentEnd), "{path}");
         }
+    }
+
+    /// As most libraries do it: what is no escape stays as it is.
+    fn lenient_decode(text: &str) -> String {
+        let (mut decoded, mut rest) = (Vec::new(), text.as_bytes());
+        while let [first, tail @ ..] = rest {
+            match hex_pair(tail).filter(|_| *first == b'%') {
+                Some((octet, tail)) => (decoded.push(octet), rest = tail),
+                None => (decoded.push(*first), rest = tail),
+            };
+        }
+        String::from_utf8_lossy(&decoded).into_owned()
     }
 
     proptest! {
@@ -204,6 +269,18 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(format!("/{}", kept.join("/")), decoded.into_owned());
+            }
+        }
+
+        #[test]
+        fn what_passes_reads_the_same_when_it_is_decoded_once_more(
+            path in "/([a-zA-Z0-9./%;?#u-]|%25|%32|%2|%66|%75){0,20}",
+        ) {
+            if let Ok(decoded) = decode(&path) {
+                let again = decoded.replace('%', "%25");
+                prop_assert_eq!(percent_decode(again.as_bytes()).unwrap(), &*decoded);
+                let lenient = lenient_decode(&decoded);
+                prop_assert_eq!(lenient, decoded.into_owned());
             }
         }
 

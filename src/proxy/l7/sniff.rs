@@ -6,8 +6,11 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, timeout_at};
 
 use super::host::Spoken;
+use crate::config::Limits;
+use crate::outcome::Ending;
 
 /// The first bytes of HTTP/2 (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -26,18 +29,31 @@ impl<S> Rewound<S> {
     }
 }
 
-/// Reads until it is certain whether `io` begins with the preface of HTTP/2.
+/// Reads until it is certain whether `io` begins with the preface of HTTP/2: the first byte may take
+/// `idle_timeout`, the others as long as a head.
 ///
 /// # Errors
 ///
-/// Reading failed.
-pub(super) async fn sniff<S: AsyncRead + Unpin>(mut io: S) -> io::Result<(Spoken, Rewound<S>)> {
+/// Reading failed, or took too long.
+pub(super) async fn sniff<S: AsyncRead + Unpin>(
+    mut io: S,
+    limits: &Limits,
+) -> Result<(Spoken, Rewound<S>), Ending> {
     let mut first = [0; PREFACE.len()];
     let mut seen = 0;
+    let mut deadline = Instant::now() + limits.idle_timeout;
     while PREFACE.starts_with(first.get(..seen).unwrap_or_default()) && seen < PREFACE.len() {
-        match io.read(first.get_mut(seen..).unwrap_or_default()).await? {
-            0 => break,
-            read => seen += read,
+        let reading = io.read(first.get_mut(seen..).unwrap_or_default());
+        match timeout_at(deadline, reading).await {
+            Ok(Ok(0)) => break,
+            Ok(Ok(read)) => {
+                if seen == 0 {
+                    deadline = Instant::now() + limits.header_timeout;
+                }
+                seen += read;
+            }
+            Ok(Err(_)) => return Err(Ending::DownstreamLost),
+            Err(_elapsed) => return Err(Ending::Idle),
         }
     }
     let seen = first.get(..seen).unwrap_or_default();
@@ -103,9 +119,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_preface_of_http2_is_recognized_in_pieces_and_put_back() {
-        let (mut near, far) = duplex(64);
+        let (limits, (mut near, far)) = (Limits::default(), duplex(64));
         near.write_all(&PREFACE[..5]).await.unwrap();
-        let sniffing = tokio::join!(sniff(far), async {
+        let sniffing = tokio::join!(sniff(far, &limits), async {
             near.write_all(&PREFACE[5..]).await.unwrap();
             near.write_all(b"more").await.unwrap();
             drop(near);
@@ -121,11 +137,24 @@ mod tests {
 
     #[tokio::test]
     async fn http1_is_certain_at_the_first_byte_that_differs() {
-        let (mut near, far) = duplex(64);
+        let (limits, (mut near, far)) = (Limits::default(), duplex(64));
         near.write_all(b"PO").await.unwrap();
 
-        let (spoken, _) = timeout(Duration::from_secs(5), sniff(far)).await.unwrap().unwrap();
+        let sniffed = timeout(Duration::from_secs(5), sniff(far, &limits)).await;
+        let (spoken, _) = sniffed.unwrap().unwrap();
 
         assert_eq!(spoken, Spoken::Http1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_begins_has_as_long_as_a_head_may_take() {
+        let (limits, (mut near, far)) = (Limits::default(), duplex(64));
+        let begun = Instant::now();
+        near.write_all(b"P").await.unwrap();
+
+        let sniffed = sniff(far, &limits).await;
+
+        assert_eq!(sniffed.err(), Some(Ending::Idle));
+        assert_eq!(begun.elapsed().as_secs(), limits.header_timeout.as_secs());
     }
 }

@@ -23,7 +23,7 @@ const END_HEADERS: u8 = 4;
 const GET: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "https"), (":authority", "h"), (":path", "/a")];
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -57,7 +57,7 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-fn request(stream: u32, fields: &[(&str, &str)], flags: u8) -> Vec<u8> {
+pub(super) fn request(stream: u32, fields: &[(&str, &str)], flags: u8) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | flags, stream, &block(fields))
 }
 
@@ -76,7 +76,7 @@ fn stage(target: SocketAddr) -> Arc<Stage> {
 }
 
 /// A connection on which `frames` follow the preface; somebody reads whatever comes back.
-async fn send(stage: &Arc<Stage>, frames: &[Vec<u8>]) -> (Sending, Receiving) {
+pub(super) async fn send(stage: &Arc<Stage>, frames: &[Vec<u8>]) -> (Sending, Receiving) {
     let (near, served) = stage.connect(Downstream::Http2);
     let (mut from, mut to) = tokio::io::split(near);
     stage.shutdown.spawn(async move {
@@ -88,8 +88,8 @@ async fn send(stage: &Arc<Stage>, frames: &[Vec<u8>]) -> (Sending, Receiving) {
     (to, served)
 }
 
-type Sending = tokio::io::WriteHalf<DuplexStream>;
-type Receiving = tokio::sync::oneshot::Receiver<Served>;
+pub(super) type Sending = tokio::io::WriteHalf<DuplexStream>;
+pub(super) type Receiving = tokio::sync::oneshot::Receiver<Served>;
 
 #[tokio::test]
 async fn a_head_that_the_library_resets_is_on_record_once_and_the_connection_goes_on() {

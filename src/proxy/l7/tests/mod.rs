@@ -7,6 +7,7 @@ mod hostile;
 mod hostile_h2;
 mod pooling;
 mod room;
+mod soap;
 mod stage;
 mod translation;
 mod tunnels;

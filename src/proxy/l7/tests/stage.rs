@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::config::{Limits, WorkloadHttp};
+use crate::protocol::soap;
 use crate::proxy::l7::{
     ConnectError, Connected, Downstream, Facing, Head, Host, Link, NotAudited, Pool, PoolKey,
     PoolLimits, Rejection, RequestEnd, Rough, Served, Spoken, Wanted, serve,
@@ -28,6 +29,7 @@ pub(super) enum Event {
     Judged { method: Method, path: String },
     Recorded { link: Option<usize> },
     Rejected(&'static str),
+    Abandoned,
     Completed(RequestEnd),
 }
 
@@ -39,6 +41,8 @@ pub(super) struct Stage {
     pub(super) spoken: Option<Spoken>,
     pub(super) limits: Limits,
     pub(super) audited: bool,
+    /// All requests are SOAP, and say `Find`.
+    pub(super) soap: bool,
     /// Policy says no to everybody from now on.
     pub(super) withdrawn: Arc<AtomicBool>,
     /// The methods that were to be written down.
@@ -87,6 +91,7 @@ impl Stage {
             spoken: None,
             limits: Limits::default(),
             audited: true,
+            soap: false,
             withdrawn: Arc::default(),
             methods: Mutex::default(),
             connects: AtomicUsize::new(0),
@@ -159,6 +164,12 @@ impl Stage {
         self.events().into_iter().filter_map(end).collect()
     }
 
+    /// Waits for something to happen.
+    pub(super) async fn until(&self, happened: impl Fn(&[Event]) -> bool) {
+        let has = |_: &usize| happened(&self.events());
+        timeout(SOON, self.news.subscribe().wait_for(has)).await.unwrap().unwrap();
+    }
+
     fn note(&self, event: Event) {
         self.events.lock().unwrap().push(event);
         self.news.send_modify(|count| *count += 1);
@@ -194,7 +205,27 @@ impl Host for Stage {
         if is_withdrawn || head.path.starts_with("/denied") { Err("denied") } else { Ok(()) }
     }
 
-    fn begin(&self, _permit: &()) -> Result<(), &'static str> {
+    fn is_soap(&self, _permit: &()) -> bool {
+        self.soap
+    }
+
+    fn judge_soap(
+        &self,
+        _permit: (),
+        message: Result<&soap::Found, soap::Unreadable>,
+    ) -> Result<(), &'static str> {
+        match message.map(|found| found.body.as_deref()) {
+            Ok(Some("Find")) => Ok(()),
+            Ok(_) => Err("other"),
+            Err(why) => Err(why.text()),
+        }
+    }
+
+    fn abandoned(&self, _rough: &Rough<'_>, _permit: &()) {
+        self.note(Event::Abandoned);
+    }
+
+    fn begin(&self, _head: &Head<'_>, _permit: &()) -> Result<(), &'static str> {
         Ok(())
     }
 

@@ -1,0 +1,191 @@
+//! What the DICOM associations of both directions have in common: their records and metrics, and what a
+//! denial is in the protocol's words.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::{Services, record};
+use crate::audit::{Action, Connection, Dicom, DicomContext, Record, Rule, Traffic};
+use crate::authz::{Denied, Grant};
+use crate::identity::Fingerprint;
+use crate::outcome::{AssociationEnding, DenyReason, Differs, Ending};
+use crate::protocol::dicom::{Answer, Malformed, Reject, Request};
+use crate::proxy::dicom::{self, Carried, End, Unasked};
+use crate::shutdown::Shutdown;
+
+/// One admitted association, until its end is on record.
+pub(super) struct Ticket {
+    connection: Arc<Connection>,
+    dicom: Dicom,
+    rule: Rule,
+    begun: Instant,
+    /// The identifiers of its contexts, in the order of the record's.
+    ids: Vec<u8>,
+}
+
+/// Policy's no, and the version of the policy that said it.
+pub(super) struct Denial {
+    pub(super) denied: Denied,
+    pub(super) version: Fingerprint,
+}
+
+/// The record of the permit could not be made durable.
+pub(super) struct NotAudited;
+
+/// Puts an admitted association on record, durably if it is an access to PHI.
+pub(super) async fn admit(
+    services: &Services,
+    connection: &Arc<Connection>,
+    request: &Request,
+    grant: &Grant,
+    version: Fingerprint,
+) -> Result<Ticket, NotAudited> {
+    let dicom = Dicom { phi: grant.phi(), ..described(request) };
+    let rule = record::granted(grant, version);
+    let allowed = Record {
+        connection: Some(Arc::clone(connection)),
+        dicom: Some(dicom.clone()),
+        rule: Some(rule.clone()),
+        ..Record::new(Action::AssociationAllowed)
+    };
+    if services.audit.permit(allowed, grant.phi()).await.is_err() {
+        let message = "the record of the permit could not be made durable".to_owned();
+        let what = (DenyReason::NotAudited, Some(message), None);
+        put_denial(services, connection, Some(dicom), what).await;
+        return Err(NotAudited);
+    }
+    services.would_deny(grant.would_deny());
+    services.metrics.association(true);
+    let ids = request.contexts.iter().map(|context| context.id).collect();
+    Ok(Ticket { connection: Arc::clone(connection), dicom, rule, begun: Instant::now(), ids })
+}
+
+/// Counts and records the end of an admitted association; `ending` is that of its connection.
+pub(super) async fn completed(
+    services: &Services,
+    ticket: Ticket,
+    end: &End,
+    ending: Ending,
+    carried: &Carried,
+) {
+    services.metrics.association_ended(end.how);
+    let Ticket { connection, mut dicom, rule, begun, ids } = ticket;
+    for (context, id) in dicom.contexts.iter_mut().zip(ids) {
+        let answers = carried.answers.as_deref();
+        context.accepted = answers.map(|answers| accepted(answers, id));
+    }
+    dicom.data_units = carried.data_units;
+    dicom.result = Some(end.how.label());
+    let ours = (end.how == AssociationEnding::Aborted).then(|| ending.label().to_owned());
+    let record = Record {
+        reason: Some(end.how.label()),
+        message: end.message.clone().or(ours),
+        connection: Some(connection),
+        dicom: Some(dicom),
+        rule: Some(rule),
+        traffic: Some(Traffic {
+            sent_up: carried.moved.up,
+            sent_down: carried.moved.down,
+            duration: begun.elapsed(),
+        }),
+        ..Record::new(Action::AssociationCompleted)
+    };
+    services.audit.note(record).await;
+}
+
+/// A context that is not answered is not accepted.
+fn accepted(answers: &[Answer], id: u8) -> bool {
+    answers.iter().any(|answer| answer.id == id && answer.accepted)
+}
+
+/// Counts and records an association that is not let through; what whoever asked for it is told.
+pub(super) async fn deny(
+    services: &Services,
+    connection: &Arc<Connection>,
+    request: &Request,
+    Denial { denied, version }: &Denial,
+) -> Reject {
+    let dicom = Dicom { phi: connection.phi, ..described(request) };
+    let what = (denied.reason, None, Some(record::refused_by(denied, *version)));
+    put_denial(services, connection, Some(dicom), what).await;
+    rejection(denied)
+}
+
+/// Counts, records and answers what is no request. Whoever asked for nothing is not told of.
+pub(super) async fn unasked<S>(
+    services: &Services,
+    connection: &Arc<Connection>,
+    unasked: Unasked,
+    stream: S,
+    end: &Shutdown,
+) -> Ending
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let malformed = match unasked {
+        Unasked::Nothing => return Ending::Finished,
+        Unasked::TooSlow => return Ending::Idle,
+        Unasked::Lost(error) => {
+            tracing::debug!(listener = %connection.listener, %error, "lost before it was asked for an association");
+            return Ending::DownstreamLost;
+        }
+        Unasked::Malformed(malformed) => malformed,
+    };
+    let what = (DenyReason::MalformedRequest, Some(malformed.to_string()), None);
+    put_denial(services, connection, None, what).await;
+    match malformed {
+        Malformed::Version => dicom::reject(stream, Reject::VERSION, end).await,
+        other => dicom::abort(stream, other.abort(), end).await,
+    }
+    Ending::ProtocolError
+}
+
+async fn put_denial(
+    services: &Services,
+    connection: &Arc<Connection>,
+    dicom: Option<Dicom>,
+    (reason, message, rule): (DenyReason, Option<String>, Option<Rule>),
+) {
+    services.metrics.denied(reason);
+    services.metrics.association(false);
+    let record = Record {
+        reason: Some(reason.label()),
+        message,
+        connection: Some(Arc::clone(connection)),
+        dicom,
+        rule,
+        ..Record::new(Action::AssociationDenied)
+    };
+    services.audit.note(record).await;
+}
+
+/// What whoever asked is told. An AE title that a peer may not use is not recognized; no more is said.
+fn rejection(denied: &Denied) -> Reject {
+    match (denied.reason, denied.differs) {
+        (DenyReason::RateLimit, _) => Reject::CONGESTION,
+        (DenyReason::ConcurrencyLimit, _) => Reject::LOCAL_LIMIT,
+        (DenyReason::NoAssociationRule, Some(Differs::CalledAe)) => Reject::CALLED_AE,
+        (DenyReason::NoAssociationRule | DenyReason::NotListedForAssociation, _) => {
+            Reject::CALLING_AE
+        }
+        _ => Reject::NO_REASON,
+    }
+}
+
+fn described(request: &Request) -> Dicom {
+    let software = [&request.implementation_class, &request.implementation_version];
+    let software: Vec<_> = software.into_iter().filter_map(Option::as_deref).collect();
+    let contexts = request.contexts.iter().map(|context| DicomContext {
+        abstract_syntax: context.abstract_syntax.clone(),
+        accepted: None,
+    });
+    Dicom {
+        calling_ae: request.calling_ae.clone(),
+        called_ae: request.called_ae.clone(),
+        contexts: contexts.collect(),
+        implementation: (!software.is_empty()).then(|| software.join(" ")),
+        ..Dicom::default()
+    }
+}

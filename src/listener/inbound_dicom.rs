@@ -1,0 +1,111 @@
+//! The life of a DICOM association that comes in: asked for → judged → on record → the workload.
+
+use super::Services;
+use super::arrival::Incoming;
+use super::associations::{self, Denial, NotAudited, Ticket};
+use super::inbound::InboundState;
+use super::life::Life;
+use super::permits::Held;
+use super::plain::Plain;
+use super::quota::Running;
+use crate::authz::{Grant, Permit};
+use crate::clock;
+use crate::config::{Limits, Target};
+use crate::identity::Fingerprint;
+use crate::live::Live;
+use crate::outcome::{AssociationEnding, Ending};
+use crate::protocol::dicom::{Reject, Request};
+use crate::proxy::dicom::{self, Asked, Carried, End, Terms};
+
+/// The association of one inbound connection.
+pub(super) struct InboundDicom<'a> {
+    pub(super) live: &'a Live<InboundState>,
+    pub(super) services: &'a Services,
+    pub(super) held: &'a Held<InboundState>,
+    pub(super) permit: &'a Permit,
+    pub(super) forward: &'a Target,
+    pub(super) limits: &'a Limits,
+}
+
+impl InboundDicom<'_> {
+    /// From a peer that is let in to the end of its connection.
+    pub(super) async fn serve(&self, mut downstream: Incoming, life: &mut Life) -> Ending {
+        let (services, member) = (self.services, self.held.member());
+        let (connection, end) = (member.connection(), member.end());
+        let asked = match end.until_cut(dicom::ask(&mut downstream, end)).await {
+            Some(Ok(asked)) => asked,
+            Some(Err(unasked)) => {
+                return associations::unasked(services, connection, unasked, downstream, end).await;
+            }
+            None => return Ending::Cut,
+        };
+        let (grant, version, _running) = match self.judge(asked.request()) {
+            Ok(judged) => judged,
+            Err(denial) => {
+                let request = asked.request();
+                let reject = associations::deny(services, connection, request, &denial).await;
+                dicom::reject(downstream, reject, end).await;
+                return Ending::Denied;
+            }
+        };
+        let admitting = associations::admit(services, connection, asked.request(), &grant, version);
+        let Ok::<Ticket, NotAudited>(ticket) = admitting.await else {
+            dicom::reject(downstream, Reject::CONGESTION, end).await;
+            return Ending::Denied;
+        };
+        self.carry(asked, ticket, downstream, life).await
+    }
+
+    /// By the policy of this moment, as whom the peer is now, and by its limits.
+    fn judge(&self, request: &Request) -> Result<(Grant, Fingerprint, Running), Denial> {
+        let now = self.live.snapshot();
+        let (InboundState { policy, quotas, .. }, at) = (&now.value, clock::now());
+        let version = policy.version();
+        let judging = || {
+            let permit = self.held.permit(&now.value, at)?;
+            let grant = policy.authorize_association(&permit, request, at)?;
+            let running = quotas.begin(&permit, Some(&grant), at).map_err(|over| over.denied)?;
+            Ok((grant, version, running))
+        };
+        judging().map_err(|denied| Denial { denied, version })
+    }
+
+    async fn carry(
+        &self,
+        asked: Asked,
+        ticket: Ticket,
+        downstream: Incoming,
+        life: &mut Life,
+    ) -> Ending {
+        let (services, member) = (self.services, self.held.member());
+        let end = member.end();
+        let mut carried = Carried::default();
+        let connecting = Plain::connect(self.forward, self.limits.connect_timeout);
+        let upstream = match end.until_cut(connecting).await {
+            Some(Ok(upstream)) => upstream,
+            unreached => {
+                let (ending, message) = match unreached {
+                    Some(Err((ending, message))) => (ending, Some(format!("workload: {message}"))),
+                    Some(Ok(_)) | None => (Ending::Cut, None),
+                };
+                tracing::warn!(
+                    listener = %self.permit.rule(), error = message, "workload not reached"
+                );
+                life.message.clone_from(&message);
+                let how = AssociationEnding::Unreachable;
+                let over = End { how, ending, message, cause: None };
+                associations::completed(services, ticket, &over, ending, &carried).await;
+                dicom::reject(downstream, Reject::CONGESTION, end).await;
+                return ending;
+            }
+        };
+        let terms = Terms { idle: self.limits.idle_timeout, metrics: &services.metrics, end };
+        let relaying = dicom::relay(self.permit, asked, downstream, upstream, &terms, &mut carried);
+        let (over, parting) = relaying.await;
+        life.moved = carried.moved;
+        let ending = member.ending(over.ending);
+        associations::completed(services, ticket, &over, ending, &carried).await;
+        parting.done(end).await;
+        ending
+    }
+}

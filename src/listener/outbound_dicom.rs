@@ -1,0 +1,129 @@
+//! The life of a DICOM association that goes out: asked for → a peer that is who we expect → on record → on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Services;
+use super::associations::{self, Denial, NotAudited, Ticket};
+use super::dial::{Dialed, describe, dial};
+use super::life::Life;
+use super::outbound::OutboundState;
+use super::permits::{Held, Permits};
+use super::plain::Plain;
+use crate::authz::{Grant, Permit};
+use crate::clock;
+use crate::identity::Fingerprint;
+use crate::live::Snapshot;
+use crate::outcome::{Ending, Refusal};
+use crate::protocol::dicom::{Reject, Request};
+use crate::proxy::dicom::{self, Asked, Carried, Terms};
+use crate::tls::{self, TlsStream};
+
+/// The association of one connection of the workload.
+pub(super) struct OutboundDicom<'a> {
+    pub(super) services: &'a Services,
+    pub(super) permits: &'a Arc<Permits<OutboundState>>,
+    pub(super) source: Option<SocketAddr>,
+}
+
+/// Whom the association goes to, and what permits it.
+struct Called {
+    asked: Asked,
+    stream: TlsStream,
+    permit: Permit,
+    held: Held<OutboundState>,
+    ticket: Ticket,
+}
+
+impl OutboundDicom<'_> {
+    /// From a connection of the workload to its end.
+    pub(super) async fn serve(
+        &self,
+        mut downstream: Plain,
+        now: Arc<Snapshot<OutboundState>>,
+        life: &mut Life,
+    ) -> Ending {
+        let (services, end) = (self.services, &self.services.shutdown);
+        let asked = match end.until_cut(dicom::ask(&mut downstream, end)).await {
+            Some(Ok(asked)) => asked,
+            Some(Err(unasked)) => {
+                let connection = Arc::new(describe(&now.value, None, self.source, None));
+                return associations::unasked(services, &connection, unasked, downstream, end)
+                    .await;
+            }
+            None => return Ending::Cut,
+        };
+        let limits = now.value.config.limits.clone();
+        let calling = Box::pin(self.call(asked, now, life));
+        let called = match end.until_cut(calling).await {
+            Some(Ok(called)) => called,
+            Some(Err((ending, reject))) => {
+                dicom::reject(downstream, reject, end).await;
+                return ending;
+            }
+            None => return Ending::Cut,
+        };
+        let Called { asked, stream, permit, held, ticket } = called;
+        let member = held.member();
+        let terms =
+            Terms { idle: limits.idle_timeout, metrics: &services.metrics, end: member.end() };
+        let mut carried = Carried::default();
+        let relaying = dicom::relay(&permit, asked, downstream, stream, &terms, &mut carried);
+        let (mut over, parting) = relaying.await;
+        life.moved = carried.moved;
+        // In TLS 1.3 a server refuses its client after the client's handshake: with the first read.
+        if carried.moved.down == 0
+            && let Some(alert) = over.cause.as_ref().and_then(tls::alert_of)
+        {
+            services.metrics.refused(Refusal::RefusedByPeer);
+            over.ending = Ending::Refused;
+            over.message = Some(format!("the peer refused us: {alert}"));
+            life.message.clone_from(&over.message);
+        }
+        let ending = member.ending(over.ending);
+        associations::completed(services, ticket, &over, ending, &carried).await;
+        parting.done(member.end()).await;
+        ending
+    }
+
+    /// A peer that is who we expect, and a permit for the association on record.
+    async fn call(
+        &self,
+        asked: Asked,
+        now: Arc<Snapshot<OutboundState>>,
+        life: &mut Life,
+    ) -> Result<Called, (Ending, Reject)> {
+        let (services, state) = (self.services, &now.value);
+        let dialing = dial(state, services, self.permits, &state.tls, self.source);
+        let Dialed { session, permit, connection } =
+            dialing.await.map_err(|failed| (failed.ending(), Reject::CONGESTION))?;
+        life.permitted = Some(Arc::clone(&connection));
+        let holding = self.permits.hold(&now, Some(&session), &permit, &connection, false);
+        let held = holding.await.map_err(|_withdrawn| (Ending::Withdrawn, Reject::CONGESTION))?;
+        let (grant, version) = match judge(state, &permit, asked.request()) {
+            Ok(judged) => judged,
+            Err(denial) => {
+                let request = asked.request();
+                let reject = associations::deny(services, &connection, request, &denial).await;
+                return Err((Ending::Denied, reject));
+            }
+        };
+        let admitting =
+            associations::admit(services, &connection, asked.request(), &grant, version);
+        let ticket = admitting.await.map_err(|NotAudited| (Ending::Denied, Reject::CONGESTION))?;
+        Ok(Called { asked, stream: session.stream, permit, held, ticket })
+    }
+}
+
+fn judge(
+    state: &OutboundState,
+    permit: &Permit,
+    request: &Request,
+) -> Result<(Grant, Fingerprint), Denial> {
+    let version = state.policy.version();
+    state
+        .policy
+        .authorize_association(permit, request, clock::now())
+        .map(|grant| (grant, version))
+        .map_err(|denied| Denial { denied, version })
+}
