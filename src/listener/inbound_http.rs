@@ -13,7 +13,7 @@ use super::permits::Held;
 use super::plain::Plain;
 use super::quota::{Over, Running};
 use super::requests::{self, Refused, Ticket, Wish};
-use super::shapes::Shapes;
+use super::shapes::{self, Shapes};
 use super::{Services, record};
 use crate::audit::Connection;
 use crate::authz::{Denied, Grant, Permit, Requested};
@@ -222,11 +222,15 @@ impl Host for InboundHttp {
             permit.phi() || observed || shaped.is_some() || (judged.phi && !answered_here);
         let wish = Wish { recorded, phi: permit.phi(), permit: true };
         let connection = &self.connection;
-        let asked = match recorded {
-            true => Asked::granted(permit, head, self.services.audit.pseudonyms()),
-            false => Asked::default(),
+        let key = self.services.audit.pseudonyms();
+        let asked = match permit.would_deny() {
+            Some(denied) if permit.rule_number().is_none() => {
+                let routes = judged.state.value.config.routes.as_deref().unwrap_or_default();
+                shapes::unruled(Asked::denied(denied, routes, head, key), denied, shaped)
+            }
+            _ if recorded => shaped.unwrap_or_else(|| Asked::granted(permit, head, key)),
+            _ => Asked::default(),
         };
-        let asked = shaped.unwrap_or(asked);
         let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;
         self.services.would_deny(permit.would_deny());
         Ok(ticket.carried_by(Some(self.held.member())))

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::asked::Asked;
-use crate::authz::Grant;
+use crate::authz::{Denied, Grant};
+use crate::outcome::Differs;
 use crate::protocol::{Operation, ihe, shape, soap};
 use crate::proxy::l7::Head;
 
@@ -42,6 +43,21 @@ impl Shapes {
         let shape: Arc<str> = shape.into();
         known.insert(Arc::clone(&shape));
         shape
+    }
+}
+
+/// What is told of a request that goes through although no rule is for it: what it would have been below a
+/// base, or else its shape. A base alone says nothing of what was asked for below it.
+pub(super) fn unruled(asked: Asked, denied: &Denied, shaped: Option<Asked>) -> Asked {
+    let is_of_base = matches!(
+        denied.differs,
+        Some(Differs::Interaction | Differs::Resource | Differs::Transaction)
+    );
+    match shaped {
+        _ if asked.operation.is_some() => asked,
+        Some(shaped) => shaped,
+        None if is_of_base => Asked::default(),
+        None => asked,
     }
 }
 

@@ -63,6 +63,7 @@ impl What {
                 let words = words(recorded);
                 // Of a base, the record of a denial says too little to know what was asked for below it.
                 let is_below = words.is_none()
+                    && recorded.event.action == "request-denied"
                     && matches!(
                         myelin.differs.as_deref(),
                         Some("interaction" | "resource" | "transaction")

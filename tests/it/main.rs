@@ -69,6 +69,8 @@ mod permissive;
 mod pins;
 mod policy_replay;
 mod policy_suggest;
+mod policy_test;
+mod policy_traffic;
 mod postgres;
 mod probe;
 mod probe_certificates;

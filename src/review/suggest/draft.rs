@@ -110,6 +110,8 @@ pub(super) struct ListenerDraft<'h> {
     pub(super) name: &'h str,
     pub(super) seen: &'h ListenerSeen,
     pub(super) configured: Option<&'h Inbound>,
+    /// Where peers connected to; 0 when that is not known, or another listener has it.
+    pub(super) port: u16,
     pub(super) allow: BTreeMap<String, Evidence>,
     /// The lists of rules, by their keys.
     pub(super) rules: BTreeMap<&'static str, Vec<RuleDraft>>,
@@ -123,7 +125,7 @@ impl<'h> ListenerDraft<'h> {
         configured: Option<&'h Inbound>,
     ) -> Self {
         let (allow, rules) = (BTreeMap::new(), BTreeMap::new());
-        Self { name, seen, configured, allow, rules, notes: Vec::new() }
+        Self { name, seen, configured, port: 0, allow, rules, notes: Vec::new() }
     }
 
     /// What it carries.

@@ -66,6 +66,11 @@ impl<'h> Suggestion<'h> {
                 config.inbound.iter().find(|listener| listener.name.as_str() == *name)
             });
             let mut draft = ListenerDraft::new(name, seen, configured);
+            // Listeners of several machines may have one port; in one file they cannot.
+            draft.port = seen.address.map_or(0, |address| address.port());
+            if listeners.iter().any(|other: &ListenerDraft<'_>| other.port == draft.port) {
+                draft.port = 0;
+            }
             draft.fill(attempts, &mut book);
             listeners.push(draft);
         }

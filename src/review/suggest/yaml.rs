@@ -119,7 +119,7 @@ impl ListenerDraft<'_> {
                 }
             };
         }
-        let port = self.seen.address.map_or(0, |address| address.port());
+        let port = self.port;
         writeln!(out, "    listen: 0.0.0.0:{port} # only the port is on record")?;
         writeln!(out, "    forward: 127.0.0.1:1 # not on record: where the workload listens")
     }
