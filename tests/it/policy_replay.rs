@@ -63,7 +63,7 @@ async fn a_configuration_that_takes_something_away_says_from_whom_and_fails() {
     let said = desk.replay(&config, &[]).await;
 
     assert_eq!(said.code, Some(1), "{said:#?}");
-    assert!(said.stdout.contains("newly denied on fhir: billing\n  GET /fhir/Patient/{id}: 2 times, 2026-11-03 to 2026-11-04\n    no_route by fhir/read (new.yaml:15): nearest is route `read`: method POST, not GET"), "{said:#?}");
+    assert!(said.stdout.contains("newly denied on fhir: billing\n  GET /fhir/Patient/{id}: 2 times, 2026-11-03 to 2026-11-04\n    no_route by fhir/read (new.yaml:17): nearest is route `read`: method POST, not GET"), "{said:#?}");
     assert!(
         said.stdout.contains(
             "5 records, 4 attempts told apart: 1 newly denied, 0 newly allowed, 3 as before"

@@ -68,7 +68,47 @@ fn what_was_seen_becomes_a_short_allowlist_with_its_evidence() {
     let dir = tempfile::tempdir().unwrap();
     let history = history(&clinic().put(dir.path()));
 
-    assert_snapshot!(suggested(&history, None), @"");
+    assert_snapshot!(suggested(&history, None), @r#"
+peers:
+  billing: { spiffe: spiffe://hospital.example/billing }
+  portal: { spiffe: spiffe://hospital.example/portal }
+inbound:
+  - name: fhir
+    listen: 0.0.0.0:8443 # only the port is on record
+    forward: 127.0.0.1:1 # not on record: where the workload listens
+    protocol: http
+    phi: true
+    allow:
+      - billing # 1 connection, last 2026-11-09
+      - portal # 1 connection, last 2026-11-06
+    routes:
+      # 1 request of 1 peer, last 2026-11-09
+      - name: iti-47
+        methods: [POST]
+        path: /pdq
+        ihe: [ITI-47]
+        allow: [billing]
+      # 1 request of 1 peer, last 2026-11-06
+      - name: fhir-capabilities
+        path: /fhir
+        fhir: { interactions: [capabilities] }
+        allow: [portal]
+      # 1 request of 1 peer, last 2026-11-03
+      - name: patient
+        path: /fhir
+        fhir: { interactions: [read], resources: [Patient] }
+        allow: [billing]
+      # 2 requests of 2 peers, last 2026-11-05
+      - name: observation
+        path: /fhir
+        fhir: { interactions: [read], resources: [Observation] }
+        allow: [billing, portal]
+      # 2 requests of 1 peer, last 2026-11-08
+      - name: monthly
+        methods: [GET, POST]
+        path: /reports/monthly
+        allow: [billing]
+"#);
 }
 
 #[test]
@@ -82,7 +122,55 @@ fn messages_and_associations_become_rules_in_their_own_words() {
         .association(&ct, "CT2", &["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"]);
     let history = history(&paper.put(dir.path()));
 
-    assert_snapshot!(suggested(&history, None), @"");
+    assert_snapshot!(suggested(&history, None), @r#"
+peers:
+  adt: { spiffe: spiffe://hospital.example/adt }
+  ct-2: { spiffe: spiffe://hospital.example/ct-2 }
+  lab: { spiffe: spiffe://hospital.example/lab }
+inbound:
+  - name: adt
+    listen: 0.0.0.0:8443 # only the port is on record
+    forward: 127.0.0.1:1 # not on record: where the workload listens
+    protocol: mllp
+    phi: true
+    allow:
+      - adt
+      - lab
+    messages:
+      # 1 message of 1 peer, last 2026-11-03
+      - name: adt-a01
+        types: ["ADT^A01"]
+        allow: [adt]
+      # 2 messages of 1 peer, last 2026-11-02
+      - name: oru
+        types: ["ORU^R01", "ORU^R30"]
+        allow: [lab]
+    senders:
+      # 1 message of 1 peer, last 2026-11-03
+      - name: from-kis
+        application: KIS
+        facility: MAIN
+        allow: [adt]
+      # 2 messages of 1 peer, last 2026-11-02
+      - name: from-lis
+        application: LIS
+        facility: MAIN
+        allow: [lab]
+  - name: pacs
+    listen: 0.0.0.0:0 # only the port is on record
+    forward: 127.0.0.1:1 # not on record: where the workload listens
+    protocol: dicom
+    phi: true
+    allow:
+      - ct-2
+    associations:
+      # 1 association of 1 peer, last 2026-11-04
+      - name: ct2
+        calling_ae: CT2
+        called_ae: PACS
+        sop_classes: [Verification, CTImageStorage]
+        allow: [ct-2]
+"#);
 }
 
 #[test]

@@ -38,7 +38,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let reading = &history.reading;
     console::line(&format!(
         "# made of {} in {}; narrow it where you know better, then hold it against the trail:\n\
-         #   myelin policy replay --audit DIR -c FILE",
+         #   myelin policy replay --audit DIR -c FILE\n\
+         # of a listener, only `allow` and rules are new: its other keys are yours to keep",
         Count(reading.records, "record"),
         Count(reading.files, "file")
     ));

@@ -8,6 +8,9 @@ use super::Names;
 use crate::config::{Inbound, Protocol};
 use crate::review::history::{ListenerSeen, Tally};
 
+/// What a peer itself is counted by.
+pub(super) const CONNECTIONS: &str = "connections";
+
 /// What speaks for a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Evidence {
@@ -39,15 +42,16 @@ impl Evidence {
         let count = self.allowed + self.denied;
         let thing = if count == 1 { things.trim_end_matches('s') } else { things };
         let peers = match self.peers.len() {
-            1 => "1 peer".to_owned(),
-            count => format!("{count} peers"),
+            _ if things == CONNECTIONS => String::new(),
+            1 => " of 1 peer".to_owned(),
+            count => format!(" of {count} peers"),
         };
         let denied = match (self.allowed, self.denied) {
             (_, 0) => String::new(),
             (0, _) => "; DENIED until now".to_owned(),
             (_, denied) => format!("; {} of them denied", thousands(denied)),
         };
-        format!("{} {thing} of {peers}, last {}{denied}", thousands(count), self.last.date())
+        format!("{} {thing}{peers}, last {}{denied}", thousands(count), self.last.date())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::draft::{Kind, ListenerDraft, RuleDraft, Terms};
+use super::draft::{CONNECTIONS, Kind, ListenerDraft, RuleDraft, Terms};
 use super::{Names, Suggestion};
 use crate::config::{PeerMatcher, Target};
 use crate::protocol::dicom;
@@ -80,7 +80,7 @@ impl ListenerDraft<'_> {
         }
         writeln!(out, "    allow:")?;
         for (peer, evidence) in &self.allow {
-            let comment = evidence.comment("connections");
+            let comment = evidence.comment(CONNECTIONS);
             let comment =
                 if evidence.allowed + evidence.denied == 0 { String::new() } else { comment };
             match comment.as_str() {
