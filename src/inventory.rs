@@ -4,9 +4,11 @@
 //! In memory only, from the start of the process on, and bounded: peers and authorities come from the
 //! configuration, and of each peer only the certificates that were seen last are remembered.
 
+mod expired;
 mod lenience;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -15,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::{Duration, OffsetDateTime};
 
 pub use lenience::{Lenience, Leniences, Tally};
+pub use usage::Usage;
 
 use crate::clock;
 use crate::identity::{Fingerprint, ListenerName, PeerCertificate, PeerName};
@@ -34,6 +37,7 @@ const AGAIN: Duration = Duration::days(1);
 #[derive(Clone)]
 pub struct Inventory {
     memory: Arc<Mutex<Memory>>,
+    expired: Arc<expired::Expired>,
     metrics: Metrics,
 }
 
@@ -112,7 +116,7 @@ struct Remembered {
 impl Inventory {
     /// Remembers nobody yet.
     pub fn new(metrics: Metrics) -> Self {
-        Self { memory: Arc::default(), metrics }
+        Self { memory: Arc::default(), expired: Arc::default(), metrics }
     }
 
     /// The peers are these from now on; what is remembered of others is forgotten.
@@ -145,6 +149,11 @@ impl Inventory {
             let not_after = sighting.certificate.not_after.unix_timestamp();
             self.metrics.peer_not_after(sighting.peer, not_after);
         }
+    }
+
+    /// `what` has expired and is still asked for, at `now`. Whether that is to be told: once an hour it is.
+    pub fn asks_for_expired(&self, what: &str, now: OffsetDateTime) -> bool {
+        self.expired.asked(what, now)
     }
 
     /// Every peer of the configuration, by name.

@@ -5,6 +5,7 @@
 mod answer;
 mod lenient;
 mod partners;
+mod policy;
 mod view;
 mod workload;
 
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 pub use lenient::LenientView;
+pub use policy::{PeerView, PolicyView, RuleView};
 pub use view::{ListenerView, View};
 pub use workload::Probes;
 

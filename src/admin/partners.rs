@@ -24,7 +24,7 @@ pub(super) fn anchors(anchors: &[Anchor], inventory: &Inventory) -> Value {
 }
 
 /// Every configured peer, those that never came included.
-pub(super) fn peers(inventory: &Inventory, now: OffsetDateTime) -> Value {
+pub(super) fn peers(partners: &[Partner], now: OffsetDateTime) -> Value {
     let shown = |partner: &Partner| {
         let last = partner.certificates.first();
         json!({
@@ -34,7 +34,7 @@ pub(super) fn peers(inventory: &Inventory, now: OffsetDateTime) -> Value {
             "certificates": partner.certificates.iter().map(presented).collect::<Vec<_>>(),
         })
     };
-    inventory.partners().iter().map(shown).collect()
+    partners.iter().map(shown).collect()
 }
 
 fn presented(presented: &Presented) -> Value {

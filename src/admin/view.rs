@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::{LenientView, partners};
+use super::{LenientView, PolicyView, partners};
 use crate::certs::{Anchor, Standing};
 use crate::clock::{self, rfc3339};
 use crate::identity::{Fingerprint, PeerCertificate};
@@ -38,6 +38,8 @@ pub struct View {
     pub inventory: Inventory,
     /// The listeners.
     pub listeners: Vec<ListenerView>,
+    /// The rules and peers, and how they are used.
+    pub rules: PolicyView,
     /// Why the last reload or rotation was refused, if it was.
     pub last_failure: Option<String>,
     /// Whether the process is draining.
@@ -81,6 +83,7 @@ impl View {
 
     pub(super) fn json(&self) -> Value {
         let now = clock::now();
+        let partners = self.inventory.partners();
         json!({
             "service": self.service,
             "version": env!("CARGO_PKG_VERSION"),
@@ -93,7 +96,8 @@ impl View {
             },
             "certificate": self.certificate(),
             "trust_bundle": partners::anchors(&self.anchors, &self.inventory),
-            "peers": partners::peers(&self.inventory, now),
+            "peers": partners::peers(&partners, now),
+            "policy": self.rules.json(&partners, now),
             "listeners": self.listeners.iter().map(|listener| listener.json(now)).collect::<Vec<_>>(),
             "fails_open": self.fails_open(now),
             "last_failure": self.last_failure,

@@ -169,6 +169,7 @@ async fn admit(
         Ok(permit) => permit,
         Err(denied) => {
             services.metrics.denied(denied.reason);
+            services.expired(&denied);
             let version = state.policy.version();
             services.audit.note(record::denied(&Arc::new(connection), &denied, version)).await;
             return Err(DialFailed::Refused);

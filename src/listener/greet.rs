@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::arrival::Arrival;
 use super::crowd::{Crowd, Line};
-use super::inbound::InboundState;
+use super::inbound_state::InboundState;
 use super::permits::Permits;
 use super::{Services, record};
 use crate::audit::{Connection, Record};

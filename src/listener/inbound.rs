@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
@@ -15,59 +14,27 @@ use super::crowd::{Crowd, Place};
 use super::greet::{Greeter, describe};
 use super::inbound_dicom::InboundDicom;
 use super::inbound_http::InboundHttp;
+use super::inbound_state::InboundState;
 use super::life::Life;
 use super::mllp::MllpHost;
-use super::permits::{Held, Permits, Terms};
+use super::permits::{Held, Permits};
 use super::plain::Plain;
-use super::quota::{Quotas, Running};
+use super::quota::Running;
 use super::shapes::Shapes;
 use super::{Bound, Services, accept, record};
 use crate::audit::Connection;
-use crate::authz::{ListenerPolicy, Permit};
+use crate::authz::Permit;
 use crate::clock;
-use crate::config::{Inbound, Limits, Protocol, Target};
-use crate::identity::SpiffeId;
+use crate::config::{Limits, Protocol, Target};
 use crate::live::Live;
 use crate::outcome::{DenyReason, Ending, Refusal};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Pool, PoolLimits};
 use crate::proxy::mllp::{self, Stay};
-use crate::tls::{self, Trust};
+use crate::tls;
 
 /// How often refusals that got no line of their own are told of.
 const REST: Duration = Duration::from_secs(1);
-
-/// One generation of an inbound listener: settings, keys and policy that belong together.
-pub struct InboundState {
-    /// The listener as configured.
-    pub config: Inbound,
-    /// Counts configurations: the same in every generation that key material alone has made.
-    pub configuration: u64,
-    /// What it presents and demands.
-    pub tls: Arc<ServerConfig>,
-    /// What peers are verified with, now and for as long as they are connected.
-    pub trust: Arc<Trust>,
-    /// Who may connect.
-    pub policy: ListenerPolicy,
-    /// How much of it peers may have.
-    pub quotas: Arc<Quotas>,
-    /// Our own SPIFFE ID, if our certificate has one.
-    pub own: Option<SpiffeId>,
-}
-
-impl Terms for InboundState {
-    fn trust(&self) -> &Arc<Trust> {
-        &self.trust
-    }
-
-    fn policy(&self) -> &ListenerPolicy {
-        &self.policy
-    }
-
-    fn drain_timeout(&self) -> Duration {
-        self.config.limits.drain_timeout
-    }
-}
 
 /// An inbound listener.
 pub struct InboundListener {
@@ -263,18 +230,11 @@ impl InboundListener {
                 }
             },
         };
-        // Where there are messages, these are what is limited.
-        let admitted = judged.and_then(|permit| match state.config.protocol {
-            Protocol::Tcp => match state.quotas.begin(&permit, None, now) {
-                Ok(running) => Ok((permit, running)),
-                Err(over) => Err(over.denied),
-            },
-            Protocol::Http | Protocol::Mllp | Protocol::Dicom => Ok((permit, Running::default())),
-        });
-        let (permit, running) = match admitted {
+        let (permit, running) = match judged.and_then(|permit| state.begin(permit, now)) {
             Ok(admitted) => admitted,
             Err(denied) => {
                 services.metrics.denied(denied.reason);
+                services.expired(&denied);
                 let version = state.policy.version();
                 let record = record::denied(&Arc::new(connection), &denied, version);
                 services.audit.note(record).await;

@@ -3,7 +3,7 @@
 use super::Services;
 use super::arrival::Incoming;
 use super::associations::{self, Denial, NotAudited, Ticket};
-use super::inbound::InboundState;
+use super::inbound_state::InboundState;
 use super::life::Life;
 use super::permits::Held;
 use super::plain::Plain;

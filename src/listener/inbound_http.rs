@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
 use super::asked::Asked;
-use super::inbound::InboundState;
+use super::inbound_state::InboundState;
 use super::permits::Held;
 use super::plain::Plain;
 use super::quota::{Over, Running};
@@ -237,6 +237,9 @@ impl Host for InboundHttp {
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Denial>) {
+        if let Rejection::Denied(denial) = rejection {
+            self.services.expired(&denial.denied);
+        }
         let refused = match rejection {
             Rejection::Malformed(malformed) => Refused {
                 reason: DenyReason::MalformedRequest,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::inbound::InboundState;
+use super::inbound_state::InboundState;
 use super::outbound::OutboundState;
 use super::permits::{Held, Terms};
 use super::{Services, record};
@@ -125,6 +125,7 @@ impl<S: MessageTerms> MllpHost<S> {
     async fn denied(&self, message: &Message<'_>, state: &S, denied: &Denied) -> No {
         let Services { metrics, audit, .. } = &self.services;
         metrics.denied(denied.reason);
+        self.services.expired(denied);
         metrics.message(message.header.code, false);
         let rule = record::refused_by(denied, state.policy().version());
         let record = self.record(Action::MessageDenied, hl7(message, state.phi()), Some(rule));

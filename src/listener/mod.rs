@@ -11,6 +11,7 @@ mod greet;
 mod inbound;
 mod inbound_dicom;
 mod inbound_http;
+mod inbound_state;
 mod life;
 mod mllp;
 mod outbound;
@@ -26,7 +27,8 @@ mod shapes;
 use std::sync::Arc;
 
 pub use accept::{BindError, Bound, bind};
-pub use inbound::{InboundListener, InboundState};
+pub use inbound::InboundListener;
+pub use inbound_state::InboundState;
 pub use outbound::{OutboundListener, OutboundState};
 
 use crate::audit::{Audit, Connection};
@@ -34,6 +36,7 @@ use crate::authz::{Denied, Permit};
 use crate::clock;
 use crate::inventory::{Inventory, Lenience, Sighting};
 use crate::network::network;
+use crate::outcome::DenyReason;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
 use crate::tls::Session;
@@ -72,8 +75,22 @@ impl Services {
     /// request, message or association.
     fn would_deny(&self, denied: Option<&Arc<Denied>>) {
         let Some(denied) = denied else { return };
+        self.expired(denied);
         self.metrics.would_deny(denied.reason);
         self.lenience.would_deny(clock::now());
+    }
+
+    /// Sounds the alarm when somebody still asks for what has expired. Not for each attempt.
+    fn expired(&self, denied: &Denied) {
+        let what = match denied.reason {
+            DenyReason::RuleExpired => &*denied.rule,
+            DenyReason::ListingExpired => denied.nearest.as_str(),
+            _ => return,
+        };
+        if self.inventory.asks_for_expired(what, clock::now()) {
+            let Denied { rule, line, nearest, .. } = denied;
+            tracing::warn!(%rule, line, "{nearest}, and is still asked for; set a later date, or take it out");
+        }
     }
 
     /// Counts a connection in plaintext that was let in.

@@ -10,7 +10,8 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::build::{self, BuildError, Given};
-use crate::admin::{LenientView, ListenerView};
+use super::shown;
+use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
 use crate::config::{Config, Endpoint, ListenAddr, Protocol};
 use crate::identity::{ListenerName, PeerName};
@@ -242,6 +243,16 @@ impl Listeners {
             Some((listener.name.clone(), running.listening.clone()))
         });
         inbound.chain(outbound).collect()
+    }
+
+    /// What `/status` shows of their rules, and of the peers.
+    pub(super) fn policy(&self, config: &Config) -> PolicyView {
+        let quotas: Vec<_> = config
+            .inbound
+            .iter()
+            .filter_map(|l| self.inbound.get(&l.name)?.quotas.as_ref())
+            .collect();
+        shown::policy(config, &quotas)
     }
 
     /// What `/status` shows of them.

@@ -15,6 +15,7 @@ mod signals;
 mod supervisor;
 mod supply;
 mod threads;
+mod upkeep;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,14 +1,17 @@
 //! What `/status` shows, put together from what runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
 use super::listeners::Listeners;
-use crate::admin::View;
+use crate::admin::{PeerView, PolicyView, RuleView, View};
 use crate::certs::{Material, Standing};
 use crate::config::{Config, OnFailure};
-use crate::inventory::Inventory;
+use crate::identity::PeerName;
+use crate::inventory::{Inventory, Usage};
+use crate::listener::quota::Quotas;
 use crate::live::Live;
 
 /// What a view looks at by itself, and what does not change while the process runs.
@@ -34,10 +37,33 @@ impl Shown {
             anchors: material.trusted.anchors(),
             inventory: self.inventory.clone(),
             listeners: listeners.views(config),
+            rules: listeners.policy(config),
             configurations: 1,
             last_failure: None,
             draining: false,
             fails_open: if open { vec!["audit.on_failure"] } else { Vec::new() },
         }
     }
+}
+
+/// The rules and peers of a configuration, as its inbound listeners use them.
+pub(super) fn policy(config: &Config, quotas: &[&Arc<Quotas>]) -> PolicyView {
+    let mut usages: BTreeMap<PeerName, Vec<Arc<Usage>>> = BTreeMap::new();
+    for used in quotas.iter().flat_map(|quotas| quotas.peers()) {
+        usages.entry(used.name).or_default().push(used.usage);
+    }
+    let rules = quotas.iter().flat_map(|quotas| quotas.rules()).map(|used| RuleView {
+        name: used.name,
+        line: used.line,
+        expires: used.expires,
+        usage: used.usage,
+    });
+    let peers = config.peers.values().map(|peer| PeerView {
+        name: peer.name.clone(),
+        line: peer.line,
+        expires: peer.expires,
+        review_by: peer.review_by,
+        usages: usages.remove(&peer.name).unwrap_or_default(),
+    });
+    PolicyView { rules: rules.collect(), peers: peers.collect() }
 }

@@ -15,6 +15,7 @@ use super::listeners::Listeners;
 use super::restart::needs_restart;
 use super::shown::Shown;
 use super::supply::supply;
+use super::upkeep::Upkeep;
 use super::{ReloadError, StartError, Started, records};
 use crate::admin::{self, Admin, Probes, Scope, View};
 use crate::audit::{Action, Audit, Origin, Pseudonyms, Record};
@@ -48,6 +49,7 @@ pub(super) struct Supervisor {
     trigger: Trigger,
     listeners: Listeners,
     leniency: Leniency,
+    upkeep: Upkeep,
     view: Publisher<View>,
     /// Configurations that took effect.
     configurations: u64,
@@ -151,6 +153,7 @@ impl Supervisor {
             trigger,
             listeners,
             leniency: Leniency::default(),
+            upkeep: Upkeep::default(),
             view,
             configurations: 1,
             shown,
@@ -161,7 +164,9 @@ impl Supervisor {
             shutdown,
             admin: admin_shutdown,
         };
-        supervisor.leniency.loaded(&supervisor.config, &supervisor.metrics, clock::now());
+        let now = clock::now();
+        supervisor.leniency.loaded(&supervisor.config, &supervisor.metrics, now);
+        supervisor.upkeep.loaded(&supervisor.config, &supervisor.metrics, now);
         Ok((supervisor, started))
     }
 
@@ -194,8 +199,10 @@ impl Supervisor {
                 _ = upkeep.tick() => {
                     self.metrics.upkeep();
                     self.look_how_strict().await;
-                    let ending = self.shown.inventory.ending(clock::now());
-                    ending.iter().for_each(|text| tracing::warn!("{text}"));
+                    let now = clock::now();
+                    let passed = self.upkeep.look(&self.config, &self.metrics, now);
+                    let ending = self.shown.inventory.ending(now);
+                    passed.iter().chain(&ending).for_each(|text| tracing::warn!("{text}"));
                 }
             }
         }
@@ -213,7 +220,9 @@ impl Supervisor {
             Ok(()) => {
                 self.last_failure = None;
                 self.audit.note(records::loaded(&self.config)).await;
-                self.leniency.loaded(&self.config, &self.metrics, clock::now());
+                let now = clock::now();
+                self.leniency.loaded(&self.config, &self.metrics, now);
+                self.upkeep.loaded(&self.config, &self.metrics, now);
             }
             Err(error) => {
                 let message = match error {

@@ -22,6 +22,9 @@ pub(super) const PERMITS_WITHDRAWN: &str = "myelin_permits_withdrawn_total";
 pub(super) const PLAINTEXT_CONNECTIONS: &str = "myelin_plaintext_connections_total";
 pub(super) const WOULD_DENY: &str = "myelin_would_deny_total";
 const PERMISSIVE_UNTIL: &str = "myelin_permissive_until_timestamp_seconds";
+const EXPIRED_RULES: &str = "myelin_expired_rules";
+const EXPIRED_PEERS: &str = "myelin_expired_peers";
+const OVERDUE_REVIEWS: &str = "myelin_overdue_reviews";
 const OBSERVE_UNTIL: &str = "myelin_observe_until_timestamp_seconds";
 pub(super) const ACCEPT_ERRORS: &str = "myelin_accept_errors_total";
 pub(super) const HANDSHAKES: &str = "myelin_handshakes_total";
@@ -56,6 +59,9 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (PLAINTEXT_CONNECTIONS, Kind::Counter, "Connections let in that came in plaintext."),
     (WOULD_DENY, Kind::Counter, "Let through although policy says no, which is only observed."),
     (PERMISSIVE_UNTIL, Kind::Gauge, "Until when a listener takes plaintext, too."),
+    (EXPIRED_RULES, Kind::Gauge, "Rules that have expired, and let nobody in."),
+    (EXPIRED_PEERS, Kind::Gauge, "Peers whose entry has expired, and lets nobody in."),
+    (OVERDUE_REVIEWS, Kind::Gauge, "Peers whose entry should have been looked at by now."),
     (OBSERVE_UNTIL, Kind::Gauge, "Until when a listener only observes its policy."),
     (ACCEPT_ERRORS, Kind::Counter, "Failures to accept a connection, such as too many open files."),
     (HANDSHAKES, Kind::Counter, "TLS handshakes, by result: ok, or why they came to nothing."),
@@ -196,6 +202,14 @@ impl Metrics {
         };
         let gauge = self.gauge(name, &[("listener", listener.as_str().to_owned().into())]);
         gauge.set(until.map_or(f64::NAN, seconds));
+    }
+
+    /// Sets how many rules and peers have expired, and how many peers should have been looked at by now.
+    pub fn expired(&self, rules: usize, peers: usize, overdue: usize) {
+        let counts = [(EXPIRED_RULES, rules), (EXPIRED_PEERS, peers), (OVERDUE_REVIEWS, overdue)];
+        for (name, count) in counts {
+            self.gauge(name, &[]).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+        }
     }
 
     /// Sets when this sidecar's certificate expires, in seconds since 1970.

@@ -7,7 +7,6 @@
 mod meter;
 #[cfg(test)]
 mod tests;
-mod usage;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,10 +16,10 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use self::meter::{Meter, Spent};
-pub use self::usage::Usage;
 use crate::authz::{Denied, Grant, ListenerPolicy, Permit};
 use crate::config::{Quota, Rate};
 use crate::identity::PeerName;
+use crate::inventory::Usage;
 use crate::outcome::{DenyReason, Differs};
 
 /// The limits of one listener's policy. What is in use goes over to the next policy where it is the same.
@@ -36,6 +35,7 @@ pub struct Quotas {
 struct PeerUse {
     name: PeerName,
     line: u32,
+    expires: Option<OffsetDateTime>,
     usage: Arc<Usage>,
     meter: Option<Arc<Meter>>,
 }
@@ -44,6 +44,7 @@ struct PeerUse {
 struct RuleUse {
     name: Arc<str>,
     line: u32,
+    expires: Option<OffsetDateTime>,
     usage: Arc<Usage>,
     limit: Option<RuleLimit>,
 }
@@ -91,6 +92,8 @@ pub struct Used<N> {
     pub name: N,
     /// Its line in the configuration file.
     pub line: u32,
+    /// After this moment it lets nobody in.
+    pub expires: Option<OffsetDateTime>,
     /// When, and how often.
     pub usage: Arc<Usage>,
 }
@@ -104,6 +107,7 @@ impl Quotas {
             PeerUse {
                 name: peer.name.clone(),
                 line: peer.line,
+                expires: peer.expires,
                 usage: old.map(|old| Arc::clone(&old.usage)).unwrap_or_default(),
                 meter: peer
                     .limits
@@ -115,6 +119,7 @@ impl Quotas {
             RuleUse {
                 name: Arc::clone(rule.name),
                 line: rule.line,
+                expires: rule.expires,
                 usage: old.map(|old| Arc::clone(&old.usage)).unwrap_or_default(),
                 limit: rule.limits.map(|quota| {
                     RuleLimit::new(quota, rule.allow, old.and_then(|old| old.limit.as_ref()))
@@ -168,6 +173,7 @@ impl Quotas {
         self.rules.iter().map(|rule| Used {
             name: Arc::clone(&rule.name),
             line: rule.line,
+            expires: rule.expires,
             usage: Arc::clone(&rule.usage),
         })
     }
@@ -177,6 +183,7 @@ impl Quotas {
         self.peers.iter().map(|peer| Used {
             name: peer.name.clone(),
             line: peer.line,
+            expires: peer.expires,
             usage: Arc::clone(&peer.usage),
         })
     }

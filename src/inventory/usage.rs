@@ -14,7 +14,7 @@ pub struct Usage {
 
 impl Usage {
     /// One more at `now`.
-    pub(super) fn hit(&self, now: OffsetDateTime) {
+    pub fn hit(&self, now: OffsetDateTime) {
         self.hits.fetch_add(1, Ordering::Relaxed);
         let now = now.unix_timestamp();
         // Most of the time another has just said so: reading is cheaper than writing.

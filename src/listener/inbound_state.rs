@@ -1,0 +1,63 @@
+//! What an inbound listener goes by at one moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use time::OffsetDateTime;
+
+use super::permits::Terms;
+use super::quota::{Quotas, Running};
+use crate::authz::{Denied, ListenerPolicy, Permit};
+use crate::config::{Inbound, Protocol};
+use crate::identity::SpiffeId;
+use crate::tls::Trust;
+
+/// One generation of an inbound listener: settings, keys and policy that belong together.
+pub struct InboundState {
+    /// The listener as configured.
+    pub config: Inbound,
+    /// Counts configurations: the same in every generation that key material alone has made.
+    pub configuration: u64,
+    /// What it presents and demands.
+    pub tls: Arc<ServerConfig>,
+    /// What peers are verified with, now and for as long as they are connected.
+    pub trust: Arc<Trust>,
+    /// Who may connect.
+    pub policy: ListenerPolicy,
+    /// How much of it peers may have.
+    pub quotas: Arc<Quotas>,
+    /// Our own SPIFFE ID, if our certificate has one.
+    pub own: Option<SpiffeId>,
+}
+
+impl Terms for InboundState {
+    fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
+    fn policy(&self) -> &ListenerPolicy {
+        &self.policy
+    }
+
+    fn drain_timeout(&self) -> Duration {
+        self.config.limits.drain_timeout
+    }
+}
+
+impl InboundState {
+    /// A connection begins whose peer holds `permit`. Where there are messages, these are what is limited.
+    pub(super) fn begin(
+        &self,
+        permit: Permit,
+        now: OffsetDateTime,
+    ) -> Result<(Permit, Running), Denied> {
+        match self.config.protocol {
+            Protocol::Tcp => match self.quotas.begin(&permit, None, now) {
+                Ok(running) => Ok((permit, running)),
+                Err(over) => Err(over.denied),
+            },
+            Protocol::Http | Protocol::Mllp | Protocol::Dicom => Ok((permit, Running::default())),
+        }
+    }
+}
