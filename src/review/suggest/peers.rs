@@ -63,7 +63,8 @@ impl<'h> Book<'h> {
             peer.is_some_and(|peer| peer.expires.is_none_or(|end| self.now < end))
         };
         let before = recognized.iter().find(|name| Some(*name) == attempt.who.peer.as_ref());
-        let name = before.or_else(|| recognized.iter().find(is_good)).or(recognized.first());
+        let name =
+            before.or_else(|| recognized.iter().find(is_good)).or_else(|| recognized.first());
         let peer = by_key.or_else(|| config.peers.get(name?))?;
         self.known.insert(peer.name.as_str().to_owned(), peer);
         Some(peer.name.as_str().to_owned())
@@ -94,7 +95,7 @@ fn matcher(attempt: &Attempt<'_>) -> PeerMatcher {
         Proven::Chain { spiffe: Some(id), .. } => PeerMatcher::Spiffe(id.clone()),
         Proven::Chain { dns, subject, .. } => {
             let is_plain = |name: &&DnsName| !name.as_str().starts_with("*.");
-            if let Some(name) = dns.iter().find(is_plain).or(dns.first()) {
+            if let Some(name) = dns.iter().find(is_plain).or_else(|| dns.first()) {
                 return PeerMatcher::Dns(name.clone());
             }
             let subject = parts(subject);

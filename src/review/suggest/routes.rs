@@ -51,7 +51,7 @@ impl ListenerDraft<'_> {
 
     /// Routes of the configuration that the sidecar answers by itself, kept: what is asked of them is not on
     /// record.
-    fn answered(&mut self, namer: &mut Namer) -> Vec<RuleDraft> {
+    fn answered(&self, namer: &mut Namer) -> Vec<RuleDraft> {
         let routes = self.configured.and_then(|listener| listener.routes.as_ref());
         let mut kept = Vec::new();
         for route in routes.into_iter().flatten() {

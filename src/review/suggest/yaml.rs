@@ -33,7 +33,7 @@ impl Suggestion<'_> {
     }
 
     fn peers(&self, out: &mut dyn fmt::Write, which: Peers) -> fmt::Result {
-        let new = self.book.new.iter().map(|(name, matcher)| (name, matcher));
+        let new = self.book.new.iter();
         let known = self.book.known.iter().map(|(name, peer)| (name, &peer.matcher));
         let all: Vec<_> = match which {
             Peers::New => new.collect(),
