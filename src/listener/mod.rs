@@ -11,6 +11,7 @@ mod greet;
 mod inbound;
 mod inbound_dicom;
 mod inbound_http;
+mod inbound_mllp;
 mod inbound_state;
 mod life;
 mod mllp;
