@@ -21,6 +21,7 @@ use super::mllp::MllpHost;
 use super::permits::{Held, Permits};
 use super::plain::Plain;
 use super::quota::Running;
+use super::shapes::Shapes;
 use super::{Bound, Services, accept, record};
 use crate::audit::Connection;
 use crate::authz::Permit;
@@ -39,6 +40,7 @@ const REST: Duration = Duration::from_secs(1);
 pub struct InboundListener {
     live: Live<InboundState>,
     services: Services,
+    shapes: Arc<Shapes>,
 }
 
 /// Somebody who was let in, on record.
@@ -78,7 +80,7 @@ impl Room {
 impl InboundListener {
     /// Serves according to the current state, whatever that is when a connection comes.
     pub fn new(live: Live<InboundState>, services: Services) -> Arc<Self> {
-        Arc::new(Self { live, services })
+        Arc::new(Self { live, services, shapes: Arc::default() })
     }
 
     /// Accepts until the drain.
@@ -295,7 +297,7 @@ impl InboundListener {
         let (live, services) = (self.live.clone(), self.services.clone());
         let end = held.member().end().clone();
         let peer = arrival.session().map(|session| &session.peer);
-        let host = InboundHttp::new(live, services, held, peer, permit.peer());
+        let host = InboundHttp::new(live, services, held, peer, permit.peer(), &self.shapes);
         let metrics = Arc::clone(&self.services.metrics);
         let (stream, tally) = Counted::new(arrival.into_stream(), Side::Downstream, metrics);
         life.tally = Some(tally);

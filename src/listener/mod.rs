@@ -23,6 +23,7 @@ mod plain;
 pub mod quota;
 mod record;
 mod requests;
+mod shapes;
 
 use std::sync::Arc;
 
