@@ -9,7 +9,8 @@ use self::properties::{Property, TARGETS};
 #[path = "../fuzz/properties/mod.rs"]
 mod properties;
 
-/// How often each input is varied.
+/// How often each input is varied, unless `VARIATIONS` says otherwise: many times more is a fuzzer without
+/// a compass.
 const VARIATIONS: u64 = 100;
 
 /// What parsers stumble over.
@@ -84,7 +85,7 @@ impl Dice {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        (self.0 % below.max(1) as u64) as usize
+        usize::try_from(self.0 % below.max(1) as u64).unwrap()
     }
 }
 
@@ -119,13 +120,14 @@ fn varied(input: &[u8], others: &[(String, Vec<u8>)], seed: u64) -> Vec<u8> {
 }
 
 fn replay(target: &str, property: Property) {
+    let variations = std::env::var("VARIATIONS").map_or(VARIATIONS, |count| count.parse().unwrap());
     let inputs = inputs(target);
     assert!(inputs.len() >= 5, "{target}: the corpus is missing");
     for (name, input) in &inputs {
         let told = Told(name, 0, input);
         property(input);
         drop(told);
-        for variation in 1..=VARIATIONS {
+        for variation in 1..=variations {
             let input = varied(input, &inputs, variation);
             let _told = Told(name, variation, &input);
             property(&input);

@@ -167,3 +167,15 @@ fn every_link_leads_somewhere() {
         }
     }
 }
+
+#[test]
+fn the_routes_for_soap_fit_into_its_configuration() {
+    let (yaml, routes) = (blocks(&readme(), "yaml"), blocks(&readme(), "yaml soap"));
+    let place = "      - { name: read-patient";
+    let routes = routes[0].strip_prefix("    routes:\n").unwrap();
+    let text = yaml[0].replace(place, &format!("{routes}{place}"));
+    assert_ne!(text, yaml[0]);
+
+    let checked = config::parse(Path::new("README.md"), &text, &|_| None);
+    assert_eq!(checked.unwrap().inbound[0].routes.as_ref().unwrap().len(), 4);
+}

@@ -1,7 +1,10 @@
-"""A legacy SOAP 1.1 service that is picky as legacy services are, and zeep as its client.
+"""A legacy SOAP service that is picky as legacy services are, and zeep as its client.
 
-soap_peer.py server        listens on a port that the kernel chooses, and says "listening PORT"
-soap_peer.py client PORT   reads the WSDL, calls the operation, and says "found Meier"
+soap_peer.py server             listens on a port that the kernel chooses, and says "listening PORT"
+soap_peer.py client PORT        reads the WSDL, calls the operation, and says "found Meier"
+soap_peer.py client12 PORT      the same in SOAP 1.2
+soap_peer.py addressing PORT    the same in SOAP 1.2 with WS-Addressing
+soap_peer.py other PORT         calls another operation than it claims to, and says "denied 403"
 """
 
 import sys
@@ -10,8 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 ACTION = "urn:hl7-org:v3:PRPA_IN201305UV02"
 NAMESPACE = "urn:hospital:pdq"
 
+SOAP = {"11": "http://schemas.xmlsoap.org/soap/envelope/", "12": "http://www.w3.org/2003/05/soap-envelope"}
+
 WSDL = """<?xml version="1.0" encoding="UTF-8"?>
-<definitions xmlns="http://schemas.xmlsoap.org/wsdl/" xmlns:s="http://schemas.xmlsoap.org/wsdl/soap/"
+<definitions xmlns="http://schemas.xmlsoap.org/wsdl/" xmlns:s="http://schemas.xmlsoap.org/wsdl/{soap}/"
     xmlns:x="http://www.w3.org/2001/XMLSchema" xmlns:t="{ns}" targetNamespace="{ns}">
   <types><x:schema targetNamespace="{ns}" elementFormDefault="qualified">
     <x:element name="Find"><x:complexType><x:sequence><x:element name="id" type="x:string"/>
@@ -28,38 +33,49 @@ WSDL = """<?xml version="1.0" encoding="UTF-8"?>
     <operation name="Find"><s:operation soapAction="{action}"/>
       <input><s:body use="literal"/></input><output><s:body use="literal"/></output></operation>
   </binding>
-  <service name="Pdq"><port name="Port" binding="t:Binding"><s:address location="http://{host}/pdq"/>
+  <service name="Pdq"><port name="Port" binding="t:Binding"><s:address location="http://{host}/{soap}"/>
     </port></service>
 </definitions>"""
 
-ENVELOPE = """<?xml version="1.0"?><soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/">
-<soap:Body>{}</soap:Body></soap:Envelope>"""
+ENVELOPE = """<?xml version="1.0"?><soap:Envelope xmlns:soap="{}"><soap:Body>{}</soap:Body></soap:Envelope>"""
+FAULT = {
+    "11": "<soap:Fault><faultcode>soap:Client</faultcode><faultstring>{}</faultstring></soap:Fault>",
+    "12": "<soap:Fault><soap:Code><soap:Value>soap:Sender</soap:Value></soap:Code><soap:Reason>"
+    '<soap:Text xml:lang="en">{}</soap:Text></soap:Reason></soap:Fault>',
+}
 
 
 class Service(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        self.say(200, WSDL.format(ns=NAMESPACE, action=ACTION, host=self.headers["Host"]))
+        soap = self.path.strip("/").split("?")[0]
+        self.say(200, WSDL.format(ns=NAMESPACE, action=ACTION, host=self.headers["Host"], soap=soap))
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         # As it was spelled, not as HTTP would compare it: `SOAPAction` or nothing, quotes included.
         spelled = dict(self.headers.items())
-        print("action", spelled.get("SOAPAction"), "peer", self.headers["x-forwarded-client-cert"], flush=True)
-        if spelled.get("SOAPAction") != f'"{ACTION}"':
-            fault = "<soap:Fault><faultcode>soap:Client</faultcode><faultstring>no such action</faultstring></soap:Fault>"
-            self.say(500, ENVELOPE.format(fault))
+        kind = self.headers["Content-Type"]
+        version = "12" if kind.startswith("application/soap+xml") else "11"
+        claimed = f'"{ACTION}"' in (kind if version == "12" else spelled.get("SOAPAction", ""))
+        print("soap", version, "action", spelled.get("SOAPAction"), "addressed", b"addressing" in body,
+              "peer", self.headers["x-forwarded-client-cert"], flush=True)
+        if not claimed:
+            self.answer(500, version, FAULT[version].format("no such action"))
         elif b"PQ4711" not in body:
-            fault = "<soap:Fault><faultcode>soap:Client</faultcode><faultstring>nobody</faultstring></soap:Fault>"
-            self.say(500, ENVELOPE.format(fault))
+            self.answer(500, version, FAULT[version].format("nobody"))
         else:
-            self.say(200, ENVELOPE.format(f'<Found xmlns="{NAMESPACE}"><name>Meier</name></Found>'))
+            self.answer(200, version, f'<Found xmlns="{NAMESPACE}"><name>Meier</name></Found>')
 
-    def say(self, status, text):
+    def answer(self, status, version, body):
+        kind = "application/soap+xml" if version == "12" else "text/xml"
+        self.say(status, ENVELOPE.format(SOAP[version], body), kind)
+
+    def say(self, status, text, kind="text/xml"):
         body = text.encode()
         self.send_response(status)
-        self.send_header("Content-Type", "text/xml; charset=utf-8")
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -74,10 +90,15 @@ def serve():
     server.serve_forever()
 
 
-def call(port):
+def client(port, path, *plugins):
     import zeep
 
-    client = zeep.Client(f"http://127.0.0.1:{port}/pdq?wsdl")
+    return zeep.Client(f"http://127.0.0.1:{port}/{path}?wsdl", plugins=list(plugins))
+
+
+def call(client):
+    import zeep
+
     print("found", client.service.Find(id="PQ4711"), flush=True)
     try:
         client.service.Find(id="0815")
@@ -86,7 +107,37 @@ def call(port):
         print("fault", fault.message, flush=True)
 
 
-if sys.argv[1] == "server":
-    serve()
-else:
-    call(sys.argv[2])
+def call_another(client):
+    """Claims what it may, and sends what it may not."""
+    import zeep
+
+    class Renames(zeep.Plugin):
+        def egress(self, envelope, headers, operation, options):
+            body = envelope.find("{*}Body")
+            body[0].tag = body[0].tag.replace("Find", "Delete")
+            return envelope, headers
+
+    client.plugins.append(Renames())
+    try:
+        client.service.Find(id="PQ4711")
+        raise AssertionError("let through")
+    except zeep.exceptions.TransportError as error:
+        print("denied", error.status_code, flush=True)
+
+
+def main(what, port=None):
+    if what == "server":
+        serve()
+    elif what == "client":
+        call(client(port, "soap"))
+    elif what == "client12":
+        call(client(port, "soap12"))
+    elif what == "addressing":
+        from zeep.wsa import WsAddressingPlugin
+
+        call(client(port, "soap12", WsAddressingPlugin()))
+    elif what == "other":
+        call_another(client(port, "soap"))
+
+
+main(*sys.argv[1:])

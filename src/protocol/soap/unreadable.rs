@@ -51,32 +51,6 @@ pub enum Unreadable {
 }
 
 impl Unreadable {
-    /// All of them.
-    pub const ALL: [Self; 22] = [
-        Self::ActionRepeated,
-        Self::ActionsDiffer,
-        Self::ActionSyntax,
-        Self::ContentType,
-        Self::ContentEncoding,
-        Self::Charset,
-        Self::Encoding,
-        Self::Doctype,
-        Self::Instruction,
-        Self::Entity,
-        Self::Syntax,
-        Self::Namespace,
-        Self::TooComplex,
-        Self::TooLarge,
-        Self::NoEnvelope,
-        Self::Envelope,
-        Self::Addressing,
-        Self::Multipart,
-        Self::RootPart,
-        Self::Truncated,
-        Self::Late,
-        Self::Lost,
-    ];
-
     /// Whether it is the claim that cannot be read, rather than the body.
     pub fn is_about_the_action(self) -> bool {
         matches!(

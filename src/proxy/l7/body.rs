@@ -111,7 +111,7 @@ impl<H: Host> Body for Upload<H> {
 
     fn size_hint(&self) -> SizeHint {
         let rest = self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
-        self.ahead.as_ref().map_or(rest.clone(), |ahead| ahead.before(&rest))
+        self.ahead.as_ref().map_or(rest, |ahead| ahead.before(&rest))
     }
 }
 
