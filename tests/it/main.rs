@@ -27,6 +27,7 @@ mod corpora;
 mod demo;
 mod dicom;
 mod dicom_endings;
+mod dicom_foreign;
 mod dicom_wire;
 mod est;
 mod est_foreign;

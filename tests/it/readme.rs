@@ -169,6 +169,16 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
+fn the_rule_for_associations_stands_in_the_sample_for_dicom() {
+    let sample = std::fs::read_to_string(root().join("config/dicom.yaml")).unwrap();
+
+    let rules = blocks(&readme(), "yaml dicom");
+
+    assert_eq!(rules.len(), 1);
+    assert!(sample.contains(&rules[0]), "{}", rules[0]);
+}
+
+#[test]
 fn the_routes_for_soap_fit_into_its_configuration() {
     let (yaml, routes) = (blocks(&readme(), "yaml"), blocks(&readme(), "yaml soap"));
     let place = "      - { name: read-patient";
