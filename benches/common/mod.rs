@@ -1,6 +1,8 @@
 //! What the micro-benchmarks share: an authority in a scratch directory, and configurations of any size.
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses its part")]
 
+pub mod rules;
+
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;

@@ -154,7 +154,10 @@ fn of_route(route: &Route, field: Differs, asked: &Requested<'_>) -> Option<(Str
         (Differs::Method, _) => (list(route.methods.iter()), known(asked.method)),
         (Differs::SoapAction, RouteKind::Soap(actions)) => {
             let claimed = asked.soap_action.map_or_else(|| found("none"), shown);
-            (list(actions.iter().map(|action| &action.uri)), claimed)
+            let mut wanted: Vec<_> =
+                actions.iter().map(|action| action.ihe.unwrap_or(&action.uri)).collect();
+            wanted.dedup(); // a transaction may have several actions
+            (list(wanted), claimed)
         }
         (Differs::Interaction, RouteKind::Fhir { interactions, .. }) => {
             let wanted = list(interactions.iter().map(|interaction| interaction.code()));

@@ -15,6 +15,7 @@ use crate::identity::{
 use crate::outcome::DenyReason;
 
 mod agreement;
+mod decisions;
 
 const PIN: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 

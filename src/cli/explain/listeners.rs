@@ -66,14 +66,17 @@ pub(super) fn asked<'c>(
         let text = "the configuration has no inbound listener: nobody may connect".to_owned();
         return Err(Unanswered::argument(text));
     }
-    let all = config.inbound.iter().map(Listener::Inbound);
-    let fitting: Vec<_> = all.filter(|listener| misfit(*listener, question).is_none()).collect();
-    match (question.protocol(), fitting.is_empty()) {
-        (Some(protocol), true) => {
-            let text = format!("no inbound listener has `protocol: {}`", label(protocol));
-            Err(Unanswered::argument(text))
-        }
-        _ => Ok(fitting),
+    let protocol = question.protocol();
+    let fits =
+        |listener: &Listener<'_>| protocol.is_none_or(|wanted| listener.protocol() == wanted);
+    let fitting: Vec<_> = config.inbound.iter().map(Listener::Inbound).filter(fits).collect();
+    if let (Some(protocol), true) = (protocol, fitting.is_empty()) {
+        let text = format!("no inbound listener has `protocol: {}`", label(protocol));
+        return Err(Unanswered::argument(text));
+    }
+    match fitting.iter().find_map(|listener| misfit(*listener, question)) {
+        Some(text) => Err(Unanswered::argument(text)),
+        None => Ok(fitting),
     }
 }
 
@@ -93,12 +96,16 @@ fn named<'c>(config: &'c Config, name: &str) -> Result<Listener<'c>, Unanswered>
 fn misfit(listener: Listener<'_>, question: &Question) -> Option<String> {
     let (name, protocol) = (listener.name(), listener.protocol());
     let wanted = question.protocol()?;
-    if matches!(listener, Listener::Outbound(_)) {
+    let Listener::Inbound(inbound) = listener else {
         return Some(format!(
             "`{name}` is outbound: its rules say whom the server must prove to be, and nothing of what is \
              asked of it; leave out {}",
             asking(wanted)
         ));
+    };
+    let has_senders = inbound.mllp.senders.is_some();
+    if has_senders && matches!(question, Question::Message { sender: None, .. }) {
+        return Some(format!("`{name}` has rules for `senders`; say who sends with --sender"));
     }
     if protocol == wanted {
         return None;

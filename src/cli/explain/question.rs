@@ -128,7 +128,7 @@ pub(super) enum Question {
     /// May it make this request?
     Request { method: Method, host: Option<String>, path: String, soap_action: Option<String> },
     /// May it send messages of this type, as this application and facility?
-    Message { kind: (String, String), sender: (String, String) },
+    Message { kind: (String, String), sender: Option<(String, String)> },
     /// May it have this association?
     Association(dicom::Request),
 }
@@ -144,8 +144,7 @@ impl Question {
             };
         }
         if let Some(kind) = &what.message {
-            let sender = what.sender.clone().unwrap_or_default();
-            return Self::Message { kind: kind.clone(), sender };
+            return Self::Message { kind: kind.clone(), sender: what.sender.clone() };
         }
         match (&what.calling_ae, &what.called_ae) {
             (Some(calling), Some(called)) => {
@@ -173,7 +172,8 @@ impl Question {
                 let (host, soap_action) = (host.as_deref(), soap_action.as_deref());
                 answer(Some(Asked::Request(&Requested { method, host, path, soap_action })))
             }
-            Self::Message { kind: (code, trigger), sender: (application, facility) } => {
+            Self::Message { kind: (code, trigger), sender } => {
+                let (application, facility) = sender.as_ref().map_or(("", ""), |(a, f)| (a, f));
                 answer(Some(Asked::Message(&mllp::Header {
                     code: code.as_bytes(),
                     trigger: trigger.as_bytes(),
