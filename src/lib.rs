@@ -29,6 +29,7 @@ pub mod probe;
 pub mod protocol;
 pub mod proxy;
 pub mod report;
+pub mod review;
 pub mod runtime;
 pub mod shutdown;
 pub mod telemetry;

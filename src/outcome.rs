@@ -419,7 +419,7 @@ impl Ending {
 }
 
 /// Which way a listener faces, as the workload sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Direction {
     /// Peers come in over mutual TLS.
     Inbound,

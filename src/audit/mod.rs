@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`record`] says what happened, [`ecs`] and [`encode`] make a line of it, [`trail`] gives it its place
-//! and survives the disk, [`segment`] has the files, [`verify()`] checks all of it from outside.
+//! and survives the disk, [`segment`] has the files, [`verify()`] checks all of it from outside, [`Reading`]
+//! reads it back.
 
 mod backlog;
 mod chunk;
@@ -23,7 +24,9 @@ mod own;
 mod pages;
 mod pseudonym;
 mod queue;
+mod reader;
 mod record;
+mod recorded;
 mod retention;
 mod rule;
 mod segment;
@@ -48,7 +51,9 @@ use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
 pub use pseudonym::{Pseudonyms, PseudonymsError};
+pub use reader::{Reading, Unreadable};
 pub use record::*;
+pub use recorded::*;
 pub use rule::Origin;
 pub use segment::look;
 pub use status::TrailStatus;

@@ -65,6 +65,9 @@ pub enum PseudonymsError {
 }
 
 impl Pseudonyms {
+    /// What stands for the type of a DICOM study.
+    pub const STUDY: &'static str = "Study";
+
     /// What `config` asks for, if it asks for pseudonyms.
     ///
     /// # Errors

@@ -39,13 +39,11 @@ enum Command {
     },
 }
 
-/// What stands in pseudonyms for the type of a DICOM study.
-const STUDY: &str = "Study";
 /// More than any id has.
 const LONGEST_INPUT: u64 = 4096;
 
 fn kind(text: &str) -> Result<String, String> {
-    if text == STUDY || fhir::is_resource(text) {
+    if text == Pseudonyms::STUDY || fhir::is_resource(text) {
         return Ok(text.to_owned());
     }
     Err("a type of FHIR resources, like Patient, or Study for a DICOM study".to_owned())

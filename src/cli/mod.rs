@@ -10,6 +10,7 @@ mod explain;
 mod findings;
 mod healthcheck;
 mod init;
+mod policy;
 mod probe;
 mod put;
 mod run;
@@ -48,6 +49,8 @@ enum Command {
     Ca(ca::Arguments),
     /// Tells which rule lets a peer in, or which came nearest and why it does not
     Explain(explain::Arguments),
+    /// Makes an allowlist of what was seen, and tells what another one would change
+    Policy(policy::Arguments),
     /// Shakes hands with a server as this service, and tells what fails, why, and how to mend it
     Probe(probe::Arguments),
     /// Looks at the audit trail
@@ -71,6 +74,7 @@ impl Command {
             | Self::Check(_)
             | Self::Init(_)
             | Self::Explain(_)
+            | Self::Policy(_)
             | Self::Probe(_)
             | Self::Audit(_)
             | Self::Healthcheck(_)
@@ -141,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Ca(arguments) => ca::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Policy(arguments) => policy::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),

@@ -179,6 +179,7 @@ pub(super) static INBOUND: Section = Section {
         "phi",
         "mode",
         "enforce",
+        "observe_paths",
         "until",
         "allow",
         "routes",

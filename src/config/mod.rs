@@ -4,6 +4,7 @@
 
 mod address;
 mod broken;
+mod cases;
 mod check;
 mod identity;
 mod keys;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+pub use cases::{Case, CaseAsked, CaseWho, cases};
 pub use identity::{
     Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
     VaultAuth,
@@ -246,6 +248,8 @@ pub struct Inbound {
     pub permissive_until: Option<OffsetDateTime>,
     /// Until when policy is told and not enforced (`enforce: false`).
     pub observe_until: Option<OffsetDateTime>,
+    /// HTTP only: whether the shapes of paths go on record while policy is not enforced.
+    pub observe_paths: bool,
     /// Its line in the configuration file.
     pub line: u32,
     /// Who may connect, groups replaced by their members. Empty: nobody.

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::problem::{Fault, Place, Problem, Problems, Severity};
 use super::read::Reader;
 use super::substitute::Sources;
+use super::yaml::Node;
 use super::{Config, check, yaml};
 use crate::identity::Fingerprint;
 
@@ -22,19 +23,23 @@ const MAX_BYTES: usize = 4 << 20;
 ///
 /// Everything that is wrong, each with its place and, where one is known, the mend; warnings too.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
+    let hint = "name another file with --config or MYELIN_CONFIG";
+    parse(path, &text(path, "the configuration cannot be read", hint)?, env)
+}
+
+/// The text of the file at `path`; `wrong` and `mend` tell of one that cannot be read.
+pub(super) fn text(path: &Path, wrong: &str, mend: &str) -> Result<String, Problems> {
     let refuse =
         |fault: Fault, place| Problems::new(path, "", vec![fault.at(place, "", Severity::Error)]);
-    let bytes = read(path).map_err(|error| {
-        let fault = Fault::new(format!("the configuration cannot be read: {error}"));
-        refuse(fault.hint("name another file with --config or MYELIN_CONFIG"), Place::FILE)
-    })?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+    let bytes = read(path)
+        .map_err(|error| refuse(Fault::new(format!("{wrong}: {error}")).hint(mend), Place::FILE))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().get(..valid).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let fault = Fault::new("this line is not UTF-8").hint("save the file as UTF-8");
         refuse(fault, Place { line, column: 1, length: 1 })
-    })?;
-    parse(path, text, env)
+    })
 }
 
 /// The file's bytes, one more than is accepted at most.
@@ -54,23 +59,34 @@ pub fn parse(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Problems> {
+    let digest = Fingerprint::of(text.as_bytes());
+    let check = |reader: &Reader<'_>, root: &Node| check::file(reader, root, path, digest);
+    match checked(path, text, env, check) {
+        (Some(config), warnings) => Ok(Config { warnings, ..config }),
+        (None, problems) => Err(problems),
+    }
+}
+
+/// What `check` makes of a text, if nothing in it is wrong, and all that is to be said of it.
+pub(super) fn checked<T>(
+    path: &Path,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    check: impl FnOnce(&Reader<'_>, &Node) -> Option<T>,
+) -> (Option<T>, Problems) {
     if text.len() > MAX_BYTES {
         let fault = Fault::new(format!("the file is larger than {MAX_BYTES} bytes"));
-        return Err(Problems::new(path, "", vec![fault.at(Place::FILE, "", Severity::Error)]));
+        let fault = fault.at(Place::FILE, "", Severity::Error);
+        return (None, Problems::new(path, "", vec![fault]));
     }
-    let digest = Fingerprint::of(text.as_bytes());
     // Some editors begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let base = path.parent().unwrap_or_else(|| Path::new(""));
 
     let (root, found) = yaml::read(text);
     let reader = Reader::new(Sources { env, base }, found);
-    let config = root.and_then(|root| check::file(&reader, &root, path, digest));
+    let value = root.and_then(|root| check(&reader, &root));
     let found = reader.into_problems();
     let wrong = found.iter().any(|problem: &Problem| problem.severity == Severity::Error);
-    let problems = Problems::new(path, text, found);
-    match config {
-        Some(config) if !wrong => Ok(Config { warnings: problems, ..config }),
-        _ => Err(problems),
-    }
+    (value.filter(|_| !wrong), Problems::new(path, text, found))
 }

@@ -8,9 +8,6 @@ use crate::config::{PathTemplate, Route, RouteKind, Segment};
 use crate::protocol::{Operation, dicomweb, fhir};
 use crate::proxy::l7::Head;
 
-/// What stands in pseudonyms for the type of a DICOM study.
-const STUDY: &str = "Study";
-
 /// What a record has of a request.
 #[derive(Clone, Default)]
 pub(super) struct Asked {
@@ -82,7 +79,7 @@ fn fhir(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Op
 
 fn dicomweb(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Option<Asked> {
     let asked = dicomweb::classify(head.method.as_str(), rest)?;
-    let study = key.zip(asked.study).map(|(key, study)| key.pseudonym(STUDY, study));
+    let study = key.zip(asked.study).map(|(key, study)| key.pseudonym(Pseudonyms::STUDY, study));
     let words = Words { subjects: study.into_iter().collect(), ..Words::default() };
     Some(Asked {
         template: Some(asked.template(base).into()),

@@ -109,6 +109,7 @@ pub(super) async fn deny(
 ) -> Reject {
     let dicom = Dicom { phi: connection.phi, ..described(request) };
     let what = (denied.reason, None, Some(record::refused_by(denied, *version)));
+    services.expired(denied);
     put_denial(services, connection, Some(dicom), what).await;
     rejection(denied)
 }
@@ -125,8 +126,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let malformed = match unasked {
-        Unasked::Nothing => return Ending::Finished,
-        Unasked::TooSlow => return Ending::Idle,
+        Unasked::Nothing => {
+            dicom::close(stream).await;
+            return Ending::Finished;
+        }
+        Unasked::TooSlow => {
+            dicom::close(stream).await;
+            return Ending::Idle;
+        }
         Unasked::Lost(error) => {
             tracing::debug!(listener = %connection.listener, %error, "lost before it was asked for an association");
             return Ending::DownstreamLost;

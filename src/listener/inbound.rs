@@ -14,12 +14,14 @@ use super::crowd::{Crowd, Place};
 use super::greet::{Greeter, describe};
 use super::inbound_dicom::InboundDicom;
 use super::inbound_http::InboundHttp;
+use super::inbound_mllp::InboundMllp;
 use super::inbound_state::InboundState;
 use super::life::Life;
 use super::mllp::MllpHost;
 use super::permits::{Held, Permits};
 use super::plain::Plain;
 use super::quota::Running;
+use super::shapes::Shapes;
 use super::{Bound, Services, accept, record};
 use crate::audit::Connection;
 use crate::authz::Permit;
@@ -29,7 +31,6 @@ use crate::live::Live;
 use crate::outcome::{DenyReason, Ending, Refusal};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Pool, PoolLimits};
-use crate::proxy::mllp::{self, Stay};
 use crate::tls;
 
 /// How often refusals that got no line of their own are told of.
@@ -39,6 +40,7 @@ const REST: Duration = Duration::from_secs(1);
 pub struct InboundListener {
     live: Live<InboundState>,
     services: Services,
+    shapes: Arc<Shapes>,
 }
 
 /// Somebody who was let in, on record.
@@ -78,7 +80,7 @@ impl Room {
 impl InboundListener {
     /// Serves according to the current state, whatever that is when a connection comes.
     pub fn new(live: Live<InboundState>, services: Services) -> Arc<Self> {
-        Arc::new(Self { live, services })
+        Arc::new(Self { live, services, shapes: Arc::default() })
     }
 
     /// Accepts until the drain.
@@ -188,8 +190,11 @@ impl InboundListener {
                 Box::pin(dicom.serve(arrival.into_stream(), life)).await
             }
             Protocol::Mllp => {
-                let way = (arrival.into_stream(), &forward);
-                Box::pin(self.messages(&permit, held, way, &limits, life)).await
+                let (live, services) = (self.live.clone(), self.services.clone());
+                let host = MllpHost::new(live, services, held);
+                let (permit, forward, limits) = (&permit, &forward, &limits);
+                let messages = InboundMllp { host, permit, forward, limits };
+                Box::pin(messages.serve(arrival.into_stream(), life)).await
             }
             Protocol::Tcp => {
                 let carrying = self.carry(&permit, arrival.into_stream(), &forward, &limits, life);
@@ -292,56 +297,12 @@ impl InboundListener {
         let (live, services) = (self.live.clone(), self.services.clone());
         let end = held.member().end().clone();
         let peer = arrival.session().map(|session| &session.peer);
-        let host = InboundHttp::new(live, services, held, peer, permit.peer());
+        let host = InboundHttp::new(live, services, held, peer, permit.peer(), &self.shapes);
         let metrics = Arc::clone(&self.services.metrics);
         let (stream, tally) = Counted::new(arrival.into_stream(), Side::Downstream, metrics);
         life.tally = Some(tally);
         let (host, pool) = (Arc::new(host), Arc::clone(pool));
         l7::serve(stream, version, host, pool, limits, &end).await.ending
-    }
-
-    /// HL7 v2 messages, each judged on its own.
-    async fn messages(
-        &self,
-        permit: &Permit,
-        held: Arc<Held<InboundState>>,
-        (mut downstream, forward): (Incoming, &Target),
-        limits: &Limits,
-        life: &mut Life,
-    ) -> Ending {
-        let end = held.member().end().clone();
-        let connecting = self.connect(permit, forward, limits, life);
-        let upstream = match end.until_cut(connecting).await {
-            Some(Ok(upstream)) => upstream,
-            Some(Err(ending)) => return ending,
-            None => return Ending::Cut,
-        };
-        let host = MllpHost::new(self.live.clone(), self.services.clone(), held);
-        let stay = Stay { idle: limits.idle_timeout, drain: limits.drain_timeout, end: &end };
-        let streams = (&mut downstream, upstream);
-        let metrics = &self.services.metrics;
-        let ended = mllp::relay(permit, &host, streams, stay, &mut life.moved, metrics).await;
-        if ended.is_ours {
-            tls::part(downstream).await;
-        }
-        life.message = ended.cause.map(|cause| cause.to_string());
-        ended.ending
-    }
-
-    /// Connects to the workload.
-    async fn connect(
-        &self,
-        permit: &Permit,
-        forward: &Target,
-        limits: &Limits,
-        life: &mut Life,
-    ) -> Result<Plain, Ending> {
-        Plain::connect(forward, limits.connect_timeout).await.map_err(|(ending, message)| {
-            let rule = permit.rule();
-            tracing::warn!(listener = %rule, error = %message, "workload not reached");
-            life.message = Some(format!("workload: {message}"));
-            ending
-        })
     }
 
     /// Any byte stream, as it is.
@@ -353,7 +314,7 @@ impl InboundListener {
         limits: &Limits,
         life: &mut Life,
     ) -> Ending {
-        let upstream = match self.connect(permit, forward, limits, life).await {
+        let upstream = match Plain::reach(forward, limits, permit.rule(), life).await {
             Ok(upstream) => upstream,
             Err(ending) => return ending,
         };

@@ -39,7 +39,7 @@ impl InboundDicom<'_> {
             }
             None => return Ending::Cut,
         };
-        let (grant, version, _running) = match self.judge(asked.request()) {
+        let (grant, version, running) = match self.judge(asked.request()) {
             Ok(judged) => judged,
             Err(denial) => {
                 let request = asked.request();
@@ -53,7 +53,7 @@ impl InboundDicom<'_> {
             dicom::reject(downstream, Reject::CONGESTION, end).await;
             return Ending::Denied;
         };
-        self.carry(asked, ticket, downstream, life).await
+        self.carry(asked, (ticket, running), downstream, life).await
     }
 
     /// By the policy of this moment, as whom the peer is now, and by its limits.
@@ -73,7 +73,7 @@ impl InboundDicom<'_> {
     async fn carry(
         &self,
         asked: Asked,
-        ticket: Ticket,
+        (ticket, running): (Ticket, Running),
         downstream: Incoming,
         life: &mut Life,
     ) -> Ending {
@@ -104,6 +104,7 @@ impl InboundDicom<'_> {
         let (over, parting) = relaying.await;
         life.moved = carried.moved;
         let ending = member.ending(over.ending);
+        drop(running); // what is left is a record, and the end of the connection
         associations::completed(services, ticket, &over, ending, &carried).await;
         parting.done(end).await;
         ending

@@ -13,6 +13,7 @@ use super::permits::Held;
 use super::plain::Plain;
 use super::quota::{Over, Running};
 use super::requests::{self, Refused, Ticket, Wish};
+use super::shapes::{self, Shapes};
 use super::{Services, record};
 use crate::audit::Connection;
 use crate::authz::{Denied, Grant, Permit, Requested};
@@ -34,6 +35,7 @@ pub(super) struct InboundHttp {
     held: Arc<Held<InboundState>>,
     pool: Arc<str>,
     facing: Facing,
+    shapes: Arc<Shapes>,
 }
 
 /// Policy's yes, and the version of the policy that said it.
@@ -63,7 +65,9 @@ impl InboundHttp {
         held: Arc<Held<InboundState>>,
         peer: Option<&PeerIdentity>,
         name: Option<&PeerName>,
+        shapes: &Arc<Shapes>,
     ) -> Self {
+        let shapes = Arc::clone(shapes);
         let now = live.snapshot();
         let connection = Arc::clone(held.member().connection());
         let client_ip = connection.source.map(|source| source.ip().to_string());
@@ -80,7 +84,7 @@ impl InboundHttp {
             proto: HeaderValue::from_static(if peer.is_some() { "https" } else { "http" }),
         };
         let pool = pool.into();
-        Self { live, services, connection, held, pool, facing }
+        Self { live, services, connection, held, pool, facing, shapes }
     }
 }
 
@@ -211,12 +215,21 @@ impl Host for InboundHttp {
         let observed = permit.would_deny().is_some();
         // What the sidecar answers by itself, and is not PHI, is nothing that anybody had access to.
         let answered_here = permit.respond().is_some();
-        let recorded = permit.phi() || observed || (judged.phi && !answered_here);
+        let is_shaped = judged.state.value.config.observe_paths
+            && judged.state.value.policy.observed_until(judged.at).is_some();
+        let shaped = if is_shaped { self.shapes.of(head, permit) } else { None };
+        let recorded =
+            permit.phi() || observed || shaped.is_some() || (judged.phi && !answered_here);
         let wish = Wish { recorded, phi: permit.phi(), permit: true };
         let connection = &self.connection;
-        let asked = match recorded {
-            true => Asked::granted(permit, head, self.services.audit.pseudonyms()),
-            false => Asked::default(),
+        let key = self.services.audit.pseudonyms();
+        let asked = match permit.would_deny() {
+            Some(denied) if permit.rule_number().is_none() => {
+                let routes = judged.state.value.config.routes.as_deref().unwrap_or_default();
+                shapes::unruled(Asked::denied(denied, routes, head, key), denied, shaped)
+            }
+            _ if recorded => shaped.unwrap_or_else(|| Asked::granted(permit, head, key)),
+            _ => Asked::default(),
         };
         let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;
         self.services.would_deny(permit.would_deny());

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::inbound_state::InboundState;
 use super::outbound::OutboundState;
 use super::permits::{Held, Terms};
+use super::quota::Running;
 use super::{Services, record};
 use crate::audit::{Action, Connection, Hl7, Record, Rule, Traffic};
 use crate::authz::{Denied, Permit};
@@ -16,6 +17,8 @@ use crate::live::Live;
 use crate::outcome::DenyReason;
 use crate::protocol::mllp::{Header, Malformed, nack};
 use crate::proxy::mllp::{Flow, Host, Message, MessageEnd, No};
+use crate::shutdown::Shutdown;
+use crate::telemetry::metrics::ListenerMetrics;
 
 /// What a listener's state has to say about messages.
 pub(super) trait MessageTerms: Terms {
@@ -37,6 +40,7 @@ pub(super) struct Judged {
     rule: Rule,
     phi: bool,
     would_deny: Option<Arc<Denied>>,
+    running: Running,
 }
 
 /// Peers send messages, and those are judged; what the workload has to say to a peer that is let in is not.
@@ -58,10 +62,12 @@ impl MessageTerms for InboundState {
         match message.flow {
             Flow::Up => {
                 let grant = self.policy.authorize_message(permit, message.header, now)?;
+                let running = self.quotas.begin(permit, Some(&grant), now);
                 Ok(Judged {
                     rule: record::granted(&grant, self.policy.version()),
                     phi: grant.phi(),
                     would_deny: grant.would_deny().map(Arc::clone),
+                    running: running.map_err(|over| over.denied)?,
                 })
             }
             Flow::Down => Ok(Judged::by(permit, self.config.phi)),
@@ -92,7 +98,8 @@ impl MessageTerms for OutboundState {
 impl Judged {
     /// The connection's own rule lets it through.
     fn by(permit: &Permit, phi: bool) -> Self {
-        Self { rule: record::permitted(permit), phi, would_deny: None }
+        let running = Running::default();
+        Self { rule: record::permitted(permit), phi, would_deny: None, running }
     }
 }
 
@@ -103,12 +110,25 @@ pub(super) struct MllpHost<S: Terms> {
     held: Arc<Held<S>>,
 }
 
-/// One admitted message, until its end is on record. `None`: it is only counted.
-pub(super) struct Ticket(Option<Box<(Hl7, Rule)>>);
+/// One admitted message, until its end is on record.
+pub(super) struct Ticket {
+    /// `None`: it is only counted.
+    recorded: Option<Box<(Hl7, Rule)>>,
+    _running: Running,
+}
 
 impl<S: MessageTerms> MllpHost<S> {
     pub(super) fn new(live: Live<S>, services: Services, held: Arc<Held<S>>) -> Self {
         Self { live, services, held }
+    }
+
+    /// The connection's end.
+    pub(super) fn end(&self) -> &Shutdown {
+        self.held.member().end()
+    }
+
+    pub(super) fn metrics(&self) -> &ListenerMetrics {
+        &self.services.metrics
     }
 
     fn connection(&self) -> &Arc<Connection> {
@@ -159,19 +179,19 @@ impl<S: MessageTerms> Host for MllpHost<S> {
             Ok(judged) => judged,
             Err(denied) => return Err(self.denied(message, state, &denied).await),
         };
-        let Judged { rule, phi, would_deny } = judged;
-        let mut ticket = Ticket(None);
-        if phi || would_deny.is_some() {
+        let Judged { rule, phi, would_deny, running } = judged;
+        let mut recorded = None;
+        if (phi || would_deny.is_some()) && !message.is_repeated {
             let hl7 = hl7(message, phi);
             let allowed = self.record(Action::MessageAllowed, hl7.clone(), Some(rule.clone()));
             if self.services.audit.permit(allowed, phi).await.is_err() {
                 return Err(self.not_audited(message).await);
             }
-            ticket = Ticket(Some(Box::new((hl7, rule))));
+            recorded = Some(Box::new((hl7, rule)));
         }
         self.services.would_deny(would_deny.as_ref());
         self.services.metrics.message(message.header.code, true);
-        Ok(ticket)
+        Ok(Ticket { recorded, _running: running })
     }
 
     async fn malformed(&self, number: u64, why: Malformed) {
@@ -186,10 +206,10 @@ impl<S: MessageTerms> Host for MllpHost<S> {
         audit.note(Record { reason, message, ..record }).await;
     }
 
-    fn completed(&self, Ticket(recorded): Ticket, end: MessageEnd) {
+    fn completed(&self, ticket: Ticket, end: MessageEnd) {
         let code = end.acknowledgement.map(|code| code.label());
         self.services.metrics.acknowledged(code, end.duration);
-        let Some((hl7, rule)) = recorded.map(|recorded| *recorded) else { return };
+        let Some((hl7, rule)) = ticket.recorded.map(|recorded| *recorded) else { return };
         let ending = self.held.member().request_ending(end.ending);
         let is_batch = hl7.is_batch || end.is_batch;
         let hl7 = Hl7 { acknowledgement: code, is_batch, ..hl7 };

@@ -11,6 +11,7 @@ mod greet;
 mod inbound;
 mod inbound_dicom;
 mod inbound_http;
+mod inbound_mllp;
 mod inbound_state;
 mod life;
 mod mllp;
@@ -22,6 +23,7 @@ mod plain;
 pub mod quota;
 mod record;
 mod requests;
+mod shapes;
 
 use std::sync::Arc;
 

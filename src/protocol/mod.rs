@@ -8,6 +8,7 @@ pub mod dicomweb;
 pub mod fhir;
 pub mod ihe;
 pub mod mllp;
+pub mod shape;
 pub mod soap;
 
 use std::sync::Arc;

@@ -43,8 +43,7 @@ impl MessageMetrics {
             true => (&self.allowed, "allowed"),
             false => (&self.denied, "denied"),
         };
-        let known = |kind: &&str| kind.as_bytes() == code;
-        let at = KINDS.iter().position(|kind| known(&kind)).unwrap_or(KINDS.len() - 1);
+        let at = KINDS.iter().position(|kind| kind.as_bytes() == code).unwrap_or(KINDS.len() - 1);
         let (Some(handle), Some(kind)) = (handles.get(at), KINDS.get(at)) else { return };
         let more = [("kind", *kind), ("decision", decision)];
         handle.get_or_init(|| self.counter(MESSAGES, &more)).increment(1);

@@ -105,6 +105,20 @@ async fn whoever_is_denied_learns_the_requests_id_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_body_behind_what_is_denied_takes_nothing_of_the_answer() {
+    let mesh = Mesh::new();
+    let workload = Legacy::start().await;
+    let ehr = ehr(&mesh, &workload).start().await;
+    let billing = mesh.pem("billing");
+    let curl = Curl { identity: &billing, to: &ehr };
+
+    for _ in 0..30 {
+        assert_eq!(curl.ask("/fhir/Patient", &["--http2", "-d", "{}"]).await.status, 403);
+    }
+    assert_eq!(workload.received(), b"");
+}
+
+#[tokio::test]
 async fn searches_are_recorded_by_the_names_of_their_parameters() {
     let mesh = Mesh::new();
     let workload = Legacy::start().await;

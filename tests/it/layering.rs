@@ -61,6 +61,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
+    ("review", &["audit", "authz", "config", "identity", "outcome", "protocol"]),
     ("probe", &["authz", "certs", "clock", "config", "identity", "outcome", "report", "tls"]),
     ("ca", &["certs", "clock", "identity", "network", "report", "shutdown"]),
     ("tls", &["audit", "certs", "clock", "config", "identity", "outcome", "report"]),

@@ -199,6 +199,26 @@ async fn a_batch_passes_where_all_of_its_messages_may() {
 }
 
 #[tokio::test]
+async fn a_large_batch_of_one_type_is_recorded_once_and_counted_in_full() {
+    let mesh = Mesh::new();
+    let engine = Engine::start().await;
+    let setup = mesh.inbound("ehr").allow("lab").mllp().phi().with("messages: [ \"ADT^*\" ]");
+    let ehr = setup.forward(engine.target()).start().await;
+    let batch = content("LIS", "ADT^A01", "1").repeat(2_000);
+
+    let mut lab = mesh.connect("lab", &ehr).await;
+    lab.send(framed(&batch)).await;
+    lab.receive(10).await;
+
+    assert_eq!(engine.received(), [batch]);
+    let completed = ehr.trail().only("message-completed").await;
+    assert_eq!(completed.field("myelin.hl7.batch"), true);
+    assert_eq!(ehr.trail().all("message-allowed").len(), 1);
+    let labels = [("kind", "ADT"), ("decision", "allowed")];
+    ehr.metric_is("myelin_messages_total", &labels, 2_000.0).await;
+}
+
+#[tokio::test]
 async fn what_is_no_hl7_is_denied() {
     let mesh = Mesh::new();
     let engine = Engine::start().await;

@@ -4,6 +4,7 @@ use myelin::shutdown::Drained;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::audit::SmallDisk;
 use crate::support::admin::get;
 use crate::support::client::connect;
 use crate::support::mesh::Mesh;
@@ -117,4 +118,53 @@ async fn a_peer_that_loses_its_right_gets_the_acknowledgement_of_what_it_had_sen
         ehr.ended("withdrawn", 1.0).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_put_on_record_does_not_pass() {
+    let mesh = Mesh::new();
+    let engine = Engine::start().await;
+    let disk = SmallDisk::new();
+    let audit = format!("dir: {}", disk.trail().display());
+    let setup = mesh.inbound("ehr").allow("lab").mllp().phi().with("on_denied: nack");
+    let ehr = setup.forward(engine.target()).audit(&audit).start().await;
+    let mut lab = mesh.connect("lab", &ehr).await;
+    exchange(&mut lab.stream, "ADT^A01", "1").await;
+
+    disk.fill();
+    let mut passed = 1;
+    loop {
+        // What is left of the file's last page may take a record or two.
+        lab.send(message("ADT^A01", "2")).await;
+        let mut byte = [0];
+        if lab.stream.read(&mut byte).await.unwrap() == 0 {
+            break; // neither acknowledged nor rejected: the sender keeps it
+        }
+        comes(&mut lab.stream, &ack("AA", "2")[1..]).await;
+        passed += 1;
+        assert!(passed < 100, "the disk is full, and all passes");
+    }
+
+    assert_eq!(engine.received().len(), passed);
+    let labels = [("listener", "ehr"), ("reason", "not_audited")];
+    ehr.metric_is("myelin_connections_denied_total", &labels, 1.0).await;
+}
+
+#[tokio::test]
+async fn more_than_a_peer_may_send_is_not_acknowledged() {
+    let mesh = Mesh::new();
+    let engine = Engine::start().await;
+    let rules = "messages: [ { name: adt, types: [\"ADT^*\"], allow: [lab], limits: { rate: 2/h, burst: 2 } } ]";
+    let setup = mesh.inbound("ehr").allow("lab").mllp().phi().with(rules).with("on_denied: nack");
+    let ehr = setup.forward(engine.target()).start().await;
+    let mut lab = mesh.connect("lab", &ehr).await;
+    exchange(&mut lab.stream, "ADT^A01", "1").await;
+    exchange(&mut lab.stream, "ADT^A01", "2").await;
+
+    lab.send(message("ADT^A01", "3")).await;
+
+    assert_eq!(lab.rest().await, b"", "a rejection would have the sender drop it");
+    let denied = ehr.trail().only("message-denied").await;
+    assert_eq!(denied.reason(), "rate_limit");
+    assert_eq!(engine.received().len(), 2);
 }

@@ -1,11 +1,13 @@
 //! MLLP with programs that nobody here wrote: python-hl7 as client and server, its `mllp_send`, and hl7apy.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::mesh::{Mesh, Running};
 use crate::support::mllp::{PHI, content, framed};
 use crate::support::process::{Process, needs, run};
 use crate::support::python::{finishes, peer, serves};
+use crate::support::trail::Record;
 
 /// python-hl7's server behind a pair of sidecars that let `ADT` and `ORU^R01` through.
 async fn pair(kind: &str, package: &str) -> (Mesh, Process, Running, Running) {
@@ -68,6 +70,33 @@ async fn a_server_that_closes_after_each_message_gets_a_connection_for_each() {
     ehr.ended("finished", 3.0).await;
     let completed = ehr.trail().wait_for("message-completed", 3).await;
     assert!(completed.iter().all(|c| c.text("myelin.hl7.acknowledgement") == "AA"));
+}
+
+/// Medplum's interface engine, a program of Node.
+fn medplum(args: &[&str]) -> Command {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/medplum");
+    assert!(home.join("node_modules").is_dir(), "npm ci --prefix tests/peers/medplum");
+    let mut command = Command::new(needs("node", "nodejs"));
+    command.arg(home.join("peer.mjs")).args(args);
+    command
+}
+
+#[tokio::test]
+async fn medplum_sends_many_at_once_and_gets_both_acknowledgements_of_each() {
+    let mesh = Mesh::new();
+    let (_server, target) = serves(medplum(&["server", "enhanced"])).await;
+    let ehr = mesh.inbound("ehr").allow("lab").mllp().phi().forward(&target).start().await;
+    let lab = mesh.outbound("lab").allow("ehr").mllp().to(ehr.address()).start().await;
+
+    let port = lab.address().port().to_string();
+    let said = finishes(medplum(&["client", &port, "20"])).await;
+
+    let answers: String = (0..20).map(|number| format!("answer AA PHIMRN{number}\n")).collect();
+    assert_eq!(said.stdout, answers);
+    let completed = ehr.trail().wait_for("message-completed", 20).await;
+    let is_commit = |c: &Record| c.text("myelin.hl7.acknowledgement") == "CA";
+    assert!(completed.iter().all(is_commit), "the first that comes of two: {completed:#?}");
+    ehr.ended("finished", 1.0).await;
 }
 
 #[tokio::test]

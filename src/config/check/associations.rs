@@ -82,7 +82,7 @@ fn title(text: &str) -> Result<Arc<str>, Fault> {
 }
 
 /// A SOP class, by its keyword or its UID.
-fn sop_class(text: &str) -> Result<Arc<str>, Fault> {
+pub(super) fn sop_class(text: &str) -> Result<Arc<str>, Fault> {
     if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && !text.is_empty() {
         return match is_uid(text) {
             true => Ok(text.into()),

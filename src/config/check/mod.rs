@@ -3,6 +3,7 @@
 mod admin;
 mod associations;
 mod audit;
+pub(super) mod case;
 mod dates;
 mod groups;
 mod identity;

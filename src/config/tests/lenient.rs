@@ -122,3 +122,17 @@ fn each_has_the_end_for_itself() {
     assert!(strict.inbound[0].observe_until.is_none());
     assert!(strict.inbound[0].permissive_until.is_none());
 }
+
+#[test]
+fn shapes_of_paths_are_recorded_only_while_policy_is_observed() {
+    let observed = "    enforce: false\n    until: 9000-01-31\n";
+
+    let good = parse(&listener("http", &format!("{observed}    observe_paths: true\n"))).unwrap();
+    let endless = screen(&listener("http", "    observe_paths: true\n"));
+    let wrong = screen(&listener("tcp", &format!("{observed}    observe_paths: true\n")));
+
+    assert!(good.inbound[0].observe_paths);
+    assert!(good.warnings.to_string().contains("`api` puts the words of paths on record"));
+    assert!(endless.contains("error: `observe_paths` without `enforce: false`"), "{endless}");
+    assert!(wrong.contains("error: `observe_paths` needs `protocol: http`"), "{wrong}");
+}

@@ -108,7 +108,7 @@ impl<'a> Fields<'a> {
         let bounded = rest.get(..HEADER_MAX).unwrap_or(rest);
         let end = segment_end(bounded);
         let segment = bounded.get(..end.unwrap_or(bounded.len())).unwrap_or_default();
-        let mut fields = [&segment[..0]; TOKENS];
+        let mut fields: [&[u8]; TOKENS] = [b""; TOKENS];
         let mut tokens = segment.split(|byte| *byte == separator);
         for (field, token) in fields.iter_mut().skip(1).zip(tokens.by_ref()) {
             *field = token.trim_ascii();

@@ -14,7 +14,7 @@ use std::io;
 use std::time::Duration;
 
 pub use self::ask::{Asked, Unasked, ask};
-pub use self::part::{Parting, abort, reject};
+pub use self::part::{Parting, abort, close, reject};
 pub use self::relay::relay;
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::Answer;

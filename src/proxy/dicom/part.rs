@@ -30,6 +30,14 @@ where
     Last::Say(abort.pdu()).to(stream, end).await;
 }
 
+/// Ends the connection of somebody who has asked for nothing.
+pub async fn close<S>(stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    leave(stream).await;
+}
+
 /// The streams of an association that is over, and what each side is still told.
 #[must_use = "whoever is not told sees a lost connection"]
 pub struct Parting<D, U> {

@@ -11,6 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::body::{Answer, Download, Upload};
+use super::discard::discard;
 use super::expect::Expectation;
 use super::flow::{Activity, Flow, Started};
 use super::framing::Verdicts;
@@ -90,7 +91,10 @@ impl<H: Host> Connection<H> {
                 let started = Started { begun, in_flight, running };
                 self.pass(admitted, request, started).await
             }
-            Err(response) => response,
+            Err(response) => {
+                self.let_go(request.into_body()).await;
+                response
+            }
         };
         if matches!(response.body(), Answer::Fixed(_)) && is_failure(response.status()) {
             response = respond::addressed(response, self.host.request_id(number), is_grpc);
@@ -132,6 +136,13 @@ impl<H: Host> Connection<H> {
         }
     }
 
+    /// Nobody will read this body. Over HTTP/1 it is hyper's to skip or to close, and is not asked for.
+    async fn let_go(&self, body: Incoming) {
+        if self.verdicts.is_none() {
+            discard(body).await;
+        }
+    }
+
     pub(super) async fn reject(
         &self,
         rough: &Rough<'_>,
@@ -162,6 +173,7 @@ impl<H: Host> Connection<H> {
         parts.extensions.remove::<OnUpgrade>();
 
         if let Some(status) = self.host.respond(&admitted.permit) {
+            self.let_go(body).await;
             return match self.record(&admitted, &parts, None).await {
                 Ok(ticket) => {
                     let flow = Flow::new(Arc::clone(&self.host), started, ticket);

@@ -6,6 +6,7 @@
 //! `headers` and `body` carry what passes, `pool` keeps upstream connections.
 
 mod body;
+mod discard;
 mod drive;
 mod exchange;
 mod expect;

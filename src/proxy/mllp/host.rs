@@ -48,6 +48,9 @@ pub struct Message<'a> {
     pub control_id: Option<[u8; 16]>,
     /// It is in the frame of an earlier one, of which a part may have passed.
     pub is_further: bool,
+    /// It says the same of its type and its sender as the one before it in the same frame: judged like all
+    /// others, it need not go on record once more.
+    pub is_repeated: bool,
 }
 
 /// A message may not pass.

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 
 use super::Exchanges;
 use super::chunk::Chunk;
-use super::current::{Current, control_id};
+use super::current::{Current, Said, control_id};
 use super::host::{Flow, Host, Message, No};
 use crate::outcome::Ending;
-use crate::protocol::mllp::{Lead, Malformed, Reading, Scanner, Step};
+use crate::protocol::mllp::{Lead, Reading, Scanner, Step};
 use crate::shutdown::Shutdown;
 
 /// Why a way carries nothing more.
@@ -86,6 +86,8 @@ pub(super) struct Way<'a, H: Host, R, W> {
     current: Current<H::Ticket>,
     /// Messages so far.
     number: u64,
+    /// What the last of them said of itself.
+    last: Said,
     /// Bytes of the current frame.
     frame: u64,
     /// Acknowledgements that are in the current chunk to their ends, with their sizes.
@@ -108,7 +110,7 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
             Flow::Down => Reading::Answers,
         });
         let (held, answered, current) = (Vec::new(), Vec::new(), Current::Nothing);
-        let (number, frame, moved) = (0, 0, 0);
+        let (number, frame, moved, last) = (0, 0, 0, Said::default());
         Self {
             shared,
             flow,
@@ -119,6 +121,7 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
             held,
             current,
             number,
+            last,
             frame,
             answered,
             moved,
@@ -223,7 +226,9 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
                 Ok(step) => step,
                 Err(malformed) => {
                     self.write(before).await?;
-                    return Err(self.malformed(malformed).await);
+                    let (host, number) = (self.shared.host, self.number + 1);
+                    host.malformed(number, malformed).await;
+                    return Err(Stop::Malformed);
                 }
             };
             match step {
@@ -288,7 +293,9 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
         self.number += 1;
         let control_id = control_id(lead.header.control_id);
         let (number, flow, header) = (self.number, self.flow, &lead.header);
-        let message = Message { number, flow, header, control_id, is_further };
+        let same = self.last.is(header);
+        let is_repeated = is_further && same;
+        let message = Message { number, flow, header, control_id, is_further, is_repeated };
         let Shared { host, exchanges, .. } = self.shared;
         match (host.admit(&message).await, &self.current) {
             (Ok(_ticket), Current::Message(id)) if is_further => exchanges.is_batch(flow, *id),
@@ -333,17 +340,13 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
     }
 
     /// Has the other way send a rejection, after the acknowledgements of what came before.
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "shared, a way would have to be Sync")]
     async fn reject(&mut self, nack: Vec<u8>) -> Result<(), Stop> {
         self.shared.exchanges.settled(self.flow).await;
         match &self.nacks {
             Nacks::To(nacks) => nacks.send(nack).await.map_err(|_gone| Stop::Denied),
             Nacks::From(_) => Err(Stop::Denied),
         }
-    }
-
-    async fn malformed(&mut self, why: Malformed) -> Stop {
-        self.shared.host.malformed(self.number + 1, why).await;
-        Stop::Malformed
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {

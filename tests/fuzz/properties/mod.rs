@@ -5,6 +5,7 @@ mod config;
 mod dicom;
 mod dicomweb_path;
 mod fhir_path;
+mod fhir_query;
 mod mllp;
 mod soap;
 
@@ -17,6 +18,7 @@ pub(super) const TARGETS: &[(&str, Property)] = &[
     ("dicom", dicom::check),
     ("dicomweb_path", dicomweb_path::check),
     ("fhir_path", fhir_path::check),
+    ("fhir_query", fhir_query::check),
     ("mllp", mllp::check),
     ("soap", soap::check),
 ];

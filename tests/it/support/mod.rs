@@ -18,6 +18,7 @@ pub(crate) mod mesh;
 pub(crate) mod mllp;
 pub(crate) mod openssl;
 pub(crate) mod outside;
+pub(crate) mod paper;
 pub(crate) mod pki;
 pub(crate) mod probe;
 pub(crate) mod process;

@@ -52,6 +52,7 @@ pub(in crate::config::check) fn inbound(
         phi: phi?,
         permissive_until: lenient.permissive_until,
         observe_until: lenient.observe_until,
+        observe_paths: lenient.observe_paths,
         line,
         allow: values(allow?),
         routes: rules.routes,

@@ -19,11 +19,13 @@ pub(super) struct Lenient {
     pub(super) permissive_until: Option<OffsetDateTime>,
     /// Lets through what policy denies.
     pub(super) observe_until: Option<OffsetDateTime>,
+    /// Puts the shapes of paths on record while it does.
+    pub(super) observe_paths: bool,
 }
 
 const MODES: &[(&str, bool)] = &[("strict", false), ("permissive", true)];
 
-/// `mode`, `enforce` and `until`.
+/// `mode`, `enforce`, `observe_paths` and `until`.
 pub(super) fn lenient(
     reader: &Reader<'_>,
     fields: &mut Fields<'_, '_>,
@@ -32,6 +34,7 @@ pub(super) fn lenient(
 ) -> Option<Lenient> {
     let mode = fields.optional("mode", located(choice(MODES, &[])));
     let enforce = fields.optional("enforce", located(flag));
+    let paths = fields.optional("observe_paths", located(flag));
     let until = fields.optional("until", located(moment));
     let permissive = mode?.filter(|mode| mode.value);
     let observe = enforce?.filter(|enforce| !enforce.value);
@@ -41,6 +44,11 @@ pub(super) fn lenient(
              can tell plaintext from TLS",
         );
         reader.error(mode.at(), fault.hint("name the protocol if it is http, mllp or dicom"));
+    }
+    let paths = paths?.filter(|paths| paths.value);
+    let observe_paths = paths.is_some();
+    if let Some(paths) = paths {
+        of_paths(reader, name, &paths, observe.is_some())?;
     }
     let end = match until? {
         Some(until) if permissive.is_none() && observe.is_none() => {
@@ -62,7 +70,32 @@ pub(super) fn lenient(
             None
         }
     };
-    Some(Lenient { permissive_until: permissive.and(end), observe_until: observe.and(end) })
+    let (permissive_until, observe_until) = (permissive.and(end), observe.and(end));
+    Some(Lenient { permissive_until, observe_until, observe_paths })
+}
+
+/// Says what `observe_paths` puts on record, or that it has no end.
+fn of_paths(
+    reader: &Reader<'_>,
+    name: Option<&Located<ListenerName>>,
+    paths: &Located<bool>,
+    is_observed: bool,
+) -> Option<()> {
+    if !is_observed {
+        let text = "`observe_paths` without `enforce: false`: paths are looked at while policy is observed";
+        let hint =
+            "add `enforce: false` and `until: YYYY-MM-DD`, or remove it: routes have templates";
+        reader.error(paths.at(), Fault::new(text).hint(hint));
+        return None;
+    }
+    let name = name.map_or_else(|| "this listener".into(), |name| quoted(&name.written));
+    let fault = Fault::new(format!(
+        "while policy is observed, {name} puts the words of paths on record, and {{id}} for all else"
+    ));
+    let hint = "a workload with patients' names in its paths should not have this; `myelin policy suggest` \
+                makes routes of what is seen";
+    reader.warn(paths.at(), fault.hint(hint));
+    Some(())
 }
 
 fn without_end(reader: &Reader<'_>, what: &str, at: &Located<bool>) {

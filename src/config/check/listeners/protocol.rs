@@ -8,6 +8,7 @@ use crate::config::read::{Fields, Reader};
 const KEYS: &[(&str, Protocol, &str, &str)] = &[
     ("routes", Protocol::Http, "http", "requests"),
     ("forward_protocol", Protocol::Http, "http", "requests"),
+    ("observe_paths", Protocol::Http, "http", "requests"),
     ("messages", Protocol::Mllp, "mllp", "messages"),
     ("senders", Protocol::Mllp, "mllp", "messages"),
     ("on_denied", Protocol::Mllp, "mllp", "messages"),

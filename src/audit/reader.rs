@@ -1,0 +1,174 @@
+//! Reads trails for those who ask what was seen: line by line, in constant memory, whatever the lines are.
+//!
+//! Unlike [`verify()`](super::verify()) it goes on behind a line that is no record, and counts it.
+
+use std::fs::{File, read_dir};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::recorded::Recorded;
+
+/// Bytes that are read at a time.
+const BUFFER: usize = 1024 * 1024;
+/// Longer than any line that the trail writes.
+const LINE: u64 = 1024 * 1024;
+/// Most lines that are told of one by one.
+const TOLD: usize = 5;
+
+/// What there was to read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Reading {
+    /// Files.
+    pub files: u64,
+    /// Records.
+    pub records: u64,
+    /// Lines that are no records of a trail.
+    pub broken: u64,
+    /// The first of them: `FILE:LINE: WHY`.
+    pub told: Vec<String>,
+    /// Files whose last line is unfinished: the trail is being written, or was when the power failed.
+    pub unfinished: u64,
+}
+
+/// A trail that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// There is no trail in the directory.
+    #[error("{}: no trail-*.jsonl in it", dir.display())]
+    Missing {
+        /// Which.
+        dir: PathBuf,
+    },
+    /// A file or the directory cannot be read.
+    #[error("{}: cannot be read", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Reading {
+    /// Gives `each` all records of the trail in `dir`, in the order of its files' names.
+    ///
+    /// # Errors
+    ///
+    /// There is no trail, or one of its files cannot be read.
+    pub fn read(&mut self, dir: &Path, each: &mut dyn FnMut(Recorded)) -> Result<(), Unreadable> {
+        let failed = |source| Unreadable::Io { path: dir.into(), source };
+        let mut files = Vec::new();
+        for entry in read_dir(dir).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let is_segment = |name: &str| name.starts_with("trail-") && name.ends_with(".jsonl");
+            files.extend(name.to_str().filter(|name| is_segment(name)).map(|name| dir.join(name)));
+        }
+        files.sort();
+        if files.is_empty() {
+            return Err(Unreadable::Missing { dir: dir.into() });
+        }
+        for path in files {
+            let failed = |source| Unreadable::Io { path: path.clone(), source };
+            self.file(&path, each).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, each: &mut dyn FnMut(Recorded)) -> io::Result<()> {
+        let mut reader = BufReader::with_capacity(BUFFER, File::open(path)?);
+        self.files += 1;
+        let (mut line, mut number) = (Vec::new(), 0_u64);
+        loop {
+            line.clear();
+            number += 1;
+            if reader.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
+                return Ok(());
+            }
+            if line.pop_if(|last| *last == b'\n').is_none() {
+                if (line.len() as u64) < LINE {
+                    self.unfinished += 1;
+                    return Ok(());
+                }
+                self.broken(path, number, "longer than any record");
+                reader.skip_until(b'\n')?;
+                continue;
+            }
+            match serde_json::from_slice(&line) {
+                Ok(recorded) => {
+                    self.records += 1;
+                    each(recorded);
+                }
+                // Not what serde says: that may repeat what stands there.
+                Err(error) if error.is_data() => {
+                    self.broken(path, number, "not a record of a trail");
+                }
+                Err(_error) => self.broken(path, number, "not JSON"),
+            }
+        }
+    }
+
+    fn broken(&mut self, path: &Path, line: u64, why: &str) {
+        self.broken += 1;
+        if self.told.len() < TOLD {
+            self.told.push(format!("{}:{line}: {why}", path.display()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(sequence: u64, action: &str) -> String {
+        format!(
+            r#"{{"@timestamp":"2026-11-22T06:12:01.123Z","event":{{"action":"{action}","sequence":{sequence}}},"myelin":{{"listener":"fhir","prev":"00"}}}}"#
+        )
+    }
+
+    fn read(dir: &Path) -> (Reading, Vec<String>) {
+        let (mut reading, mut actions) = (Reading::default(), Vec::new());
+        reading.read(dir, &mut |recorded| actions.push(recorded.event.action)).unwrap();
+        (reading, actions)
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_is_counted_and_told_and_the_others_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = [&record(1, "a"), "patient: Smith", "", "{}", &record(2, "b"), "{\"@time"];
+        std::fs::write(dir.path().join("trail-1.jsonl"), text.join("\n")).unwrap();
+        std::fs::write(dir.path().join("trail-2.jsonl"), record(3, "c") + "\n").unwrap();
+        std::fs::write(dir.path().join("notes.txt"), "no trail").unwrap();
+
+        let (reading, actions) = read(dir.path());
+
+        assert_eq!(actions, ["a", "b", "c"]);
+        assert_eq!((reading.records, reading.broken, reading.unfinished), (3, 3, 1));
+        assert!(reading.told[0].ends_with("trail-1.jsonl:2: not JSON"), "{reading:?}");
+        assert!(reading.told[2].ends_with(":4: not a record of a trail"), "{reading:?}");
+        assert!(!format!("{reading:?}").contains("Smith"));
+    }
+
+    #[test]
+    fn a_line_of_any_length_is_passed_over_in_bounded_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = "x".repeat(3 * 1024 * 1024);
+        let text = format!("{long}\n{}\n", record(1, "a"));
+        std::fs::write(dir.path().join("trail-1.jsonl"), text).unwrap();
+
+        let (reading, actions) = read(dir.path());
+
+        assert_eq!((reading.broken, actions.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_directory_without_a_trail_is_not_an_empty_trail() {
+        let dir = tempfile::tempdir().unwrap();
+
+        let none = Reading::default().read(dir.path(), &mut |_| {});
+
+        assert!(matches!(none, Err(Unreadable::Missing { .. })));
+    }
+}

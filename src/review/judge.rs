@@ -1,0 +1,348 @@
+//! An attempt on record, judged by a configuration: by its compiled policy, as a connection would be.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use time::OffsetDateTime;
+
+use super::candidates;
+use super::history::Attempt;
+use super::what::{What, Words, segments};
+use super::who::{Proven, Who};
+use crate::authz::{Asked, Denied, ListenerPolicy, Permit, Requested};
+use crate::config::{Config, Inbound, PeerMatcher, Protocol};
+use crate::identity::{Fingerprint, PeerIdentity};
+use crate::outcome::{DenyReason, Direction};
+use crate::protocol::{dicom, mllp};
+
+/// What a configuration says to an attempt, once everything in it is enforced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is let through.
+    Allowed {
+        /// By which rule.
+        rule: String,
+        /// Its line.
+        line: u32,
+    },
+    /// It is denied.
+    Denied(Denial),
+    /// The record says too little to know.
+    Unjudged(Unjudged),
+}
+
+/// A denial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// Why; `None` where TLS alone is taken, and it came without.
+    pub reason: Option<DenyReason>,
+    /// The rule that decided, or came nearest.
+    pub rule: String,
+    /// Its line.
+    pub line: u32,
+    /// How it differs.
+    pub why: String,
+}
+
+/// What a record does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Unjudged {
+    /// The configuration has no such listener.
+    Listener,
+    /// The listener carries another protocol now.
+    Protocol,
+    /// The path, of which rules have something to say.
+    Path,
+    /// The host, of which rules have something to say.
+    Host,
+    /// The whole of a text, which was cut.
+    Text,
+    /// The public key, by which a peer is known.
+    Key,
+}
+
+impl Unjudged {
+    /// In words for the operator.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Listener => "their listener is not in the configuration",
+            Self::Protocol => "their listener carries another protocol now",
+            Self::Path => {
+                "no path on record (routes put their templates there; `observe_paths` does without)"
+            }
+            Self::Host => "routes differ by host, which is not on record",
+            Self::Text => "what was asked for is cut on record",
+            Self::Key => "a peer is known by `spki`, and public keys are not on record",
+        }
+    }
+}
+
+/// A configuration whose policies are compiled.
+#[derive(Debug)]
+pub struct Judge<'c> {
+    config: &'c Config,
+    now: OffsetDateTime,
+    inbound: BTreeMap<&'c str, (&'c Inbound, ListenerPolicy)>,
+    outbound: BTreeMap<&'c str, ListenerPolicy>,
+    has_keys: bool,
+}
+
+impl<'c> Judge<'c> {
+    /// Judges as `config` would at `now`.
+    pub fn new(config: &'c Config, now: OffsetDateTime) -> Self {
+        let is_key = |matcher: &PeerMatcher| matches!(matcher, PeerMatcher::KeyPin(_));
+        Self {
+            config,
+            now,
+            inbound: config
+                .inbound
+                .iter()
+                .map(|one| (one.name.as_str(), (one, ListenerPolicy::inbound(config, one))))
+                .collect(),
+            outbound: config
+                .outbound
+                .iter()
+                .map(|one| (one.name.as_str(), ListenerPolicy::outbound(config, one)))
+                .collect(),
+            has_keys: config.peers.values().any(|peer| is_key(&peer.matcher)),
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &'c Config {
+        self.config
+    }
+
+    /// What it says to `attempt`.
+    pub fn judge(&self, attempt: &Attempt<'_>) -> Verdict {
+        let name = &**attempt.listener;
+        let (listener, policy) = match attempt.direction {
+            Direction::Outbound => match self.outbound.get(name) {
+                Some(policy) => (None, policy),
+                None => return Verdict::Unjudged(Unjudged::Listener),
+            },
+            Direction::Inbound => match self.inbound.get(name) {
+                Some((listener, policy)) => (Some(*listener), policy),
+                None => return Verdict::Unjudged(Unjudged::Listener),
+            },
+        };
+        let identity = self.identity(attempt.who, attempt.certificate);
+        match self.connect(policy, identity.as_ref()) {
+            Ok(permit) => match listener {
+                Some(listener) => self.ask((listener, policy), &permit, attempt.what),
+                None => allowed(&permit),
+            },
+            Err(denial) if self.may_be_a_key(attempt.who, &denial) => {
+                Verdict::Unjudged(Unjudged::Key)
+            }
+            Err(denial) => Verdict::Denied(denial),
+        }
+    }
+
+    /// What the listener `name` says to somebody; `None` is somebody in plaintext, and no question but whether
+    /// to connect.
+    pub(super) fn put(
+        &self,
+        name: &str,
+        who: Option<&PeerIdentity>,
+        asked: Option<Asked<'_>>,
+    ) -> Verdict {
+        let inbound = self.inbound.get(name).map(|(_, policy)| policy);
+        let Some(policy) = inbound.or_else(|| self.outbound.get(name)) else {
+            return Verdict::Unjudged(Unjudged::Listener);
+        };
+        match (self.connect(policy, who), asked) {
+            (Ok(permit), Some(asked)) => {
+                Asking { policy, permit: &permit, now: self.now }.put(asked)
+            }
+            (Ok(permit), None) => allowed(&permit),
+            (Err(denial), _) => Verdict::Denied(denial),
+        }
+    }
+
+    /// Whether somebody may connect, once policy is enforced.
+    fn connect(
+        &self,
+        policy: &ListenerPolicy,
+        who: Option<&PeerIdentity>,
+    ) -> Result<Permit, Denial> {
+        let Some(identity) = who else {
+            return policy.plaintext(self.now).ok_or_else(plaintext);
+        };
+        let permit = policy.authorize(identity, self.now).map_err(|denied| Denial::of(&denied))?;
+        match permit.would_deny() {
+            Some(denied) => Err(Denial::of(denied)),
+            None => Ok(permit),
+        }
+    }
+
+    /// The peer as it would connect. One that was known by its public key still has it.
+    fn identity(&self, who: &Who, certificate: Fingerprint) -> Option<PeerIdentity> {
+        let mut identity = who.identity(certificate, self.now)?;
+        let known = who.peer.as_ref().and_then(|name| self.config.peers.get(name));
+        if let Some(PeerMatcher::KeyPin(pin)) = known.map(|peer| &peer.matcher) {
+            let mut certificate = (*identity.certificate).clone();
+            certificate.key_sha256 = *pin;
+            identity.certificate = certificate.into();
+        }
+        Some(identity)
+    }
+
+    fn may_be_a_key(&self, who: &Who, denial: &Denial) -> bool {
+        self.has_keys
+            && matches!(who.proven, Proven::Pin(_))
+            && denial.reason == Some(DenyReason::UnknownPeer)
+    }
+
+    /// Whether the holder of `permit` may do `what`.
+    fn ask(
+        &self,
+        (listener, policy): (&Inbound, &ListenerPolicy),
+        permit: &Permit,
+        what: &What,
+    ) -> Verdict {
+        let protocol = match what {
+            What::Connect => return allowed(permit),
+            What::Request { .. } => Protocol::Http,
+            What::Message { .. } => Protocol::Mllp,
+            What::Association { .. } => Protocol::Dicom,
+        };
+        if listener.protocol == Protocol::Tcp {
+            return allowed(permit);
+        }
+        if listener.protocol != protocol {
+            return Verdict::Unjudged(Unjudged::Protocol);
+        }
+        let asking = Asking { policy, permit, now: self.now };
+        match what {
+            What::Connect => allowed(permit),
+            What::Request { method, path, words } => {
+                asking.request(listener, method, path.as_deref(), words.as_ref())
+            }
+            What::Message { code, trigger, application, facility } => {
+                if [code, trigger, application, facility].iter().any(|text| text.ends_with('…')) {
+                    return Verdict::Unjudged(Unjudged::Text);
+                }
+                asking.put(Asked::Message(&mllp::Header {
+                    code: code.as_bytes(),
+                    trigger: trigger.as_bytes(),
+                    sending_application: application.as_bytes(),
+                    sending_facility: facility.as_bytes(),
+                    ..mllp::Header::default()
+                }))
+            }
+            What::Association { calling, called, classes } => {
+                asking.put(Asked::Association(&association(calling, called, classes)))
+            }
+        }
+    }
+}
+
+/// One who asks rules.
+struct Asking<'a> {
+    policy: &'a ListenerPolicy,
+    permit: &'a Permit,
+    now: OffsetDateTime,
+}
+
+impl Asking<'_> {
+    fn put(&self, asked: Asked<'_>) -> Verdict {
+        match self.policy.decide(self.permit, asked, self.now) {
+            Ok(grant) => match grant.would_deny() {
+                Some(denied) => Verdict::Denied(Denial::of(denied)),
+                None => Verdict::Allowed { rule: grant.rule().to_string(), line: grant.line() },
+            },
+            Err(denied) => Verdict::Denied(Denial::of(&denied)),
+        }
+    }
+
+    /// A request, on every path and host that the record may stand for.
+    fn request(
+        &self,
+        listener: &Inbound,
+        method: &str,
+        path: Option<&str>,
+        words: Option<&Words>,
+    ) -> Verdict {
+        let Some(routes) = &listener.routes else { return allowed(self.permit) };
+        let soap_action = match words {
+            Some(Words::Soap(action)) if action.ends_with('…') => {
+                return Verdict::Unjudged(Unjudged::Text);
+            }
+            Some(Words::Soap(action)) => Some(action.as_str()),
+            _ => None,
+        };
+        let paths = path.and_then(|path| {
+            let segments = segments(path);
+            match words {
+                Some(words) => candidates::worded(method, &segments, words),
+                None => Some(candidates::paths(&segments)),
+            }
+        });
+        let (Some(paths), Ok(method)) = (paths, Method::from_bytes(method.as_bytes())) else {
+            return Verdict::Unjudged(Unjudged::Path);
+        };
+        // A host that no route names, and each that one does.
+        let named = routes.iter().flat_map(|route| &route.hosts).map(|host| Some(&**host));
+        let hosts: Vec<_> = [None].into_iter().chain(named).collect();
+        let mut verdict = None;
+        for path in &paths {
+            let of_host = |host| {
+                let method = &method;
+                self.put(Asked::Request(&Requested { method, host, path, soap_action }))
+            };
+            let verdicts: Vec<_> = hosts.iter().copied().map(of_host).collect();
+            let is_allowed = |one: &Verdict| matches!(one, Verdict::Allowed { .. });
+            let allowed = verdicts.iter().filter(|one| is_allowed(one)).count();
+            if allowed != 0 && allowed != verdicts.len() {
+                return Verdict::Unjudged(Unjudged::Host);
+            }
+            let first = verdicts.into_iter().next();
+            if verdict.as_ref().is_none_or(is_allowed) {
+                verdict = first.or(verdict);
+            }
+        }
+        verdict.unwrap_or(Verdict::Unjudged(Unjudged::Path))
+    }
+}
+
+impl Denial {
+    fn of(denied: &Denied) -> Self {
+        Self {
+            reason: Some(denied.reason),
+            rule: denied.rule.to_string(),
+            line: denied.line,
+            why: denied.nearest.clone(),
+        }
+    }
+
+    /// The reason's label.
+    pub fn label(&self) -> &'static str {
+        self.reason.map_or("plaintext", DenyReason::label)
+    }
+}
+
+fn plaintext() -> Denial {
+    Denial {
+        reason: None,
+        rule: "TLS handshake".to_owned(),
+        line: 0,
+        why: "the listener takes TLS only: it is not, or no more, permissive".to_owned(),
+    }
+}
+
+fn allowed(permit: &Permit) -> Verdict {
+    Verdict::Allowed { rule: permit.rule().to_string(), line: permit.line() }
+}
+
+pub(super) fn association(calling: &str, called: &str, classes: &[String]) -> dicom::Request {
+    let contexts = (1_u8..=u8::MAX).step_by(2).zip(classes);
+    dicom::Request {
+        calling_ae: calling.to_owned(),
+        called_ae: called.to_owned(),
+        contexts: contexts
+            .map(|(id, uid)| dicom::Context { id, abstract_syntax: uid.clone() })
+            .collect(),
+        ..dicom::Request::default()
+    }
+}
