@@ -109,6 +109,7 @@ pub(super) async fn deny(
 ) -> Reject {
     let dicom = Dicom { phi: connection.phi, ..described(request) };
     let what = (denied.reason, None, Some(record::refused_by(denied, *version)));
+    services.expired(denied);
     put_denial(services, connection, Some(dicom), what).await;
     rejection(denied)
 }

@@ -112,6 +112,19 @@ fn the_configuration_that_is_explained_has_no_problems() {
 }
 
 #[test]
+fn the_upkeep_that_is_shown_has_no_problems() {
+    let shown = blocks(&readme(), "yaml upkeep");
+    let head = "version: 1\nservice: ehr\ntrust_domain: hospital.example\n\
+                identity: { embedded: { dir: a } }\n";
+
+    let checked = config::parse(Path::new("README.md"), &[head, &shown[0]].concat(), &|_| None);
+
+    assert_eq!(shown.len(), 1);
+    let checked = checked.unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(checked.inbound[0].allow.len(), 2);
+}
+
+#[test]
 fn the_rules_and_probes_that_are_shown_have_no_problems() {
     let readme = readme();
     let routes = blocks(&readme, "yaml http").concat().replace('\n', "\n    ");

@@ -1,14 +1,14 @@
 //! What listed peers may do, rule by rule, and what is said when they may not.
 
 use super::*;
-use crate::authz::{Grant, Holder, Permit};
+use crate::authz::{Grant, Permit};
 use crate::protocol::soap::Unreadable;
 use crate::protocol::{Operation, dicom, dicomweb, fhir, mllp};
 
-const NOW: time::OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
+pub(super) const NOW: time::OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
 
 /// A hospital: `more` is put into each of its listeners.
-fn hospital(more: &str) -> Config {
+pub(super) fn hospital(more: &str) -> Config {
     config(&format!(
         r#"
 groups: {{ clinics: [billing, lab] }}
@@ -55,9 +55,9 @@ inbound:
 }
 
 /// One listener of the hospital, and somebody who is connected to it.
-struct Visit {
-    policy: ListenerPolicy,
-    permit: Permit,
+pub(super) struct Visit {
+    pub(super) policy: ListenerPolicy,
+    pub(super) permit: Permit,
 }
 
 impl Visit {
@@ -65,7 +65,7 @@ impl Visit {
         Self::under("", peer, listener)
     }
 
-    fn under(more: &str, peer: &str, listener: usize) -> Self {
+    pub(super) fn under(more: &str, peer: &str, listener: usize) -> Self {
         let config = hospital(more);
         let policy = ListenerPolicy::inbound(&config, &config.inbound[listener]);
         let permit = match peer {
@@ -75,7 +75,7 @@ impl Visit {
         Self { policy, permit }
     }
 
-    fn asks(&self, method: Method, path: &str) -> Result<Grant, Denied> {
+    pub(super) fn asks(&self, method: Method, path: &str) -> Result<Grant, Denied> {
         self.requests(&Requested { method: &method, host: None, path, soap_action: None })
     }
 
@@ -83,7 +83,7 @@ impl Visit {
         self.policy.authorize_request(&self.permit, asked, NOW)
     }
 
-    fn sends(&self, kind: &str, sender: &str) -> Result<Grant, Denied> {
+    pub(super) fn sends(&self, kind: &str, sender: &str) -> Result<Grant, Denied> {
         let (code, trigger) = kind.split_once('^').unwrap_or((kind, ""));
         let (application, facility) = sender.split_once('|').unwrap();
         let header = mllp::Header {
@@ -97,7 +97,12 @@ impl Visit {
         self.policy.authorize_message(&self.permit, &header, NOW)
     }
 
-    fn calls(&self, calling: &str, called: &str, sop_classes: &[&str]) -> Result<Grant, Denied> {
+    pub(super) fn calls(
+        &self,
+        calling: &str,
+        called: &str,
+        sop_classes: &[&str],
+    ) -> Result<Grant, Denied> {
         let contexts = (1_u8..).step_by(2).zip(sop_classes).map(|(id, keyword)| dicom::Context {
             id,
             abstract_syntax: dicom::sop_class(keyword).unwrap().to_owned(),
@@ -112,12 +117,12 @@ impl Visit {
     }
 }
 
-fn rule(granted: Result<Grant, Denied>) -> String {
+pub(super) fn rule(granted: Result<Grant, Denied>) -> String {
     granted.unwrap().rule().to_string()
 }
 
 /// Reason, rule and words of a denial.
-fn no(denied: Result<Grant, Denied>) -> (DenyReason, String, String) {
+pub(super) fn no(denied: Result<Grant, Denied>) -> (DenyReason, String, String) {
     let denied = denied.unwrap_err();
     (denied.reason, denied.rule.to_string(), denied.nearest)
 }
@@ -322,71 +327,6 @@ fn what_differs_is_told_by_its_key_and_only_a_path_that_fits_by_its_template() {
     assert_eq!(path.differs.unwrap().label(), "path");
     assert_eq!(path.template, None);
     assert!(!path.nearest.contains("4711"), "{}", path.nearest);
-}
-
-#[test]
-fn what_is_only_observed_goes_through_and_says_why_not() {
-    let until = "enforce: false\n    until: 2026-11-30";
-    let visit = |peer, listener| Visit::under(until, peer, listener);
-
-    let lab = visit("lab", 0);
-    let granted = lab.asks(Method::GET, "/fhir/Patient/1").unwrap();
-    let why = granted.would_deny().unwrap();
-    assert_eq!((why.reason, &**granted.rule()), (DenyReason::NotListedForRoute, "fhir/read"));
-    assert!(lab.asks(Method::GET, "/fhir/Patient").unwrap().would_deny().is_none());
-
-    let unmatched = lab.asks(Method::GET, "/elsewhere").unwrap();
-    assert_eq!(unmatched.would_deny().unwrap().reason, DenyReason::NoRoute);
-    assert_eq!((&**unmatched.rule(), unmatched.rule_number()), ("fhir", None));
-    assert!(unmatched.phi(), "nobody said that it is none");
-    assert!(!lab.asks(Method::PUT, "/healthz").unwrap().phi(), "a path of which it is known");
-
-    let both = visit("billing", 1).sends("ORU^R01", "LIS|MAIN").unwrap();
-    assert_eq!(both.would_deny().unwrap().reason, DenyReason::NotListedForMessage);
-    let classes = visit("ct-2", 2).calls("CT2", "PACS", &["MRImageStorage"]).unwrap();
-    assert_eq!(classes.would_deny().unwrap().reason, DenyReason::SopClass);
-    let closed = visit("lab", 0).asks(Method::GET, "/closed").unwrap();
-    let denied = (**closed.would_deny().unwrap()).clone();
-    assert!(lab.policy.enforce(granted, denied, NOW).is_ok());
-}
-
-#[test]
-fn strangers_are_only_let_in_and_told_of_while_policy_is_observed() {
-    let config = hospital("enforce: false\n    until: 2026-11-22T13:00:00Z");
-    let policy = ListenerPolicy::inbound(&config, &config.inbound[0]);
-    let ct = spiffe("spiffe://td/ct-2");
-    let path = |path| Requested { method: &Method::GET, host: None, path, soap_action: None };
-
-    let permit = policy.authorize(&ct, NOW).unwrap();
-    assert_eq!(permit.holder(), &Holder::Observed);
-    assert_eq!(permit.until(), Some(datetime!(2026-11-22 13:00 UTC)));
-    let granted = policy.authorize_request(&permit, &path("/healthz"), NOW).unwrap();
-    assert_eq!(granted.would_deny().unwrap().reason, DenyReason::NotListed);
-    assert_eq!(&**granted.rule(), "fhir/health");
-
-    let late = datetime!(2026-11-22 13:00 UTC);
-    assert_eq!(policy.authorize(&ct, late).unwrap_err().reason, DenyReason::NotListed);
-    let denied = policy.authorize_request(&permit, &path("/healthz"), late).unwrap_err();
-    assert_eq!(denied.reason, DenyReason::NotListed, "its permit has ended, too");
-}
-
-#[test]
-fn in_plaintext_goes_what_some_rule_lets_somebody_do() {
-    let until = "mode: permissive\n    until: 2026-11-22T13:00:00Z";
-    let anybody = Visit::under(until, "plaintext", 0);
-
-    assert_eq!(rule(anybody.asks(Method::GET, "/fhir/Patient/1")), "fhir/read");
-    assert_eq!(
-        no(anybody.asks(Method::GET, "/closed")).2,
-        "route `closed` does not allow anybody in plaintext"
-    );
-    assert_eq!(no(anybody.asks(Method::GET, "/x")).0, DenyReason::NoRoute);
-
-    let late = datetime!(2026-11-22 13:00 UTC);
-    assert!(anybody.policy.plaintext(late).is_none());
-    let asked = Requested { method: &Method::GET, host: None, path: "/healthz", soap_action: None };
-    let denied = anybody.policy.authorize_request(&anybody.permit, &asked, late).unwrap_err();
-    assert_eq!(denied.reason, DenyReason::PermitWithdrawn);
 }
 
 #[test]

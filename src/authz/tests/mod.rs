@@ -16,6 +16,7 @@ use crate::outcome::DenyReason;
 
 mod agreement;
 mod decisions;
+mod observed;
 
 const PIN: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr3, memmem};
+
 use super::Unreadable;
 use super::media_type::is_readable;
 
@@ -71,7 +73,7 @@ impl Tokens {
             [b'<', b'!', ..] if rest.starts_with(b"<![CDATA[") => self.until(text, b"]]>", 9),
             [b'<', b'!', ..] if is_begun(rest) => None,
             [b'<', b'!', ..] => return Err(Unreadable::Doctype),
-            [b'<', ..] => self.tag_end(text)?,
+            [b'<', ..] => self.tag_end(text),
             _text => self.until(text, b"<", 0).map(|end| end - 1),
         };
         let Some(end) = end else { return Ok(None) };
@@ -92,19 +94,26 @@ impl Tokens {
     }
 
     /// The end of a start tag: a `>` outside of quotes.
-    fn tag_end(&mut self, text: &[u8]) -> Result<Option<usize>, Unreadable> {
-        let from = self.seen.max(self.at + 1);
-        for (place, byte) in text.iter().enumerate().skip(from) {
-            match (self.quote, byte) {
-                (None, b'>') => return Ok(Some(place + 1)),
-                (_, b'<') => return Err(Unreadable::Syntax),
-                (None, quote @ (b'"' | b'\'')) => self.quote = Some(*quote),
-                (Some(quote), byte) if quote == *byte => self.quote = None,
-                _ => {}
-            }
+    fn tag_end(&mut self, text: &[u8]) -> Option<usize> {
+        let mut from = self.seen.max(self.at + 1);
+        loop {
+            let rest = text.get(from..).unwrap_or_default();
+            let found = match self.quote {
+                Some(quote) => memchr(quote, rest),
+                None => memchr3(b'>', b'"', b'\'', rest),
+            };
+            let Some((place, byte)) = found.and_then(|place| Some((place, *rest.get(place)?)))
+            else {
+                self.seen = text.len().max(from);
+                return None;
+            };
+            from += place + 1;
+            self.quote = match (self.quote, byte) {
+                (None, b'>') => return Some(from),
+                (None, quote) => Some(quote),
+                (Some(_), _) => None,
+            };
         }
-        self.seen = text.len().max(from);
-        Ok(None)
     }
 
     fn skip_byte_order_mark(&mut self, text: &[u8]) {
@@ -125,8 +134,10 @@ fn is_begun(rest: &[u8]) -> bool {
 /// UTF-8, and no control character.
 fn legible(token: &[u8]) -> Result<&str, Unreadable> {
     let Ok(text) = std::str::from_utf8(token) else { return Err(Unreadable::Encoding) };
-    let is_control = |b: u8| b < b' ' && !matches!(b, b'\t' | b'\r' | b'\n');
-    if text.bytes().any(is_control) { Err(Unreadable::Encoding) } else { Ok(text) }
+    let is_control = |b: u8| (b < b' ') & (b != b'\t') & (b != b'\r') & (b != b'\n');
+    // All bytes at once, which is what processors are good at, rather than up to the first.
+    let is_broken = text.bytes().fold(false, |broken, b| broken | is_control(b));
+    if is_broken { Err(Unreadable::Encoding) } else { Ok(text) }
 }
 
 fn parse(token: &str, is_first: bool) -> Result<Token<'_>, Unreadable> {
@@ -149,7 +160,7 @@ fn parse(token: &str, is_first: bool) -> Result<Token<'_>, Unreadable> {
         let name = name.trim_end_matches(SPACE);
         return if is_name(name) { Ok(Token::End(name)) } else { Err(Unreadable::Syntax) };
     }
-    let tag = inside("<", ">").ok_or(Unreadable::Syntax)?;
+    let tag = inside("<", ">").filter(|tag| !tag.contains('<')).ok_or(Unreadable::Syntax)?;
     let (tag, is_empty) = tag.strip_suffix('/').map_or((tag, false), |tag| (tag, true));
     let (name, attributes) = tag.split_at(tag.find(SPACE).unwrap_or(tag.len()));
     if is_name(name) {
@@ -279,7 +290,7 @@ fn reference(name: &str) -> Option<char> {
 /// Where `pattern` begins.
 pub(super) fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
     match pattern {
-        [byte] => text.iter().position(|other| other == byte),
-        _ => text.windows(pattern.len()).position(|window| window == pattern),
+        [byte] => memchr(*byte, text),
+        _ => memmem::find(text, pattern),
     }
 }

@@ -1,5 +1,7 @@
 //! Which route decides before another.
 
+use std::sync::Arc;
+
 use crate::config::{PathTemplate, Route, RouteKind, Segment};
 
 /// Whether `earlier` decides every request that `later` is for.
@@ -30,7 +32,7 @@ fn paths(earlier: &Route, later: &Route) -> bool {
 /// `base` and all that is below it.
 fn below(base: &PathTemplate) -> PathTemplate {
     let segments = base.segments.iter().cloned().chain([Segment::Rest]).collect();
-    PathTemplate { text: base.text.clone(), segments }
+    PathTemplate { text: Arc::clone(&base.text), segments }
 }
 
 fn kinds(earlier: &RouteKind, later: &RouteKind) -> bool {
