@@ -31,15 +31,11 @@ pub(super) fn all(
     Rules::new(context, &KIND, allow).list(node, rule, covers)
 }
 
-/// Whether `earlier` decides about every association that `later` is for.
+/// Whether `earlier` decides about every association that `later` is for. AE titles alone lead to a rule:
+/// one that does not have a SOP class denies it.
 fn covers(earlier: &AssociationRule, later: &AssociationRule) -> bool {
     let title = |earlier: &Option<Arc<str>>, later| earlier.is_none() || earlier == later;
-    let among = |uid: &Arc<str>| earlier.sop_classes.contains(uid);
-    let classes = earlier.sop_classes.is_empty()
-        || (!later.sop_classes.is_empty() && later.sop_classes.iter().all(among));
-    title(&earlier.calling_ae, &later.calling_ae)
-        && title(&earlier.called_ae, &later.called_ae)
-        && classes
+    title(&earlier.calling_ae, &later.calling_ae) && title(&earlier.called_ae, &later.called_ae)
 }
 
 fn rule(rules: &mut Rules<'_, '_, '_>, node: &Node) -> Option<(AssociationRule, Located<()>)> {

@@ -78,7 +78,7 @@ fn associations_become_rules() {
     allow: [ct]
     associations: [
       {calling_ae: CT2, called_ae: PACS, sop_classes: [CTImageStorage, 1.2.3], allow: [ct]},
-      {calling_ae: CT2, called_ae: PACS, allow: [ct], expires: 9000-01-01}, {
+      {calling_ae: CT3, called_ae: PACS, allow: [ct], expires: 9000-01-01}, {
         allow: [ct] } ]
 "#,
         ]
@@ -88,7 +88,7 @@ fn associations_become_rules() {
 
     let rules = config.inbound[0].associations.as_ref().unwrap();
     assert_eq!(names(&rules[0].rule), ("CT2>PACS", 13, vec!["ct"]));
-    assert_eq!(names(&rules[1].rule), ("CT2>PACS#2", 14, vec!["ct"]));
+    assert_eq!(names(&rules[1].rule), ("CT3>PACS", 14, vec!["ct"]));
     assert_eq!(rules[2].rule.name.as_ref(), "*>*");
     let classes: Vec<_> = rules[0].sop_classes.iter().map(AsRef::as_ref).collect();
     assert_eq!(classes, ["1.2.840.10008.5.1.4.1.1.2", "1.2.3"]);

@@ -248,7 +248,7 @@ fn rules_that_are_never_reached_are_told() {
      messages: ["ADT^*", "ADT^A01", "*^A01"],
      senders: [{facility: MAIN, allow: [lab]}, {application: LIS, facility: MAIN, allow: [lab]}]}
   - {name: pacs, listen: "0.0.0.0:2762", forward: "127.0.0.1:11112", protocol: dicom, allow: [lab],
-     associations: [{called_ae: PACS, allow: [lab]}, {calling_ae: CT, called_ae: PACS, allow: [lab]}]}
+     associations: [{called_ae: PACS, sop_classes: [Verification], allow: [lab]}, {calling_ae: CT, called_ae: PACS, allow: [lab]}]}
   - {name: none, listen: "0.0.0.0:2763", forward: "127.0.0.1:2764", protocol: dicom, allow: [lab],
      associations: []}
 "#,
@@ -273,10 +273,10 @@ warning: sender `LIS|MAIN` is never reached: `*|MAIN` before it takes all of its
   = help: put the narrower sender first, or remove it
 
 warning: rule `CT>PACS` is never reached: `*>PACS` before it takes all of its associations
-  --> m.yaml:11:55
+  --> m.yaml:11:84
    |
-11 |      associations: [{called_ae: PACS, allow: [lab]}, {calling_ae: CT, called_ae: PACS, allow: [lab]}]}
-   |                                                       ^^^^^^^^^^
+11 | …ations: [{called_ae: PACS, sop_classes: [Verification], allow: [lab]}, {calling_ae: CT, called_ae: PACS, allow: [lab]}]}
+   |                                                                          ^^^^^^^^^^
    = help: put the narrower rule first, or remove it
 
 warning: an empty list of associations: all associations are denied
