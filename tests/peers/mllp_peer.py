@@ -31,13 +31,14 @@ async def serve():
         try:
             while True:
                 received = await reader.readmessage()
-                print("received", received.segment("MSH")[9], flush=True)
+                for header in received.segments("MSH"):  # of all that came in the frame
+                    print("received", header[9], flush=True)
                 writer.writemessage(received.create_ack())
                 await writer.drain()
         except asyncio.IncompleteReadError:
             writer.close()
 
-    server = await hl7.mllp.start_hl7_server(connected, "127.0.0.1", 0)
+    server = await hl7.mllp.start_hl7_server(connected, "127.0.0.1", 0, encoding="utf-8")
     print("listening", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
