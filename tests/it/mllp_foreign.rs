@@ -99,7 +99,7 @@ async fn sends(address: impl tokio::net::ToSocketAddrs, frame: &str) -> String {
 #[tokio::test]
 async fn python_hl7_sees_a_message_behind_a_blank_of_unicode_and_the_sidecar_does_too() {
     for blank in ["\u{a0}", "\u{85}", "\u{3000}"] {
-        let (_mesh, (mut server, target), ehr, lab) = behind("server", "hl7").await;
+        let (_mesh, (mut server, target), ehr, lab) = behind("batches", "hl7").await;
         let [allowed, other] = ["ADT^A01", "ORM^O01"].map(|kind| content("LIS", kind, "1"));
         let hidden = framed(&format!("{allowed}{blank}{other}"));
 

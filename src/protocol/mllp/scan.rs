@@ -136,7 +136,10 @@ impl Scanner {
     fn begin<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Malformed> {
         let bounded = bytes.get(1..).unwrap_or_default();
         let bounded = bounded.get(..LEAD_MAX).unwrap_or(bounded);
-        let end = self.end(bounded);
+        // Some senders frame a line end and a frame anew; nothing is hidden before the header.
+        let is_before = |byte: &&u8| **byte != END && (breaks(**byte) || is_blank(**byte));
+        let before = bounded.iter().take_while(is_before).count();
+        let end = self.end(bounded.get(before..).unwrap_or_default()).map(|at| before + at);
         let content = bounded.get(..end.unwrap_or(bounded.len())).unwrap_or_default();
         let is_torn = end.is_some_and(|end| bounded.get(end) == Some(&START));
         let is_whole = end.is_some() && !is_torn;
