@@ -77,6 +77,11 @@ pub(super) fn file(
     let carried = carried(&mut fields, &context);
     context.peers.check_use(reader);
     let rego = fields.optional("policy", policy::settings);
+    if let Some(entry) = fields.entry("policy") {
+        // Refused for as long as nobody asks it: a policy that narrows nothing would fail open.
+        let fault = Fault::new("`policy` is not in this release: Rego is not asked yet");
+        reader.error(entry.at(), fault.hint("remove it, and say it with `allow` and rules"));
+    }
     let workers = fields.or("runtime", cores(), runtime);
     fields.finish();
 

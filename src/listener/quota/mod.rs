@@ -42,6 +42,7 @@ struct PeerUse {
 
 #[derive(Debug)]
 struct RuleUse {
+    kind: &'static str,
     name: Arc<str>,
     line: u32,
     expires: Option<OffsetDateTime>,
@@ -115,8 +116,9 @@ impl Quotas {
             }
         });
         let rules = policy.rules().map(|rule| {
-            let old = kept.rules.get(rule.name);
+            let old = kept.rules.get(&(rule.kind, rule.name));
             RuleUse {
+                kind: rule.kind,
                 name: Arc::clone(rule.name),
                 line: rule.line,
                 expires: rule.expires,
@@ -222,14 +224,15 @@ impl RuleLimit {
 #[derive(Default)]
 struct Kept<'k> {
     peers: HashMap<&'k PeerName, &'k PeerUse>,
-    rules: HashMap<&'k Arc<str>, &'k RuleUse>,
+    /// A message rule and a sender rule may have the same name.
+    rules: HashMap<(&'static str, &'k Arc<str>), &'k RuleUse>,
 }
 
 impl<'k> Kept<'k> {
     fn of(quotas: Option<&'k Quotas>) -> Self {
         quotas.map_or_else(Self::default, |quotas| Self {
             peers: quotas.peers.iter().map(|peer| (&peer.name, peer)).collect(),
-            rules: quotas.rules.iter().map(|rule| (&rule.name, rule)).collect(),
+            rules: quotas.rules.iter().map(|rule| ((rule.kind, &rule.name), rule)).collect(),
         })
     }
 }

@@ -12,6 +12,7 @@ use crate::config::{self, Config};
 use crate::identity::{
     DnsName, Fingerprint, LeafUse, PeerCertificate, PeerIdentity, Proof, Subject,
 };
+use crate::protocol::mllp::Header;
 
 const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
 
@@ -217,4 +218,26 @@ fn what_was_used_is_known_and_goes_over_to_the_next_policy() {
     let rule = next.quotas.rules().next().unwrap();
     assert_eq!((&*rule.name, rule.usage.hits(), rule.usage.last()), ("api/all", 20, Some(NOW)));
     assert_eq!(next.quotas.peers().nth(1).unwrap().usage.last(), None);
+}
+
+#[test]
+fn a_limit_goes_on_though_a_rule_for_senders_has_the_same_name() {
+    let text = "version: 1\nservice: ehr\ntrust_domain: td\nidentity: {embedded: {dir: authority}}\n\
+                peers: {lab: {dns: lab.td}}\n\
+                inbound:\n  - name: adt\n    listen: 127.0.0.1:8443\n    forward: 127.0.0.1:80\n    \
+                protocol: mllp\n    allow: [lab]\n    \
+                messages: [{name: a, types: [\"ADT^*\"], allow: [lab], limits: {rate: 1/h}}]\n    \
+                senders: [{name: a, application: LAB, allow: [lab]}]\n";
+    let config = config::parse(Path::new("m.yaml"), text, &|_| None).unwrap();
+    let policy = ListenerPolicy::inbound(&config, &config.inbound[0]);
+    let permit = policy.authorize(&identity("lab"), NOW).unwrap();
+    let message =
+        Header { code: b"ADT", trigger: b"A01", sending_application: b"LAB", ..Header::default() };
+    let grant = policy.authorize_message(&permit, &message, NOW).unwrap();
+
+    let first = Quotas::new(&policy, None);
+    assert!(first.begin(&permit, Some(&grant), NOW).is_ok());
+    let second = Quotas::new(&policy, Some(&first));
+
+    assert!(second.begin(&permit, Some(&grant), NOW).is_err());
 }

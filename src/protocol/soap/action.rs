@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use super::Unreadable;
-use super::media_type::MediaType;
+use super::media_type::{MediaType, TYPED};
 
 /// Media types that a SOAP message comes in.
 pub(super) const XML: [&str; 4] =
@@ -51,7 +51,7 @@ pub(super) fn named<'a>(media: &MediaType<'a>) -> Result<[Option<Cow<'a, str>>; 
     let own = media.parameter("action")?.filter(|action| !action.is_empty());
     let mut inner = None;
     // `startinfo` is what the standard's own example says (XOP 1.0, example 2), `type` the root part.
-    for wrapper in ["start-info", "startinfo", "type"] {
+    for wrapper in TYPED {
         let Some(text) = media.parameter(wrapper)? else { continue };
         let action = MediaType::new(&text).parameter("action")?.map(Cow::into_owned);
         let Some(action) = action.filter(|action| !action.is_empty()) else { continue };

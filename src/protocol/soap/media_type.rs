@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use super::Unreadable;
 
+/// Parameters that hold a media type, which may have a quoted parameter of its own.
+pub(super) const TYPED: [&str; 3] = ["start-info", "startinfo", "type"];
+
 /// A media type.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MediaType<'a> {
@@ -26,7 +29,8 @@ impl<'a> MediaType<'a> {
         self.essence.eq_ignore_ascii_case(essence)
     }
 
-    /// The value of a parameter, its quotes and escapes removed.
+    /// The value of a parameter, its quotes removed. All of them must be such that nobody can read them in
+    /// another way, whichever one is wanted.
     pub(super) fn parameter(&self, wanted: &str) -> Result<Option<Cow<'a, str>>, Unreadable> {
         let mut found = None;
         let mut rest = self.parameters.trim_end_matches([' ', '\t']);
@@ -37,7 +41,13 @@ impl<'a> MediaType<'a> {
                 continue;
             }
             let (name, value) = parameter.split_once('=').ok_or(Unreadable::ContentType)?;
-            let (value, after) = split_value(value)?;
+            let (value, is_escaped, after) = split_value(value)?;
+            if is_escaped && !TYPED.iter().any(|typed| typed.eq_ignore_ascii_case(name)) {
+                return Err(Unreadable::ContentType);
+            }
+            if is_escaped || value.contains(';') {
+                check_nested(&value)?;
+            }
             // A `*` would have its value in another parameter, or in another character set (RFC 2231).
             let stem = name.split('*').next().unwrap_or_default();
             if stem.eq_ignore_ascii_case(wanted) {
@@ -69,40 +79,48 @@ pub(super) fn is_readable(charset: &str) -> bool {
     READABLE.iter().any(|known| known.eq_ignore_ascii_case(charset))
 }
 
-/// A token or a quoted string, and what follows.
-fn split_value(text: &str) -> Result<(Cow<'_, str>, &str), Unreadable> {
+/// A token or a quoted string, whether it has escapes, and what follows.
+fn split_value(text: &str) -> Result<(Cow<'_, str>, bool, &str), Unreadable> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ' ', '\t']).unwrap_or(text.len());
         let (value, after) = text.split_at(end);
-        // Boundaries and URIs come without quotes, although they have what no token has.
-        let fits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
-        return if fits { Ok((value.into(), after)) } else { Err(Unreadable::ContentType) };
+        // Boundaries and URIs come without quotes, although they have what no token has. Some take
+        // parentheses for a comment.
+        let is_in = |b: u8| b.is_ascii_graphic() && !b"\"\\()".contains(&b);
+        let fits = !value.is_empty() && value.bytes().all(is_in);
+        return if fits { Ok((value.into(), false, after)) } else { Err(Unreadable::ContentType) };
     };
-    let mut unescaped: Option<String> = None;
-    let mut characters = quoted.char_indices();
-    while let Some((place, character)) = characters.next() {
-        match character {
-            '"' => {
-                let (value, after) = quoted.split_at(place);
-                let value = unescaped.map_or(Cow::Borrowed(value), Cow::Owned);
-                return Ok((value, after.get(1..).unwrap_or_default()));
-            }
-            '\\' => {
-                let value = unescaped.get_or_insert_with(|| before(quoted, place));
-                value.push(characters.next().ok_or(Unreadable::ContentType)?.1);
-            }
-            other => {
-                if let Some(value) = &mut unescaped {
-                    value.push(other);
-                }
-            }
+    let mut from = 0;
+    loop {
+        let rest = quoted.get(from..).unwrap_or_default();
+        let place = from + rest.find(['"', '\\']).ok_or(Unreadable::ContentType)?;
+        let (value, after) = quoted.split_at(place);
+        if let Some(after) = after.strip_prefix('"') {
+            let is_escaped = from > 0;
+            let value = if is_escaped { value.replace("\\\"", "\"").into() } else { value.into() };
+            return Ok((value, is_escaped, after));
         }
+        // What else could be escaped need not be, and some would keep the backslash.
+        if !after.starts_with("\\\"") {
+            return Err(Unreadable::ContentType);
+        }
+        from = place + 2;
     }
-    Err(Unreadable::ContentType)
 }
 
-fn before(text: &str, place: usize) -> String {
-    text.get(..place).unwrap_or_default().to_owned()
+/// Refuses a value with parameters of its own that are not those of a SOAP message. Who ends it at an
+/// escaped quote, or at a semicolon, would take what follows for a parameter of ours.
+fn check_nested(value: &str) -> Result<(), Unreadable> {
+    let mut parts = value.split(';').map(|part| part.trim_matches([' ', '\t']));
+    let is_bare = |text: &str| !text.contains('"');
+    let is_fit = parts.next().is_some_and(is_bare)
+        && parts.all(|part| {
+            let Some((name, value)) = part.split_once('=') else { return part.is_empty() };
+            let inner = value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"'));
+            let is_action = name.eq_ignore_ascii_case("action");
+            (is_action || name.eq_ignore_ascii_case("charset")) && is_bare(inner.unwrap_or(value))
+        });
+    if is_fit { Ok(()) } else { Err(Unreadable::ContentType) }
 }
 
 fn is_token(text: &str) -> bool {
@@ -141,8 +159,47 @@ mod tests {
             "a/b; b c=d; action=x",
             "a/b; action=",
             "a/b; action=x y",
+            "a/b; action=x(y)",
+            "a/b; action=x; c=d(e",
         ] {
             let value = MediaType::new(text).parameter("action");
+            assert_eq!(value, Err(Unreadable::ContentType), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_backslash_may_only_stand_before_a_quote_of_a_media_type() {
+        for text in [
+            r#"a/b; boundary="x\-y""#,
+            r#"a/b; boundary="x\"y""#,
+            r#"a/b; boundary=x\y"#,
+            r#"a/b; start="<\r>""#,
+            r#"a/b; action="urn:\x""#,
+            r#"a/b; type="a\/b""#,
+            r#"a/b; start-info="a/b; action=\"urn:\x\"""#,
+            r#"a/b; other="\""#,
+            r#"a/b; other="\"; boundary=y; more=\"""#,
+        ] {
+            for wanted in ["boundary", "charset"] {
+                let value = MediaType::new(text).parameter(wanted);
+                assert_eq!(value, Err(Unreadable::ContentType), "{text}");
+            }
+        }
+        let kept = r#"a/b; type="text/xml; charset=utf-8; action=\"urn:x\""; boundary=b"#;
+        assert_eq!(MediaType::new(kept).parameter("boundary").unwrap().unwrap(), "b");
+    }
+
+    #[test]
+    fn a_parameter_within_a_value_is_none_that_somebody_could_take_for_an_outer_one() {
+        for text in [
+            r#"a/b; boundary=b; start-info="a/b; boundary=c""#,
+            r#"a/b; boundary=b; start-info="a/b; x=\"; start=c; action=\"""#,
+            r#"a/b; boundary=b; start-info="a/b; action=\"urn:x; start=c\"""#,
+            r#"a/b; boundary=b; start-info="a/b; charset=\"; action=urn:y\"""#,
+            r#"a/b; boundary=b; start-info="a\"; action=urn:y""#,
+            r#"a/b; boundary=b; other="; boundary=c""#,
+        ] {
+            let value = MediaType::new(text).parameter("boundary");
             assert_eq!(value, Err(Unreadable::ContentType), "{text}");
         }
     }

@@ -28,9 +28,9 @@ impl Related {
     /// Of a message with this content type.
     pub(super) fn new(media: &MediaType<'_>) -> Result<Self, Unreadable> {
         let boundary = media.parameter("boundary")?.ok_or(Unreadable::Multipart)?;
-        let is_in = |b: u8| b.is_ascii_graphic() || b == b' ';
-        let fits = (1..=70).contains(&boundary.len()) && boundary.bytes().all(is_in);
-        if !fits || boundary.ends_with(' ') {
+        // Those of RFC 2046, 5.1.1, without the space and the parentheses, which not everybody keeps.
+        let is_in = |b: u8| b.is_ascii_alphanumeric() || b"'+_,./:=?-".contains(&b);
+        if !(1..=70).contains(&boundary.len()) || !boundary.bytes().all(is_in) {
             return Err(Unreadable::Multipart);
         }
         let start = media.parameter("start")?.map(|id| content_id(&id).into());

@@ -225,11 +225,11 @@ fn what_is_compressed_or_no_xml_is_not_read() {
     assert_eq!(Beginning::new(&HeaderMap::new()).err(), Some(Unreadable::ContentType));
 }
 
-const RELATED: &str = r#"multipart/related; boundary="b 1"; type="application/xop+xml"; start="<root>"; start-info="application/soap+xml""#;
+const RELATED: &str = r#"multipart/related; boundary="b_1"; type="application/xop+xml"; start="<root>"; start-info="application/soap+xml""#;
 
 fn part(head: &str) -> Vec<u8> {
     let good = envelope("", "<s:Body><Find/></s:Body>");
-    format!("--b 1\r\n{head}\r\n\r\n{good}\r\n--b 1\r\n\r\nattachment\r\n--b 1--\r\n").into_bytes()
+    format!("--b_1\r\n{head}\r\n\r\n{good}\r\n--b_1\r\n\r\nattachment\r\n--b_1--\r\n").into_bytes()
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn parts_that_could_be_told_apart_otherwise_are_refused() {
     }
     let preamble = [b"hello\r\n", &*part(kind)].concat();
     assert_eq!(read_as(RELATED, &preamble), Err(Unreadable::Multipart));
-    let hidden = "--b 1\r\nContent-Type: text/xml\r\nContent-ID: <root>\r\n\r\n<!-- \r\n--b 1\r\nContent-ID: <root>\r\n\r\n -->";
+    let hidden = "--b_1\r\nContent-Type: text/xml\r\nContent-ID: <root>\r\n\r\n<!-- \r\n--b_1\r\nContent-ID: <root>\r\n\r\n -->";
     let hidden = hidden.to_owned() + &envelope("", "<s:Body><Find/></s:Body>");
     assert_eq!(read_as(RELATED, hidden.as_bytes()), Err(Unreadable::Syntax), "`--` in a comment");
     let hidden = hidden.replace("<!--", "<s:Envelope xmlns:s='http://schemas.xmlsoap.org/soap/envelope/'><s:Header><x><![CDATA[")
@@ -276,9 +276,34 @@ fn parts_that_could_be_told_apart_otherwise_are_refused() {
         "multipart/related",
         "multipart/related; boundary=\"\"",
         "multipart/related; boundary=\"a \"",
+        "multipart/related; boundary=\"a b\"",
+        "multipart/related; boundary=\"a(b)c\"",
+        "multipart/related; boundary=\"a;b\"",
+        "multipart/related; boundary=a*b",
     ] {
         assert!(Beginning::new(&head(broken)).is_err(), "{broken}");
     }
+}
+
+#[test]
+fn a_boundary_that_some_unescape_and_others_do_not_has_no_parts() {
+    // Who unescapes reads the parts between `--b_1`, who does not those between `--b\_1`.
+    let part = |delimiter: &str, name: &str| {
+        let text = envelope("", &format!("<s:Body><{name}/></s:Body>"));
+        format!("--{delimiter}\r\nContent-Type: text/xml\r\n\r\n{text}\r\n--{delimiter}--\r\n")
+    };
+    let message = part("b_1", "Find") + &part("b\\_1", "Delete");
+
+    for kind in [
+        r#"multipart/related; boundary="b\_1""#,
+        r"multipart/related; boundary=b\_1",
+        r#"multipart/related; boundary=b_1; x="\"; boundary=b; y=\"""#,
+    ] {
+        let read = read_as(kind, message.as_bytes());
+        assert_eq!(read, Err(Unreadable::ContentType), "{kind}");
+    }
+    let plain = read_as("multipart/related; boundary=\"b_1\"", message.as_bytes()).unwrap();
+    assert_eq!(plain.body.unwrap(), "Find".into());
 }
 
 #[test]
