@@ -26,8 +26,8 @@ pub(super) struct Exchanges<'a, H: Host> {
 struct Waiting<T> {
     all: VecDeque<Open<T>>,
     next: u64,
-    /// An acknowledgement is on its way.
-    answering: bool,
+    /// Acknowledgements on their way: found, and not yet passed on to their ends.
+    answering: usize,
 }
 
 /// One message that waits.
@@ -47,7 +47,7 @@ pub(super) struct Open<T> {
 
 impl<'a, H: Host> Exchanges<'a, H> {
     pub(super) fn new(host: &'a H) -> Self {
-        let waiting = || Mutex::new(Waiting { all: VecDeque::new(), next: 0, answering: false });
+        let waiting = || Mutex::new(Waiting { all: VecDeque::new(), next: 0, answering: 0 });
         Self { host, up: waiting(), down: waiting(), settled: Notify::new() }
     }
 
@@ -109,14 +109,14 @@ impl<'a, H: Host> Exchanges<'a, H> {
             None => waiting.all.iter().position(|open| open.control_id.is_none())?,
         };
         let mut open = waiting.all.remove(at)?;
-        waiting.answering = true;
+        waiting.answering += 1;
         open.code = code;
         Some(open)
     }
 
     /// A message has its acknowledgement, of so many bytes.
     pub(super) fn answered(&self, open: Open<H::Ticket>, bytes: u64) {
-        self.waiting(open.flow).answering = false;
+        self.waiting(open.flow).answering -= 1;
         self.complete(open, Ending::Finished, bytes);
         self.settled.notify_waiters();
     }
@@ -135,7 +135,7 @@ impl<'a, H: Host> Exchanges<'a, H> {
 
     /// The acknowledgement of a message does not come to its end.
     pub(super) fn unanswered(&self, open: Open<H::Ticket>, ending: Ending) {
-        self.waiting(open.flow).answering = false;
+        self.waiting(open.flow).answering -= 1;
         self.complete(Open { code: None, ..open }, ending, 0);
         self.settled.notify_waiters();
     }
@@ -198,7 +198,7 @@ impl<'a, H: Host> Exchanges<'a, H> {
 
 impl<T> Waiting<T> {
     fn is_settled(&self) -> bool {
-        !self.answering && self.all.iter().all(|open| open.commit.is_some())
+        self.answering == 0 && self.all.iter().all(|open| open.commit.is_some())
     }
 }
 

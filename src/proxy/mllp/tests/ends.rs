@@ -37,6 +37,27 @@ async fn a_message_in_flight_is_finished_and_acknowledged_and_no_other_begins() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_acknowledgement_that_has_begun_behind_another_comes_to_its_end() {
+    let mut stage = Stage::new();
+    let both = message("ADT^A01", "1") + &message("ADT^A01", "2");
+    stage.sends(&both).await;
+    stage.arrives(&both).await;
+    let second = ack("AA", "2");
+    let (begun, rest) = second.split_at(70);
+    let first = ack("AA", "1") + begun;
+    stage.answers(&first).await;
+    stage.comes_back(&first).await;
+
+    stage.end.drain();
+    tokio::time::sleep(Duration::from_secs(1)).await; // the clock stands until nobody has anything to do
+    stage.answers(rest).await;
+
+    let (ending, to_peer, _, said) = stage.over().await;
+    assert_eq!((ending, to_peer.as_str()), (Ending::Finished, rest));
+    assert!(said[3].starts_with("ADT 2 AA finished"), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_acknowledgement_that_does_not_come_is_not_waited_for_for_ever() {
     let mut stage = Stage::new();
     stage.sends(message("ADT^A01", "1")).await;
