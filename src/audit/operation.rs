@@ -53,12 +53,13 @@ struct Soap<'a> {
 #[derive(Serialize)]
 struct Hl7Fields<'a> {
     number: u64,
+    from: &'static str,
     #[serde(rename = "type")]
     kind: Text<'a>,
     sending: Ends<'a>,
     receiving: Ends<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    control_id: Option<String>,
+    control_id: Option<&'a str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     processing_id: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -152,6 +153,7 @@ impl<'a> Hl7Fields<'a> {
     fn of(hl7: &'a Hl7) -> Self {
         Self {
             number: hl7.number,
+            from: hl7.from.label(),
             kind: Text::short(&hl7.kind),
             sending: Ends {
                 application: Text::short(&hl7.sending_application),
@@ -161,7 +163,7 @@ impl<'a> Hl7Fields<'a> {
                 application: Text::short(&hl7.receiving_application),
                 facility: Text::short(&hl7.receiving_facility),
             },
-            control_id: hl7.control_id.map(|id| format!("sha256:{}", hex::encode(id))),
+            control_id: hl7.control_id.as_deref(),
             processing_id: &hl7.processing_id,
             version: &hl7.version,
             batch: hl7.is_batch,

@@ -67,6 +67,8 @@ pub enum PseudonymsError {
 impl Pseudonyms {
     /// What stands for the type of a DICOM study.
     pub const STUDY: &'static str = "Study";
+    /// What stands for the type of an HL7 v2 message's control identifier.
+    pub const MESSAGE: &'static str = "MSH-10";
 
     /// What `config` asks for, if it asks for pseudonyms.
     ///

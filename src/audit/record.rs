@@ -181,7 +181,9 @@ pub struct Words {
 pub struct Hl7 {
     /// Counts messages on their connection and way from 1.
     pub number: u64,
-    /// MSH-9 as `ADT^A01`.
+    /// Who sent it.
+    pub from: Hl7From,
+    /// MSH-9 as `ADT^A01`; `other` for what is no code of the standard's form.
     pub kind: String,
     /// MSH-3.
     pub sending_application: String,
@@ -191,8 +193,8 @@ pub struct Hl7 {
     pub receiving_application: String,
     /// MSH-6.
     pub receiving_facility: String,
-    /// SHA-256 of MSH-10, its first 16 bytes: some senders put a patient's number into it.
-    pub control_id: Option<[u8; 16]>,
+    /// Pseudonym of MSH-10, for some senders put a patient's number into it; none without a key.
+    pub control_id: Option<String>,
     /// MSH-11.
     pub processing_id: String,
     /// MSH-12.
@@ -203,6 +205,26 @@ pub struct Hl7 {
     pub acknowledgement: Option<&'static str>,
     /// Whether it is an access to PHI.
     pub phi: bool,
+}
+
+/// Which side of a connection an HL7 v2 message comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hl7From {
+    /// The peer, for whom the rules are.
+    #[default]
+    Peer,
+    /// The workload by itself. The rules are not asked.
+    Workload,
+}
+
+impl Hl7From {
+    /// As records have it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Workload => "workload",
+        }
+    }
 }
 
 /// What is known of a DICOM association. Never an instance's UID, never who the user is.

@@ -178,6 +178,9 @@ pub struct RecordedSoap {
 /// `myelin.hl7`
 #[derive(Debug, Clone, Deserialize)]
 pub struct RecordedHl7 {
+    /// `peer` or `workload`.
+    #[serde(default)]
+    pub from: String,
     /// MSH-9 as `ADT^A01`.
     #[serde(rename = "type")]
     pub kind: String,

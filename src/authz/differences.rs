@@ -258,8 +258,7 @@ fn kind(kind: &MessageType) -> String {
 pub(super) fn message_type(header: &mllp::Header<'_>) -> String {
     match (header.code, header.trigger) {
         (b"", b"") => "none".to_owned(),
-        (code, b"") => bytes(code),
-        (code, trigger) => format!("{}^{}", bytes(code), bytes(trigger)),
+        _ => header.kind(),
     }
 }
 

@@ -9,12 +9,12 @@ use super::outbound::OutboundState;
 use super::permits::{Held, Terms};
 use super::quota::Running;
 use super::{Services, record};
-use crate::audit::{Action, Connection, Hl7, Record, Rule, Traffic};
+use crate::audit::{Action, Connection, Hl7, Hl7From, Pseudonyms, Record, Rule, Traffic};
 use crate::authz::{Denied, Permit};
 use crate::clock;
 use crate::config::OnDenied;
 use crate::live::Live;
-use crate::outcome::DenyReason;
+use crate::outcome::{DenyReason, Direction};
 use crate::protocol::mllp::{Header, Malformed, nack};
 use crate::proxy::mllp::{Flow, Host, Message, MessageEnd, No};
 use crate::shutdown::Shutdown;
@@ -62,7 +62,13 @@ impl MessageTerms for InboundState {
         match message.flow {
             Flow::Up => {
                 let grant = self.policy.authorize_message(permit, message.header, now)?;
-                let running = self.quotas.begin(permit, Some(&grant), now);
+                let running = if message.is_further {
+                    // A frame is charged once: cut in its middle, it would come again, and be cut again.
+                    self.quotas.used(permit, Some(&grant), now);
+                    Ok(Running::default())
+                } else {
+                    self.quotas.begin(permit, Some(&grant), now)
+                };
                 Ok(Judged {
                     rule: record::granted(&grant, self.policy.version()),
                     phi: grant.phi(),
@@ -141,6 +147,31 @@ impl<S: MessageTerms> MllpHost<S> {
         Record { connection, hl7: Some(hl7), rule, ..Record::new(action) }
     }
 
+    /// What goes on record of a message: its header, without what may be somebody's secret or number.
+    fn hl7(&self, message: &Message<'_>, phi: bool) -> Hl7 {
+        let Message { number, flow, header, is_further, .. } = *message;
+        let from = match (flow, self.connection().direction) {
+            (Flow::Up, Direction::Inbound) | (Flow::Down, Direction::Outbound) => Hl7From::Peer,
+            (Flow::Down, Direction::Inbound) | (Flow::Up, Direction::Outbound) => Hl7From::Workload,
+        };
+        let key = self.services.audit.pseudonyms().filter(|_| !header.control_id.is_empty());
+        Hl7 {
+            number,
+            from,
+            kind: header.kind(),
+            sending_application: text(header.sending_application),
+            sending_facility: text(header.sending_facility),
+            receiving_application: text(header.receiving_application),
+            receiving_facility: text(header.receiving_facility),
+            control_id: key.map(|key| key.pseudonym(Pseudonyms::MESSAGE, &text(header.control_id))),
+            processing_id: word(header.processing_id),
+            version: word(header.version),
+            is_batch: header.is_batch || is_further,
+            acknowledgement: None,
+            phi,
+        }
+    }
+
     /// Counts and records a message that is not let through.
     async fn denied(&self, message: &Message<'_>, state: &S, denied: &Denied) -> No {
         let Services { metrics, audit, .. } = &self.services;
@@ -148,7 +179,8 @@ impl<S: MessageTerms> MllpHost<S> {
         self.services.expired(denied);
         metrics.message(message.header.code, false);
         let rule = record::refused_by(denied, state.policy().version());
-        let record = self.record(Action::MessageDenied, hl7(message, state.phi()), Some(rule));
+        let hl7 = self.hl7(message, state.phi());
+        let record = self.record(Action::MessageDenied, hl7, Some(rule));
         audit.note(Record { reason: Some(denied.reason.label()), ..record }).await;
         if state.on_denied() == OnDenied::Nack && is_for_good(denied.reason) {
             return No::Nack(rejection(message.header));
@@ -161,7 +193,7 @@ impl<S: MessageTerms> MllpHost<S> {
         let Services { metrics, audit, .. } = &self.services;
         metrics.denied(DenyReason::NotAudited);
         metrics.message(message.header.code, false);
-        let record = self.record(Action::MessageDenied, hl7(message, true), None);
+        let record = self.record(Action::MessageDenied, self.hl7(message, true), None);
         audit.note(Record { reason: Some(DenyReason::NotAudited.label()), ..record }).await;
         No::Close
     }
@@ -182,7 +214,7 @@ impl<S: MessageTerms> Host for MllpHost<S> {
         let Judged { rule, phi, would_deny, running } = judged;
         let mut recorded = None;
         if (phi || would_deny.is_some()) && !message.is_repeated {
-            let hl7 = hl7(message, phi);
+            let hl7 = self.hl7(message, phi);
             let allowed = self.record(Action::MessageAllowed, hl7.clone(), Some(rule.clone()));
             if self.services.audit.permit(allowed, phi).await.is_err() {
                 return Err(self.not_audited(message).await);
@@ -262,29 +294,6 @@ fn rejection(header: &Header<'_>) -> Vec<u8> {
     );
     let id = hex::encode(record::random_id().0);
     nack(header, &stamp, id.get(..20).unwrap_or_default())
-}
-
-/// What goes on record of a message: its header, without what may be somebody's secret or number.
-fn hl7(message: &Message<'_>, phi: bool) -> Hl7 {
-    let header = message.header;
-    let kind = match (text(header.code), text(header.trigger)) {
-        (code, trigger) if trigger.is_empty() => code,
-        (code, trigger) => format!("{code}^{trigger}"),
-    };
-    Hl7 {
-        number: message.number,
-        kind,
-        sending_application: text(header.sending_application),
-        sending_facility: text(header.sending_facility),
-        receiving_application: text(header.receiving_application),
-        receiving_facility: text(header.receiving_facility),
-        control_id: message.control_id,
-        processing_id: word(header.processing_id),
-        version: word(header.version),
-        is_batch: header.is_batch || message.is_further,
-        acknowledgement: None,
-        phi,
-    }
 }
 
 fn text(field: &[u8]) -> String {

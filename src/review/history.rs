@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::what::What;
 use super::who::Who;
-use crate::audit::{Reading, Recorded, Unreadable};
+use crate::audit::{Hl7From, Reading, Recorded, Unreadable};
 use crate::identity::Fingerprint;
 use crate::outcome::{DenyReason, Direction};
 
@@ -175,6 +175,11 @@ impl History {
         };
         // Outbound, rules say whom the server must prove to be, and nothing of what is asked of it.
         if direction == Direction::Outbound && kind != "connection" {
+            return;
+        }
+        // Nor do they say what the workload may send to a peer that is let in.
+        let hl7 = recorded.myelin.hl7.as_ref();
+        if hl7.is_some_and(|hl7| hl7.from == Hl7From::Workload.label()) {
             return;
         }
         let reason = reason(recorded, is_allowed);

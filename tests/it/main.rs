@@ -64,6 +64,7 @@ mod limits;
 mod mllp;
 mod mllp_ends;
 mod mllp_foreign;
+mod mllp_records;
 mod observe;
 mod outbound;
 mod partners;

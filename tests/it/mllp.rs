@@ -63,7 +63,10 @@ async fn a_message_goes_through_a_pair_and_is_on_record_on_both_sides() {
         assert_eq!(allowed[1].number("myelin.hl7.number"), 2);
         assert_eq!(allowed[0].text("myelin.hl7.version"), "2.5.1");
         assert_eq!(allowed[0].text("myelin.hl7.processing_id"), "P");
-        assert!(allowed[0].text("myelin.hl7.control_id").starts_with("sha256:"));
+        assert_eq!(*allowed[0].field("myelin.hl7.control_id"), serde_json::Value::Null);
+        let is_receiver = std::ptr::eq(sidecar, &raw const ehr);
+        let from = if is_receiver { "peer" } else { "workload" };
+        assert_eq!(allowed[0].text("myelin.hl7.from"), from);
         let sent = message("ADT^A01^ADT_A01", "1").len() as u64;
         assert_eq!(completed[0].number("source.bytes"), sent);
         assert_eq!(completed[0].number("destination.bytes"), ack("AA", "1").len() as u64);
@@ -71,7 +74,7 @@ async fn a_message_goes_through_a_pair_and_is_on_record_on_both_sides() {
         assert_eq!(completed[0].text("event.outcome"), "success");
         connections.push(allowed[0].connection().to_owned());
         nothing_of_the_patient(sidecar).await;
-        let name = if std::ptr::eq(sidecar, &raw const ehr) { "ehr" } else { "lab" };
+        let name = if is_receiver { "ehr" } else { "lab" };
         let labels = [("listener", name), ("kind", "ADT"), ("decision", "allowed")];
         sidecar.metric_is("myelin_messages_total", &labels, 1.0).await;
         let labels = [("listener", name), ("code", "AA")];
@@ -351,6 +354,7 @@ async fn what_the_workload_says_by_itself_is_on_record_too() {
 
     let allowed = ehr.trail().only("message-allowed").await;
     assert_eq!(hl7(&allowed), "message-allowed  ORU^R01 LIS/WARD 3 ");
+    assert_eq!(allowed.text("myelin.hl7.from"), "workload");
     let completed = ehr.trail().only("message-completed").await;
     assert_eq!(hl7(&completed), "message-completed finished ORU^R01 LIS/WARD 3 AE");
     assert_eq!(completed.number("destination.bytes"), message("ORU^R01", "9").len() as u64);

@@ -8,7 +8,7 @@ use crate::audit::SmallDisk;
 use crate::support::admin::get;
 use crate::support::client::connect;
 use crate::support::mesh::Mesh;
-use crate::support::mllp::{Engine, ack, comes, content, exchange, message};
+use crate::support::mllp::{Engine, ack, comes, content, exchange, framed, message};
 use crate::support::ward::{Ward, whatever_the_cause};
 use crate::support::{eventually, until};
 
@@ -167,4 +167,25 @@ async fn more_than_a_peer_may_send_is_not_acknowledged() {
     let denied = ehr.trail().only("message-denied").await;
     assert_eq!(denied.reason(), "rate_limit");
     assert_eq!(engine.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_batch_larger_than_the_burst_is_charged_once_and_comes_whole() {
+    let mesh = Mesh::new();
+    let engine = Engine::start().await;
+    let rules = "messages: [ { name: adt, types: [\"ADT^*\"], allow: [lab], limits: { rate: 2/h, burst: 2 } } ]";
+    let setup = mesh.inbound("ehr").allow("lab").mllp().phi().with(rules);
+    let ehr = setup.forward(engine.target()).start().await;
+    let mut lab = mesh.connect("lab", &ehr).await;
+    let batch = content("LIS", "ADT^A01", "1").repeat(5);
+
+    for _ in 0..2 {
+        lab.send(framed(&batch)).await;
+        comes(&mut lab.stream, &ack("AA", "1")).await;
+    }
+    lab.send(framed(&batch)).await;
+
+    assert_eq!(lab.rest().await, b"");
+    assert_eq!(ehr.trail().only("message-denied").await.reason(), "rate_limit");
+    assert_eq!(engine.received(), [batch.clone(), batch]);
 }

@@ -115,11 +115,15 @@ inbound:
 fn messages_and_associations_become_rules_in_their_own_words() {
     let dir = tempfile::tempdir().unwrap();
     let (lab, ct) = (Somebody::service("lab"), Somebody::service("ct-2"));
+    let of_the_workload = json!({ "myelin": { "hl7": {
+        "from": "workload", "type": "OML^O21", "sending": { "application": "KIS", "facility": "MAIN" },
+    } } });
     let paper = Paper::default()
         .message(&lab, "ORU^R01", "LIS")
         .message(&lab, "ORU^R30", "LIS")
         .message(&Somebody::service("adt"), "ADT^A01", "KIS")
-        .association(&ct, "CT2", &["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"]);
+        .association(&ct, "CT2", &["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"])
+        .line("message-allowed", ("adt", "mllp"), &lab, &of_the_workload);
     let history = history(&paper.put(dir.path()));
 
     assert_snapshot!(suggested(&history, None), @r#"

@@ -145,9 +145,7 @@ impl Quotas {
     ) -> Result<Running, Box<Over>> {
         let peer = self.peer(permit);
         let rule = grant.and_then(Grant::rule_number).and_then(|number| self.rule(number));
-        let sender = grant.and_then(Grant::sender_number).and_then(|number| self.rule(number));
-        let usages = [peer.map(|p| &p.usage), rule.map(|r| &r.usage), sender.map(|s| &s.usage)];
-        usages.into_iter().flatten().for_each(|usage| usage.hit(now));
+        self.used(permit, grant, now);
 
         let of_peer = peer.and_then(|peer| peer.meter.as_ref());
         let of_rule = rule.and_then(|rule| rule.limit.as_ref()).map(|limit| limit.of(permit));
@@ -168,6 +166,15 @@ impl Quotas {
                 }
             })
         })
+    }
+
+    /// What has begun goes on with something that `grant` was given for: it counts as used, and costs nothing.
+    pub fn used(&self, permit: &Permit, grant: Option<&Grant>, now: OffsetDateTime) {
+        let rule = |number: Option<u32>| number.and_then(|number| self.rule(number));
+        let peer = self.peer(permit).map(|peer| &peer.usage);
+        let [rule, sender] = [Grant::rule_number, Grant::sender_number]
+            .map(|number| rule(grant.and_then(number)).map(|rule| &rule.usage));
+        [peer, rule, sender].into_iter().flatten().for_each(|usage| usage.hit(now));
     }
 
     /// How the rules are used, in the order of the configuration.

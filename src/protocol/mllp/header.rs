@@ -6,6 +6,8 @@ use super::segment_end;
 const HEADER_MAX: usize = 4 * 1024;
 /// Tokens between separators up to MSH-12, its last that is read.
 const TOKENS: usize = 12;
+/// No code of a message type or an event is longer.
+const WORD_MAX: usize = 20;
 
 /// What the header of a message says (HL7 v2.x, 2.14.9): bytes of the sender, believed as far as a claim is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,11 +84,27 @@ impl<'a> Header<'a> {
         }
     }
 
+    /// MSH-9 for people, like `ADT^A01`: a part that is no code of the standard's form is `other`, for in a
+    /// message whose fields are out of place it may be anybody's name.
+    pub fn kind(&self) -> String {
+        match (word(self.code), word(self.trigger)) {
+            (code, "") => code.to_owned(),
+            (code, trigger) => format!("{code}^{trigger}"),
+        }
+    }
+
     /// The components of a field.
     fn components(&self, field: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let separator = self.encoding.first().copied().unwrap_or(b'^');
         field.split(move |byte| *byte == separator).map(<[u8]>::trim_ascii)
     }
+}
+
+/// A code of the standard's form, or `other`.
+fn word(part: &[u8]) -> &str {
+    let fits = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
+    let is_word = part.len() <= WORD_MAX && part.iter().all(fits);
+    std::str::from_utf8(part).ok().filter(|_| is_word).unwrap_or("other")
 }
 
 /// The fields of a header segment that are read.
