@@ -30,7 +30,7 @@ enum Command {
     Pseudonym {
         #[command(flatten)]
         file: ConfigFile,
-        /// The type of FHIR resource, or Study for the UID of a DICOM study
+        /// The type of FHIR resource, Study for the UID of a DICOM study, or MSH-10 for an HL7 v2 message
         #[arg(long = "type", value_name = "TYPE", default_value = "Patient", value_parser = kind)]
         kind: String,
         /// The id; `-` reads it from standard input, where it stays out of the shell's history
@@ -43,10 +43,11 @@ enum Command {
 const LONGEST_INPUT: u64 = 4096;
 
 fn kind(text: &str) -> Result<String, String> {
-    if text == Pseudonyms::STUDY || fhir::is_resource(text) {
+    if [Pseudonyms::STUDY, Pseudonyms::MESSAGE].contains(&text) || fhir::is_resource(text) {
         return Ok(text.to_owned());
     }
-    Err("a type of FHIR resources, like Patient, or Study for a DICOM study".to_owned())
+    Err("a type of FHIR resources, like Patient, Study for a DICOM study, or MSH-10 for an HL7 v2 message"
+        .to_owned())
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
