@@ -15,6 +15,7 @@ mod read;
 mod rules;
 mod scalar;
 mod settings;
+mod stand_in;
 mod substitute;
 mod template;
 mod yaml;

@@ -1,16 +1,15 @@
 //! Cases put to a policy: is what is expected also what is decided?
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::judge::{Denial, Judge, Verdict, association};
-use super::who::{Proven, Who, nobody};
+use super::judge::{Denial, Judge, Verdict};
+use super::who::{Proven, Who};
 use crate::authz::{Asked, Requested};
-use crate::config::{Case, CaseAsked, CaseWho, Config, Peer, PeerMatcher};
-use crate::identity::{Fingerprint, PeerCertificate, PeerIdentity, Proof};
-use crate::protocol::mllp;
+use crate::config::{Case, CaseAsked, CaseWho, Config};
+use crate::identity::{Fingerprint, PeerIdentity};
+use crate::protocol::{dicom, mllp};
 
 /// A case, and what was decided.
 #[derive(Debug)]
@@ -54,7 +53,7 @@ fn put(judge: &Judge<'_>, case: &Case, at: OffsetDateTime) -> Verdict {
             })))
         }
         CaseAsked::Association { calling, called, classes } => {
-            asked(Some(Asked::Association(&association(calling, called, classes))))
+            asked(Some(Asked::Association(&dicom::Request::proposing(calling, called, classes))))
         }
     }
 }
@@ -68,26 +67,8 @@ fn identity(config: &Config, who: &CaseWho, at: OffsetDateTime) -> Option<PeerId
         CaseWho::Plaintext => None,
         CaseWho::Spiffe(id) => names(Some(id.clone()), Vec::new()),
         CaseWho::Dns(name) => names(None, vec![name.clone()]),
-        CaseWho::Peer(name) => config.peers.get(name).map(|peer| as_peer(peer, nobody(at))),
+        CaseWho::Peer(name) => config.peers.get(name).map(|peer| peer.stand_in(at)),
     }
-}
-
-/// Somebody whom nothing but `peer` recognizes.
-fn as_peer(peer: &Peer, mut certificate: PeerCertificate) -> PeerIdentity {
-    let mut proof = Proof::Chain;
-    match &peer.matcher {
-        PeerMatcher::Spiffe(id) => certificate.spiffe = Some(id.clone()),
-        PeerMatcher::Dns(name) => certificate.dns = vec![name.clone()],
-        PeerMatcher::Subject { common_name, organization, organizational_unit } => {
-            let subject = &mut certificate.subject;
-            subject.common_names = common_name.iter().cloned().collect();
-            subject.organizations = organization.iter().cloned().collect();
-            subject.organizational_units = organizational_unit.iter().cloned().collect();
-        }
-        PeerMatcher::CertificatePin(pin) => (certificate.sha256, proof) = (*pin, Proof::Pin),
-        PeerMatcher::KeyPin(pin) => (certificate.key_sha256, proof) = (*pin, Proof::Pin),
-    }
-    PeerIdentity { certificate: Arc::new(certificate), proof }
 }
 
 fn is_expected(case: &Case, verdict: &Verdict) -> bool {

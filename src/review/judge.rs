@@ -232,7 +232,7 @@ impl<'c> Judge<'c> {
                 }))
             }
             What::Association { calling, called, classes } => {
-                asking.put(Asked::Association(&association(calling, called, classes)))
+                asking.put(Asked::Association(&dicom::Request::proposing(calling, called, classes)))
             }
         }
     }
@@ -333,16 +333,4 @@ fn plaintext() -> Denial {
 
 fn allowed(permit: &Permit) -> Verdict {
     Verdict::Allowed { rule: permit.rule().to_string(), line: permit.line() }
-}
-
-pub(super) fn association(calling: &str, called: &str, classes: &[String]) -> dicom::Request {
-    let contexts = (1_u8..=u8::MAX).step_by(2).zip(classes);
-    dicom::Request {
-        calling_ae: calling.to_owned(),
-        called_ae: called.to_owned(),
-        contexts: contexts
-            .map(|(id, uid)| dicom::Context { id, abstract_syntax: uid.clone() })
-            .collect(),
-        ..dicom::Request::default()
-    }
 }

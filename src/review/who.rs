@@ -3,12 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use crate::audit::{Recorded, RecordedCertificate};
 use crate::identity::{
-    DnsName, Fingerprint, LeafUse, PeerCertificate, PeerIdentity, PeerName, Proof, SpiffeId,
-    Subject,
+    DnsName, Fingerprint, PeerCertificate, PeerIdentity, PeerName, Proof, SpiffeId, Subject,
 };
 
 /// Somebody on record.
@@ -61,7 +60,7 @@ impl Who {
     /// The same as a peer that connects at `now` with this certificate, for as long as a question takes.
     /// `None` in plaintext.
     pub fn identity(&self, certificate: Fingerprint, now: OffsetDateTime) -> Option<PeerIdentity> {
-        let mut made = nobody(now);
+        let mut made = PeerCertificate::nameless(now);
         made.sha256 = certificate;
         let proof = match &self.proven {
             Proven::Plaintext => return None,
@@ -150,23 +149,6 @@ pub(super) fn parts(text: &str) -> Subject {
         kept.push(value.to_owned());
     }
     subject
-}
-
-/// A certificate that says nothing, for a while.
-pub(super) fn nobody(now: OffsetDateTime) -> PeerCertificate {
-    PeerCertificate {
-        spiffe: None,
-        dns: Vec::new(),
-        alternative_names: Vec::new(),
-        subject: Subject::default(),
-        issuer: String::new(),
-        serial: String::new(),
-        sha256: Fingerprint([0; 32]),
-        key_sha256: Fingerprint([0; 32]),
-        usage: LeafUse::default(),
-        not_before: now,
-        not_after: now + Duration::hours(1),
-    }
 }
 
 #[cfg(test)]

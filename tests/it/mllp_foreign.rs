@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::support::mesh::{Mesh, Running};
 use crate::support::mllp::{PHI, content, framed};
 use crate::support::process::{Process, needs, run};
@@ -11,12 +14,18 @@ use crate::support::trail::Record;
 
 /// python-hl7's server behind a pair of sidecars that let `ADT` and `ORU^R01` through.
 async fn pair(kind: &str, package: &str) -> (Mesh, Process, Running, Running) {
+    let (mesh, (server, _), ehr, lab) = behind(kind, package).await;
+    (mesh, server, ehr, lab)
+}
+
+/// The same, with the server's own address.
+async fn behind(kind: &str, package: &str) -> (Mesh, (Process, String), Running, Running) {
     let mesh = Mesh::new();
     let (server, target) = serves(peer("mllp_peer", package, &[kind])).await;
     let setup = mesh.inbound("ehr").allow("lab").mllp().phi().forward(&target);
     let ehr = setup.with("messages: [ \"ADT^*\", \"ORU^R01\" ]").start().await;
     let lab = mesh.outbound("lab").allow("ehr").mllp().phi().to(ehr.address()).start().await;
-    (mesh, server, ehr, lab)
+    (mesh, (server, target), ehr, lab)
 }
 
 #[tokio::test]
@@ -70,6 +79,41 @@ async fn a_server_that_closes_after_each_message_gets_a_connection_for_each() {
     ehr.ended("finished", 3.0).await;
     let completed = ehr.trail().wait_for("message-completed", 3).await;
     assert!(completed.iter().all(|c| c.text("myelin.hl7.acknowledgement") == "AA"));
+}
+
+/// Sends a frame, and reads to the first answer's end, or the connection's.
+async fn sends(address: impl tokio::net::ToSocketAddrs, frame: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(frame.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\x1c\r") {
+        let mut piece = [0; 512];
+        match stream.read(&mut piece).await {
+            Ok(count) if count > 0 => answer.extend_from_slice(&piece[..count]),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn python_hl7_sees_a_message_behind_a_blank_of_unicode_and_the_sidecar_does_too() {
+    for blank in ["\u{a0}", "\u{85}", "\u{3000}"] {
+        let (_mesh, (mut server, target), ehr, lab) = behind("batches", "hl7").await;
+        let [allowed, other] = ["ADT^A01", "ORM^O01"].map(|kind| content("LIS", kind, "1"));
+        let hidden = framed(&format!("{allowed}{blank}{other}"));
+
+        let answer = sends(lab.address(), &hidden).await;
+        assert_eq!(answer, "", "{blank:?}");
+        assert_eq!(ehr.trail().only("message-denied").await.text("myelin.hl7.type"), "ORM^O01");
+        sends(lab.address(), &framed(&allowed.replace("A01", "A08"))).await;
+        let received = server.says("received ADT^A08").await;
+        assert!(!received.contains("ORM"), "{received}");
+
+        // Without sidecars it gets there, which is what this is about.
+        sends(&target, &hidden).await;
+        server.says("received ORM^O01").await;
+    }
 }
 
 /// Medplum's interface engine, a program of Node.

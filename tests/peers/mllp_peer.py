@@ -1,6 +1,7 @@
 """HL7 v2 over MLLP as legacy programs speak it: python-hl7 and hl7apy.
 
 mllp_peer.py server                         python-hl7's server; stays open; says "listening PORT"
+mllp_peer.py batches                        the same; a frame may hold several messages
 mllp_peer.py once                           hl7apy's server: it closes after a message
 mllp_peer.py client PORT TYPE...            python-hl7's client, one connection; says each answer's MSA-1 and MSA-2
 mllp_peer.py tls PORT NAME CERT KEY CA TYPE...   python-hl7 over TLS of its own
@@ -26,13 +27,20 @@ def tell(answer):
     print("answer", str(answer.segment("MSA")).replace("\r", ""), flush=True)
 
 
-async def serve():
+async def serve(takes_batches=False):
+    async def take(reader):
+        if not takes_batches:
+            return [await reader.readmessage()]
+        block = await reader.readblock()
+        return [hl7.parse(message) for message in hl7.split_file(block.decode())]
+
     async def connected(reader, writer):
         try:
             while True:
-                received = await reader.readmessage()
-                print("received", received.segment("MSH")[9], flush=True)
-                writer.writemessage(received.create_ack())
+                messages = await take(reader)
+                for received in messages:
+                    print("received", received.segment("MSH")[9], flush=True)
+                writer.writemessage(messages[0].create_ack())
                 await writer.drain()
         except asyncio.IncompleteReadError:
             writer.close()
@@ -86,6 +94,8 @@ async def call_tls(port, name, cert, key, ca, kinds):
 match sys.argv[1:]:
     case ["server"]:
         asyncio.run(serve())
+    case ["batches"]:
+        asyncio.run(serve(takes_batches=True))
     case ["once"]:
         serve_once()
     case ["client", port, *kinds]:

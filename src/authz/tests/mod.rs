@@ -10,7 +10,7 @@ use time::macros::datetime;
 use super::{Denied, ListenerPolicy, Requested};
 use crate::config::{self, Config};
 use crate::identity::{
-    DnsName, Fingerprint, LeafUse, PeerCertificate, PeerIdentity, Proof, SpiffeId, Subject,
+    DnsName, Fingerprint, PeerCertificate, PeerIdentity, Proof, SpiffeId, Subject,
 };
 use crate::outcome::DenyReason;
 
@@ -41,17 +41,8 @@ fn allowing(peers: &str, allow: &str) -> ListenerPolicy {
 
 fn certificate() -> PeerCertificate {
     PeerCertificate {
-        spiffe: None,
-        dns: Vec::new(),
-        alternative_names: Vec::new(),
-        subject: Subject::default(),
-        issuer: String::new(),
-        serial: String::new(),
-        sha256: Fingerprint([0; 32]),
-        key_sha256: Fingerprint([0; 32]),
-        usage: LeafUse::default(),
-        not_before: datetime!(2026-01-01 0:00 UTC),
         not_after: datetime!(2027-01-01 0:00 UTC),
+        ..PeerCertificate::nameless(datetime!(2026-01-01 0:00 UTC))
     }
 }
 

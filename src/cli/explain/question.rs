@@ -148,7 +148,7 @@ impl Question {
         }
         match (&what.calling_ae, &what.called_ae) {
             (Some(calling), Some(called)) => {
-                Self::Association(association(calling, called, &what.sop_class))
+                Self::Association(dicom::Request::proposing(calling, called, &what.sop_class))
             }
             _ => Self::Connect,
         }
@@ -198,17 +198,5 @@ impl std::fmt::Display for Question {
                 write!(f, "call {} as {}", request.called_ae, request.calling_ae)
             }
         }
-    }
-}
-
-fn association(calling: &str, called: &str, sop_classes: &[String]) -> dicom::Request {
-    let contexts = (1_u8..=u8::MAX).step_by(2).zip(sop_classes);
-    dicom::Request {
-        calling_ae: calling.to_owned(),
-        called_ae: called.to_owned(),
-        contexts: contexts
-            .map(|(id, uid)| dicom::Context { id, abstract_syntax: uid.clone() })
-            .collect(),
-        ..dicom::Request::default()
     }
 }

@@ -4,18 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
-use time::Duration;
 
 use super::super::{chain, wait};
 use super::Unanswered;
 use super::listeners::{Listener, known};
 use crate::certs::{Supply, Trusted};
 use crate::clock;
-use crate::config::{Config, Peer, PeerMatcher};
-use crate::identity::{
-    DnsName, Fingerprint, LeafUse, PeerCertificate, PeerIdentity, PeerName, Proof, SpiffeId,
-    Subject,
-};
+use crate::config::Config;
+use crate::identity::{DnsName, PeerCertificate, PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::report::Report;
 use crate::tls;
 
@@ -73,21 +69,18 @@ impl Peers {
             let chain = chain::read(path).map_err(Unanswered::argument)?;
             return Ok(Self::Presenting(chain, trusted(config)?));
         }
-        let mut certificate = nobody();
-        let mut proof = Proof::Chain;
         if let Some(name) = &who.peer {
-            let Some(peer) = config.peers.get(&PeerName::new(name)) else {
-                return Err(Unanswered::argument(no_entry(config, name)));
-            };
-            proof = become_peer(&mut certificate, peer);
+            let peer = config.peers.get(&PeerName::new(name));
+            let peer = peer.ok_or_else(|| Unanswered::argument(no_entry(config, name)))?;
+            return Ok(Self::Named(peer.stand_in(clock::now())));
         }
-        if let Some(id) = &who.spiffe {
-            certificate.spiffe = Some(id.clone());
-        }
-        if let Some(name) = &who.dns {
-            certificate.dns = vec![name.clone()];
-        }
-        Ok(Self::Named(PeerIdentity { certificate: Arc::new(certificate), proof }))
+        let certificate = PeerCertificate {
+            spiffe: who.spiffe.clone(),
+            dns: who.dns.iter().cloned().collect(),
+            ..PeerCertificate::nameless(clock::now())
+        };
+        let (certificate, proof) = (Arc::new(certificate), Proof::Chain);
+        Ok(Self::Named(PeerIdentity { certificate, proof }))
     }
 
     /// Whom `listener` takes the peer for.
@@ -133,45 +126,4 @@ fn trusted(config: &Config) -> Result<Arc<Trusted>, Unanswered> {
         .map_err(|error| Unanswered::material(vec![Report(&*error).to_string()]))?;
     let seen = seen.map_err(|error| Unanswered::material(error.problems()))?;
     Ok(seen.trusted)
-}
-
-/// Gives the certificate whatever makes it `peer`'s.
-fn become_peer(certificate: &mut PeerCertificate, peer: &Peer) -> Proof {
-    match &peer.matcher {
-        PeerMatcher::Spiffe(id) => certificate.spiffe = Some(id.clone()),
-        PeerMatcher::Dns(name) => certificate.dns = vec![name.clone()],
-        PeerMatcher::Subject { common_name, organization, organizational_unit } => {
-            certificate.subject.common_names = common_name.iter().cloned().collect();
-            certificate.subject.organizations = organization.iter().cloned().collect();
-            certificate.subject.organizational_units =
-                organizational_unit.iter().cloned().collect();
-        }
-        PeerMatcher::CertificatePin(pin) => {
-            certificate.sha256 = *pin;
-            return Proof::Pin;
-        }
-        PeerMatcher::KeyPin(pin) => {
-            certificate.key_sha256 = *pin;
-            return Proof::Pin;
-        }
-    }
-    Proof::Chain
-}
-
-/// A certificate that says nothing, for a while.
-fn nobody() -> PeerCertificate {
-    let now = clock::now();
-    PeerCertificate {
-        spiffe: None,
-        dns: Vec::new(),
-        alternative_names: Vec::new(),
-        subject: Subject::default(),
-        issuer: String::new(),
-        serial: String::new(),
-        sha256: Fingerprint([0; 32]),
-        key_sha256: Fingerprint([0; 32]),
-        usage: LeafUse::default(),
-        not_before: now,
-        not_after: now + Duration::hours(1),
-    }
 }

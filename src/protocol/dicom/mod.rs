@@ -40,5 +40,19 @@ pub struct Context {
     pub abstract_syntax: String,
 }
 
+impl Request {
+    /// One that proposes these SOP classes, by UID, and says nothing else.
+    pub fn proposing(calling_ae: &str, called_ae: &str, sop_classes: &[String]) -> Self {
+        let contexts = (1_u8..=u8::MAX).step_by(2).zip(sop_classes);
+        let context = |(id, uid): (u8, &String)| Context { id, abstract_syntax: uid.clone() };
+        Self {
+            calling_ae: calling_ae.to_owned(),
+            called_ae: called_ae.to_owned(),
+            contexts: contexts.map(context).collect(),
+            ..Self::default()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -145,6 +145,6 @@ impl<'a> Fields<'a> {
 }
 
 /// Whether a byte can separate: nothing that names and numbers are made of.
-pub(super) fn separates(byte: u8) -> bool {
+fn separates(byte: u8) -> bool {
     byte.is_ascii_punctuation()
 }

@@ -70,7 +70,11 @@ impl<'a> Lead<'a> {
             at += skip_blanks(text.get(at..).unwrap_or_default());
             let segment = text.get(at..).unwrap_or_default();
             match segment.get(..3) {
-                Some(b"FHS" | b"BHS") => {}
+                Some(b"FHS" | b"BHS") => match Header::batch(segment, more) {
+                    Found::It(_) => {}
+                    Found::More => return Found::More,
+                    Found::Not => return Found::Not,
+                },
                 Some(b"MSH") => {
                     let found = match Self::read_message(segment, more, answers) {
                         Found::It((lead, _)) => lead,

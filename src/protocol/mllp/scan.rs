@@ -1,6 +1,6 @@
 //! What may pass of a stream of frames, and where somebody has to be asked first.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::header::Found;
 use super::lead::{LEAD_MAX, Lead};
@@ -48,8 +48,13 @@ pub enum Malformed {
     /// Content goes on after its end.
     #[error("content goes on after the end of its frame (0x1C)")]
     AfterEnd,
+    /// A frame begins inside of another: some receivers take the byte out and join what is around it.
+    #[error("the start of a frame (0x0B) inside of another")]
+    StartInside,
     /// The content does not begin with a header that can be read.
-    #[error("a frame that does not begin with a readable MSH, FHS or BHS")]
+    #[error(
+        "a frame that does not begin with a readable MSH, FHS or BHS, or has another that is not"
+    )]
     NoHeader,
     /// The header does not come to its end.
     #[error("a header that is longer than headers are read")]
@@ -131,13 +136,41 @@ impl Scanner {
     fn begin<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Malformed> {
         let bounded = bytes.get(1..).unwrap_or_default();
         let bounded = bounded.get(..LEAD_MAX).unwrap_or(bounded);
-        let end = memchr(END, bounded);
+        // Some senders frame a line end and a frame anew; nothing is hidden before the header.
+        let is_before = |byte: &&u8| **byte != END && (breaks(**byte) || is_blank(**byte));
+        let before = bounded.iter().take_while(is_before).count();
+        let end = self.end(bounded.get(before..).unwrap_or_default()).map(|at| before + at);
         let content = bounded.get(..end.unwrap_or(bounded.len())).unwrap_or_default();
-        if let Some(step) = self.without_message(content, end.is_some()) {
+        let is_torn = end.is_some_and(|end| bounded.get(end) == Some(&START));
+        let is_whole = end.is_some() && !is_torn;
+        let is_full = bounded.len() == LEAD_MAX;
+        match self.lead(content, is_whole, is_full) {
+            Ok(Step::More) | Err(Malformed::HeaderTooLong) if is_torn => {
+                Err(Malformed::StartInside)
+            }
+            step => step,
+        }
+    }
+
+    /// Where the content ends that `bytes` begin with, by 0x1C or by what may not be in it.
+    fn end(&self, bytes: &[u8]) -> Option<usize> {
+        match self.reading {
+            Reading::Messages => memchr2(END, START, bytes),
+            Reading::Answers => memchr(END, bytes),
+        }
+    }
+
+    /// The beginning of a frame's content.
+    fn lead<'a>(
+        &mut self,
+        content: &'a [u8],
+        is_whole: bool,
+        is_full: bool,
+    ) -> Result<Step<'a>, Malformed> {
+        if let Some(step) = self.without_message(content, is_whole) {
             return Ok(step);
         }
-        let is_full = bounded.len() == LEAD_MAX;
-        match Lead::read(content, end.is_none(), self.reading == Reading::Answers) {
+        match Lead::read(content, !is_whole, self.reading == Reading::Answers) {
             Found::It((lead, at)) => {
                 self.place = Place::Inside(Segments::default(), 0);
                 Ok(Step::Message(lead, 1 + at + 3, false))
@@ -174,7 +207,7 @@ impl Scanner {
         bytes: &'a [u8],
     ) -> Result<Step<'a>, Malformed> {
         let unseen = bytes.get(clear..).unwrap_or_default();
-        let end = memchr(END, unseen).map(|at| clear + at);
+        let end = self.end(unseen).map(|at| clear + at);
         let content = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
         let header = match self.reading {
             Reading::Messages => segments.next(content),
@@ -183,6 +216,10 @@ impl Scanner {
         match (header, end) {
             (Some(0), _) => self.further(segments, content, end.is_none()),
             (Some(at), _) => Ok(self.pass(segments, content, at)),
+            (None, Some(end)) if bytes.get(end) == Some(&START) => match end {
+                0 => Err(Malformed::StartInside),
+                _ => Ok(self.pass(segments, content, end)),
+            },
             (None, Some(end)) if bytes.get(end + 1) == Some(&b'\r') => {
                 self.place = Place::Between(0);
                 Ok(Step::End(end + 2))
@@ -218,11 +255,9 @@ impl Scanner {
                 Ok(Step::Message(lead, 3, true))
             }
             Found::More => Ok(Step::More),
-            // Text that only looks like one, as "MSH-7" at the beginning of a line does.
-            Found::Not if content.get(3) != Some(&b'|') => {
-                Ok(self.pass(segments, content, content.len().min(3)))
-            }
-            Found::Not => Err(Malformed::NoHeader),
+            // Whatever its fourth byte is: what we cannot read, somebody's receiver may.
+            Found::Not if content.starts_with(b"MSH") => Err(Malformed::NoHeader),
+            Found::Not => Ok(self.pass(segments, content, content.len())),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::header::separates;
 use super::{breaks, is_blank};
 
 /// Finds `MSH` at the speed of memory, not of segments.
@@ -14,17 +13,15 @@ static MSH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"MSH"));
 /// Where in a frame's content one stands.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Segments {
-    /// Only blanks have come since a segment began.
+    /// Only what some receiver strips has come since a segment began.
     at_start: bool,
 }
 
 impl Segments {
-    /// Where in `content` a header begins, or may begin: its end may be missing.
+    /// Where in `content` a header begins, or may begin: its end may be missing. Whether it can be read is
+    /// not asked here, for receivers read what we cannot.
     pub(super) fn next(self, content: &[u8]) -> Option<usize> {
-        let whole = MSH.find_iter(content).find(|at| {
-            let next = content.get(at + 3);
-            next.is_none_or(|next| separates(*next)) && self.begins(content, *at)
-        });
+        let whole = MSH.find_iter(content).find(|at| self.begins(content, *at));
         whole.or_else(|| {
             let part =
                 if content.ends_with(b"MS") { 2 } else { usize::from(content.ends_with(b"M")) };
@@ -39,7 +36,7 @@ impl Segments {
         before
             .iter()
             .rev()
-            .find(|byte| !is_blank(**byte))
+            .find(|byte| !is_stripped(**byte))
             .map_or(self.at_start, |byte| breaks(*byte))
     }
 
@@ -47,4 +44,10 @@ impl Segments {
     pub(super) fn passed(&mut self, content: &[u8]) {
         self.at_start = self.begins(content, content.len());
     }
+}
+
+/// Whether some receiver strips the byte from the beginning of a segment. What counts as a blank depends on
+/// the character set (U+0085, U+00A0, U+3000), so everything beyond ASCII may be one.
+fn is_stripped(byte: u8) -> bool {
+    is_blank(byte) || !byte.is_ascii()
 }

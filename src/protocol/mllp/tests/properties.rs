@@ -9,6 +9,9 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         2 => Just(b"\x0bMSH|^~\\&|A|B|C|D|||ORU^R01|1|P|2.3\r".to_vec()),
         2 => Just(b"\rMSH|^~\\&|A|B|C|D|||ORU^R01|1|P|2.3\r".to_vec()),
         2 => Just(b"MSH".to_vec()),
+        2 => Just(b"\r\xc2\xa0MSH|^~\\&|A|B|C|D|||ORU^R01|1|P|2.3\r".to_vec()),
+        1 => Just(b"\rMSHz^~\\&zA\r".to_vec()),
+        1 => Just(b"\rM\x0bSH|".to_vec()),
         1 => Just(b"FHS|^~\\&|A\r".to_vec()),
         1 => Just(b"MSA|AA|1\r".to_vec()),
         2 => Just(b"\x1c\r".to_vec()),
@@ -25,8 +28,9 @@ fn headers(passed: &[u8]) -> usize {
     let breaks = |byte: u8| byte < b' ' && byte != b'\t';
     (0..passed.len())
         .filter(|at| {
-            let before = passed[..*at].iter().rev().find(|byte| **byte != b' ' && **byte != b'\t');
-            passed[*at..].starts_with(b"MSH|") && before.is_none_or(|byte| breaks(*byte))
+            let is_text = |byte: &&u8| **byte != b' ' && **byte != b'\t' && byte.is_ascii();
+            let before = passed[..*at].iter().rev().find(is_text);
+            passed[*at..].starts_with(b"MSH") && before.is_none_or(|byte| breaks(*byte))
         })
         .count()
 }

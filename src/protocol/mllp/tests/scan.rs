@@ -92,7 +92,17 @@ fn content_behind_the_end_of_a_frame_is_refused() {
 
 #[test]
 fn another_message_in_the_same_frame_is_judged_too() {
-    for end in ["\r", "\n", "\r\n", "\x0c", "\r \t", "\x0b", "\r\n\r\n"] {
+    for end in [
+        "\r",
+        "\n",
+        "\r\n",
+        "\x0c",
+        "\r \t",
+        "\r\n\r\n",
+        "\r\u{a0}",
+        "\r\u{85}",
+        "\r\u{3000} \u{feff}",
+    ] {
         let other = ADT.replace("ADT^A01", "ORU^R01");
         let stream = framed(format!("{}{end}{other}", ADT.trim_end()));
         assert_eq!(types(&stream), ["ADT^A01", "+ORU^R01"], "{end:?}");
@@ -109,8 +119,73 @@ fn a_second_header_behind_an_unfinished_first_is_judged_too() {
 }
 
 #[test]
-fn text_that_looks_like_a_header_is_text() {
-    let notes = "NTE|1||see\rMSH\rMSHA|x\r MSH-7 is wrong\rNTE|MSH|^~\\&|A|B|C|D|||ORU^R01\rM";
+fn another_message_behind_a_blank_of_latin_1_is_judged_too() {
+    let other = ADT.replace("ADT^A01", "ORU^R01");
+    let stream = framed([ADT.as_bytes(), b"\xa0\x85", other.as_bytes()].concat());
+
+    assert_eq!(types(&stream), ["ADT^A01", "+ORU^R01"]);
+}
+
+#[test]
+fn a_header_further_below_that_cannot_be_read_is_refused() {
+    for header in [
+        "MSHz^~\\&zAzBzCzDzzzORU^R01z1zPz2.5\r",
+        "MSH#^~\\&x#A#B#C#D###ORU^R01#1#P#2.5\r",
+        "MSH|\r",
+        "MSH \r",
+        "MSH-7 is wrong\r",
+        "MSH",
+        "\u{a0}MSHz",
+    ] {
+        let stream = framed(format!("{ADT}{header}"));
+        let at_once = scan(&stream);
+        assert_eq!(at_once.malformed, Some(Malformed::NoHeader), "{header:?}");
+        assert_eq!(at_once.judged, ["ADT^A01"], "{header:?}");
+        assert!(!text(&at_once.passed).contains("\rMSH"), "{header:?}");
+        assert_eq!(scan_pieces(Reading::Messages, stream.chunks(1)), at_once, "{header:?}");
+    }
+}
+
+#[test]
+fn a_header_of_a_file_or_batch_that_cannot_be_read_is_refused() {
+    for headers in [
+        "FHSz^~\\&zF\r".to_owned(),
+        "BHS#^~\\&x#F\r".to_owned(),
+        format!("FHS|^~\\&|F\rBHSz^~\\&zF\r{ADT}"),
+        format!("FHS|^~\\&|F\rBHS#^~\\&x#F\r{ADT}"),
+        "FHS|^~\\&|F\rMSHz^~\\&z\r".to_owned(),
+    ] {
+        assert_eq!(refused(framed(&headers)), (Malformed::NoHeader, Vec::new()), "{headers:?}");
+    }
+}
+
+#[test]
+fn a_frame_that_begins_inside_of_another_is_refused() {
+    let other = ADT.replace("ADT^A01", "ORU^R01");
+    for inside in [
+        format!("{ADT}\x0b{other}"),
+        format!("{ADT}M\x0bSH{}", &other[3..]),
+        format!("{ADT}MSH\x0b{}", &other[3..]),
+        format!("{ADT}NTE|\x0b"),
+        "MSH|^~\\&|A\x0b|B|C|D|||ADT^A01\r".to_owned(),
+        "\x06\x0b".to_owned(),
+        "\r\x0b".to_owned(),
+    ] {
+        let stream = framed(&inside);
+        let at_once = scan(&stream);
+        assert!(at_once.malformed.is_some(), "{inside:?}");
+        assert!(!text(&at_once.passed[1.min(at_once.passed.len())..]).contains('\x0b'));
+        assert!(!text(&at_once.passed).contains("ORU"), "{inside:?}");
+        let by_bytes = scan_pieces(Reading::Messages, stream.chunks(1));
+        assert_eq!(by_bytes, at_once, "{inside:?}");
+    }
+    let (malformed, _) = refused(framed(format!("{ADT}M\x0bSH|")));
+    assert_eq!(malformed, Malformed::StartInside);
+}
+
+#[test]
+fn the_name_of_a_header_within_a_segment_is_text() {
+    let notes = "NTE|1||see MSH\rNTE|MSH|^~\\&|A|B|C|D|||ORU^R01\rNTE|\u{a0}MSH|^~\\&|\rM";
 
     assert_eq!(types(framed(format!("{ADT}{notes}"))), ["ADT^A01"]);
 }
@@ -153,7 +228,7 @@ fn a_header_that_never_ends_is_refused() {
 
 #[test]
 fn blanks_and_a_byte_order_mark_before_the_header_are_overlooked() {
-    for before in ["\r\n", "  ", "\u{feff}", "\u{feff}\r"] {
+    for before in ["\r\n", "  ", "\u{feff}", "\u{feff}\r", "\x0b", "\n\x0b"] {
         assert_eq!(types(framed(format!("{before}{ADT}"))), ["ADT^A01"], "{before:?}");
     }
 }
