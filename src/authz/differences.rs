@@ -12,7 +12,7 @@ use super::policy::Requested;
 use super::{apart, classify};
 use crate::config::{AssociationRule, MessageType, Route, RouteKind, Rule, SenderRule};
 use crate::outcome::Differs;
-use crate::protocol::{dicom, mllp};
+use crate::protocol::{dicom, mllp, shape};
 
 /// Most entries of a list that are shown.
 const SHOWN: usize = 8;
@@ -153,7 +153,11 @@ fn of_route(route: &Route, field: Differs, asked: &Requested<'_>) -> Option<(Str
         }
         (Differs::Method, _) => (list(route.methods.iter()), known(asked.method)),
         (Differs::SoapAction, RouteKind::Soap(actions)) => {
-            let claimed = asked.soap_action.map_or_else(|| found("none"), shown);
+            let claimed = found(match asked.soap_action {
+                Some(action) if shape::is_known_action(action) => action,
+                Some(_) => "another action",
+                None => "none",
+            });
             let mut wanted: Vec<_> =
                 actions.iter().map(|action| action.ihe.unwrap_or(&action.uri)).collect();
             wanted.dedup(); // a transaction may have several actions

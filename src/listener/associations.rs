@@ -10,7 +10,7 @@ use super::{Services, record};
 use crate::audit::{Action, Connection, Dicom, DicomContext, Record, Rule, Traffic};
 use crate::authz::{Denied, Grant};
 use crate::identity::Fingerprint;
-use crate::outcome::{AssociationEnding, DenyReason, Differs, Ending};
+use crate::outcome::{AssociationEnding, DenyReason, Ending};
 use crate::protocol::dicom::{Answer, Malformed, Reject, Request};
 use crate::proxy::dicom::{self, Carried, End, Unasked};
 use crate::shutdown::Shutdown;
@@ -168,16 +168,13 @@ async fn put_denial(
     services.audit.note(record).await;
 }
 
-/// What whoever asked is told. An AE title that a peer may not use is not recognized; no more is said.
+/// What whoever asked is told. Policy's no is always the same, whatever differs: who tries one title after
+/// another would learn which ones there are.
 fn rejection(denied: &Denied) -> Reject {
-    match (denied.reason, denied.differs) {
-        (DenyReason::RateLimit, _) => Reject::CONGESTION,
-        (DenyReason::ConcurrencyLimit, _) => Reject::LOCAL_LIMIT,
-        (DenyReason::NoAssociationRule, Some(Differs::CalledAe)) => Reject::CALLED_AE,
-        (DenyReason::NoAssociationRule | DenyReason::NotListedForAssociation, _) => {
-            Reject::CALLING_AE
-        }
-        _ => Reject::NO_REASON,
+    match denied.reason {
+        DenyReason::RateLimit => Reject::CONGESTION,
+        DenyReason::ConcurrencyLimit => Reject::LOCAL_LIMIT,
+        _ => Reject::CALLING_AE,
     }
 }
 

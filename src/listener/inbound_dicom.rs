@@ -35,6 +35,7 @@ impl InboundDicom<'_> {
         let asked = match end.until_cut(dicom::ask(&mut downstream, end)).await {
             Some(Ok(asked)) => asked,
             Some(Err(unasked)) => {
+                life.message = unasked.message();
                 return associations::unasked(services, connection, unasked, downstream, end).await;
             }
             None => return Ending::Cut,

@@ -47,6 +47,7 @@ impl OutboundDicom<'_> {
         let asked = match end.until_cut(dicom::ask(&mut downstream, end)).await {
             Some(Ok(asked)) => asked,
             Some(Err(unasked)) => {
+                life.message = unasked.message();
                 let connection = Arc::new(describe(&now.value, None, self.source, None));
                 return associations::unasked(services, &connection, unasked, downstream, end)
                     .await;

@@ -64,8 +64,7 @@ pub(super) fn unruled(asked: Asked, denied: &Denied, shaped: Option<Asked>) -> A
 fn claimed(head: &Head<'_>) -> Option<Operation> {
     let action = soap::claimed(head.headers).ok()??;
     let known = ihe::by_action(&action).map(|transaction| transaction.name);
-    let is_of_ihe = !ihe::bodies(&action).is_empty();
-    (is_of_ihe || shape::is_words(&action)).then(|| Operation::Soap((*action).into(), known))
+    shape::is_known_action(&action).then(|| Operation::Soap((*action).into(), known))
 }
 
 #[cfg(test)]

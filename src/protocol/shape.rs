@@ -2,7 +2,7 @@
 //!
 //! What a path says is kept only where it cannot be more than part of an interface. When in doubt, it is not.
 
-use super::fhir;
+use super::{fhir, ihe};
 
 /// Longest word that is kept, in bytes.
 const LONGEST: usize = 32;
@@ -42,6 +42,11 @@ pub fn shape(path: &str) -> String {
 pub fn is_words(uri: &str) -> bool {
     let mut parts = uri.split(['/', ':', '#', '?', '=']);
     uri.len() <= LONGEST * SEGMENTS && parts.all(|part| part.is_empty() || is_word(part))
+}
+
+/// Whether a SOAP action may be told: it is one of IHE's, or made of words.
+pub fn is_known_action(uri: &str) -> bool {
+    !ihe::bodies(uri).is_empty() || is_words(uri)
 }
 
 fn is_before_id(word: &str) -> bool {
@@ -104,6 +109,8 @@ mod tests {
         assert!(is_words("urn:billing:GetBill"));
         assert!(is_words("http://tempuri.org/IBilling/GetBill"));
         assert!(!is_words("urn:patient:4711"));
+        assert!(is_known_action("urn:ihe:iti:2007:RegistryStoredQuery"));
+        assert!(!is_known_action("urn:ihe:iti:4711:RegistryStoredQuery"));
         assert!(!is_words("urn:patient:anna smith"));
     }
 

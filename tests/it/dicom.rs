@@ -180,8 +180,8 @@ async fn a_calling_title_that_no_rule_has_is_not_recognized() {
 }
 
 #[tokio::test]
-async fn a_called_title_that_no_rule_has_is_not_recognized() {
-    let told = "Reason: Called AE Title Not Recognized";
+async fn a_called_title_that_no_rule_has_is_denied_in_the_same_words() {
+    let told = "Reason: Calling AE Title Not Recognized";
     let rule = "calling_ae: CT2, called_ae: PACS, allow: [ct]";
     denied(rule, &["-aec", "RIS"], "no_association_rule", "called_ae", told).await;
 }
@@ -195,7 +195,7 @@ async fn a_calling_title_that_is_another_peers_is_not_recognized() {
 
 #[tokio::test]
 async fn a_sop_class_that_the_rule_does_not_have_denies_the_association() {
-    let told = "Result: Rejected Permanent, Source: Service User\nF: Reason: No Reason";
+    let told = "Reason: Calling AE Title Not Recognized";
     let rule = "calling_ae: CT2, sop_classes: [CTImageStorage], allow: [ct]";
     denied(rule, &[], "sop_class", "sop_class", told).await;
 }

@@ -114,7 +114,7 @@ async fn what_is_no_request_is_answered_with_an_abort_and_reaches_nobody() {
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), abort(2, 1)),
         (pdu(4, b"data"), abort(2, 2)),
         (accept(&[0]), abort(2, 2)),
-        (vec![1, 0, 0, 0x10, 0, 1], abort(2, 6)),
+        (vec![1, 0, 0, 2, 0, 1], abort(2, 6)),
         (empty_title, abort(2, 6)),
         (short, abort(2, 6)),
         (request(&[]), abort(2, 6)),
@@ -136,6 +136,23 @@ async fn what_is_no_request_is_answered_with_an_abort_and_reaches_nobody() {
         assert_eq!(record.reason(), "malformed_request");
         assert!(!record.text("message").is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_rule_that_has_expired_denies_and_the_log_says_that_it_is_still_asked_for() {
+    let rule = "associations: [{name: ct, calling_ae: CT2, allow: [ct], expires: 2020-01-01}]";
+    let (mesh, called) = (Mesh::new(), Called::new().await);
+    let setup = mesh.inbound("pacs").allow("ct").with("protocol: dicom").with(rule);
+    let mut pacs = setup.forward(&called.target()).spawn().await;
+
+    let mut calling = End::new(mesh.connect("ct", &pacs).await.stream);
+    calling.send(&request(&[VERIFICATION])).await;
+
+    assert_eq!(calling.next().await, pdu(3, &[0, 1, 1, 3]), "not which reason it is");
+    calling.end().await;
+    called.is_alone().await;
+    assert_eq!(pacs.trail().only("association-denied").await.reason(), "rule_expired");
+    pacs.process.says("still asked for").await;
 }
 
 #[tokio::test]

@@ -185,10 +185,15 @@ fn a_soap_route_lets_its_action_and_waits_for_the_body() {
 
     let granted = claims(Some("urn:hl7-org:v3:PRPA_IN201305UV02")).unwrap();
     assert_eq!(granted.soap().unwrap().ihe, Some("ITI-47"));
-    assert_eq!(
-        no(claims(Some("urn:other\u{1b}[2J"))).2,
-        "nearest is route `pdq`: SOAP action ITI-47, not urn:other\\u{1b}[2J"
-    );
+    for (claim, told) in [
+        ("urn:other", "urn:other"),
+        ("urn:ihe:iti:2007:RegistryStoredQuery", "urn:ihe:iti:2007:RegistryStoredQuery"),
+        ("urn:other\u{1b}[2J", "another action"),
+        ("urn:patient:4711", "another action"),
+    ] {
+        let nearest = no(claims(Some(claim))).2;
+        assert_eq!(nearest, format!("nearest is route `pdq`: SOAP action ITI-47, not {told}"));
+    }
     assert_eq!(no(claims(None)).2, "nearest is route `pdq`: SOAP action ITI-47, not none");
 
     let unreadable = lab.policy.authorize_soap(granted, Err(Unreadable::Lost), NOW);

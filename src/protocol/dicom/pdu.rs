@@ -3,9 +3,9 @@
 /// Type, a reserved byte, and the length of the rest.
 pub const LENGTH_OF_HEADER: usize = 6;
 
-/// The longest A-ASSOCIATE that is read, header not counted. 128 contexts with dozens of transfer
-/// syntaxes each need a quarter of it.
-pub const LONGEST_ASSOCIATE: u32 = 1024 * 1024;
+/// The longest A-ASSOCIATE that is read, header not counted. 128 contexts with a dozen and a half of
+/// transfer syntaxes each need half of it, and a user identity, whose length has 16 bits, the other one.
+pub const LONGEST_ASSOCIATE: u32 = 128 * 1024;
 
 /// A PDU of ten bytes: a rejection, an abort, or one of a release.
 pub type Pdu = [u8; 10];
@@ -176,12 +176,8 @@ pub struct Reject {
 }
 
 impl Reject {
-    /// For good, without a reason.
-    pub const NO_REASON: Self = Self { result: 1, source: 1, reason: 1 };
     /// For good: the calling AE title is not recognized.
     pub const CALLING_AE: Self = Self { result: 1, source: 1, reason: 3 };
-    /// For good: the called AE title is not recognized.
-    pub const CALLED_AE: Self = Self { result: 1, source: 1, reason: 7 };
     /// For good: no version of the protocol in common.
     pub const VERSION: Self = Self { result: 1, source: 2, reason: 2 };
     /// For now: temporary congestion.

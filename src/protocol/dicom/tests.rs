@@ -146,7 +146,10 @@ fn a_header_that_cannot_be_is_not_taken() {
     };
 
     assert_eq!(header(1, 205), Ok(Header { kind: Kind::AssociateRequest, length: 205 }));
-    assert_eq!(header(1, LONGEST_ASSOCIATE + 1), Err(Malformed::Length));
+    let longest = Header { kind: Kind::AssociateRequest, length: 128 * 1024 };
+    assert_eq!(header(1, 128 * 1024), Ok(longest));
+    assert_eq!(header(1, 128 * 1024 + 1), Err(Malformed::Length));
+    assert_eq!(header(2, 128 * 1024 + 1), Err(Malformed::Length));
     assert_eq!(header(5, 5), Err(Malformed::Length));
     assert_eq!(header(8, 4), Err(Malformed::UnrecognizedPdu));
     assert_eq!(header(b'G', 4), Err(Malformed::UnrecognizedPdu), "HTTP, for one");

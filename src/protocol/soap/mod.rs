@@ -21,6 +21,8 @@ pub use unreadable::Unreadable;
 
 use std::sync::Arc;
 
+use super::shape;
+
 /// In which way a message is not what its head claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mismatch {
@@ -49,18 +51,19 @@ impl Mismatch {
     /// have put a person's there.
     pub fn text(&self) -> String {
         match self {
-            Self::Action(other) => {
-                format!("the message itself says its action is {}", shown(other))
+            Self::Action(other) if shape::is_known_action(other) => {
+                format!("the message itself says its action is `{other}`")
             }
+            Self::Action(_) => "the message itself says that it is of another action".to_owned(),
             Self::Body(Some(other)) => format!("the body begins with {}", shown(other)),
             Self::Body(None) => "the body is empty".to_owned(),
         }
     }
 }
 
-/// A name or URI that a record may have: short, and of characters that schemas use.
+/// A name that a record may have: short, and of characters that schemas use.
 fn shown(name: &str) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-:/#".contains(&b);
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     if name.len() <= 128 && name.bytes().all(is_plain) {
         format!("`{name}`")
     } else {

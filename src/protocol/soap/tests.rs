@@ -319,6 +319,9 @@ fn what_was_found_is_held_against_the_claim() {
     assert_eq!(other.text(), "the body begins with `PRPA_IN201302UV02`");
     let action = check(&found(Some("PRPA_IN201305UV02"), &[PDQ, "urn:x"]), PDQ, &bodies);
     assert_eq!(action.unwrap_err().text(), "the message itself says its action is `urn:x`");
+    let of_somebody = check(&found(Some("PRPA_IN201305UV02"), &["urn:patient:4711"]), PDQ, &bodies);
+    let told = of_somebody.unwrap_err().text();
+    assert_eq!(told, "the message itself says that it is of another action");
     let empty = check(&found(None, &[]), PDQ, &bodies).unwrap_err();
     assert_eq!(empty.text(), "the body is empty");
     let named = check(&found(Some("Jürgen"), &[]), PDQ, &bodies).unwrap_err();

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{CONTENT_TYPE, EXPECT, UPGRADE};
+use http::header::{EXPECT, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
@@ -325,13 +325,11 @@ pub(super) fn rough<'a>(head: &Head<'a>) -> Rough<'a> {
 
 /// Which version to ask an upstream for.
 fn wanted(facing: &Facing, version: Version, headers: &HeaderMap, upgrade: bool) -> Wanted {
-    let is_grpc = || {
-        let kind = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
-        kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
-    };
     match facing {
         Facing::Inbound { speaks: WorkloadHttp::H2c, .. } => Wanted::Http2,
-        Facing::Inbound { speaks: WorkloadHttp::Auto, .. } if !upgrade && is_grpc() => {
+        Facing::Inbound { speaks: WorkloadHttp::Auto, .. }
+            if !upgrade && respond::is_grpc(headers) =>
+        {
             Wanted::Http2
         }
         Facing::Inbound { speaks: WorkloadHttp::Auto | WorkloadHttp::Http1, .. } => Wanted::Http1,

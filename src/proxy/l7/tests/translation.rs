@@ -278,6 +278,21 @@ async fn grpc_passes_from_http2_to_http2_with_its_trailers() {
 }
 
 #[tokio::test]
+async fn grpc_web_is_sent_to_the_workload_as_any_other_request() {
+    let stage = Arc::new(Stage::inbound(mirror().await, WorkloadHttp::Auto));
+    let mut client = client(&stage, Downstream::Http2).await;
+
+    for kind in ["application/grpc-web", "application/grpc-web+proto", "application/grpc-web-text"]
+    {
+        let request = Request::post("https://h/lab.Results/Get").header("content-type", kind);
+        let response = client.send_request(request.body(body("abc")).unwrap()).await.unwrap();
+        let seen = text(response).await;
+
+        assert!(seen.starts_with("POST /lab.Results/Get HTTP/1.1\r\n"), "{seen}");
+    }
+}
+
+#[tokio::test]
 async fn many_streams_at_once_wait_for_one_new_connection() {
     let stage = Arc::new(Stage::inbound(mirror_h2().await, WorkloadHttp::H2c));
     let client = client(&stage, Downstream::Http2).await;
