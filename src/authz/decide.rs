@@ -113,7 +113,7 @@ impl ListenerPolicy {
     /// # Errors
     ///
     /// `denied`, while policy is enforced.
-    pub fn enforce(
+    pub(super) fn enforce(
         &self,
         grant: Grant,
         denied: Denied,

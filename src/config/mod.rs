@@ -219,6 +219,18 @@ pub enum Protocol {
     Dicom,
 }
 
+impl Protocol {
+    /// As the configuration and records name it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Http => "http",
+            Self::Mllp => "mllp",
+            Self::Dicom => "dicom",
+        }
+    }
+}
+
 /// The HTTP version to speak with the workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WorkloadHttp {

@@ -174,7 +174,24 @@ fn rejection(denied: &Denied) -> Reject {
     match denied.reason {
         DenyReason::RateLimit => Reject::CONGESTION,
         DenyReason::ConcurrencyLimit => Reject::LOCAL_LIMIT,
-        _ => Reject::CALLING_AE,
+        DenyReason::UnknownPeer
+        | DenyReason::NotListed
+        | DenyReason::ListingExpired
+        | DenyReason::CertificateExpired
+        | DenyReason::NoRoute
+        | DenyReason::NotListedForRoute
+        | DenyReason::RuleExpired
+        | DenyReason::SoapMismatch
+        | DenyReason::NoMessageRule
+        | DenyReason::NotListedForMessage
+        | DenyReason::UnknownSender
+        | DenyReason::NoAssociationRule
+        | DenyReason::NotListedForAssociation
+        | DenyReason::SopClass
+        | DenyReason::Rego
+        | DenyReason::MalformedRequest
+        | DenyReason::NotAudited
+        | DenyReason::PermitWithdrawn => Reject::CALLING_AE,
     }
 }
 

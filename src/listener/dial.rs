@@ -168,8 +168,7 @@ async fn admit(
     let permit = match state.policy.authorize(&session.peer, clock::now()) {
         Ok(permit) => permit,
         Err(denied) => {
-            services.metrics.denied(denied.reason);
-            services.expired(&denied);
+            services.denied(&denied);
             let version = state.policy.version();
             services.audit.note(record::denied(&Arc::new(connection), &denied, version)).await;
             return Err(DialFailed::Refused);
@@ -201,25 +200,12 @@ pub(super) fn describe(
     source: Option<SocketAddr>,
     handshake: Option<Result<&Session, &HandshakeFailed>>,
 ) -> Connection {
-    let session = handshake.and_then(Result::ok);
+    let config = &state.config;
+    let listener = (&config.name, Direction::Outbound, config.protocol);
     Connection {
-        id: session.map_or_else(record::random_id, |session| session.id),
-        listener: state.config.name.clone(),
-        direction: Direction::Outbound,
-        protocol: record::protocol(state.config.protocol),
-        phi: state.config.phi,
         source,
         destination: candidate.map(|candidate| candidate.address),
         endpoint: candidate.map(|candidate| candidate.label.as_ref().to_owned()),
-        tls: session.map(|session| session.tls.clone()),
-        plaintext: false,
-        certificate: match handshake {
-            Some(Ok(session)) => Some(Arc::clone(&session.peer.certificate)),
-            Some(Err(failed)) => failed.presented.clone(),
-            None => None,
-        },
-        anchor: session.and_then(|session| session.grounds.anchor),
-        identity: session.map(|session| session.peer.to_string()),
-        peer: None,
+        ..record::described(listener, config.phi, handshake)
     }
 }

@@ -108,25 +108,8 @@ pub(super) fn describe(
     destination: Option<SocketAddr>,
     handshake: Option<Result<&Session, &HandshakeFailed>>,
 ) -> Connection {
-    let (config, session) = (&state.config, handshake.and_then(Result::ok));
-    Connection {
-        id: session.map_or_else(record::random_id, |session| session.id),
-        listener: config.name.clone(),
-        direction: Direction::Inbound,
-        protocol: record::protocol(config.protocol),
-        phi: state.policy.guards_phi(),
-        source,
-        destination,
-        endpoint: None,
-        tls: session.map(|session| session.tls.clone()),
-        plaintext: false,
-        certificate: match handshake {
-            Some(Ok(session)) => Some(Arc::clone(&session.peer.certificate)),
-            Some(Err(failed)) => failed.presented.clone(),
-            None => None,
-        },
-        anchor: session.and_then(|session| session.grounds.anchor),
-        identity: session.map(|session| session.peer.to_string()),
-        peer: None,
-    }
+    let config = &state.config;
+    let listener = (&config.name, Direction::Inbound, config.protocol);
+    let known = record::described(listener, state.policy.guards_phi(), handshake);
+    Connection { source, destination, ..known }
 }

@@ -236,8 +236,7 @@ impl InboundListener {
         let (permit, running) = match judged.and_then(|permit| state.begin(permit, now)) {
             Ok(admitted) => admitted,
             Err(denied) => {
-                services.metrics.denied(denied.reason);
-                services.expired(&denied);
+                services.denied(&denied);
                 let version = state.policy.version();
                 let record = record::denied(&Arc::new(connection), &denied, version);
                 services.audit.note(record).await;

@@ -81,18 +81,11 @@ impl InboundDicom<'_> {
         let (services, member) = (self.services, self.held.member());
         let end = member.end();
         let mut carried = Carried::default();
-        let connecting = Plain::connect(self.forward, self.limits.connect_timeout);
-        let upstream = match end.until_cut(connecting).await {
-            Some(Ok(upstream)) => upstream,
-            unreached => {
-                let (ending, message) = match unreached {
-                    Some(Err((ending, message))) => (ending, Some(format!("workload: {message}"))),
-                    Some(Ok(_)) | None => (Ending::Cut, None),
-                };
-                tracing::warn!(
-                    listener = %self.permit.rule(), error = message, "workload not reached"
-                );
-                life.message.clone_from(&message);
+        let connecting = Plain::reach(self.forward, self.limits, self.permit.rule(), life);
+        let upstream = match end.until_cut(connecting).await.unwrap_or(Err(Ending::Cut)) {
+            Ok(upstream) => upstream,
+            Err(ending) => {
+                let message = life.message.clone();
                 let how = AssociationEnding::Unreachable;
                 let over = End { how, ending, message, cause: None };
                 associations::completed(services, ticket, &over, ending, &carried).await;

@@ -175,8 +175,7 @@ impl<S: MessageTerms> MllpHost<S> {
     /// Counts and records a message that is not let through.
     async fn denied(&self, message: &Message<'_>, state: &S, denied: &Denied) -> No {
         let Services { metrics, audit, .. } = &self.services;
-        metrics.denied(denied.reason);
-        self.services.expired(denied);
+        self.services.denied(denied);
         metrics.message(message.header.code, false);
         let rule = record::refused_by(denied, state.policy().version());
         let hl7 = self.hl7(message, state.phi());

@@ -81,6 +81,12 @@ impl Services {
         self.lenience.would_deny(clock::now());
     }
 
+    /// Counts what was not let through.
+    fn denied(&self, denied: &Denied) {
+        self.metrics.denied(denied.reason);
+        self.expired(denied);
+    }
+
     /// Sounds the alarm when somebody still asks for what has expired. Not for each attempt.
     fn expired(&self, denied: &Denied) {
         let what = match denied.reason {

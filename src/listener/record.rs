@@ -6,19 +6,10 @@ use std::time::Duration;
 use crate::audit::{Action, Connection, ConnectionId, Nearest, Record, Rule, Traffic};
 use crate::authz::{Denied, Grant, Permit};
 use crate::config::Protocol;
-use crate::identity::Fingerprint;
-use crate::outcome::{DenyReason, Ending};
+use crate::identity::{Fingerprint, ListenerName};
+use crate::outcome::{DenyReason, Direction, Ending};
 use crate::proxy::l4::Moved;
-
-/// The protocol as records name it.
-pub(super) fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Http => "http",
-        Protocol::Mllp => "mllp",
-        Protocol::Dicom => "dicom",
-    }
-}
+use crate::tls::{HandshakeFailed, Session};
 
 /// A connection's id before there is a session to derive it from.
 pub(super) fn random_id() -> ConnectionId {
@@ -33,6 +24,35 @@ pub(super) fn allowed(connection: &Arc<Connection>, permit: &Permit) -> Record {
         connection: Some(Arc::clone(connection)),
         rule: Some(permitted(permit)),
         ..Record::new(Action::ConnectionAllowed)
+    }
+}
+
+/// What a handshake has shown of a connection, however it ended.
+pub(super) fn described(
+    (listener, direction, protocol): (&ListenerName, Direction, Protocol),
+    phi: bool,
+    handshake: Option<Result<&Session, &HandshakeFailed>>,
+) -> Connection {
+    let session = handshake.and_then(Result::ok);
+    Connection {
+        id: session.map_or_else(random_id, |session| session.id),
+        listener: listener.clone(),
+        direction,
+        protocol: protocol.label(),
+        phi,
+        source: None,
+        destination: None,
+        endpoint: None,
+        tls: session.map(|session| session.tls.clone()),
+        plaintext: false,
+        certificate: match handshake {
+            Some(Ok(session)) => Some(Arc::clone(&session.peer.certificate)),
+            Some(Err(failed)) => failed.presented.clone(),
+            None => None,
+        },
+        anchor: session.and_then(|session| session.grounds.anchor),
+        identity: session.map(|session| session.peer.to_string()),
+        peer: None,
     }
 }
 

@@ -263,7 +263,7 @@ impl Listeners {
                 name: listener.name.to_string(),
                 direction: Direction::Inbound.label(),
                 listen: show(&running.listening),
-                protocol: protocol(listener.protocol),
+                protocol: listener.protocol.label(),
                 phi: listener.phi,
                 peers: names(&listener.allow),
                 lenient: Some(LenientView {
@@ -280,7 +280,7 @@ impl Listeners {
                 name: listener.name.to_string(),
                 direction: Direction::Outbound.label(),
                 listen: show(&running.listening),
-                protocol: protocol(listener.protocol),
+                protocol: listener.protocol.label(),
                 phi: listener.phi,
                 peers: names(&listener.expect),
                 lenient: None,
@@ -378,15 +378,6 @@ fn show(address: &ListenAddr) -> String {
     match address {
         ListenAddr::Tcp(address) => SocketAddr::to_string(address),
         ListenAddr::Unix(path) => format!("unix:{}", path.display()),
-    }
-}
-
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Mllp => "mllp",
-        Protocol::Dicom => "dicom",
-        Protocol::Http => "http",
     }
 }
 

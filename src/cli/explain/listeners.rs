@@ -71,7 +71,7 @@ pub(super) fn asked<'c>(
         |listener: &Listener<'_>| protocol.is_none_or(|wanted| listener.protocol() == wanted);
     let fitting: Vec<_> = config.inbound.iter().map(Listener::Inbound).filter(fits).collect();
     if let (Some(protocol), true) = (protocol, fitting.is_empty()) {
-        let text = format!("no inbound listener has `protocol: {}`", label(protocol));
+        let text = format!("no inbound listener has `protocol: {}`", protocol.label());
         return Err(Unanswered::argument(text));
     }
     match fitting.iter().find_map(|listener| misfit(*listener, question)) {
@@ -116,7 +116,7 @@ fn misfit(listener: Listener<'_>, question: &Question) -> Option<String> {
             format!("ask with {}", asking(protocol))
         }
     };
-    Some(format!("`{name}` has `protocol: {}`; {instead}", label(protocol)))
+    Some(format!("`{name}` has `protocol: {}`; {instead}", protocol.label()))
 }
 
 /// The arguments that ask the rules of a protocol.
@@ -126,15 +126,6 @@ fn asking(protocol: Protocol) -> &'static str {
         Protocol::Http => "--path (and --method, --host, --soap-action)",
         Protocol::Mllp => "--message (and --sender)",
         Protocol::Dicom => "--calling-ae and --called-ae (and --sop-class)",
-    }
-}
-
-fn label(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Http => "http",
-        Protocol::Mllp => "mllp",
-        Protocol::Dicom => "dicom",
     }
 }
 
