@@ -192,6 +192,7 @@ impl ListenerPolicy {
         Grant {
             rule: Arc::clone(&asking.permit.rule),
             line: asking.permit.line,
+            version: self.version(),
             rule_number: None,
             sender_number: None,
             template: None,

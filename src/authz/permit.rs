@@ -87,6 +87,7 @@ impl Permit {
 pub struct Grant {
     pub(super) rule: Arc<str>,
     pub(super) line: u32,
+    pub(super) version: Fingerprint,
     /// The places of the rules that let it through among those of the listener.
     pub(super) rule_number: Option<u32>,
     pub(super) sender_number: Option<u32>,
@@ -107,6 +108,11 @@ impl Grant {
     /// The rule's line in the configuration file.
     pub fn line(&self) -> u32 {
         self.line
+    }
+
+    /// The version of the policy that the rule is of.
+    pub fn version(&self) -> Fingerprint {
+        self.version
     }
 
     /// The rule's place among [`ListenerPolicy::rules`]; `None` when it is the connection's rule, or while
@@ -163,6 +169,8 @@ pub struct Denied {
     pub rule: Arc<str>,
     /// That rule's line in the configuration file.
     pub line: u32,
+    /// The version of the policy that the rule is of.
+    pub version: Fingerprint,
     /// The route's template, when a route matched.
     pub template: Option<Arc<str>>,
     /// What differed from the rule that came nearest.

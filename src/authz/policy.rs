@@ -179,8 +179,8 @@ impl ListenerPolicy {
 
     /// A denial by the listener's own rule.
     pub(super) fn denied(&self, reason: DenyReason, differs: Differs, nearest: String) -> Denied {
-        let (rule, line) = (Arc::clone(&self.rule), self.line);
-        Denied { reason, rule, line, template: None, differs: Some(differs), nearest }
+        let (rule, line, version) = (Arc::clone(&self.rule), self.line, self.version);
+        Denied { reason, rule, line, version, template: None, differs: Some(differs), nearest }
     }
 
     /// The answer to a request on a connection whose permit does not hold any more.

@@ -78,6 +78,7 @@ fn unfit(grant: &Grant, differs: Differs, nearest: String) -> Denied {
         reason: DenyReason::SoapMismatch,
         rule: Arc::clone(grant.rule()),
         line: grant.line(),
+        version: grant.version(),
         template: grant.template().cloned(),
         differs: Some(differs),
         nearest,

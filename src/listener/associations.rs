@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::{Services, record};
 use crate::audit::{Action, Connection, Dicom, DicomContext, Record, Rule, Traffic};
 use crate::authz::{Denied, Grant};
-use crate::identity::Fingerprint;
 use crate::outcome::{AssociationEnding, DenyReason, Ending};
 use crate::protocol::dicom::{Answer, Malformed, Reject, Request};
 use crate::proxy::dicom::{self, Carried, End, Unasked};
@@ -25,12 +24,6 @@ pub(super) struct Ticket {
     ids: Vec<u8>,
 }
 
-/// Policy's no, and the version of the policy that said it.
-pub(super) struct Denial {
-    pub(super) denied: Denied,
-    pub(super) version: Fingerprint,
-}
-
 /// The record of the permit could not be made durable.
 pub(super) struct NotAudited;
 
@@ -40,10 +33,9 @@ pub(super) async fn admit(
     connection: &Arc<Connection>,
     request: &Request,
     grant: &Grant,
-    version: Fingerprint,
 ) -> Result<Ticket, NotAudited> {
     let dicom = Dicom { phi: grant.phi(), ..described(request) };
-    let rule = record::granted(grant, version);
+    let rule = record::granted(grant);
     let allowed = Record {
         connection: Some(Arc::clone(connection)),
         dicom: Some(dicom.clone()),
@@ -105,10 +97,10 @@ pub(super) async fn deny(
     services: &Services,
     connection: &Arc<Connection>,
     request: &Request,
-    Denial { denied, version }: &Denial,
+    denied: &Denied,
 ) -> Reject {
     let dicom = Dicom { phi: connection.phi, ..described(request) };
-    let what = (denied.reason, None, Some(record::refused_by(denied, *version)));
+    let what = (denied.reason, None, Some(record::refused_by(denied)));
     services.expired(denied);
     put_denial(services, connection, Some(dicom), what).await;
     rejection(denied)

@@ -1,23 +1,14 @@
 //! Accepts connections and leads each through its life: [`inbound`] and [`outbound`], one screen each.
 
 mod accept;
-mod arrival;
 mod asked;
 mod associations;
 mod counted;
 mod crowd;
-mod dial;
-mod greet;
 mod inbound;
-mod inbound_dicom;
-mod inbound_http;
-mod inbound_mllp;
-mod inbound_state;
 mod life;
-mod mllp;
+mod messages;
 mod outbound;
-mod outbound_dicom;
-mod outbound_http;
 mod permits;
 mod plain;
 pub mod quota;
@@ -28,8 +19,7 @@ mod shapes;
 use std::sync::Arc;
 
 pub use accept::{BindError, Bound, bind};
-pub use inbound::InboundListener;
-pub use inbound_state::InboundState;
+pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
 
 use crate::audit::{Audit, Connection};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::audit::{Action, Connection, ConnectionId, Nearest, Record, Rule, Traffic};
 use crate::authz::{Denied, Grant, Permit};
 use crate::config::Protocol;
-use crate::identity::{Fingerprint, ListenerName};
+use crate::identity::ListenerName;
 use crate::outcome::{DenyReason, Direction, Ending};
 use crate::proxy::l4::Moved;
 use crate::tls::{HandshakeFailed, Session};
@@ -68,15 +68,15 @@ pub(super) fn permitted(permit: &Permit) -> Rule {
 }
 
 /// The rule by which something was let through.
-pub(super) fn granted(grant: &Grant, version: Fingerprint) -> Rule {
+pub(super) fn granted(grant: &Grant) -> Rule {
     let nearest = grant.would_deny().map(|denied| nearest(denied, true));
-    Rule { name: Arc::clone(grant.rule()), line: grant.line(), version, nearest }
+    Rule { name: Arc::clone(grant.rule()), line: grant.line(), version: grant.version(), nearest }
 }
 
 /// The rule that let nobody in.
-pub(super) fn refused_by(denied: &Denied, version: Fingerprint) -> Rule {
+pub(super) fn refused_by(denied: &Denied) -> Rule {
     let nearest = Some(nearest(denied, false));
-    Rule { name: Arc::clone(&denied.rule), line: denied.line, version, nearest }
+    Rule { name: Arc::clone(&denied.rule), line: denied.line, version: denied.version, nearest }
 }
 
 fn nearest(denied: &Denied, observed: bool) -> Nearest {
@@ -87,12 +87,8 @@ fn nearest(denied: &Denied, observed: bool) -> Nearest {
     }
 }
 
-pub(super) fn denied(
-    connection: &Arc<Connection>,
-    denied: &Denied,
-    version: Fingerprint,
-) -> Record {
-    Record::denied(Arc::clone(connection), denied.reason, Some(refused_by(denied, version)))
+pub(super) fn denied(connection: &Arc<Connection>, denied: &Denied) -> Record {
+    Record::denied(Arc::clone(connection), denied.reason, Some(refused_by(denied)))
 }
 
 pub(super) fn not_audited(connection: &Arc<Connection>) -> Record {

@@ -164,9 +164,7 @@ impl Group {
         now: &Snapshot<S>,
         at: OffsetDateTime,
     ) -> Result<(), Lost> {
-        let version = now.value.policy().version();
-        let (permit, grounds) =
-            self.permit(&now.value, at).map_err(|without| without.lost(version))?;
+        let (permit, grounds) = self.permit(&now.value, at).map_err(Without::lost)?;
         let mut members = self.lock();
         if members.judged <= now.generation {
             members.judged = now.generation;

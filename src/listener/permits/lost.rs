@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::audit::{Action, Connection, Record, Rule};
 use crate::authz::{Denied, ListenerPolicy};
-use crate::identity::Fingerprint;
 use crate::listener::record;
 use crate::outcome::{Refusal, Withdrawal};
 
@@ -24,10 +23,10 @@ impl Without {
     }
 
     /// Withdrawn from an open connection.
-    pub(super) fn lost(self, version: Fingerprint) -> Lost {
+    pub(super) fn lost(self) -> Lost {
         match self {
             Self::Refused(refusal, message) => Lost::refused((refusal, message)),
-            Self::Denied(denied) => Lost::denied(denied, version),
+            Self::Denied(denied) => Lost::denied(denied),
         }
     }
 
@@ -54,8 +53,8 @@ impl Lost {
         Self { reason: Withdrawal::Refused(refusal), message, rule: None }
     }
 
-    pub(super) fn denied(denied: Denied, version: Fingerprint) -> Self {
-        let rule = record::refused_by(&denied, version);
+    pub(super) fn denied(denied: Denied) -> Self {
+        let rule = record::refused_by(&denied);
         let message = "the peer would not be let in any more".to_owned();
         Self { reason: Withdrawal::Denied(denied.reason), message, rule: Some(rule) }
     }

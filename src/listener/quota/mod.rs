@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use self::meter::{Meter, Spent};
 use crate::authz::{Denied, Grant, ListenerPolicy, Permit};
 use crate::config::{Quota, Rate};
-use crate::identity::PeerName;
+use crate::identity::{Fingerprint, PeerName};
 use crate::inventory::Usage;
 use crate::outcome::{DenyReason, Differs};
 
@@ -154,15 +154,17 @@ impl Quotas {
         }
         take(of_peer, of_rule).map_err(|over| {
             let name = permit.peer();
+            let version = grant.map_or_else(|| permit.version(), Grant::version);
+            let over_limit = |spent, quota, rule| over_limit(spent, quota, name, rule, version);
             Box::new(match (over, peer, rule) {
                 (Exceeded::Peer(spent, quota), Some(peer), _) => {
                     let rule: Arc<str> = format!("peers/{}", peer.name).into();
-                    over_limit(spent, quota, name, (rule, peer.line))
+                    over_limit(spent, quota, (rule, peer.line))
                 }
                 (Exceeded::Rule(spent, quota) | Exceeded::Peer(spent, quota), _, rule) => {
                     let rule = rule.map(|rule| (Arc::clone(&rule.name), rule.line));
                     let whole = || (Arc::clone(permit.rule()), permit.line());
-                    over_limit(spent, quota, name, rule.unwrap_or_else(whole))
+                    over_limit(spent, quota, rule.unwrap_or_else(whole))
                 }
             })
         })
@@ -291,6 +293,7 @@ fn over_limit(
     quota: Quota,
     peer: Option<&PeerName>,
     (rule, line): (Arc<str>, u32),
+    version: Fingerprint,
 ) -> Over {
     let who = peer.map_or_else(|| "those without a name".into(), |peer| format!("peer `{peer}`"));
     let (reason, differs, nearest, retry_after) = match spent {
@@ -305,7 +308,8 @@ fn over_limit(
             (DenyReason::ConcurrencyLimit, Differs::Concurrency, nearest, Duration::from_secs(1))
         }
     };
-    let denied = Denied { reason, rule, line, template: None, differs: Some(differs), nearest };
+    let differs = Some(differs);
+    let denied = Denied { reason, rule, line, version, template: None, differs, nearest };
     Over { denied, retry_after }
 }
 

@@ -8,13 +8,13 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::outbound::OutboundState;
-use super::permits::Permits;
-use super::plain::tune;
-use super::{Services, record};
+use super::OutboundState;
 use crate::audit::{Action, Connection, Record};
 use crate::authz::Permit;
 use crate::clock;
+use crate::listener::permits::Permits;
+use crate::listener::plain::tune;
+use crate::listener::{Services, record};
 use crate::outcome::{DenyReason, Direction, Ending, Refusal};
 use crate::tls::{self, HandshakeFailed, Session, TlsClient};
 use crate::upstream::Candidate;
@@ -169,8 +169,7 @@ async fn admit(
         Ok(permit) => permit,
         Err(denied) => {
             services.denied(&denied);
-            let version = state.policy.version();
-            services.audit.note(record::denied(&Arc::new(connection), &denied, version)).await;
+            services.audit.note(record::denied(&Arc::new(connection), &denied)).await;
             return Err(DialFailed::Refused);
         }
     };

@@ -1,5 +1,9 @@
 //! The life of an outbound connection: plaintext from the workload, mutual TLS to the peer.
 
+mod dial;
+mod dicom;
+mod http;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,16 +13,16 @@ use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::dial::{Dialed, dial};
-use super::life::Life;
-use super::mllp::MllpHost;
-use super::outbound_dicom::OutboundDicom;
-use super::outbound_http::OutboundHttp;
-use super::permits::{Permits, Terms};
-use super::plain::Plain;
-use super::{Bound, Services, accept};
+use self::dial::{Dialed, dial};
+use self::dicom::OutboundDicom;
+use self::http::OutboundHttp;
 use crate::authz::ListenerPolicy;
 use crate::config::{Limits, Outbound, Protocol};
+use crate::listener::life::Life;
+use crate::listener::messages::MllpHost;
+use crate::listener::permits::{Permits, Terms};
+use crate::listener::plain::Plain;
+use crate::listener::{Bound, Services, accept};
 use crate::live::{Live, Snapshot};
 use crate::outcome::{Ending, Refusal};
 use crate::proxy::l4;

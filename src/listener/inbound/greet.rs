@@ -8,12 +8,12 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::arrival::Arrival;
-use super::crowd::{Crowd, Line};
-use super::inbound_state::InboundState;
-use super::permits::Permits;
-use super::{Services, record};
+use super::state::InboundState;
 use crate::audit::{Connection, Record};
 use crate::clock;
+use crate::listener::crowd::{Crowd, Line};
+use crate::listener::permits::Permits;
+use crate::listener::{Services, record};
 use crate::outcome::{Direction, Refusal};
 use crate::tls::{self, HandshakeFailed, Session};
 

@@ -7,18 +7,18 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
-use super::asked::Asked;
-use super::inbound_state::InboundState;
-use super::permits::Held;
-use super::plain::Plain;
-use super::quota::{Over, Running};
-use super::requests::{self, Refused, Ticket, Wish};
-use super::shapes::{self, Shapes};
-use super::{Services, record};
+use super::state::InboundState;
 use crate::audit::Connection;
 use crate::authz::{Denied, Grant, Permit, Requested};
 use crate::clock;
-use crate::identity::{Fingerprint, PeerIdentity, PeerName, Proof, SpiffeId};
+use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
+use crate::listener::asked::Asked;
+use crate::listener::permits::Held;
+use crate::listener::plain::Plain;
+use crate::listener::quota::{Over, Running};
+use crate::listener::requests::{self, Refused, Ticket, Wish};
+use crate::listener::shapes::{self, Shapes};
+use crate::listener::{Services, record};
 use crate::live::{Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
 use crate::protocol::soap;
@@ -38,22 +38,20 @@ pub(super) struct InboundHttp {
     shapes: Arc<Shapes>,
 }
 
-/// Policy's yes, and the version of the policy that said it.
+/// Policy's yes.
 pub(super) struct Judged {
     permit: Grant,
     /// Whom it was said to, by which rules, and when.
     holder: Permit,
     state: Arc<Snapshot<InboundState>>,
     at: OffsetDateTime,
-    version: Fingerprint,
     /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
     phi: bool,
 }
 
-/// Policy's no, and the version of the policy that said it.
+/// Policy's no.
 pub(super) struct Denial {
     denied: Denied,
-    version: Fingerprint,
     asked: Asked,
     retry_after: Option<Duration>,
 }
@@ -109,7 +107,6 @@ impl Host for InboundHttp {
     fn judge(&self, head: &Head<'_>) -> Result<Judged, Denial> {
         let now = self.live.snapshot();
         let (policy, at) = (&now.value.policy, clock::now());
-        let version = policy.version();
         let host = head.host.map(host_name);
         let host = host.as_deref();
         let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
@@ -121,12 +118,12 @@ impl Host for InboundHttp {
         match judged {
             Ok((permit, holder)) => {
                 let phi = now.value.config.phi;
-                Ok(Judged { permit, holder, at, version, phi, state: now })
+                Ok(Judged { permit, holder, at, phi, state: now })
             }
             Err(denied) => {
                 let routes = now.value.config.routes.as_deref().unwrap_or_default();
                 let asked = Asked::denied(&denied, routes, head, self.services.audit.pseudonyms());
-                Err(Denial { denied, version, asked, retry_after: None })
+                Err(Denial { denied, asked, retry_after: None })
             }
         }
     }
@@ -142,13 +139,13 @@ impl Host for InboundHttp {
         message: Result<&soap::Found, soap::Unreadable>,
     ) -> Result<Judged, Denial> {
         let now = self.live.snapshot();
-        let (policy, at, version) = (&now.value.policy, clock::now(), judged.version);
+        let (policy, at) = (&now.value.policy, clock::now());
         let asked = Asked::plain(&judged.permit);
         self.held
             .permit(&now.value, at)
             .and_then(|_still| policy.authorize_soap(judged.permit, message, at))
             .map(|permit| Judged { permit, ..judged })
-            .map_err(|denied| Denial { denied, version, asked, retry_after: None })
+            .map_err(|denied| Denial { denied, asked, retry_after: None })
     }
 
     fn abandoned(&self, rough: &Rough<'_>, judged: &Judged) {
@@ -156,18 +153,18 @@ impl Host for InboundHttp {
             reason: DenyReason::SoapMismatch,
             message: Some(soap::Unreadable::Lost.text().to_owned()),
             asked: Asked::plain(&judged.permit),
-            rule: Some(record::granted(&judged.permit, judged.version)),
+            rule: Some(record::granted(&judged.permit)),
             status: 499, // as proxies count it
         };
         requests::rejected_now(&self.services, &self.connection, rough, refused);
     }
 
     fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, Denial> {
-        let Judged { permit, holder, state, at, version, .. } = judged;
+        let Judged { permit, holder, state, at, .. } = judged;
         state.value.quotas.begin(holder, Some(permit), *at).map_err(|over| {
             let Over { denied, retry_after } = *over;
             let asked = Asked::granted(permit, head, self.services.audit.pseudonyms());
-            Denial { denied, version: *version, asked, retry_after: Some(retry_after) }
+            Denial { denied, asked, retry_after: Some(retry_after) }
         })
     }
 
@@ -211,7 +208,7 @@ impl Host for InboundHttp {
         _link: Option<&()>,
     ) -> Result<Ticket, NotAudited> {
         let permit = &judged.permit;
-        let rule = record::granted(permit, judged.version);
+        let rule = record::granted(permit);
         let observed = permit.would_deny().is_some();
         // What the sidecar answers by itself, and is not PHI, is nothing that anybody had access to.
         let answered_here = permit.respond().is_some();
@@ -248,11 +245,11 @@ impl Host for InboundHttp {
                 rule: None,
                 status: malformed.status().as_u16(),
             },
-            Rejection::Denied(Denial { denied, version, asked, retry_after }) => Refused {
+            Rejection::Denied(Denial { denied, asked, retry_after }) => Refused {
                 reason: denied.reason,
                 message: None,
                 asked: asked.clone(),
-                rule: Some(record::refused_by(denied, *version)),
+                rule: Some(record::refused_by(denied)),
                 status: if retry_after.is_some() { 429 } else { 403 },
             },
             Rejection::NotAudited => Refused {

@@ -1,12 +1,12 @@
 //! HL7 v2 messages of a peer that was let in, on their way to the workload.
 
 use super::arrival::Incoming;
-use super::inbound_state::InboundState;
-use super::life::Life;
-use super::mllp::MllpHost;
-use super::plain::Plain;
+use super::state::InboundState;
 use crate::authz::Permit;
 use crate::config::{Limits, Target};
+use crate::listener::life::Life;
+use crate::listener::messages::MllpHost;
+use crate::listener::plain::Plain;
 use crate::outcome::Ending;
 use crate::proxy::mllp::{Stay, relay};
 use crate::tls;

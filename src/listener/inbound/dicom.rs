@@ -1,17 +1,16 @@
 //! The life of a DICOM association that comes in: asked for → judged → on record → the workload.
 
-use super::Services;
 use super::arrival::Incoming;
-use super::associations::{self, Denial, NotAudited, Ticket};
-use super::inbound_state::InboundState;
-use super::life::Life;
-use super::permits::Held;
-use super::plain::Plain;
-use super::quota::Running;
-use crate::authz::{Grant, Permit};
+use super::state::InboundState;
+use crate::authz::{Denied, Grant, Permit};
 use crate::clock;
 use crate::config::{Limits, Target};
-use crate::identity::Fingerprint;
+use crate::listener::Services;
+use crate::listener::associations::{self, NotAudited, Ticket};
+use crate::listener::life::Life;
+use crate::listener::permits::Held;
+use crate::listener::plain::Plain;
+use crate::listener::quota::Running;
 use crate::live::Live;
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{Reject, Request};
@@ -40,16 +39,16 @@ impl InboundDicom<'_> {
             }
             None => return Ending::Cut,
         };
-        let (grant, version, running) = match self.judge(asked.request()) {
+        let (grant, running) = match self.judge(asked.request()) {
             Ok(judged) => judged,
-            Err(denial) => {
+            Err(denied) => {
                 let request = asked.request();
-                let reject = associations::deny(services, connection, request, &denial).await;
+                let reject = associations::deny(services, connection, request, &denied).await;
                 dicom::reject(downstream, reject, end).await;
                 return Ending::Denied;
             }
         };
-        let admitting = associations::admit(services, connection, asked.request(), &grant, version);
+        let admitting = associations::admit(services, connection, asked.request(), &grant);
         let Ok::<Ticket, NotAudited>(ticket) = admitting.await else {
             dicom::reject(downstream, Reject::CONGESTION, end).await;
             return Ending::Denied;
@@ -58,17 +57,13 @@ impl InboundDicom<'_> {
     }
 
     /// By the policy of this moment, as whom the peer is now, and by its limits.
-    fn judge(&self, request: &Request) -> Result<(Grant, Fingerprint, Running), Denial> {
+    fn judge(&self, request: &Request) -> Result<(Grant, Running), Denied> {
         let now = self.live.snapshot();
         let (InboundState { policy, quotas, .. }, at) = (&now.value, clock::now());
-        let version = policy.version();
-        let judging = || {
-            let permit = self.held.permit(&now.value, at)?;
-            let grant = policy.authorize_association(&permit, request, at)?;
-            let running = quotas.begin(&permit, Some(&grant), at).map_err(|over| over.denied)?;
-            Ok((grant, version, running))
-        };
-        judging().map_err(|denied| Denial { denied, version })
+        let permit = self.held.permit(&now.value, at)?;
+        let grant = policy.authorize_association(&permit, request, at)?;
+        let running = quotas.begin(&permit, Some(&grant), at).map_err(|over| over.denied)?;
+        Ok((grant, running))
     }
 
     async fn carry(

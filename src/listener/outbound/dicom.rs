@@ -3,19 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Services;
-use super::associations::{self, Denial, NotAudited, Ticket};
+use super::OutboundState;
 use super::dial::{Dialed, describe, dial};
-use super::life::Life;
-use super::outbound::OutboundState;
-use super::permits::{Held, Permits};
-use super::plain::Plain;
-use crate::authz::{Grant, Permit};
+use crate::authz::Permit;
 use crate::clock;
-use crate::identity::Fingerprint;
+use crate::listener::Services;
+use crate::listener::associations::{self, NotAudited, Ticket};
+use crate::listener::life::Life;
+use crate::listener::permits::{Held, Permits};
+use crate::listener::plain::Plain;
 use crate::live::Snapshot;
 use crate::outcome::{Ending, Refusal};
-use crate::protocol::dicom::{Reject, Request};
+use crate::protocol::dicom::Reject;
 use crate::proxy::dicom::{self, Asked, Carried, Terms};
 use crate::tls::{self, TlsStream};
 
@@ -101,30 +100,17 @@ impl OutboundDicom<'_> {
         life.permitted = Some(Arc::clone(&connection));
         let holding = self.permits.hold(&now, Some(&session), &permit, &connection, false);
         let held = holding.await.map_err(|_withdrawn| (Ending::Withdrawn, Reject::CONGESTION))?;
-        let (grant, version) = match judge(state, &permit, asked.request()) {
-            Ok(judged) => judged,
-            Err(denial) => {
+        let grant = match state.policy.authorize_association(&permit, asked.request(), clock::now())
+        {
+            Ok(grant) => grant,
+            Err(denied) => {
                 let request = asked.request();
-                let reject = associations::deny(services, &connection, request, &denial).await;
+                let reject = associations::deny(services, &connection, request, &denied).await;
                 return Err((Ending::Denied, reject));
             }
         };
-        let admitting =
-            associations::admit(services, &connection, asked.request(), &grant, version);
+        let admitting = associations::admit(services, &connection, asked.request(), &grant);
         let ticket = admitting.await.map_err(|NotAudited| (Ending::Denied, Reject::CONGESTION))?;
         Ok(Called { asked, stream: session.stream, permit, held, ticket })
     }
-}
-
-fn judge(
-    state: &OutboundState,
-    permit: &Permit,
-    request: &Request,
-) -> Result<(Grant, Fingerprint), Denial> {
-    let version = state.policy.version();
-    state
-        .policy
-        .authorize_association(permit, request, clock::now())
-        .map(|grant| (grant, version))
-        .map_err(|denied| Denial { denied, version })
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::crowd::Place;
+use crate::listener::crowd::Place;
 use crate::proxy::l7::Downstream;
 use crate::tls::{Session, TlsStream};
 

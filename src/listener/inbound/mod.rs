@@ -1,5 +1,12 @@
 //! The life of an inbound connection: mutual TLS from the peer, plaintext to the workload.
 
+mod arrival;
+mod dicom;
+mod greet;
+mod http;
+mod mllp;
+mod state;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,25 +15,25 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
-use super::arrival::{Arrival, Incoming};
-use super::counted::{Counted, Side};
-use super::crowd::{Crowd, Place};
-use super::greet::{Greeter, describe};
-use super::inbound_dicom::InboundDicom;
-use super::inbound_http::InboundHttp;
-use super::inbound_mllp::InboundMllp;
-use super::inbound_state::InboundState;
-use super::life::Life;
-use super::mllp::MllpHost;
-use super::permits::{Held, Permits};
-use super::plain::Plain;
-use super::quota::Running;
-use super::shapes::Shapes;
-use super::{Bound, Services, accept, record};
+use self::arrival::{Arrival, Incoming};
+use self::dicom::InboundDicom;
+use self::greet::{Greeter, describe};
+use self::http::InboundHttp;
+use self::mllp::InboundMllp;
+pub use self::state::InboundState;
 use crate::audit::Connection;
 use crate::authz::Permit;
 use crate::clock;
 use crate::config::{Limits, Protocol, Target};
+use crate::listener::counted::{Counted, Side};
+use crate::listener::crowd::{Crowd, Place};
+use crate::listener::life::Life;
+use crate::listener::messages::MllpHost;
+use crate::listener::permits::{Held, Permits};
+use crate::listener::plain::Plain;
+use crate::listener::quota::Running;
+use crate::listener::shapes::Shapes;
+use crate::listener::{Bound, Services, accept, record};
 use crate::live::Live;
 use crate::outcome::{DenyReason, Ending, Refusal};
 use crate::proxy::l4;
@@ -237,8 +244,7 @@ impl InboundListener {
             Ok(admitted) => admitted,
             Err(denied) => {
                 services.denied(&denied);
-                let version = state.policy.version();
-                let record = record::denied(&Arc::new(connection), &denied, version);
+                let record = record::denied(&Arc::new(connection), &denied);
                 services.audit.note(record).await;
                 tls::part(arrival.into_stream()).await;
                 return Err(Ending::Denied);

@@ -6,11 +6,11 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use time::OffsetDateTime;
 
-use super::permits::Terms;
-use super::quota::{Quotas, Running};
 use crate::authz::{Denied, ListenerPolicy, Permit};
 use crate::config::{Inbound, Protocol};
 use crate::identity::SpiffeId;
+use crate::listener::permits::Terms;
+use crate::listener::quota::{Quotas, Running};
 use crate::tls::Trust;
 
 /// One generation of an inbound listener: settings, keys and policy that belong together.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::inbound_state::InboundState;
+use super::inbound::InboundState;
 use super::outbound::OutboundState;
 use super::permits::{Held, Terms};
 use super::quota::Running;
@@ -70,7 +70,7 @@ impl MessageTerms for InboundState {
                     self.quotas.begin(permit, Some(&grant), now)
                 };
                 Ok(Judged {
-                    rule: record::granted(&grant, self.policy.version()),
+                    rule: record::granted(&grant),
                     phi: grant.phi(),
                     would_deny: grant.would_deny().map(Arc::clone),
                     running: running.map_err(|over| over.denied)?,
@@ -177,7 +177,7 @@ impl<S: MessageTerms> MllpHost<S> {
         let Services { metrics, audit, .. } = &self.services;
         self.services.denied(denied);
         metrics.message(message.header.code, false);
-        let rule = record::refused_by(denied, state.policy().version());
+        let rule = record::refused_by(denied);
         let hl7 = self.hl7(message, state.phi());
         let record = self.record(Action::MessageDenied, hl7, Some(rule));
         audit.note(Record { reason: Some(denied.reason.label()), ..record }).await;
