@@ -49,7 +49,7 @@ fn closed() -> Record {
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
-    segment::segments(dir).unwrap().iter().map(|name| dir.join(name.to_string())).collect()
+    segments(dir).unwrap().iter().map(|name| dir.join(name.to_string())).collect()
 }
 
 fn lines(dir: &Path) -> Vec<Value> {
