@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::fixture::origin;
 use super::*;
+use crate::audit::trail::segment::segments;
 use crate::outcome::{DenyReason, Ending};
 use crate::telemetry::metrics::Metrics;
 
