@@ -1,13 +1,11 @@
 //! The header segments: MSH of a message, FHS and BHS of a file and a batch.
 
-use super::segment_end;
+use super::{is_code, segment_end};
 
 /// A header is not read beyond this: what matters of it stands in its first fields.
 const HEADER_MAX: usize = 4 * 1024;
 /// Tokens between separators up to MSH-12, its last that is read.
 const TOKENS: usize = 12;
-/// No code of a message type or an event is longer.
-const WORD_MAX: usize = 20;
 
 /// What the header of a message says (HL7 v2.x, 2.14.9): bytes of the sender, believed as far as a claim is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,8 +100,7 @@ impl<'a> Header<'a> {
 
 /// A code of the standard's form, or `other`.
 fn word(part: &[u8]) -> &str {
-    let fits = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
-    let is_word = part.len() <= WORD_MAX && part.iter().all(fits);
+    let is_word = part.is_empty() || is_code(part);
     std::str::from_utf8(part).ok().filter(|_| is_word).unwrap_or("other")
 }
 
