@@ -4,6 +4,7 @@
 //! Beyond MSH and MSA nothing is read: there the patient begins.
 
 mod ack;
+mod clear;
 mod header;
 mod lead;
 mod nack;
@@ -13,6 +14,7 @@ mod segments;
 mod tests;
 
 pub use ack::{Ack, AckCode};
+pub use clear::is_clear_code;
 pub use header::Header;
 pub use lead::{LEAD_MAX, Lead};
 pub use nack::nack;
