@@ -44,7 +44,9 @@ pub fn check_name(text: &str) -> Result<(), NotAName> {
         _ if text.contains(|c: char| c.is_control() || "|~\\&".contains(c)) => {
             Err(NotAName::Separator)
         }
-        _ if text.trim_ascii() != text => Err(NotAName::Padded),
+        _ if text.trim_ascii() != text || !Header::default().is_clear_name(text.as_bytes()) => {
+            Err(NotAName::Padded)
+        }
         _ => Ok(()),
     }
 }
@@ -201,6 +203,7 @@ mod tests {
             ("L&S|", Separator),
             ("L\rS|", Separator),
             (" LIS|", Padded),
+            ("LIS\u{a0}|", Padded),
             (&format!("{}|", "L".repeat(200)), Length),
         ] {
             assert_eq!(Sender::parse(wrong), Err(NotASender::Application(why)), "{wrong}");

@@ -5,6 +5,7 @@
 
 mod ack;
 mod claims;
+mod clear;
 mod header;
 mod lead;
 mod nack;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use ack::{Ack, AckCode};
 pub use claims::{MessageKind, NotAKind, NotAName, NotASender, Sender, check_name, is_code};
+pub use clear::is_clear_code;
 pub use header::Header;
 pub use lead::{LEAD_MAX, Lead};
 pub use nack::nack;

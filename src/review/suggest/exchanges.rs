@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Alike, Evidence, ListenerDraft, RuleDraft, Terms, alike, together};
 use super::namer::Namer;
-use crate::protocol::{dicom, mllp};
+use crate::protocol::dicom;
+use crate::protocol::mllp::{self, Header, is_clear_code};
 use crate::review::what::What;
 
 /// A peer that sends more trigger events of one kind sends what there is of it.
@@ -14,6 +15,31 @@ const TRIGGERS: usize = 8;
 type Sender = (Option<String>, Option<String>);
 /// A pair of AE titles: who calls, and who is called.
 type Titles = (Option<String>, Option<String>);
+
+/// Which parts of messages say the same to every receiver in all that were seen. A list with a rule that names
+/// one of the others would deny those in which they do not.
+struct Clear {
+    types: bool,
+    applications: bool,
+    facilities: bool,
+}
+
+impl Clear {
+    fn of(asked: &[(&What, Evidence)]) -> Self {
+        let mut clear = Self { types: true, applications: true, facilities: true };
+        for (what, _) in asked {
+            let What::Message { code, trigger, application, facility } = what else { continue };
+            let (sending_application, sending_facility) =
+                (application.as_bytes(), facility.as_bytes());
+            let header = Header { sending_application, sending_facility, ..Header::default() };
+            let [application, facility] = header.sender();
+            clear.types &= [code, trigger].into_iter().all(|part| is_clear_code(part.as_bytes()));
+            clear.applications &= header.is_clear_name(application);
+            clear.facilities &= header.is_clear_name(facility);
+        }
+        clear
+    }
+}
 
 impl ListenerDraft<'_> {
     /// Rules for types of messages, and for their senders.
@@ -26,13 +52,21 @@ impl ListenerDraft<'_> {
         }
         let mut types: Alike<(String, String)> = BTreeMap::new();
         let mut senders: Alike<Sender> = BTreeMap::new();
+        let clear = Clear::of(&asked);
         for (what, evidence) in asked {
             let What::Message { code, trigger, application, facility } = what else { continue };
-            let sender = (claim(application), claim(facility));
-            alike(&mut senders, sender, evidence.clone());
+            let application = claim(application).filter(|_| clear.applications);
+            let facility = claim(facility).filter(|_| clear.facilities);
+            alike(&mut senders, (application, facility), evidence.clone());
             alike(&mut types, (component(code), component(trigger)), evidence);
         }
-        self.rules.insert("messages", of_types(widened(types)));
+        if clear.types {
+            self.rules.insert("messages", of_types(widened(types)));
+        } else {
+            let text = "some messages have a type that is none of HL7's form, and would pass under no rule \
+                        beside others: no `messages` are suggested";
+            self.note(text.to_owned());
+        }
         self.senders(senders);
     }
 
