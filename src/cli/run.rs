@@ -80,6 +80,7 @@ fn problems(error: &StartError) -> Vec<String> {
         StartError::Material(error) => error.problems(),
         StartError::Audit(error) => vec![Report(error).to_string()],
         StartError::Pseudonyms(error) => vec![Report(error).to_string()],
+        StartError::Rego(error) => vec![error.to_string()],
         StartError::Service(_)
         | StartError::Build(_)
         | StartError::Threads(_)
@@ -94,6 +95,7 @@ fn exit_of(error: &StartError) -> Exit {
     match error {
         StartError::Material(_)
         | StartError::Pseudonyms(_)
+        | StartError::Rego(_)
         | StartError::Service(_)
         | StartError::Build(_) => Exit::BadConfig,
         StartError::Threads(_)

@@ -10,7 +10,7 @@ use super::permits::{Held, Terms};
 use super::quota::Running;
 use super::{Services, record};
 use crate::audit::{Action, Connection, Hl7, Hl7From, Pseudonyms, Record, Rule, Traffic};
-use crate::authz::{Denied, Permit};
+use crate::authz::{Denied, Grant, Permit};
 use crate::clock;
 use crate::config::OnDenied;
 use crate::live::Live;
@@ -26,11 +26,12 @@ pub(super) trait MessageTerms: Terms {
     fn phi(&self) -> bool;
     /// What becomes of a message that is not let through.
     fn on_denied(&self) -> OnDenied;
-    /// Whether the holder of `permit` may send this message.
+    /// Whether the holder of `permit` may send this message. What rules grant is for `narrow` to narrow.
     fn judge(
         &self,
         permit: &Permit,
         message: &Message<'_>,
+        narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         now: OffsetDateTime,
     ) -> Result<Judged, Denied>;
 }
@@ -57,11 +58,13 @@ impl MessageTerms for InboundState {
         &self,
         permit: &Permit,
         message: &Message<'_>,
+        narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         now: OffsetDateTime,
     ) -> Result<Judged, Denied> {
         match message.flow {
             Flow::Up => {
                 let grant = self.policy.authorize_message(permit, message.header, now)?;
+                let grant = narrow(grant)?;
                 let running = if message.is_further {
                     // A frame is charged once: cut in its middle, it would come again, and be cut again.
                     self.quotas.used(permit, Some(&grant), now);
@@ -95,6 +98,7 @@ impl MessageTerms for OutboundState {
         &self,
         permit: &Permit,
         _message: &Message<'_>,
+        _narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         _now: OffsetDateTime,
     ) -> Result<Judged, Denied> {
         Ok(Judged::by(permit, self.config.phi))
@@ -172,6 +176,23 @@ impl<S: MessageTerms> MllpHost<S> {
         }
     }
 
+    /// By these rules at this moment. The peer is judged with every message: its certificate may have been
+    /// revoked, its entry be gone.
+    fn judge(
+        &self,
+        state: &S,
+        message: &Message<'_>,
+        at: OffsetDateTime,
+    ) -> Result<Judged, Denied> {
+        let permit = self.held.permit(state, at)?;
+        let record = |grant: &Grant| {
+            let hl7 = self.hl7(message, grant.phi());
+            self.record(Action::MessageAllowed, hl7, Some(record::granted(grant)))
+        };
+        let narrow = |grant| self.services.narrow(state.policy(), grant, None, record, at);
+        state.judge(&permit, message, narrow, at)
+    }
+
     /// Counts and records a message that is not let through.
     async fn denied(&self, message: &Message<'_>, state: &S, denied: &Denied) -> No {
         let Services { metrics, audit, .. } = &self.services;
@@ -204,9 +225,7 @@ impl<S: MessageTerms> Host for MllpHost<S> {
     async fn admit(&self, message: &Message<'_>) -> Result<Ticket, No> {
         let now = self.live.snapshot();
         let (state, at) = (&now.value, clock::now());
-        // The peer is judged with every message: its certificate may have been revoked, its entry be gone.
-        let judged = self.held.permit(state, at);
-        let judged = match judged.and_then(|permit| state.judge(&permit, message, at)) {
+        let judged = match self.judge(state, message, at) {
             Ok(judged) => judged,
             Err(denied) => return Err(self.denied(message, state, &denied).await),
         };
