@@ -1,15 +1,20 @@
 //! The DICOM upper layer (PS3.8): associations, as far as they say who wants what of whom.
 //!
-//! Requests and their answers are read whole, within bounds. Of everything after that only headers are:
-//! what P-DATA-TF carries is PHI.
+//! Requests and their answers are read whole, within bounds. Of everything after that only headers and command
+//! sets are: the data sets that P-DATA-TF carries are PHI.
 
 mod associate;
+mod command;
+mod contexts;
 mod item;
+mod messages;
 mod pdu;
 mod sop_classes;
 mod transfer;
 
 pub use self::associate::{Answer, accept, reject, request};
+pub use self::command::{Commands, Misfit, Service};
+pub use self::contexts::Contexts;
 pub use self::pdu::{
     Abort, Header, Kind, LENGTH_OF_HEADER, LONGEST_ASSOCIATE, Malformed, Pdu, Reject,
 };

@@ -17,7 +17,7 @@ const ROOM: usize = 4 * 1024;
 
 /// An A-ASSOCIATE-RQ.
 pub struct Asked {
-    request: Request,
+    pub(super) request: Request,
     /// As it came, header included. It may say who the user is, and with which password.
     pub(super) bytes: Zeroizing<Vec<u8>>,
 }
