@@ -186,8 +186,7 @@ impl<'a> Hl7Fields<'a> {
 impl<'a> DicomFields<'a> {
     fn of(dicom: &'a Dicom) -> Self {
         let (up, down) = dicom.data_units;
-        let (asked_up, asked_down) = &dicom.commands;
-        let commands = BothWays { up: Counts(asked_up), down: Counts(asked_down) };
+        let commands = dicom.commands.as_deref();
         Self {
             calling_ae: Text::short(&dicom.calling_ae),
             called_ae: Text::short(&dicom.called_ae),
@@ -202,7 +201,7 @@ impl<'a> DicomFields<'a> {
                 .collect(),
             implementation: dicom.implementation.as_deref().map(Text::short),
             data_units: dicom.result.map(|_| BothWays { up, down }),
-            commands: dicom.result.map(|_| commands),
+            commands: commands.map(|(up, down)| BothWays { up: Counts(up), down: Counts(down) }),
             result: dicom.result,
         }
     }

@@ -241,8 +241,9 @@ pub struct Dicom {
     pub implementation: Option<String>,
     /// How many P-DATA-TF went up and down.
     pub data_units: (u64, u64),
-    /// How often each service was asked for, up and down.
-    pub commands: (Commands, Commands),
+    /// How often each service was asked for, up and down; `None` while that is not known. Apart, for records are
+    /// moved about a lot.
+    pub commands: Option<Box<(Commands, Commands)>>,
     /// How it ended: `released`, `aborted`, `rejected`, …
     pub result: Option<&'static str>,
     /// Whether it is an access to PHI.

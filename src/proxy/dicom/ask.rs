@@ -169,13 +169,4 @@ mod tests {
             assert!(bytes.capacity() <= LENGTH_OF_HEADER + length as usize);
         }
     }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_asks_for_nothing_is_told_of_with_the_time_it_had() {
-        let (mut near, _far) = tokio::io::duplex(64);
-
-        let unasked = ask(&mut near, &Shutdown::default()).await.err().unwrap();
-
-        assert_eq!(unasked.message().unwrap(), "no association was asked for within 30s");
-    }
 }

@@ -48,8 +48,8 @@ pub struct Carried {
     pub data_units: (u64, u64),
     /// What became of the contexts; `None` without an A-ASSOCIATE-AC.
     pub answers: Option<Vec<Answer>>,
-    /// What was asked for, up and down.
-    pub commands: (Commands, Commands),
+    /// What was asked for, up and down; `None` without an A-ASSOCIATE-AC.
+    pub commands: Option<Box<(Commands, Commands)>>,
     /// The first command of the calling side that its presentation context is not for.
     pub misfit: Option<Misfit>,
 }
@@ -78,3 +78,6 @@ pub struct End {
     /// The error of the stream that broke, if one did.
     pub cause: Option<io::Error>,
 }
+
+#[cfg(test)]
+mod tests;

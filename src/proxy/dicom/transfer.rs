@@ -48,7 +48,7 @@ where
         () = terms.end.cutting() => Over::ours(Ending::Cut),
     };
     let (up, down) = (&both.up.seen.transfer, &both.down.seen.transfer);
-    carried.commands = (up.commands().clone(), down.commands().clone());
+    carried.commands = Some(Box::new((up.commands().clone(), down.commands().clone())));
     carried.misfit = up.misfit().cloned();
     over.where_it_fits(both.down.is_open(), both.up.is_open())
 }

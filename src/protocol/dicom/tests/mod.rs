@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-mod transfer;
+pub(crate) mod transfer;
 
 /// `echoscu -aet CT_SCANNER_1 -aec PACS` of dcmtk 3.6.7, header left out.
-fn echoscu() -> Vec<u8> {
+pub(crate) fn echoscu() -> Vec<u8> {
     let titles = [b"PACS            ".as_slice(), b"CT_SCANNER_1    ", &[0; 32]].concat();
     let syntaxes = [item(0x30, b"1.2.840.10008.1.1"), item(0x40, b"1.2.840.10008.1.2")].concat();
     let user = [
@@ -120,14 +120,17 @@ fn items_that_nobody_knows_are_skipped() {
     assert_eq!(request(&bytes), request(&echoscu()));
 }
 
-#[test]
-fn an_answer_says_which_contexts_were_accepted() {
+/// The answer to it: its context is accepted, and another one is not.
+pub(crate) fn accepted() -> Vec<u8> {
     let accepted =
         item(0x21, &[&[1, 0, 0, 0], item(0x40, b"1.2.840.10008.1.2").as_slice()].concat());
     let refused = item(0x21, &[3, 0, 3, 0]);
-    let bytes = [&echoscu()[..93], &accepted, &refused, &echoscu()[143..]].concat();
+    [&echoscu()[..93], &accepted, &refused, &echoscu()[143..]].concat()
+}
 
-    let answers = accept(&bytes).unwrap();
+#[test]
+fn an_answer_says_which_contexts_were_accepted() {
+    let answers = accept(&accepted()).unwrap();
 
     assert_eq!(answers, [Answer { id: 1, accepted: true }, Answer { id: 3, accepted: false }]);
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 
-pub(super) const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 const MR: &str = "1.2.840.10008.5.1.4.1.1.4";
 const FIND: &str = "1.2.840.10008.5.1.4.1.2.2.1";
 const GRAYSCALE_PRINT: &str = "1.2.840.10008.5.1.1.9";
@@ -12,17 +12,18 @@ const FILM_BOX: &str = "1.2.840.10008.5.1.1.2";
 const COLOR_BOX: &str = "1.2.840.10008.5.1.1.4.1";
 const UPS_PUSH: &str = "1.2.840.10008.5.1.4.34.6.1";
 const UPS_WATCH: &str = "1.2.840.10008.5.1.4.34.6.2";
-const RELEASE_REQUEST: Pdu = [5, 0, 0, 0, 0, 4, 0, 0, 0, 0];
-const RELEASE_REPLY: Pdu = [6, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+pub(crate) const RELEASE_REQUEST: Pdu = [5, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+pub(crate) const RELEASE_REPLY: Pdu = [6, 0, 0, 0, 0, 4, 0, 0, 0, 0];
 
-const C_STORE: u16 = 0x0001;
+pub(crate) const C_STORE: u16 = 0x0001;
 const C_FIND: u16 = 0x0020;
+pub(crate) const C_ECHO: u16 = 0x0030;
 const N_ACTION: u16 = 0x0130;
 const N_CREATE: u16 = 0x0140;
 const C_CANCEL: u16 = 0x0fff;
 const RESPONSE: u16 = 0x8000;
 
-fn pdu(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn pdu(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap().to_be_bytes();
     [&[kind, 0], length.as_slice(), body].concat()
 }
@@ -45,7 +46,7 @@ fn command(field: u16, class: &str) -> Vec<u8> {
 }
 
 /// The same in a PDU of its own.
-fn asks(context: u8, field: u16, class: &str) -> Vec<u8> {
+pub(crate) fn asks(context: u8, field: u16, class: &str) -> Vec<u8> {
     pdu(4, &fragment(context, 3, &command(field, class)))
 }
 
@@ -218,7 +219,7 @@ fn fragments_of_one_message_come_without_those_of_another() {
     let wrong = [
         vec![fragment(1, 2, b"data")],
         vec![begun.clone(), fragment(3, 3, rest)],
-        vec![begun.clone(), fragment(1, 2, b"data")],
+        vec![begun, fragment(1, 2, b"data")],
         vec![fragment(1, 3, &whole), fragment(3, 2, b"data")],
         vec![fragment(1, 3, &whole), fragment(1, 0, b"da"), fragment(1, 3, &whole)],
         vec![fragment(1, 3, &whole), fragment(1, 2, b"data"), fragment(1, 2, b"data")],
