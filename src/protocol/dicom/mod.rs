@@ -8,6 +8,7 @@ mod command;
 mod contexts;
 mod item;
 mod messages;
+mod names;
 mod pdu;
 mod sop_classes;
 mod transfer;
@@ -15,6 +16,7 @@ mod transfer;
 pub use self::associate::{Answer, accept, reject, request};
 pub use self::command::{Commands, Misfit, Service};
 pub use self::contexts::Contexts;
+pub use self::names::{NotATitle, check_title, is_uid};
 pub use self::pdu::{
     Abort, Header, Kind, LENGTH_OF_HEADER, LONGEST_ASSOCIATE, Malformed, Pdu, Reject,
 };
