@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use time::OffsetDateTime;
 
-use super::PathTemplate;
+use super::{Inbound, PathTemplate};
 use crate::identity::PeerName;
 use crate::protocol::{dicomweb, fhir};
 
@@ -19,7 +19,8 @@ pub struct Rule {
     pub name: Arc<str>,
     /// Its line in the configuration file.
     pub line: u32,
-    /// Who may, groups replaced by their members. Empty: nobody.
+    /// Who may, groups replaced by their members; where the rule does not say, all who may connect. Empty:
+    /// nobody.
     pub allow: Vec<PeerName>,
     /// After this moment the rule still decides, and lets nobody in.
     pub expires: Option<OffsetDateTime>,
@@ -44,6 +45,17 @@ pub struct Rate {
     pub interval: Duration,
     /// How many may come at once after a rest. At least 1.
     pub burst: u32,
+}
+
+impl Inbound {
+    /// All its rules, in their order within a kind.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        let routes = self.routes.iter().flatten().map(|route| &route.rule);
+        let messages = self.mllp.messages.iter().flatten().map(|message| &message.rule);
+        let senders = self.mllp.senders.iter().flatten().map(|sender| &sender.rule);
+        let associations = self.associations.iter().flatten().map(|one| &one.rule);
+        routes.chain(messages).chain(senders).chain(associations)
+    }
 }
 
 /// A rule for HTTP requests.

@@ -138,12 +138,12 @@ inbound:
 
     assert_eq!(
         screen,
-        r#"error: `get` is not in upper case, as methods are
+        r#"error: `get` is not a method that rules see
   --> m.yaml:13:32
    |
 13 |       - { name: one, methods: [get], path: "/a/{x}", allow: [a] }
    |                                ^^^
-   = help: did you mean `GET`?
+   = help: methods are upper-case; did you mean GET?
 
 error: an empty list of methods
   --> m.yaml:14:22
@@ -159,7 +159,7 @@ error: `path: /a%20b` is not a path
    |                                         ^^^^^^^^
    = help: a path is written without percent escapes, as it reads once they are decoded
 
-error: `G T` is not an HTTP method
+error: `G T` is not a method that rules see
   --> m.yaml:15:34
    |
 15 |       - { name: three, methods: ["G T"], path: "/a?x=1", allow: [a] }
@@ -193,13 +193,6 @@ error: `name` is missing in inbound[0].routes[4]
 17 |       - { path: "/a/{x}b" }
    |           ^^^^
    = help: add it, like `name: read-patient`
-
-warning: nobody may use this route: it allows no peer
-  --> m.yaml:17:11
-   |
-17 |       - { path: "/a/{x}b" }
-   |           ^^^^
-   = help: name peers in `allow`
 
 error: `path: /a/{x}b` is not a path
   --> m.yaml:17:17
@@ -282,7 +275,7 @@ inbound:
     routes:
       - {name: all, path: "/a/{rest...}", allow: [a, b]}
       - {name: never, methods: [GET], path: /a/x, allow: [a]}
-      - {name: nobody, path: /b}
+      - {name: nobody, path: /b, allow: []}
   - {name: relay, listen: "0.0.0.0:8444", forward: "127.0.0.1:9002", protocol: tcp, allow: [a]}
 outbound:
   - {name: out, listen: "127.0.0.1:9002", to: ["h:1", "H:1"], expect: [a], protocol: tcp}
@@ -332,9 +325,9 @@ warning: route `never` is never reached: `all` before it takes all of its reques
 warning: nobody may use route `nobody`: it allows no peer
   --> m.yaml:23:10
    |
-23 |       - {name: nobody, path: /b}
+23 |       - {name: nobody, path: /b, allow: []}
    |          ^^^^
-   = help: name peers in `allow`
+   = help: name peers in `allow`, or leave the key out for all who may connect
 
 warning: `127.0.0.1:9002` is this sidecar's own `outbound[0].listen`: what peers send goes out again under this sidecar's identity
   --> m.yaml:24:52

@@ -55,13 +55,6 @@ error: `name` is missing in inbound[0].messages[3]
    |                                                      ^^^^^
    = help: add it, like `name: results`
 
-warning: nobody may use this rule: it allows no peer
-  --> m.yaml:12:54
-   |
-12 |     messages: ["ADT", "adt^a01", "ADT^A01^ADT_A01", {types: []}, "ORU^*", "ORU^R01"]
-   |                                                      ^^^^^
-   = help: name peers in `allow`
-
 error: an empty list of types
   --> m.yaml:12:54
    |
@@ -83,12 +76,12 @@ error: a sender that is named by nothing
    |                ^^^^^
    = help: add `application: LIS` (MSH-3) or `facility: MAIN` (MSH-4)
 
-error: `application: A^B` has more than one component
+error: `application: A^B` is not what MSH has of a sender
   --> m.yaml:13:45
    |
 13 |     senders: [{allow: [lab]}, {application: "A^B", allow: [ct]}, {facilty: X, allow: [lab]}]
    |                                             ^^^^^
-   = help: write what stands before the first ^
+   = help: write what stands before the first ^: rules look at that alone
 
 warning: `ct` may not connect, so this has no effect
   --> m.yaml:13:60
@@ -171,7 +164,7 @@ error: `calling_ae: A_TITLE_THAT_IS_TOO_LONG` is not an AE title
    |
 14 |       - {calling_ae: A_TITLE_THAT_IS_TOO_LONG, allow: [ct]}
    |                      ^^^^^^^^^^^^^^^^^^^^^^^^
-   = help: it has 1 to 16 characters; leave the key out for any
+   = help: it has 1 to 16 characters
 
 error: `calling_ae:  CT2` is not an AE title
   --> m.yaml:15:22
@@ -285,5 +278,61 @@ warning: an empty list of associations: all associations are denied
 13 |      associations: []}
    |      ^^^^^^^^^^^^
    = help: remove `associations` to let listed peers have any association"#
+    );
+}
+
+#[test]
+fn rules_that_all_may_use_are_told_where_that_is_likely_not_meant() {
+    let screen = screen(
+        &[
+            HEAD,
+            PEERS,
+            r#"inbound:
+  - name: pacs
+    listen: 0.0.0.0:2762
+    forward: 127.0.0.1:11112
+    protocol: dicom
+    allow: [lab, ct]
+    associations: [{calling_ae: CT2}, {called_ae: PACS}]
+  - name: adt
+    listen: 0.0.0.0:2575
+    forward: 127.0.0.1:2576
+    protocol: mllp
+    allow: [lab, ct]
+    messages: ["ADT^*", {name: a, types: ["ORU^*"], allow: [lab]}, {name: b, types: ["ORM^*"]}]
+    senders: [{application: LIS}]
+  - name: one
+    listen: 0.0.0.0:2763
+    forward: 127.0.0.1:11113
+    protocol: dicom
+    allow: [ct]
+    associations: [{calling_ae: CT2}, {calling_ae: CT3, allow: [ct]}]
+"#,
+        ]
+        .concat(),
+    );
+
+    assert_eq!(
+        screen,
+        r#"warning: rule `CT2>*` has no `allow`, so it binds nothing: all 2 peers that may connect may use it
+  --> m.yaml:12:21
+   |
+12 |     associations: [{calling_ae: CT2}, {called_ae: PACS}]
+   |                     ^^^^^^^^^^
+   = help: name in `allow` whose it is
+
+warning: rule `b` has no `allow`, unlike others here: all 2 peers that may connect may use it
+  --> m.yaml:18:75
+   |
+18 |     messages: ["ADT^*", {name: a, types: ["ORU^*"], allow: [lab]}, {name: b, types: ["ORM^*"]}]
+   |                                                                           ^
+   = help: name peers in `allow`, all of them if that is meant
+
+warning: sender `LIS|*` has no `allow`, so it binds nothing: all 2 peers that may connect may use it
+  --> m.yaml:19:16
+   |
+19 |     senders: [{application: LIS}]
+   |                ^^^^^^^^^^^
+   = help: name in `allow` whose it is"#
     );
 }
