@@ -267,6 +267,7 @@ fn is_of_rules(reason: DenyReason) -> bool {
         | DenyReason::Rego => true,
         DenyReason::CertificateExpired
         | DenyReason::SoapMismatch
+        | DenyReason::SopClassMismatch
         | DenyReason::RateLimit
         | DenyReason::ConcurrencyLimit
         | DenyReason::MalformedRequest

@@ -50,7 +50,7 @@ pub struct Sidecar {
     threads: Threads,
 }
 
-/// Where a sidecar listens: with port 0 the kernel has chosen.
+/// Where a sidecar listens (with port 0 the kernel has chosen), and what it found on its way.
 #[derive(Debug, Clone, Default)]
 pub struct Started {
     /// The listeners, in the order of the configuration.
@@ -59,20 +59,13 @@ pub struct Started {
     pub admin: Option<SocketAddr>,
     /// The listener for probes.
     pub probe: Option<SocketAddr>,
+    /// What deserves a look about the key material.
+    pub warnings: Vec<String>,
 }
 
-/// Why a sidecar did not start.
+/// Why a configuration that is sound cannot be carried out, at a start or a reload.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A thread or its reactor could not be made.
-    #[error("the system gives no more threads or descriptors")]
-    Threads(#[source] std::io::Error),
-    /// The trail cannot be opened.
-    #[error("the audit trail cannot be opened")]
-    Audit(#[source] audit::OpenError),
-    /// The key of the pseudonyms cannot be used.
-    #[error("the key of the pseudonyms cannot be used")]
-    Pseudonyms(#[source] audit::PseudonymsError),
+pub enum Obstacle {
     /// The key material cannot be used.
     #[error("the key material cannot be used")]
     Material(#[source] MaterialError),
@@ -88,6 +81,23 @@ pub enum StartError {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(BindError),
+}
+
+/// Why a sidecar did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A thread or its reactor could not be made.
+    #[error("the system gives no more threads or descriptors")]
+    Threads(#[source] std::io::Error),
+    /// The trail cannot be opened.
+    #[error("the audit trail cannot be opened")]
+    Audit(#[source] audit::OpenError),
+    /// The key of the pseudonyms cannot be used.
+    #[error("the key of the pseudonyms cannot be used")]
+    Pseudonyms(#[source] audit::PseudonymsError),
+    /// The configuration cannot be carried out.
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
     /// The metrics cannot be set up.
     #[error("the metrics cannot be set up")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
@@ -111,21 +121,9 @@ pub enum ReloadError {
          limits.connections"
     )]
     Held(ListenerName),
-    /// The key material cannot be used.
-    #[error("the key material cannot be used")]
-    Material(#[source] MaterialError),
-    /// The service's name cannot stand in a SPIFFE ID.
-    #[error("the service's name cannot stand in a SPIFFE ID")]
-    Service(#[source] SpiffeIdError),
-    /// The policy in Rego cannot be used.
-    #[error("policy in Rego: {0}")]
-    Rego(RegoError),
-    /// A listener cannot be made from it.
-    #[error("the configuration cannot be carried out")]
-    Build(#[source] BuildError),
-    /// A new address cannot be bound.
+    /// It cannot be carried out.
     #[error(transparent)]
-    Bind(BindError),
+    Obstacle(#[from] Obstacle),
     /// The sidecar is at its end.
     #[error("the sidecar is shutting down")]
     Stopping,
