@@ -200,6 +200,7 @@ impl ListenerPolicy {
             operation: None,
             respond: None,
             soap: None,
+            form: None,
             would_deny: asking.would_deny.clone(),
         }
     }
@@ -235,6 +236,7 @@ impl Found<'_> {
             operation: self.operation,
             respond: route.respond,
             soap: self.soap.cloned(),
+            form: self.form.cloned(),
             ..grant.under(&self.compiled.clause)
         }
     }
