@@ -54,8 +54,7 @@ fn request(bencher: Bencher<'_, '_>, rules: usize) {
     let (policy, permit) = listener(rules);
     let now = clock::now();
     let question = audit::samples(&Origin::new("ehr", "bench.yaml"), now)[1].clone();
-    let asked =
-        Requested { method: &Method::GET, host: None, path: "/fhir/Kind0/4711", soap_action: None };
+    let asked = Requested::plain(&Method::GET, "/fhir/Kind0/4711");
     bencher.bench(|| {
         let grant = policy.authorize_request(&permit, black_box(&asked), now).unwrap();
         policy.narrow(grant, |_grant| question.clone(), now).unwrap()
