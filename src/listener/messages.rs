@@ -318,8 +318,7 @@ fn is_for_good(reason: DenyReason) -> bool {
         DenyReason::NoMessageRule
         | DenyReason::NotListedForMessage
         | DenyReason::UnknownSender
-        | DenyReason::RuleExpired
-        | DenyReason::Rego => true,
+        | DenyReason::RuleExpired => true,
         DenyReason::UnknownPeer
         | DenyReason::NotListed
         | DenyReason::ListingExpired
@@ -331,6 +330,8 @@ fn is_for_good(reason: DenyReason) -> bool {
         | DenyReason::NotListedForAssociation
         | DenyReason::SopClass
         | DenyReason::SopClassMismatch
+        // What Rego says may depend on the time, or be no more than an evaluation that took too long.
+        | DenyReason::Rego
         | DenyReason::RateLimit
         | DenyReason::ConcurrencyLimit
         | DenyReason::MalformedRequest
