@@ -171,6 +171,8 @@ pub struct Denied {
     pub line: u32,
     /// The version of the policy that the rule is of.
     pub version: Fingerprint,
+    /// The entry of `peers` that whoever connects was recognized as, where it is not let in all the same.
+    pub peer: Option<PeerName>,
     /// The route's template, when a route matched.
     pub template: Option<Arc<str>>,
     /// What differed from the rule that came nearest.

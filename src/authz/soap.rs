@@ -79,6 +79,7 @@ fn unfit(grant: &Grant, differs: Differs, nearest: String) -> Denied {
         rule: Arc::clone(grant.rule()),
         line: grant.line(),
         version: grant.version(),
+        peer: None,
         template: grant.template().cloned(),
         differs: Some(differs),
         nearest,

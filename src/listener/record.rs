@@ -98,16 +98,6 @@ pub(super) fn not_audited(connection: &Arc<Connection>) -> Record {
     }
 }
 
-/// Handshakes that came to nothing and got no line of their own.
-pub(super) fn flood(connection: Arc<Connection>, message: String) -> Record {
-    Record {
-        reason: Some("flood"),
-        message: Some(message),
-        connection: Some(connection),
-        ..Record::new(Action::ConnectionRefused)
-    }
-}
-
 pub(super) fn closed(
     connection: &Arc<Connection>,
     ending: Ending,

@@ -1,5 +1,6 @@
 //! A record as it is read back: who attempted what, and what became of it. The rest is passed over.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::de::Error as _;
@@ -140,6 +141,8 @@ pub struct RecordedMyelin {
     pub differs: Option<String>,
     /// Why it would have been denied, were policy enforced.
     pub would_deny: Option<String>,
+    /// It stands for many denials.
+    pub flood: Option<RecordedFlood>,
     /// The FHIR interaction.
     pub fhir: Option<RecordedFhir>,
     /// The DICOMweb transaction.
@@ -150,6 +153,18 @@ pub struct RecordedMyelin {
     pub hl7: Option<RecordedHl7>,
     /// The DICOM association.
     pub dicom: Option<RecordedDicom>,
+}
+
+/// `myelin.flood`
+#[derive(Debug, Clone, Deserialize)]
+pub struct RecordedFlood {
+    /// How many.
+    pub count: u64,
+    /// How many of each reason.
+    pub reasons: BTreeMap<String, u64>,
+    /// When the first of them was.
+    #[serde(deserialize_with = "moment")]
+    pub first: OffsetDateTime,
 }
 
 /// `myelin.fhir`

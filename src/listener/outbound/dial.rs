@@ -169,6 +169,7 @@ async fn admit(
         Ok(permit) => permit,
         Err(denied) => {
             services.denied(&denied);
+            connection.peer.clone_from(&denied.peer);
             services.audit.note(record::denied(&Arc::new(connection), &denied)).await;
             return Err(DialFailed::Refused);
         }
