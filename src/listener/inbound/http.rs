@@ -1,6 +1,5 @@
 //! HTTP on an inbound listener: each request is judged by the policy of its moment.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use crate::listener::shapes::{self, Shapes};
 use crate::listener::{Services, record};
 use crate::live::{Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
+use crate::protocol::http::host_name;
 use crate::protocol::soap;
 use crate::proxy::l7::{
     ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
@@ -272,21 +272,6 @@ impl Host for InboundHttp {
     }
 }
 
-/// A host as rules name it: in lower case, without its port, without the dot of the root.
-fn host_name(authority: &str) -> Cow<'_, str> {
-    let name = match authority.rsplit_once(':') {
-        // The colons of an IPv6 address stand before its bracket.
-        Some((name, port)) if !port.ends_with(']') => name,
-        Some(_) | None => authority,
-    };
-    let name = name.strip_suffix('.').unwrap_or(name);
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(name.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(name)
-    }
-}
-
 /// `x-forwarded-client-cert` in Envoy's form. Of a pinned certificate only the digest was proven.
 fn client_cert(own: Option<&SpiffeId>, peer: &PeerIdentity) -> String {
     let certificate = &peer.certificate;
@@ -309,25 +294,4 @@ fn client_cert(own: Option<&SpiffeId>, peer: &PeerIdentity) -> String {
         fields.extend(certificate.dns.iter().map(|name| format!("DNS={name}")));
     }
     fields.join(";")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_its_name_in_lower_case_and_nothing_else() {
-        for (authority, name) in [
-            ("fhir.example", "fhir.example"),
-            ("FHIR.Example:8443", "fhir.example"),
-            ("fhir.example.", "fhir.example"),
-            ("fhir.example.:8443", "fhir.example"),
-            ("10.0.0.1:80", "10.0.0.1"),
-            ("[::1]:443", "[::1]"),
-            ("[2001:DB8::1]", "[2001:db8::1]"),
-            ("a..", "a."),
-        ] {
-            assert_eq!(host_name(authority), name, "{authority}");
-        }
-    }
 }

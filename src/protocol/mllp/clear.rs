@@ -1,12 +1,10 @@
 //! Whether a part of a header says the same to every receiver: some undo escape sequences, take repetitions and
 //! subcomponents apart or strip blanks, and others do not.
 
-use super::Header;
+use super::{Header, is_code};
 
 /// What separates and escapes if MSH-2 says nothing else, and for receivers that do not ask it.
 const STANDARD: &[u8] = b"^~\\&";
-/// No code of a message type or an event is longer.
-const CODE_MAX: usize = 20;
 
 impl Header<'_> {
     /// Whether a component of MSH-3 or MSH-4 names one application or facility, whoever reads it.
@@ -20,8 +18,7 @@ impl Header<'_> {
 
 /// Whether a component of MSH-9 is a code of the standard's form, or empty.
 pub fn is_clear_code(code: &[u8]) -> bool {
-    let fits = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
-    code.len() <= CODE_MAX && code.iter().all(fits)
+    code.is_empty() || is_code(code)
 }
 
 /// Whether a name begins or ends with what is a blank in some character set. ASCII's own are gone by now.

@@ -7,6 +7,7 @@ use super::segment_end;
 const HEADER_MAX: usize = 4 * 1024;
 /// Tokens between separators up to MSH-12, its last that is read.
 const TOKENS: usize = 12;
+
 /// What the header of a message says (HL7 v2.x, 2.14.9): bytes of the sender, believed as far as a claim is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Header<'a> {
