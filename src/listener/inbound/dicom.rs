@@ -88,7 +88,12 @@ impl InboundDicom<'_> {
                 return ending;
             }
         };
-        let terms = Terms { idle: self.limits.idle_timeout, metrics: &services.metrics, end };
+        let terms = Terms {
+            idle: self.limits.idle_timeout,
+            metrics: &services.metrics,
+            end,
+            is_bound: ticket.is_bound(),
+        };
         let relaying = dicom::relay(self.permit, asked, downstream, upstream, &terms, &mut carried);
         let (over, parting) = relaying.await;
         life.moved = carried.moved;
