@@ -26,11 +26,12 @@ pub(super) trait MessageTerms: Terms {
     fn phi(&self) -> bool;
     /// What becomes of a message that is not let through.
     fn on_denied(&self) -> OnDenied;
-    /// Whether the holder of `permit` may send this message.
+    /// Whether the holder of `permit` may send this message. What rules grant is for `narrow` to narrow.
     fn judge(
         &self,
         permit: &Permit,
         message: &Message<'_>,
+        narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         now: OffsetDateTime,
         charged: &Charged,
     ) -> Result<Judged, Denied>;
@@ -78,6 +79,7 @@ impl MessageTerms for InboundState {
         &self,
         permit: &Permit,
         message: &Message<'_>,
+        narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         now: OffsetDateTime,
         charged: &Charged,
     ) -> Result<Judged, Denied> {
@@ -88,6 +90,7 @@ impl MessageTerms for InboundState {
             }
             Flow::Up => {
                 let grant = self.policy.authorize_message(permit, message.header, now)?;
+                let grant = narrow(grant)?;
                 let running = match (charged.begins(message, grant.rule()), message.is_further) {
                     (true, true) => self.quotas.begin_further(permit, &grant, now),
                     (true, false) => self.quotas.begin(permit, Some(&grant), now),
@@ -117,6 +120,7 @@ impl MessageTerms for OutboundState {
         &self,
         permit: &Permit,
         _message: &Message<'_>,
+        _narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         _now: OffsetDateTime,
         _charged: &Charged,
     ) -> Result<Judged, Denied> {
@@ -201,6 +205,23 @@ impl<S: MessageTerms> MllpHost<S> {
         }
     }
 
+    /// By these rules at this moment. The peer is judged with every message: its certificate may have been
+    /// revoked, its entry be gone.
+    fn judge(
+        &self,
+        state: &S,
+        message: &Message<'_>,
+        at: OffsetDateTime,
+    ) -> Result<Judged, Denied> {
+        let permit = self.held.permit(state, at)?;
+        let record = |grant: &Grant| {
+            let hl7 = self.hl7(message, grant.phi());
+            self.record(Action::MessageAllowed, hl7, Some(record::granted(grant)))
+        };
+        let narrow = |grant| self.services.narrow(state.policy(), grant, None, record, at);
+        state.judge(&permit, message, narrow, at, &self.charged)
+    }
+
     /// Counts and records a message that is not let through.
     async fn denied(&self, message: &Message<'_>, state: &S, denied: &Denied) -> No {
         let Services { metrics, audit, .. } = &self.services;
@@ -233,13 +254,10 @@ impl<S: MessageTerms> Host for MllpHost<S> {
     async fn admit(&self, message: &Message<'_>) -> Result<Ticket, No> {
         let now = self.live.snapshot();
         let (state, at) = (&now.value, clock::now());
-        // The peer is judged with every message: its certificate may have been revoked, its entry be gone.
-        let judged = self.held.permit(state, at);
-        let judged =
-            match judged.and_then(|permit| state.judge(&permit, message, at, &self.charged)) {
-                Ok(judged) => judged,
-                Err(denied) => return Err(self.denied(message, state, &denied).await),
-            };
+        let judged = match self.judge(state, message, at) {
+            Ok(judged) => judged,
+            Err(denied) => return Err(self.denied(message, state, &denied).await),
+        };
         let Judged { rule, phi, would_deny, running } = judged;
         if message.is_envelope && would_deny.is_none() {
             return Ok(Ticket { recorded: None, _running: running });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::audit::{Action, Connection, ConnectionId, Nearest, Record, Rule, Traffic};
 use crate::authz::{Denied, Grant, Permit};
 use crate::config::Protocol;
-use crate::identity::ListenerName;
+use crate::identity::{ListenerName, PeerName};
 use crate::outcome::{DenyReason, Direction, Ending};
 use crate::proxy::l4::Moved;
 use crate::tls::{HandshakeFailed, Session};
@@ -53,6 +53,14 @@ pub(super) fn described(
         anchor: session.and_then(|session| session.grounds.anchor),
         identity: session.map(|session| session.peer.to_string()),
         peer: None,
+    }
+}
+
+/// The name in `peers` of whoever was let in, or is known and was not.
+pub(super) fn named(judged: &Result<Permit, Denied>) -> Option<PeerName> {
+    match judged {
+        Ok(permit) => permit.peer().cloned(),
+        Err(denied) => denied.peer.clone(),
     }
 }
 

@@ -241,22 +241,24 @@ impl InboundListener {
                 }
             },
         };
-        let judged = judged.and_then(|permit| Ok((room.place_of(&permit, source)?, permit)));
-        let judged = judged.and_then(|(place, permit)| Ok((place, state.begin(permit, now)?)));
-        let (_place, (permit, _running)) = match judged {
+        connection.peer = record::named(&judged);
+        let connection = Arc::new(connection);
+        let admitted = judged.and_then(|permit| {
+            let place = room.place_of(&permit, source)?;
+            let permit = services.narrow_permit(&state.policy, permit, &connection, now)?;
+            Ok((place, state.begin(permit, now)?))
+        });
+        let (_place, (permit, _running)) = match admitted {
             Ok(admitted) => admitted,
             Err(denied) => {
                 services.denied(&denied);
-                connection.peer.clone_from(&denied.peer);
-                let record = record::denied(&Arc::new(connection), &denied);
+                let record = record::denied(&connection, &denied);
                 services.audit.note(record).await;
                 drop(slot); // who is shown out may take its time
                 tls::part(arrival.into_stream()).await;
                 return Err(Ending::Denied);
             }
         };
-        connection.peer = permit.peer().cloned();
-        let connection = Arc::new(connection);
         match self.put_on_record(&permit, &connection, arrival, life).await {
             Some(arrival) => {
                 Ok(Entered { arrival, permit, connection, _slot: slot, _place, _running })
