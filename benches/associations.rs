@@ -11,7 +11,7 @@ use myelin::authz::Permit;
 use myelin::identity::ListenerName;
 use myelin::outcome::Direction;
 use myelin::protocol::dicom::{Request, Transfer, request};
-use myelin::proxy::dicom::{self, Carried, Terms};
+use myelin::proxy::dicom::{self, Carried, Stay};
 use myelin::proxy::l4;
 use myelin::shutdown::Shutdown;
 use myelin::telemetry::metrics::Metrics;
@@ -95,9 +95,9 @@ async fn through_an_association(permit: &Permit, metrics: &Metrics, data: &[u8],
     let end = Shutdown::default();
     let relaying = async {
         let asked = dicom::ask(&mut downstream, &end).await.unwrap();
-        let (terms, mut carried) =
-            (Terms { idle: IDLE, metrics: &metrics, end: &end }, Carried::default());
-        let relaying = dicom::relay(permit, asked, downstream, upstream, &terms, &mut carried);
+        let (stay, mut carried) =
+            (Stay { idle: IDLE, metrics: &metrics, end: &end }, Carried::default());
+        let relaying = dicom::relay(permit, asked, downstream, upstream, &stay, &mut carried);
         let (_, parting) = relaying.await;
         parting.done(&end).await;
         assert_eq!(carried.data_units.0, pieces as u64);

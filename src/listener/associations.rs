@@ -15,7 +15,7 @@ use crate::proxy::dicom::{self, Carried, End, Unasked};
 use crate::shutdown::Shutdown;
 
 /// One admitted association, until its end is on record.
-pub(super) struct Ticket {
+pub(super) struct OpenAssociation {
     connection: Arc<Connection>,
     dicom: Dicom,
     rule: Rule,
@@ -33,7 +33,7 @@ pub(super) async fn admit(
     connection: &Arc<Connection>,
     request: &Request,
     grant: &Grant,
-) -> Result<Ticket, NotAudited> {
+) -> Result<OpenAssociation, NotAudited> {
     let dicom = Dicom { phi: grant.phi(), ..described(request) };
     let rule = record::granted(grant);
     let allowed = Record {
@@ -51,19 +51,25 @@ pub(super) async fn admit(
     services.would_deny(grant.would_deny());
     services.metrics.association(true);
     let ids = request.contexts.iter().map(|context| context.id).collect();
-    Ok(Ticket { connection: Arc::clone(connection), dicom, rule, begun: Instant::now(), ids })
+    Ok(OpenAssociation {
+        connection: Arc::clone(connection),
+        dicom,
+        rule,
+        begun: Instant::now(),
+        ids,
+    })
 }
 
 /// Counts and records the end of an admitted association; `ending` is that of its connection.
 pub(super) async fn completed(
     services: &Services,
-    ticket: Ticket,
+    open: OpenAssociation,
     end: &End,
     ending: Ending,
     carried: &Carried,
 ) {
     services.metrics.association_ended(end.how);
-    let Ticket { connection, mut dicom, rule, begun, ids } = ticket;
+    let OpenAssociation { connection, mut dicom, rule, begun, ids } = open;
     for (context, id) in dicom.contexts.iter_mut().zip(ids) {
         let answers = carried.answers.as_deref();
         context.accepted = answers.map(|answers| accepted(answers, id));
@@ -85,6 +91,18 @@ pub(super) async fn completed(
         ..Record::new(Action::AssociationCompleted)
     };
     services.audit.note(record).await;
+}
+
+/// Ends an admitted association of which the called side has heard nothing.
+pub(super) async fn unbegun(
+    services: &Services,
+    open: OpenAssociation,
+    how: AssociationEnding,
+    ending: Ending,
+    message: Option<String>,
+) {
+    let over = End { how, ending, message, cause: None };
+    completed(services, open, &over, ending, &Carried::default()).await;
 }
 
 /// A context that is not answered is not accepted.

@@ -6,22 +6,22 @@ use time::OffsetDateTime;
 
 use super::inbound::InboundState;
 use super::outbound::OutboundState;
-use super::permits::{Held, Terms};
+use super::permits::{Held, Rules};
 use super::quota::Running;
 use super::{Services, record};
 use crate::audit::{Action, Connection, Hl7, Hl7From, Pseudonyms, Record, Rule, Traffic};
 use crate::authz::{Denied, Permit};
 use crate::clock;
 use crate::config::OnDenied;
-use crate::live::Live;
-use crate::outcome::{DenyReason, Direction};
+use crate::live::{Generation, Live};
+use crate::outcome::{DenyReason, Direction, Ending};
 use crate::protocol::mllp::{Header, Malformed, nack};
 use crate::proxy::mllp::{Flow, Host, Message, MessageEnd, No};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// What a listener's state has to say about messages.
-pub(super) trait MessageTerms: Terms {
+pub(super) trait MessageRules: Rules {
     /// Whether its messages are accesses to PHI.
     fn phi(&self) -> bool;
     /// What becomes of a message that is not let through.
@@ -44,7 +44,7 @@ pub(super) struct Judged {
 }
 
 /// Peers send messages, and those are judged; what the workload has to say to a peer that is let in is not.
-impl MessageTerms for InboundState {
+impl MessageRules for InboundState {
     fn phi(&self) -> bool {
         self.config.phi
     }
@@ -82,7 +82,7 @@ impl MessageTerms for InboundState {
 }
 
 /// Whom the workload may send to was decided at the handshake.
-impl MessageTerms for OutboundState {
+impl MessageRules for OutboundState {
     fn phi(&self) -> bool {
         self.config.phi
     }
@@ -107,23 +107,31 @@ impl Judged {
         let running = Running::default();
         Self { rule: record::permitted(permit), phi, would_deny: None, running }
     }
+
+    /// Whether its record would say the same as that of `other`, and be as durable.
+    fn is_recorded_as(&self, other: &Self) -> bool {
+        let said = |one: &Self| (one.rule.line, one.rule.version, one.phi, one.would_deny.clone());
+        self.rule.name == other.rule.name && said(self) == said(other)
+    }
 }
 
 /// The messages of one connection.
-pub(super) struct MllpHost<S: Terms> {
+pub(super) struct MllpHost<S: Rules> {
     live: Live<S>,
     services: Services,
     held: Arc<Held<S>>,
 }
 
 /// One admitted message, until its end is on record.
-pub(super) struct Ticket {
-    /// `None`: it is only counted.
-    recorded: Option<Box<(Hl7, Rule)>>,
+pub(super) struct OpenMessage {
+    recorded: Recorded,
     _running: Running,
 }
 
-impl<S: MessageTerms> MllpHost<S> {
+/// What goes on record of a message, and the rule that let it through. `None`: it is only counted.
+type Recorded = Option<Box<(Hl7, Rule)>>;
+
+impl<S: MessageRules> MllpHost<S> {
     pub(super) fn new(live: Live<S>, services: Services, held: Arc<Held<S>>) -> Self {
         Self { live, services, held }
     }
@@ -172,6 +180,40 @@ impl<S: MessageTerms> MllpHost<S> {
         }
     }
 
+    /// By the rules of this moment. The peer is judged with every message: its certificate may have been
+    /// revoked, its entry be gone.
+    async fn judge(&self, message: &Message<'_>) -> Result<(Judged, Generation), No> {
+        let now = self.live.snapshot();
+        let (state, at) = (&now.value, clock::now());
+        let judged = self.held.permit(state, at);
+        match judged.and_then(|permit| state.judge(&permit, message, at)) {
+            Ok(judged) => Ok((judged, now.generation)),
+            Err(denied) => Err(self.denied(message, state, &denied).await),
+        }
+    }
+
+    /// A message that policy lets through, on record, durably if it is an access to PHI.
+    async fn put_on_record(&self, message: &Message<'_>, judged: &Judged) -> Result<Recorded, No> {
+        let Judged { rule, phi, would_deny, .. } = judged;
+        if message.is_repeated || !(*phi || would_deny.is_some()) {
+            return Ok(None);
+        }
+        let hl7 = self.hl7(message, *phi);
+        let allowed = self.record(Action::MessageAllowed, hl7.clone(), Some(rule.clone()));
+        if self.services.audit.permit(allowed, *phi).await.is_err() {
+            return Err(self.not_audited(message).await);
+        }
+        Ok(Some(Box::new((hl7, rule.clone()))))
+    }
+
+    /// What was put on record has come to nothing: policy says something else by now.
+    fn unsent(&self, recorded: Recorded) {
+        let Some((hl7, rule)) = recorded.map(|recorded| *recorded) else { return };
+        let record = self.record(Action::MessageCompleted, hl7, Some(rule));
+        let reason = Some(Ending::Denied.label());
+        self.services.audit.note_now(Record { reason, ..record });
+    }
+
     /// Counts and records a message that is not let through.
     async fn denied(&self, message: &Message<'_>, state: &S, denied: &Denied) -> No {
         let Services { metrics, audit, .. } = &self.services;
@@ -198,31 +240,29 @@ impl<S: MessageTerms> MllpHost<S> {
     }
 }
 
-impl<S: MessageTerms> Host for MllpHost<S> {
-    type Ticket = Ticket;
+impl<S: MessageRules> Host for MllpHost<S> {
+    type Ticket = OpenMessage;
 
-    async fn admit(&self, message: &Message<'_>) -> Result<Ticket, No> {
-        let now = self.live.snapshot();
-        let (state, at) = (&now.value, clock::now());
-        // The peer is judged with every message: its certificate may have been revoked, its entry be gone.
-        let judged = self.held.permit(state, at);
-        let judged = match judged.and_then(|permit| state.judge(&permit, message, at)) {
-            Ok(judged) => judged,
-            Err(denied) => return Err(self.denied(message, state, &denied).await),
-        };
-        let Judged { rule, phi, would_deny, running } = judged;
-        let mut recorded = None;
-        if (phi || would_deny.is_some()) && !message.is_repeated {
-            let hl7 = self.hl7(message, phi);
-            let allowed = self.record(Action::MessageAllowed, hl7.clone(), Some(rule.clone()));
-            if self.services.audit.permit(allowed, phi).await.is_err() {
-                return Err(self.not_audited(message).await);
+    async fn admit(&self, message: &Message<'_>) -> Result<OpenMessage, No> {
+        let (mut judged, mut generation) = self.judge(message).await?;
+        let running = std::mem::take(&mut judged.running);
+        let mut recorded = self.put_on_record(message, &judged).await?;
+        // Waiting for the record may have taken a while: nothing passes on an old verdict.
+        while !self.held.is_still(generation) {
+            let further = Message { is_further: true, ..*message }; // it was charged
+            let again = self.judge(&further).await;
+            let is_as_before = again.as_ref().is_ok_and(|(again, _)| again.is_recorded_as(&judged));
+            if !is_as_before {
+                self.unsent(recorded.take());
             }
-            recorded = Some(Box::new((hl7, rule)));
+            (judged, generation) = again?;
+            if !is_as_before {
+                recorded = self.put_on_record(message, &judged).await?;
+            }
         }
-        self.services.would_deny(would_deny.as_ref());
+        self.services.would_deny(judged.would_deny.as_ref());
         self.services.metrics.message(message.header.code, true);
-        Ok(Ticket { recorded, _running: running })
+        Ok(OpenMessage { recorded, _running: running })
     }
 
     async fn malformed(&self, number: u64, why: Malformed) {
@@ -237,7 +277,7 @@ impl<S: MessageTerms> Host for MllpHost<S> {
         audit.note(Record { reason, message, ..record }).await;
     }
 
-    fn completed(&self, ticket: Ticket, end: MessageEnd) {
+    fn completed(&self, ticket: OpenMessage, end: MessageEnd) {
         let code = end.acknowledgement.map(|code| code.label());
         self.services.metrics.acknowledged(code, end.duration);
         let Some((hl7, rule)) = ticket.recorded.map(|recorded| *recorded) else { return };

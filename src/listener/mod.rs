@@ -11,6 +11,7 @@ mod messages;
 mod outbound;
 mod permits;
 mod plain;
+mod question;
 pub mod quota;
 mod record;
 mod requests;

@@ -1,6 +1,5 @@
 //! HTTP on an inbound listener: each request is judged by the policy of its moment.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,18 +12,19 @@ use crate::authz::{Denied, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::listener::asked::Asked;
-use crate::listener::permits::Held;
+use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
+use crate::listener::question::{Question, host_name};
 use crate::listener::quota::{Over, Running};
-use crate::listener::requests::{self, Refused, Ticket, Wish};
+use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::shapes::{self, Shapes};
 use crate::listener::{Services, record};
-use crate::live::{Live, Snapshot};
+use crate::live::{Generation, Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
 use crate::protocol::soap;
 use crate::proxy::l7::{
-    ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
-    Spoken, Wanted,
+    Again, ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd,
+    Rough, Spoken, Wanted,
 };
 
 /// The exchanges of one inbound connection.
@@ -45,12 +45,33 @@ pub(super) struct Judged {
     holder: Permit,
     state: Arc<Snapshot<InboundState>>,
     at: OffsetDateTime,
+    /// What its message turned out to be, where a rule asked for that.
+    message: Option<Result<soap::Found, soap::Unreadable>>,
     /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
     phi: bool,
 }
 
+impl Judged {
+    /// The same, with a message that turned out to be this.
+    fn with(self, message: Result<soap::Found, soap::Unreadable>) -> Result<Self, DeniedRequest> {
+        let asked = Asked::plain(&self.permit);
+        let found = message.as_ref().map_err(|why| *why);
+        match self.state.value.policy.authorize_soap(self.permit, found, self.at) {
+            Ok(permit) => Ok(Self { permit, message: Some(message), ..self }),
+            Err(denied) => Err(DeniedRequest { denied, asked, retry_after: None }),
+        }
+    }
+}
+
+/// A request that asks for an upgrade, by whose leave, and by the rules of which generation.
+pub(super) struct Kept {
+    question: Question,
+    grant: Grant,
+    judged: Generation,
+}
+
 /// Policy's no.
-pub(super) struct Denial {
+pub(super) struct DeniedRequest {
     denied: Denied,
     asked: Asked,
     retry_after: Option<Duration>,
@@ -90,9 +111,11 @@ impl Host for InboundHttp {
     type Io = Plain;
     type Link = ();
     type Permit = Judged;
-    type Denial = Denial;
+    type Denial = DeniedRequest;
     type Running = Running;
-    type Ticket = Ticket;
+    type Ticket = OpenRequest;
+    type Kept = Kept;
+    type Lasting = Lasts;
 
     fn facing(&self) -> &Facing {
         &self.facing
@@ -104,7 +127,7 @@ impl Host for InboundHttp {
         PoolKey { name: Arc::clone(&self.pool), generation: configuration }
     }
 
-    fn judge(&self, head: &Head<'_>) -> Result<Judged, Denial> {
+    fn judge(&self, head: &Head<'_>) -> Result<Judged, DeniedRequest> {
         let now = self.live.snapshot();
         let (policy, at) = (&now.value.policy, clock::now());
         let host = head.host.map(host_name);
@@ -118,12 +141,12 @@ impl Host for InboundHttp {
         match judged {
             Ok((permit, holder)) => {
                 let phi = now.value.config.phi;
-                Ok(Judged { permit, holder, at, phi, state: now })
+                Ok(Judged { permit, holder, at, message: None, phi, state: now })
             }
             Err(denied) => {
                 let routes = now.value.config.routes.as_deref().unwrap_or_default();
                 let asked = Asked::denied(&denied, routes, head, self.services.audit.pseudonyms());
-                Err(Denial { denied, asked, retry_after: None })
+                Err(DeniedRequest { denied, asked, retry_after: None })
             }
         }
     }
@@ -132,20 +155,33 @@ impl Host for InboundHttp {
         judged.permit.soap().is_some()
     }
 
-    /// Waiting for the message may have taken a while: the peer is judged once more.
+    /// Waiting for the message may have taken a while: all is judged once more, by one policy.
     fn judge_soap(
         &self,
-        judged: Judged,
-        message: Result<&soap::Found, soap::Unreadable>,
-    ) -> Result<Judged, Denial> {
-        let now = self.live.snapshot();
-        let (policy, at) = (&now.value.policy, clock::now());
-        let asked = Asked::plain(&judged.permit);
-        self.held
-            .permit(&now.value, at)
-            .and_then(|_still| policy.authorize_soap(judged.permit, message, at))
-            .map(|permit| Judged { permit, ..judged })
-            .map_err(|denied| Denial { denied, asked, retry_after: None })
+        head: &Head<'_>,
+        message: Result<soap::Found, soap::Unreadable>,
+    ) -> Result<Judged, DeniedRequest> {
+        self.judge(head)?.with(message)
+    }
+
+    fn stands(&self, judged: &Judged, _link: &()) -> bool {
+        let is_over = |until| until <= clock::now();
+        self.held.is_still(judged.state.generation) && !judged.permit.until().is_some_and(is_over)
+    }
+
+    fn judge_again(
+        &self,
+        head: &Head<'_>,
+        before: &Judged,
+    ) -> Result<Again<Judged>, DeniedRequest> {
+        let mut judged = self.judge(head)?;
+        if let Some(message) = &before.message {
+            judged = judged.with(message.clone())?;
+        } else if judged.permit.soap().is_some() {
+            judged = judged.with(Err(soap::Unreadable::Unread))?;
+        }
+        let is_as_before = judged.permit.is_recorded_as(&before.permit);
+        Ok(if is_as_before { Again::AsBefore(judged) } else { Again::Otherwise(judged) })
     }
 
     fn abandoned(&self, rough: &Rough<'_>, judged: &Judged) {
@@ -159,16 +195,16 @@ impl Host for InboundHttp {
         requests::rejected_now(&self.services, &self.connection, rough, refused);
     }
 
-    fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, Denial> {
+    fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, DeniedRequest> {
         let Judged { permit, holder, state, at, .. } = judged;
         state.value.quotas.begin(holder, Some(permit), *at).map_err(|over| {
             let Over { denied, retry_after } = *over;
             let asked = Asked::granted(permit, head, self.services.audit.pseudonyms());
-            Denial { denied, asked, retry_after: Some(retry_after) }
+            DeniedRequest { denied, asked, retry_after: Some(retry_after) }
         })
     }
 
-    fn retry_after(&self, denial: &Denial) -> Option<Duration> {
+    fn retry_after(&self, denial: &DeniedRequest) -> Option<Duration> {
         denial.retry_after
     }
 
@@ -206,7 +242,7 @@ impl Host for InboundHttp {
         head: &Head<'_>,
         judged: &Judged,
         _link: Option<&()>,
-    ) -> Result<Ticket, NotAudited> {
+    ) -> Result<OpenRequest, NotAudited> {
         let permit = &judged.permit;
         let rule = record::granted(permit);
         let observed = permit.would_deny().is_some();
@@ -233,7 +269,7 @@ impl Host for InboundHttp {
         Ok(ticket.carried_by(Some(self.held.member())))
     }
 
-    async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Denial>) {
+    async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<DeniedRequest>) {
         if let Rejection::Denied(denial) = rejection {
             self.services.expired(&denial.denied);
         }
@@ -245,7 +281,7 @@ impl Host for InboundHttp {
                 rule: None,
                 status: malformed.status().as_u16(),
             },
-            Rejection::Denied(Denial { denied, asked, retry_after }) => Refused {
+            Rejection::Denied(DeniedRequest { denied, asked, retry_after }) => Refused {
                 reason: denied.reason,
                 message: None,
                 asked: asked.clone(),
@@ -263,27 +299,20 @@ impl Host for InboundHttp {
         requests::rejected(&self.services, &self.connection, rough, refused).await;
     }
 
-    fn tunnelled(&self, _link: &()) {
-        self.held.member().tunnelled();
+    fn keep(&self, head: &Head<'_>, judged: &Judged) -> Kept {
+        let (grant, judged) = (judged.permit.clone(), judged.state.generation);
+        Kept { question: Question::request(head), grant, judged }
     }
 
-    fn completed(&self, ticket: Ticket, end: RequestEnd) {
+    async fn tunnelled(&self, _link: &(), kept: Kept) -> Option<Lasts> {
+        let member = self.held.member();
+        member.tunnelled();
+        let lasts = self.held.lasts(kept.question, &kept.grant, kept.judged).await;
+        lasts.inspect_err(|_withdrawn| member.end().cut()).ok()
+    }
+
+    fn completed(&self, ticket: OpenRequest, end: RequestEnd) {
         requests::completed(&self.services, ticket, end);
-    }
-}
-
-/// A host as rules name it: in lower case, without its port, without the dot of the root.
-fn host_name(authority: &str) -> Cow<'_, str> {
-    let name = match authority.rsplit_once(':') {
-        // The colons of an IPv6 address stand before its bracket.
-        Some((name, port)) if !port.ends_with(']') => name,
-        Some(_) | None => authority,
-    };
-    let name = name.strip_suffix('.').unwrap_or(name);
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(name.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(name)
     }
 }
 
@@ -309,25 +338,4 @@ fn client_cert(own: Option<&SpiffeId>, peer: &PeerIdentity) -> String {
         fields.extend(certificate.dns.iter().map(|name| format!("DNS={name}")));
     }
     fields.join(";")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_its_name_in_lower_case_and_nothing_else() {
-        for (authority, name) in [
-            ("fhir.example", "fhir.example"),
-            ("FHIR.Example:8443", "fhir.example"),
-            ("fhir.example.", "fhir.example"),
-            ("fhir.example.:8443", "fhir.example"),
-            ("10.0.0.1:80", "10.0.0.1"),
-            ("[::1]:443", "[::1]"),
-            ("[2001:DB8::1]", "[2001:db8::1]"),
-            ("a..", "a."),
-        ] {
-            assert_eq!(host_name(authority), name, "{authority}");
-        }
-    }
 }

@@ -204,7 +204,8 @@ impl InboundListener {
                 Box::pin(messages.serve(arrival.into_stream(), life)).await
             }
             Protocol::Tcp => {
-                let carrying = self.carry(&permit, arrival.into_stream(), &forward, &limits, life);
+                let carrying =
+                    self.carry(&held, &permit, arrival.into_stream(), (&forward, &limits), life);
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
             Protocol::Http => {
@@ -313,16 +314,20 @@ impl InboundListener {
     /// Any byte stream, as it is.
     async fn carry(
         &self,
+        held: &Held<InboundState>,
         permit: &Permit,
         downstream: Incoming,
-        forward: &Target,
-        limits: &Limits,
+        (forward, limits): (&Target, &Limits),
         life: &mut Life,
     ) -> Ending {
         let upstream = match Plain::reach(forward, limits, permit.rule(), life).await {
             Ok(upstream) => upstream,
             Err(ending) => return ending,
         };
+        // The workload may have taken its time.
+        if held.stands().await.is_err() {
+            return Ending::Withdrawn;
+        }
         let ended = l4::relay(
             permit,
             downstream,

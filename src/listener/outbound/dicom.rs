@@ -8,14 +8,15 @@ use super::dial::{Dialed, describe, dial};
 use crate::authz::Permit;
 use crate::clock;
 use crate::listener::Services;
-use crate::listener::associations::{self, NotAudited, Ticket};
+use crate::listener::associations::{self, NotAudited, OpenAssociation};
 use crate::listener::life::Life;
-use crate::listener::permits::{Held, Permits};
+use crate::listener::permits::{Held, Lasts, Permits};
 use crate::listener::plain::Plain;
+use crate::listener::question::Question;
 use crate::live::Snapshot;
-use crate::outcome::{Ending, Refusal};
+use crate::outcome::{AssociationEnding, Ending, Refusal};
 use crate::protocol::dicom::Reject;
-use crate::proxy::dicom::{self, Asked, Carried, Terms};
+use crate::proxy::dicom::{self, Asked, Carried, Stay};
 use crate::tls::{self, TlsStream};
 
 /// The association of one connection of the workload.
@@ -31,7 +32,8 @@ struct Called {
     stream: TlsStream,
     permit: Permit,
     held: Held<OutboundState>,
-    ticket: Ticket,
+    open: OpenAssociation,
+    _lasts: Lasts,
 }
 
 impl OutboundDicom<'_> {
@@ -63,12 +65,12 @@ impl OutboundDicom<'_> {
             }
             None => return Ending::Cut,
         };
-        let Called { asked, stream, permit, held, ticket } = called;
+        let Called { asked, stream, permit, held, open, _lasts } = called;
         let member = held.member();
-        let terms =
-            Terms { idle: limits.idle_timeout, metrics: &services.metrics, end: member.end() };
+        let stay =
+            Stay { idle: limits.idle_timeout, metrics: &services.metrics, end: member.end() };
         let mut carried = Carried::default();
-        let relaying = dicom::relay(&permit, asked, downstream, stream, &terms, &mut carried);
+        let relaying = dicom::relay(&permit, asked, downstream, stream, &stay, &mut carried);
         let (mut over, parting) = relaying.await;
         life.moved = carried.moved;
         // In TLS 1.3 a server refuses its client after the client's handshake: with the first read.
@@ -81,7 +83,7 @@ impl OutboundDicom<'_> {
             life.message.clone_from(&over.message);
         }
         let ending = member.ending(over.ending);
-        associations::completed(services, ticket, &over, ending, &carried).await;
+        associations::completed(services, open, &over, ending, &carried).await;
         parting.done(member.end()).await;
         ending
     }
@@ -110,7 +112,16 @@ impl OutboundDicom<'_> {
             }
         };
         let admitting = associations::admit(services, &connection, asked.request(), &grant);
-        let ticket = admitting.await.map_err(|NotAudited| (Ending::Denied, Reject::CONGESTION))?;
-        Ok(Called { asked, stream: session.stream, permit, held, ticket })
+        let open = admitting.await.map_err(|NotAudited| (Ending::Denied, Reject::CONGESTION))?;
+        let question = Question::association(asked.request());
+        let lasts = match held.lasts(question, &grant, now.generation).await {
+            Ok(lasts) => lasts,
+            Err(_withdrawn) => {
+                let (how, ending) = (AssociationEnding::Aborted, Ending::Withdrawn);
+                associations::unbegun(services, open, how, ending, None).await;
+                return Err((ending, Reject::CALLING_AE));
+            }
+        };
+        Ok(Called { asked, stream: session.stream, permit, held, open, _lasts: lasts })
     }
 }

@@ -4,6 +4,7 @@
 //! all of them again when one of these is replaced or ends; only those that do not hold any more are told.
 
 mod group;
+mod lasting;
 mod lost;
 mod member;
 mod watch;
@@ -17,18 +18,21 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::group::{Group, Key};
-use self::lost::Without;
+pub(super) use self::lasting::Lasts;
+use self::lasting::{AllLasting, Lasting};
+use self::lost::{Lost, Without};
 pub(super) use self::member::Member;
 use super::Services;
+use super::question::Question;
 use crate::audit::Connection;
-use crate::authz::{Denied, ListenerPolicy, Permit};
+use crate::authz::{Denied, Grant, ListenerPolicy, Permit};
 use crate::clock;
-use crate::live::{Live, Snapshot};
+use crate::live::{Generation, Live, Snapshot};
 use crate::outcome::Withdrawal;
 use crate::tls::{Session, Trust};
 
 /// What a listener's state has to say about who may stay.
-pub(super) trait Terms: Send + Sync + 'static {
+pub(super) trait Rules: Send + Sync + 'static {
     /// What peers are verified with.
     fn trust(&self) -> &Arc<Trust>;
     /// Whom the listener lets in, or expects.
@@ -38,14 +42,14 @@ pub(super) trait Terms: Send + Sync + 'static {
 }
 
 /// The permits of one listener that are in use.
-pub(super) struct Permits<S: Terms> {
+pub(super) struct Permits<S: Rules> {
     register: Arc<Register<S>>,
     /// Ends the watch: nobody is left who could hold a permit.
     _watched: DropGuard,
 }
 
 /// What holders and watch share.
-struct Register<S: Terms> {
+struct Register<S: Rules> {
     groups: Mutex<HashMap<Key, Arc<Group>>>,
     live: Live<S>,
     services: Services,
@@ -56,14 +60,14 @@ struct Register<S: Terms> {
 }
 
 /// A connection's permit in use. Dropped when the connection has ended.
-pub(super) struct Held<S: Terms> {
+pub(super) struct Held<S: Rules> {
     permits: Arc<Permits<S>>,
     group: Arc<Group>,
     member: Arc<Member>,
     id: u64,
 }
 
-impl<S: Terms> Permits<S> {
+impl<S: Rules> Permits<S> {
     /// None in use yet, and watched from now on.
     pub(super) fn start(live: Live<S>, services: Services) -> Arc<Self> {
         let register = Arc::new(Register {
@@ -102,28 +106,17 @@ impl<S: Terms> Permits<S> {
         connection: &Arc<Connection>,
         is_endless: bool,
     ) -> Result<Held<S>, Withdrawal> {
-        let Services { shutdown, metrics, audit, .. } = &self.register.services;
+        let shutdown = &self.register.services.shutdown;
         let member = Arc::new(Member::new(Arc::clone(connection), shutdown, is_endless));
         let (group, id) = self.register.join(seen, session, permit, &member);
         let held = Held { permits: Arc::clone(self), group, member, id };
-        // It is in the register, so whatever is published from here on is the watch's to see.
-        let (now, at) = (self.register.live.snapshot(), clock::now());
         // It may have waited for a slot, or for its record, beyond the end of what its permit rests on.
-        if held.group.is_due(&now, at)
-            && let Err(lost) = held.group.judge(&now, at)
-            && held.member.withdraw(lost.reason)
-        {
-            metrics.withdrawn(lost.reason);
-            audit.note(lost.record(connection)).await;
-        }
-        match held.member.withdrawn() {
-            Some(reason) => Err(reason),
-            None => Ok(held),
-        }
+        held.stands().await?;
+        Ok(held)
     }
 }
 
-impl<S: Terms> Held<S> {
+impl<S: Rules> Held<S> {
     /// Its own end, and how that comes about.
     pub(super) fn member(&self) -> &Arc<Member> {
         &self.member
@@ -147,6 +140,69 @@ impl<S: Terms> Held<S> {
         }
     }
 
+    /// Judges the permit by the rules of this moment, if they are others than those that it was judged by, or
+    /// if something that it rests on has ended since.
+    ///
+    /// # Errors
+    ///
+    /// It was lost; that is on record.
+    pub(super) async fn stands(&self) -> Result<(), Withdrawal> {
+        // It is in the register, so whatever is published from here on is the watch's to see.
+        let (now, at) = self.moment();
+        if self.group.is_due(&now, at)
+            && let Err(lost) = self.group.judge(&now, at)
+        {
+            self.lose(&lost).await;
+        }
+        self.member.withdrawn().map_or(Ok(()), Err)
+    }
+
+    /// Something begins that may go on for long, and was let through by the rules of `judged`: `question` is
+    /// asked again for as long as what is returned is kept. It is asked before anything begins if there are
+    /// other rules by now, or if the grant has ended.
+    ///
+    /// # Errors
+    ///
+    /// It is not let through any more, and the connection has lost its permit with it; that is on record.
+    pub(super) async fn lasts(
+        &self,
+        question: Question,
+        grant: &Grant,
+        judged: Generation,
+    ) -> Result<Lasts, Withdrawal> {
+        let lasting = Lasting::new(question, &self.member, grant, judged);
+        let lasts = AllLasting::join(&self.group, &lasting);
+        self.permits.register.look_by(lasting.until());
+        let (now, at) = self.moment();
+        if lasting.is_due(&now, at) {
+            match self.group.judge_lasting(&lasting, &now, at) {
+                Ok(again) if again.phi() && !grant.phi() => self.lose(&Lost::unrecorded()).await,
+                Ok(_) => self.permits.register.look_by(lasting.until()),
+                Err(lost) => self.lose(&lost).await,
+            }
+        }
+        self.member.withdrawn().map_or(Ok(lasts), Err)
+    }
+
+    /// Whether what was let through by the rules of `judged` may begin: there are no others, and the permit was
+    /// not withdrawn. Quick: it is asked for every request and message, right before its first byte.
+    pub(super) fn is_still(&self, judged: Generation) -> bool {
+        self.permits.register.live.generation() == judged && self.member.withdrawn().is_none()
+    }
+
+    fn moment(&self) -> (Arc<Snapshot<S>>, OffsetDateTime) {
+        (self.permits.register.live.snapshot(), clock::now())
+    }
+
+    /// Withdraws the permit, and puts that on record. Whoever asks ends the connection.
+    async fn lose(&self, lost: &Lost) {
+        let Services { metrics, audit, .. } = &self.permits.register.services;
+        if self.member.withdraw(lost.reason) {
+            metrics.withdrawn(lost.reason);
+            audit.note(lost.record(self.member.connection())).await;
+        }
+    }
+
     /// Whether something new may begin on the connection.
     pub(super) fn is_good(&self, at: OffsetDateTime) -> bool {
         let now = self.permits.register.live.snapshot();
@@ -155,7 +211,7 @@ impl<S: Terms> Held<S> {
     }
 }
 
-impl<S: Terms> Drop for Held<S> {
+impl<S: Rules> Drop for Held<S> {
     fn drop(&mut self) {
         self.permits.register.leave(&self.group, self.id);
     }
@@ -164,7 +220,7 @@ impl<S: Terms> Drop for Held<S> {
 /// Nothing is due.
 const LATEST: OffsetDateTime = time::PrimitiveDateTime::MAX.assume_utc();
 
-impl<S: Terms> Register<S> {
+impl<S: Rules> Register<S> {
     fn join(
         &self,
         seen: &Snapshot<S>,

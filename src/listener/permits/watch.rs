@@ -6,14 +6,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::group::Group;
 use super::lost::Lost;
-use super::{LATEST, Member, Register, Services, Terms};
+use super::{LATEST, Member, Register, Rules, Services};
 use crate::clock;
-use crate::live::Generation;
+use crate::live::{Generation, Snapshot};
 use crate::outcome::Refusal;
 
 /// At least so often the wall clock is looked at: a machine that was suspended, or whose clock was set,
@@ -41,7 +43,7 @@ struct Swept {
 }
 
 /// Judges when something is published, and when something ends; until `gone`.
-pub(super) async fn watch<S: Terms>(register: Arc<Register<S>>, gone: CancellationToken) {
+pub(super) async fn watch<S: Rules>(register: Arc<Register<S>>, gone: CancellationToken) {
     let mut live = register.live.clone();
     let mut seen = live.snapshot().generation;
     let mut is_published = true;
@@ -80,7 +82,7 @@ pub(super) async fn watch<S: Terms>(register: Arc<Register<S>>, gone: Cancellati
     }
 }
 
-impl<S: Terms> Register<S> {
+impl<S: Rules> Register<S> {
     /// Judges whoever is due by the rules of this moment.
     fn sweep(&self) -> Swept {
         let now = self.live.snapshot();
@@ -104,6 +106,7 @@ impl<S: Terms> Register<S> {
                 let members = members.into_iter().filter(|member| member.withdraw(lost.reason));
                 losers.extend(members.map(|member| Loser { member, lost: Arc::clone(&lost) }));
             } else {
+                losers.extend(outlived(group, &now, at));
                 next = next.min(group.due());
             }
         }
@@ -121,10 +124,24 @@ impl<S: Terms> Register<S> {
     }
 }
 
+/// Those of a group whose permits hold, while what goes on over their connections would not be let through.
+fn outlived<S: Rules>(group: &Group, now: &Snapshot<S>, at: OffsetDateTime) -> Vec<Loser> {
+    let mut losers = Vec::new();
+    for lasting in group.lasting.due(now, at) {
+        if let Err(lost) = judged(|| group.judge_lasting(&lasting, now, at))
+            && lasting.member.withdraw(lost.reason)
+        {
+            let (member, lost) = (Arc::clone(&lasting.member), Arc::new(lost));
+            losers.push(Loser { member, lost });
+        }
+    }
+    losers
+}
+
 /// A verdict that breaks off is a no: one chain that cannot be judged keeps no other from being judged.
-fn judged(judge: impl FnOnce() -> Result<(), Lost>) -> Result<(), Lost> {
+fn judged<T>(judge: impl FnOnce() -> Result<T, Lost>) -> Result<T, Lost> {
     catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_panic| {
-        let message = "the certificate could not be judged again: a defect, see the log".to_owned();
+        let message = "it could not be judged again: a defect, see the log".to_owned();
         Err(Lost::refused((Refusal::BadCertificate, message)))
     })
 }
@@ -189,7 +206,7 @@ mod tests {
     fn a_verdict_that_breaks_off_is_a_no() {
         assert!(judged(|| Ok(())).is_ok());
 
-        let lost = judged(|| panic!("a defect")).unwrap_err();
+        let lost = judged::<()>(|| panic!("a defect")).unwrap_err();
 
         assert_eq!(lost.reason.label(), "bad_certificate");
     }

@@ -28,7 +28,7 @@ const ARTIM: Duration = Duration::from_secs(30);
 
 /// What an association needs besides its streams.
 #[derive(Clone, Copy)]
-pub struct Terms<'a> {
+pub struct Stay<'a> {
     /// How long nothing may move.
     pub idle: Duration,
     /// Where bytes are counted.
@@ -49,14 +49,14 @@ pub struct Carried {
 }
 
 impl Carried {
-    fn up(&mut self, bytes: usize, terms: &Terms<'_>) {
+    fn up(&mut self, bytes: usize, stay: &Stay<'_>) {
         self.moved.up += bytes as u64;
-        terms.metrics.bytes_up.increment(bytes as u64);
+        stay.metrics.bytes_up.increment(bytes as u64);
     }
 
-    fn down(&mut self, bytes: usize, terms: &Terms<'_>) {
+    fn down(&mut self, bytes: usize, stay: &Stay<'_>) {
         self.moved.down += bytes as u64;
-        terms.metrics.bytes_down.increment(bytes as u64);
+        stay.metrics.bytes_down.increment(bytes as u64);
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::part::{Last, Parting};
 use super::respond::respond;
 use super::transfer::transfer;
-use super::{Asked, Carried, End, Terms};
+use super::{Asked, Carried, End, Stay};
 use crate::authz::Permit;
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{Abort, Malformed};
@@ -19,15 +19,15 @@ pub async fn relay<D, U>(
     asked: Asked,
     mut downstream: D,
     mut upstream: U,
-    terms: &Terms<'_>,
+    stay: &Stay<'_>,
     carried: &mut Carried,
 ) -> (End, Parting<D, U>)
 where
     D: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let over = match respond(&mut downstream, &mut upstream, asked, terms, carried).await {
-        Ok(()) => transfer(&mut downstream, &mut upstream, terms, carried).await,
+    let over = match respond(&mut downstream, &mut upstream, asked, stay, carried).await {
+        Ok(()) => transfer(&mut downstream, &mut upstream, stay, carried).await,
         Err(over) => over,
     };
     let parting = Parting { downstream: (downstream, over.down), upstream: (upstream, over.up) };

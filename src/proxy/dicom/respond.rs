@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::ask::{self, Unasked};
 use super::relay::{Over, Side};
-use super::{Asked, Carried, Terms};
+use super::{Asked, Carried, Stay};
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{
     Abort, Answer, Kind, LENGTH_OF_HEADER, Malformed, Reject, accept, reject,
@@ -22,7 +22,7 @@ pub(super) async fn respond<D, U>(
     downstream: &mut D,
     upstream: &mut U,
     asked: Asked,
-    terms: &Terms<'_>,
+    stay: &Stay<'_>,
     carried: &mut Carried,
 ) -> Result<(), Over>
 where
@@ -31,7 +31,7 @@ where
 {
     let responding = async {
         write(upstream, &asked.bytes).await.map_err(lost(Ending::UpstreamLost))?;
-        carried.up(asked.bytes.len(), terms);
+        carried.up(asked.bytes.len(), stay);
         drop(asked);
         let (bytes, answered) = tokio::select! {
             biased;
@@ -39,7 +39,7 @@ where
             over = impatient(downstream) => return Err(over),
         };
         write(downstream, &bytes).await.map_err(lost(Ending::DownstreamLost))?;
-        carried.down(bytes.len(), terms);
+        carried.down(bytes.len(), stay);
         match answered {
             Answered::Accepted(answers) => {
                 carried.answers = Some(answers);
@@ -56,10 +56,10 @@ where
     };
     tokio::select! {
         biased;
-        responded = timeout(terms.idle, responding) => {
+        responded = timeout(stay.idle, responding) => {
             responded.unwrap_or_else(|_elapsed| Err(Over::ours(Ending::Idle)))
         }
-        () = terms.end.cutting() => Err(Over::ours(Ending::Cut)),
+        () = stay.end.cutting() => Err(Over::ours(Ending::Cut)),
     }
 }
 

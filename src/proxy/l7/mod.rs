@@ -47,8 +47,8 @@ use crate::outcome::Ending;
 use crate::shutdown::Shutdown;
 
 pub use host::{
-    ConnectError, Connected, Facing, Head, Host, Link, NotAudited, PoolKey, Rejection, RequestEnd,
-    Rough, Spoken, Wanted,
+    Again, ConnectError, Connected, Facing, Head, Host, Link, NotAudited, PoolKey, Rejection,
+    RequestEnd, Rough, Spoken, Wanted,
 };
 pub use malformed::Malformed;
 pub use methods::known_method;

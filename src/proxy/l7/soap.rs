@@ -125,7 +125,8 @@ impl<H: Host> Connection<H> {
         let read = timeout(self.limits.header_timeout, ahead.read(&parts.headers, body)).await;
         std::mem::forget(unless_read);
         let message = read.unwrap_or(Err(Unreadable::Late));
-        match self.host.judge_soap(admitted.permit, message.as_ref().map_err(|why| *why)) {
+        let judged = self.host.judge_soap(&admitted.head(parts), message);
+        match judged {
             Ok(permit) => admitted.permit = permit,
             Err(denial) => return Err(self.reject(&rough, Rejection::Denied(denial)).await),
         }

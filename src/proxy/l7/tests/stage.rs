@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use crate::config::{Limits, WorkloadHttp};
 use crate::protocol::soap;
 use crate::proxy::l7::{
-    ConnectError, Connected, Downstream, Facing, Head, Host, Link, NotAudited, Pool, PoolKey,
-    PoolLimits, Rejection, RequestEnd, Rough, Served, Spoken, Wanted, serve,
+    Again, ConnectError, Connected, Downstream, Facing, Head, Host, Link, NotAudited, Pool,
+    PoolKey, PoolLimits, Rejection, RequestEnd, Rough, Served, Spoken, Wanted, serve,
 };
 use crate::shutdown::Shutdown;
 
@@ -189,6 +189,8 @@ impl Host for Stage {
     type Denial = &'static str;
     type Running = ();
     type Ticket = ();
+    type Kept = ();
+    type Lasting = ();
 
     fn facing(&self) -> &Facing {
         &self.facing
@@ -211,14 +213,22 @@ impl Host for Stage {
 
     fn judge_soap(
         &self,
-        _permit: (),
-        message: Result<&soap::Found, soap::Unreadable>,
+        _head: &Head<'_>,
+        message: Result<soap::Found, soap::Unreadable>,
     ) -> Result<(), &'static str> {
-        match message.map(|found| found.body.as_deref()) {
+        match message.as_ref().map(|found| found.body.as_deref()) {
             Ok(Some("Find")) => Ok(()),
             Ok(_) => Err("other"),
             Err(why) => Err(why.text()),
         }
+    }
+
+    fn stands(&self, _permit: &(), _link: &Number) -> bool {
+        true
+    }
+
+    fn judge_again(&self, head: &Head<'_>, _before: &()) -> Result<Again<()>, &'static str> {
+        self.judge(head).map(Again::AsBefore)
     }
 
     fn abandoned(&self, _rough: &Rough<'_>, _permit: &()) {
@@ -273,7 +283,11 @@ impl Host for Stage {
         }));
     }
 
-    fn tunnelled(&self, _link: &Number) {}
+    fn keep(&self, _head: &Head<'_>, _permit: &()) {}
+
+    async fn tunnelled(&self, _link: &Number, _kept: ()) -> Option<()> {
+        Some(())
+    }
 
     fn completed(&self, _ticket: (), end: RequestEnd) {
         self.note(Event::Completed(end));
