@@ -1,7 +1,7 @@
 //! Denials in the log, a line each, for whoever looks there while he sets a peer up.
 
 use super::record::Record;
-use super::rule::Origin;
+use crate::audit::line::rule::Origin;
 use crate::identity::PeerName;
 
 /// Says who was kept out of what, and by which rule. The trail says more.

@@ -10,30 +10,19 @@
 //! and survives the disk, [`segment`] has the files, [`verify()`] checks all of it from outside, [`Reading`]
 //! reads it back.
 
-mod backlog;
-mod chunk;
-mod ecs;
-mod encode;
-mod event;
 #[cfg(test)]
 mod fixture;
 mod line;
 mod log;
-mod operation;
-mod own;
 mod pages;
 mod pseudonym;
 mod queue;
-mod reader;
+mod read;
 mod record;
-mod recorded;
-mod retention;
-mod rule;
-mod segment;
+pub mod seal;
 mod status;
 #[cfg(test)]
 mod tests;
-mod text;
 mod trail;
 mod verify;
 
@@ -50,17 +39,15 @@ use crate::clock;
 use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
+pub use line::Origin;
 pub use pseudonym::{Pseudonyms, PseudonymsError};
-pub use reader::{Reading, Unreadable};
+pub use read::*;
 pub use record::*;
-pub use recorded::*;
-pub use rule::Origin;
-pub use segment::look;
 pub use status::TrailStatus;
+pub use trail::look;
 pub use verify::{Broken, Verified, verify};
 
-use encode::Encoded;
-use own::Own;
+use line::{Encoded, Own};
 use pages::Page;
 use queue::{Door, Handed, Inbox, More, NoPlace, queue};
 use status::{PATIENCE, Shared};

@@ -9,8 +9,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::encode::{Hash, NOTHING_BEFORE};
 use super::pages::Pages;
+use crate::audit::line::encode::{Hash, NOTHING_BEFORE};
 use crate::telemetry::metrics::AuditMetrics;
 
 /// A write that has not returned for this long counts as a failure.

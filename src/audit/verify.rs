@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::encode::{Hash, NOTHING_BEFORE, hash};
-use super::line::Line;
-use super::segment::{SegmentName, segments};
+use crate::audit::line::encode::{Hash, NOTHING_BEFORE, hash};
+use crate::audit::read::placed::Line;
+use crate::audit::trail::segment::{SegmentName, segments};
 use crate::report::Count;
 
 /// Bytes that are read at a time.

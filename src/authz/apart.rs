@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::classify;
-use super::messages::sender;
+use super::messages::Named;
 use super::paths::{below_root, next};
 use super::policy::Requested;
 use crate::config::{
@@ -141,28 +141,34 @@ pub(super) fn below<'a>(route: &Route, path: &'a str) -> Option<&'a str> {
     follow(&route.path, path, true).1
 }
 
-/// How the types of a rule and that of a message differ.
-pub(super) fn message_type(types: &[MessageType], message: &mllp::Header<'_>) -> Apart {
+/// How the types of a rule and that of a message differ; `named` by the rules of its list.
+pub(super) fn message_type(
+    types: &[MessageType],
+    named: Named,
+    message: &mllp::Header<'_>,
+) -> Apart {
     let code =
         |kind: &MessageType| kind.code.as_ref().is_none_or(|code| code.as_bytes() == message.code);
     let trigger = |kind: &MessageType| {
         kind.trigger.as_ref().is_none_or(|trigger| trigger.as_bytes() == message.trigger)
     };
     let is_taken = types.is_empty() || types.iter().any(|kind| code(kind) && trigger(kind));
+    let is_taken = is_taken && named.is_clear_type(message);
     let shared = u16::from(types.is_empty() || types.iter().any(code));
     Apart { shared, ..Apart::default() }.when(!is_taken, Differs::MessageType)
 }
 
-/// How `rule` and who sends a message differ.
-pub(super) fn sending(rule: &SenderRule, message: &mllp::Header<'_>) -> Apart {
-    let (application, facility) = sender(message);
+/// How `rule` and who sends a message differ; `named` by the rules of its list.
+pub(super) fn sending(rule: &SenderRule, named: Named, message: &mllp::Header<'_>) -> Apart {
+    let [application, facility] = message.sender();
     let is = |wanted: &Option<Arc<str>>, found: &[u8]| {
         wanted.as_ref().is_none_or(|wanted| wanted.as_bytes() == found)
     };
     let (application, facility) =
         (is(&rule.application, application), is(&rule.facility, facility));
     let shared = u16::from(application) + u16::from(facility);
-    Apart { shared, ..Apart::default() }.when(!(application && facility), Differs::Sender)
+    let is_taken = application && facility && named.is_clear_sender(message);
+    Apart { shared, ..Apart::default() }.when(!is_taken, Differs::Sender)
 }
 
 /// How `rule` and an association differ, SOP classes left out: they do not decide which rule it is.

@@ -32,10 +32,14 @@ impl<'p> Rules<'p> {
                 Box::new(routes.iter().map(|one| (&one.clause, Terms::Route(&one.route))))
             }
             Self::Messages(messages) => {
-                Box::new(messages.iter().map(|(clause, types)| (clause, Terms::Types(types))))
+                let named = messages.named();
+                let terms = move |types| Terms::Types(types, named);
+                Box::new(messages.iter().map(move |(clause, types)| (clause, terms(types))))
             }
             Self::Senders(senders) => {
-                Box::new(senders.iter().map(|(clause, rule)| (clause, Terms::Sender(rule))))
+                let named = senders.named();
+                let terms = move |rule| Terms::Sender(rule, named);
+                Box::new(senders.iter().map(move |(clause, rule)| (clause, terms(rule))))
             }
             Self::Associations(associations) => Box::new(
                 associations.iter().map(|one| (&one.clause, Terms::Association(&one.rule))),

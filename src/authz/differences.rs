@@ -7,7 +7,7 @@ use http::Method;
 use time::OffsetDateTime;
 
 use super::apart::{Apart, foreign};
-use super::messages::sender;
+use super::messages::Named;
 use super::policy::Requested;
 use super::{apart, classify};
 use crate::config::{AssociationRule, MessageType, Route, RouteKind, Rule, SenderRule};
@@ -79,8 +79,8 @@ pub enum Asked<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Terms<'p> {
     Route(&'p Route),
-    Types(&'p [MessageType]),
-    Sender(&'p SenderRule),
+    Types(&'p [MessageType], Named),
+    Sender(&'p SenderRule, Named),
     Association(&'p AssociationRule),
 }
 
@@ -89,8 +89,12 @@ impl Terms<'_> {
     pub(super) fn apart(self, asked: Asked<'_>) -> Apart {
         match (self, asked) {
             (Self::Route(route), Asked::Request(asked)) => apart::route(route, asked),
-            (Self::Types(types), Asked::Message(header)) => apart::message_type(types, header),
-            (Self::Sender(rule), Asked::Message(header)) => apart::sending(rule, header),
+            (Self::Types(types, named), Asked::Message(header)) => {
+                apart::message_type(types, named, header)
+            }
+            (Self::Sender(rule, named), Asked::Message(header)) => {
+                apart::sending(rule, named, header)
+            }
             (Self::Association(rule), Asked::Association(asked)) => apart::association(rule, asked),
             _ => Apart::all(),
         }
@@ -100,10 +104,12 @@ impl Terms<'_> {
     fn field(self, field: Differs, asked: Asked<'_>) -> Option<(String, String)> {
         match (self, asked) {
             (Self::Route(route), Asked::Request(asked)) => of_route(route, field, asked),
-            (Self::Types(types), Asked::Message(header)) => {
+            (Self::Types(types, _), Asked::Message(header)) => {
                 Some((list(types.iter().map(kind)), message_type(header)))
             }
-            (Self::Sender(rule), Asked::Message(header)) => Some((binding(rule), sent_by(header))),
+            (Self::Sender(rule, _), Asked::Message(header)) => {
+                Some((binding(rule), sent_by(header)))
+            }
             (Self::Association(rule), Asked::Association(asked)) => {
                 of_association(rule, field, asked)
             }
@@ -260,9 +266,11 @@ fn kind(kind: &MessageType) -> String {
 
 /// MSH-9 as records have it.
 pub(super) fn message_type(header: &mllp::Header<'_>) -> String {
+    let is_clear = [header.code, header.trigger].into_iter().all(mllp::is_clear_code);
     match (header.code, header.trigger) {
         (b"", b"") => "none".to_owned(),
-        _ => header.kind(),
+        _ if is_clear => header.kind(),
+        _ => format!("{} (no code of HL7's form)", header.kind()),
     }
 }
 
@@ -273,8 +281,10 @@ fn binding(rule: &SenderRule) -> String {
 
 /// MSH-3.1 and MSH-4.1, as the message's own separator has them.
 pub(super) fn sent_by(header: &mllp::Header<'_>) -> String {
-    let (application, facility) = sender(header);
-    format!("{}|{}", bytes(application), bytes(facility))
+    let [application, facility] = header.sender();
+    let is_clear = header.is_clear_name(application) && header.is_clear_name(facility);
+    let doubt = if is_clear { "" } else { " (escaped or divided: another name to some receivers)" };
+    format!("{}|{}{doubt}", bytes(application), bytes(facility))
 }
 
 /// A SOP class as people know it.

@@ -8,7 +8,7 @@ use super::clause::Clause;
 use super::peers::Peers;
 use crate::config::{MessageRule, MessageType, SenderRule};
 use crate::identity::ListenerName;
-use crate::protocol::mllp::Header;
+use crate::protocol::mllp::{Header, is_clear_code};
 
 type Bytes = Box<[u8]>;
 
@@ -19,11 +19,43 @@ pub(super) struct Messages {
     /// By MSH-9.1, then by MSH-9.2.
     codes: HashMap<Bytes, Index<Bytes>>,
     any_code: Index<Bytes>,
+    named: Named,
+}
+
+/// Which of two parts of a header the rules of a list name. No rule of the list is for a message in which
+/// such a part may say something else to its receiver: it would pass under a rule that is for all the others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Named(bool, bool);
+
+impl Named {
+    /// MSH-9.1 and MSH-9.2
+    fn in_types(rules: &[MessageRule]) -> Self {
+        let mut types = rules.iter().flat_map(|rule| &rule.types);
+        Self(types.clone().any(|kind| kind.code.is_some()), types.any(|t| t.trigger.is_some()))
+    }
+
+    /// MSH-3.1 and MSH-4.1
+    fn in_senders(rules: &[SenderRule]) -> Self {
+        let application = rules.iter().any(|rule| rule.application.is_some());
+        Self(application, rules.iter().any(|rule| rule.facility.is_some()))
+    }
+
+    /// Whether the type of this message is the same to all receivers, as far as rules look at it.
+    pub(super) fn is_clear_type(self, message: &Header<'_>) -> bool {
+        (!self.0 || is_clear_code(message.code)) && (!self.1 || is_clear_code(message.trigger))
+    }
+
+    /// The same for its sender.
+    pub(super) fn is_clear_sender(self, message: &Header<'_>) -> bool {
+        let [application, facility] = message.sender();
+        (!self.0 || message.is_clear_name(application))
+            && (!self.1 || message.is_clear_name(facility))
+    }
 }
 
 impl Messages {
     pub(super) fn new(listener: &ListenerName, rules: &[MessageRule], peers: &Peers) -> Self {
-        let mut compiled = Self::default();
+        let mut compiled = Self { named: Named::in_types(rules), ..Self::default() };
         for (number, rule) in (0..).zip(rules) {
             if rule.types.is_empty() {
                 compiled.any_code.take(number, []);
@@ -45,12 +77,19 @@ impl Messages {
         self.all.iter()
     }
 
+    pub(super) fn named(&self) -> Named {
+        self.named
+    }
+
     pub(super) fn count(&self) -> u32 {
         u32::try_from(self.all.len()).unwrap_or(u32::MAX)
     }
 
     /// The first rule for messages of this type.
     pub(super) fn find(&self, message: &Header<'_>) -> Option<&Clause> {
+        if !self.named.is_clear_type(message) {
+            return None;
+        }
         let trigger = Some(message.trigger);
         let by_code = self.codes.get(message.code).map(|triggers| triggers.takers(trigger));
         let any_code = self.any_code.takers(trigger);
@@ -67,6 +106,7 @@ pub(super) struct Senders {
     all: Vec<(Clause, SenderRule)>,
     applications: Index<Bytes>,
     facilities: Index<Bytes>,
+    named: Named,
 }
 
 impl Senders {
@@ -77,7 +117,7 @@ impl Senders {
         rules: &[SenderRule],
         peers: &Peers,
     ) -> Self {
-        let mut compiled = Self::default();
+        let mut compiled = Self { named: Named::in_senders(rules), ..Self::default() };
         for (at, rule) in (0..).zip(rules) {
             let bytes = |text: &Arc<str>| text.as_bytes().into();
             compiled.applications.take(at, rule.application.as_ref().map(bytes));
@@ -92,23 +132,20 @@ impl Senders {
         self.all.iter()
     }
 
+    pub(super) fn named(&self) -> Named {
+        self.named
+    }
+
     /// The first rule for this sender.
     pub(super) fn find(&self, message: &Header<'_>) -> Option<&Clause> {
-        let (application, facility) = sender(message);
+        if !self.named.is_clear_sender(message) {
+            return None;
+        }
+        let [application, facility] = message.sender();
         let applications = self.applications.takers(Some(application));
         let facilities = self.facilities.takers(Some(facility));
         let count = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
         let found = first(words(count), |word| applications.word(word) & facilities.word(word));
         self.all.get(found? as usize).map(|(clause, _)| clause)
     }
-}
-
-/// MSH-3.1 and MSH-4.1: the names by which sites know applications and facilities.
-pub(super) fn sender<'a>(message: &Header<'a>) -> (&'a [u8], &'a [u8]) {
-    let separator = message.encoding.first().copied().unwrap_or(b'^');
-    let name = |field: &'a [u8]| {
-        let mut components = field.split(|byte| *byte == separator);
-        components.next().unwrap_or_default().trim_ascii()
-    };
-    (name(message.sending_application), name(message.sending_facility))
 }

@@ -20,6 +20,7 @@ mod paths;
 mod peers;
 mod permit;
 mod policy;
+mod question;
 mod routes;
 mod soap;
 mod summary;

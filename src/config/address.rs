@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::problem::Fault;
-use super::{Endpoint, ListenAddr, NameError, Target};
+use super::{Endpoint, ListenAddr, Target, TextError};
 use crate::identity::DnsName;
 
 /// Longest path of a unix socket in bytes (`sun_path` without its NUL).
@@ -95,11 +95,11 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, Fault> {
 }
 
 impl FromStr for Endpoint {
-    type Err = NameError;
+    type Err = TextError;
 
     /// `HOST:PORT` as it stands in `to`: a DNS name or an IP address, IPv6 in brackets.
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        endpoint(text).map_err(NameError::of)
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        endpoint(text).map_err(TextError::of)
     }
 }
 

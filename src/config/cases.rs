@@ -6,8 +6,11 @@ use time::OffsetDateTime;
 
 use super::check::case;
 use super::parse::{self, checked};
-use super::{Config, Problems};
+use super::{Config, Problems, Question};
 use crate::identity::{DnsName, PeerName, SpiffeId};
+
+/// Decides, in place of a rule, about those who come without TLS where it is demanded.
+pub const TLS_HANDSHAKE: &str = "TLS handshake";
 
 /// A question to policy with the answer that is expected.
 #[derive(Debug, Clone)]
@@ -21,7 +24,7 @@ pub struct Case {
     /// Who asks.
     pub who: CaseWho,
     /// For what.
-    pub asked: CaseAsked,
+    pub question: Question,
     /// When; `None`: now.
     pub at: Option<OffsetDateTime>,
     /// Whether it is to be let through.
@@ -43,40 +46,6 @@ pub enum CaseWho {
     Dns(DnsName),
     /// Somebody without TLS.
     Plaintext,
-}
-
-/// For what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CaseAsked {
-    /// To connect.
-    Connect,
-    /// An HTTP request.
-    Request {
-        /// The method.
-        method: http::Method,
-        /// The host, in lower case and without a port.
-        host: Option<String>,
-        /// The decoded path.
-        path: String,
-        /// The SOAP action.
-        soap_action: Option<String>,
-    },
-    /// An HL7 v2 message.
-    Message {
-        /// MSH-9.1 and MSH-9.2
-        kind: (String, String),
-        /// MSH-3 and MSH-4
-        sender: (String, String),
-    },
-    /// A DICOM association.
-    Association {
-        /// The calling AE title.
-        calling: String,
-        /// The called AE title.
-        called: String,
-        /// UIDs of SOP classes.
-        classes: Vec<String>,
-    },
 }
 
 /// Reads the cases in the file at `path` that are to be put to `config`. `reasons`: those of denials.

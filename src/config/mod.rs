@@ -11,6 +11,7 @@ mod keys;
 mod nearest;
 mod parse;
 mod problem;
+mod question;
 mod read;
 mod rules;
 mod scalar;
@@ -31,7 +32,8 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-pub use cases::{Case, CaseAsked, CaseWho, cases};
+pub use cases::{Case, CaseWho, TLS_HANDSHAKE, cases};
+pub use check::read_sop_class;
 pub use identity::{
     Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
     VaultAuth,
@@ -39,11 +41,12 @@ pub use identity::{
 pub use nearest::nearest;
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};
+pub use question::{Misfit, Question};
 pub use rules::{
     AssociationRule, MessageRule, MessageType, Mllp, OnDenied, Quota, Rate, Route, RouteKind, Rule,
     SenderRule, SoapAction,
 };
-pub use scalar::{NameError, check_name};
+pub use scalar::{TextError, check_name, read_moment};
 pub use settings::{
     AdminSettings, AuditSettings, OnFailure, ProbeCheck, Pseudonyms, RegoSettings, WorkloadProbe,
 };
@@ -145,7 +148,7 @@ pub struct Peer {
     pub expires: Option<OffsetDateTime>,
     /// By then somebody should have looked whether it is still needed. Lets in all the same.
     pub review_by: Option<OffsetDateTime>,
-    /// What it may have on each listener.
+    /// What it may have on each inbound listener.
     pub limits: Option<Quota>,
     /// Who answers for it.
     pub owner: Option<String>,

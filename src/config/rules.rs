@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use time::OffsetDateTime;
 
-use super::PathTemplate;
+use super::{Inbound, PathTemplate};
 use crate::identity::PeerName;
 use crate::protocol::{dicomweb, fhir};
 
@@ -44,6 +44,17 @@ pub struct Rate {
     pub interval: Duration,
     /// How many may come at once after a rest. At least 1.
     pub burst: u32,
+}
+
+impl Inbound {
+    /// All its rules, in their order within a kind.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        let routes = self.routes.iter().flatten().map(|route| &route.rule);
+        let messages = self.mllp.messages.iter().flatten().map(|message| &message.rule);
+        let senders = self.mllp.senders.iter().flatten().map(|sender| &sender.rule);
+        let associations = self.associations.iter().flatten().map(|one| &one.rule);
+        routes.chain(messages).chain(senders).chain(associations)
+    }
 }
 
 /// A rule for HTTP requests.

@@ -36,12 +36,12 @@ pub(super) fn flag(text: &str) -> Result<bool, Fault> {
     }
 }
 
-/// A text that cannot be the name of a listener or a peer, or an endpoint.
+/// A text that is not what it is to be, and what would be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NameError(String);
+pub struct TextError(String);
 
-impl NameError {
+impl TextError {
     pub(super) fn of(fault: Fault) -> Self {
         match fault.hint {
             Some(hint) => Self(format!("it {}: {hint}", fault.text)),
@@ -55,8 +55,8 @@ impl NameError {
 /// # Errors
 ///
 /// Says what is wrong with it, and what a name has.
-pub fn check_name(text: &str) -> Result<(), NameError> {
-    name(text).map(|_name| ()).map_err(NameError::of)
+pub fn check_name(text: &str) -> Result<(), TextError> {
+    name(text).map(|_name| ()).map_err(TextError::of)
 }
 
 /// A name of the operator's: `[a-z0-9][a-z0-9_.-]*`, at most 63 bytes.
@@ -189,6 +189,15 @@ pub(super) fn moment(text: &str) -> Result<OffsetDateTime, Fault> {
         Fault::new("is not a date")
             .hint("write 2027-06-30 for the end of that day in UTC, or 2027-06-30T18:00:00+02:00")
     })
+}
+
+/// Reads a moment as the configuration has them: a date is the end of that day in UTC.
+///
+/// # Errors
+///
+/// It is neither a date nor a moment of RFC 3339.
+pub fn read_moment(text: &str) -> Result<OffsetDateTime, TextError> {
+    moment(text).map_err(TextError::of)
 }
 
 /// `sha256:` and 64 hexadecimal digits, in pairs joined by colons or not. `how` tells where to get it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{PathTemplate, Segment};
+use crate::protocol::http::{Ambiguous, check_segment};
 
 /// Longest template in bytes.
 const MAX_BYTES: usize = 1024;
@@ -31,6 +32,9 @@ pub enum PathTemplateError {
     /// A character that no decoded path may have here.
     #[error("a path has no control character and no backslash")]
     Character,
+    /// A segment that no path has which rules see.
+    #[error("{0}; such a request is refused before any rule is asked")]
+    Refused(Ambiguous),
     /// Braces that are not around a whole segment.
     #[error("braces stand around a whole segment and hold a name, like /Patient/{{id}}")]
     Braces,
@@ -94,7 +98,10 @@ fn segment(part: &str) -> Result<(Segment, Option<&str>), PathTemplateError> {
         part if part.contains(|c: char| c.is_control() || c == '\\') => {
             return Err(PathTemplateError::Character);
         }
-        part if !part.contains(['{', '}']) => return Ok((Segment::Literal(part.into()), None)),
+        part if !part.contains(['{', '}']) => {
+            check_segment(part).map_err(PathTemplateError::Refused)?;
+            return Ok((Segment::Literal(part.into()), None));
+        }
         _ => {}
     }
     let name = part
@@ -150,6 +157,10 @@ mod tests {
             ("/a#b", Query),
             ("/a\\b", Character),
             ("/a\nb", Character),
+            ("/a;b/c", Refused(Ambiguous::Parameter)),
+            ("/a./b", Refused(Ambiguous::SegmentEnd)),
+            ("/a /b", Refused(Ambiguous::SegmentEnd)),
+            ("/ad\u{ad}min", Refused(Ambiguous::Encoding)),
             ("/a{id}", Braces),
             ("/{}", Braces),
             ("/{...}", Braces),

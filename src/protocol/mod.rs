@@ -6,6 +6,7 @@
 pub mod dicom;
 pub mod dicomweb;
 pub mod fhir;
+pub mod http;
 pub mod ihe;
 pub mod mllp;
 pub mod shape;

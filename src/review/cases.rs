@@ -6,10 +6,8 @@ use time::OffsetDateTime;
 
 use super::judge::{Denial, Judge, Verdict};
 use super::who::{Proven, Who};
-use crate::authz::{Asked, Requested};
-use crate::config::{Case, CaseAsked, CaseWho, Config};
+use crate::config::{Case, CaseWho, Config};
 use crate::identity::{Fingerprint, PeerIdentity};
-use crate::protocol::{dicom, mllp};
 
 /// A case, and what was decided.
 #[derive(Debug)]
@@ -36,26 +34,7 @@ pub fn try_all<'c>(config: &Config, cases: &'c [Case], now: OffsetDateTime) -> V
 
 fn put(judge: &Judge<'_>, case: &Case, at: OffsetDateTime) -> Verdict {
     let identity = identity(judge.config(), &case.who, at);
-    let asked = |asked: Option<Asked<'_>>| judge.put(&case.listener, identity.as_ref(), asked);
-    match &case.asked {
-        CaseAsked::Connect => asked(None),
-        CaseAsked::Request { method, host, path, soap_action } => {
-            let (host, soap_action) = (host.as_deref(), soap_action.as_deref());
-            asked(Some(Asked::Request(&Requested { method, host, path, soap_action })))
-        }
-        CaseAsked::Message { kind: (code, trigger), sender: (application, facility) } => {
-            asked(Some(Asked::Message(&mllp::Header {
-                code: code.as_bytes(),
-                trigger: trigger.as_bytes(),
-                sending_application: application.as_bytes(),
-                sending_facility: facility.as_bytes(),
-                ..mllp::Header::default()
-            })))
-        }
-        CaseAsked::Association { calling, called, classes } => {
-            asked(Some(Asked::Association(&dicom::Request::proposing(calling, called, classes))))
-        }
-    }
+    case.question.put(|asked| judge.put(&case.listener, identity.as_ref(), asked))
 }
 
 fn identity(config: &Config, who: &CaseWho, at: OffsetDateTime) -> Option<PeerIdentity> {

@@ -10,7 +10,7 @@ use super::history::Attempt;
 use super::what::{What, Words, segments};
 use super::who::{Proven, Who};
 use crate::authz::{Asked, Denied, ListenerPolicy, Permit, Requested};
-use crate::config::{Config, Inbound, PeerMatcher, Protocol};
+use crate::config::{Config, Inbound, PeerMatcher, Protocol, TLS_HANDSHAKE};
 use crate::identity::{Fingerprint, PeerIdentity};
 use crate::outcome::{DenyReason, Direction};
 use crate::protocol::{dicom, mllp};
@@ -223,13 +223,8 @@ impl<'c> Judge<'c> {
                 if [code, trigger, application, facility].iter().any(|text| text.ends_with('…')) {
                     return Verdict::Unjudged(Unjudged::Text);
                 }
-                asking.put(Asked::Message(&mllp::Header {
-                    code: code.as_bytes(),
-                    trigger: trigger.as_bytes(),
-                    sending_application: application.as_bytes(),
-                    sending_facility: facility.as_bytes(),
-                    ..mllp::Header::default()
-                }))
+                let header = mllp::Header::claiming((code, trigger), (application, facility));
+                asking.put(Asked::Message(&header))
             }
             What::Association { calling, called, classes } => {
                 asking.put(Asked::Association(&dicom::Request::proposing(calling, called, classes)))
@@ -325,7 +320,7 @@ impl Denial {
 fn plaintext() -> Denial {
     Denial {
         reason: None,
-        rule: "TLS handshake".to_owned(),
+        rule: TLS_HANDSHAKE.to_owned(),
         line: 0,
         why: "the listener takes TLS only: it is not, or no more, permissive".to_owned(),
     }

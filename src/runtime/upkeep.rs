@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use crate::config::{Config, Rule};
+use crate::config::Config;
 use crate::telemetry::metrics::Metrics;
 
 /// What was found at the last look.
@@ -47,14 +47,10 @@ impl Upkeep {
 }
 
 fn expired_rules(config: &Config, now: OffsetDateTime) -> Vec<String> {
-    let rules = config.inbound.iter().flat_map(|listener| {
-        let routes = listener.routes.iter().flatten().map(|route| &route.rule);
-        let messages = listener.mllp.messages.iter().flatten().map(|message| &message.rule);
-        let senders = listener.mllp.senders.iter().flatten().map(|sender| &sender.rule);
-        let associations = listener.associations.iter().flatten().map(|rule| &rule.rule);
-        let rules = routes.chain(messages).chain(senders).chain(associations);
-        rules.map(move |rule: &Rule| (&listener.name, rule))
-    });
+    let rules = config
+        .inbound
+        .iter()
+        .flat_map(|listener| listener.rules().map(move |rule| (&listener.name, rule)));
     rules
         .filter(|(_, rule)| has_passed(rule.expires, now))
         .map(|(name, rule)| format!("rule `{name}/{}` (line {}) has expired", rule.name, rule.line))

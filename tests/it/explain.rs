@@ -261,11 +261,17 @@ async fn a_question_that_the_rules_cannot_answer_says_what_to_ask_instead() {
         ("--peer lab --calling-ae CT2", "--called-ae"),
         (
             "--peer ct-2 --calling-ae CT2 --called-ae PACS --sop-class CTImagStorage",
-            "did you mean CTImageStorage?",
+            "did you mean `CTImageStorage`?",
         ),
-        ("--peer ct-2 --calling-ae A23456789012345678 --called-ae P", "not an AE title"),
-        ("--peer lab --message A|B", "like ADT^A01"),
-        ("--peer lab --message ORU^R01 --sender LIS", "like LIS|MAIN"),
+        ("--peer ct-2 --calling-ae A23456789012345678 --called-ae P", "1 to 16 characters"),
+        ("--peer lab --message A|B", "like MSH-9: \"ADT^A01\""),
+        ("--peer lab --message oru^r01", "did you mean ORU^R01?"),
+        ("--peer lab --message ORU^*", "one type, not `*`"),
+        ("--peer lab --message ORU^R01 --sender L^1|M", "before the first ^"),
+        ("--peer lab --path /x --method get", "did you mean GET?"),
+        ("--peer lab --path /x --soap-action urn:a,urn:b", "as SOAPAction has it"),
+        ("--peer lab --at 30.06.2027", "is not a date"),
+        ("--peer lab --message ORU^R01 --sender LIS", "with a | between: \"LIS|MAIN\""),
         ("--peer lab --path /x --host pdq.example:443", "without a port"),
         ("--peer clinics", "is a group; ask for one of its members: billing, lab"),
         ("--plaintext --peer lab", "cannot be used with"),
@@ -274,6 +280,23 @@ async fn a_question_that_the_rules_cannot_answer_says_what_to_ask_instead() {
         assert_eq!(exit, Some(2), "{question}: {said}");
         assert!(said.contains(says), "{question}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_question_may_be_about_another_day() {
+    let hospital = Hospital::new();
+    let file = hospital.0.path().join("myelin.yaml");
+    let ends = HOSPITAL.replace(
+        "lab: { dns: lis.lab.example }",
+        "lab: { dns: lis.lab.example, expires: 2098-06-30 }",
+    );
+    std::fs::write(&file, ends).unwrap();
+
+    let (before, _) = hospital.says("--peer lab --listener to-lab --at 2098-06-29").await;
+    let (after, said) = hospital.says("--peer lab --listener to-lab --at 2098-07-01").await;
+
+    assert_eq!((before, after), (Some(0), Some(1)), "{said}");
+    assert!(said.contains("listing_expired"), "{said}");
 }
 
 #[tokio::test]

@@ -67,6 +67,7 @@ mod mllp;
 mod mllp_ends;
 mod mllp_foreign;
 mod mllp_records;
+mod mllp_senders;
 mod observe;
 mod outbound;
 mod partners;

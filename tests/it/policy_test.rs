@@ -107,13 +107,129 @@ async fn every_problem_of_the_cases_is_told_at_once_with_its_place() {
         "did you mean `billing`?",
         "message, sender are for listeners with `protocol: mllp`, which this is not",
         "`dns` beside `peer`: somebody is named in exactly one way",
-        "is not a path as rules see it",
+        "is not a path that rules see",
         "is not one of allowed, denied",
         "nothing says who asks",
         "did you mean `no_route`?",
         "cases.yaml:3:",
     ] {
         assert!(said.stderr.contains(text), "{text}\n{}", said.stderr);
+    }
+}
+
+/// A listener of each kind with rules, for questions that none of their requests can put.
+const STRICT: &str = r#"groups: { clinics: [billing, lab] }
+peers:
+  billing: { spiffe: spiffe://hospital.example/billing }
+  lab: { dns: lis.lab.example }
+inbound:
+  - name: fhir
+    listen: 0.0.0.0:8443
+    forward: 127.0.0.1:8080
+    protocol: http
+    allow: [billing]
+    routes: [ { name: read, path: "/fhir/{rest...}", allow: [billing] } ]
+  - name: adt
+    listen: 0.0.0.0:2575
+    forward: 127.0.0.1:2576
+    protocol: mllp
+    allow: [lab]
+    senders: [ { name: lis, application: LIS, allow: [lab] } ]
+  - name: pacs
+    listen: 0.0.0.0:2762
+    forward: 127.0.0.1:11112
+    protocol: dicom
+    allow: [lab]
+outbound:
+  - { name: to-lab, listen: "127.0.0.1:9002", to: ["lis:8443"], expect: [lab], protocol: http }
+"#;
+
+#[tokio::test]
+async fn a_case_is_about_something_that_can_come_or_is_refused_with_the_mend_at_its_place() {
+    let desk = Desk::new();
+    write(desk.0.path(), "myelin.yaml", &format!("{HEAD}{STRICT}"));
+
+    for (asked, key, says) in [
+        ("listener: fhir, peer: billing, path: /a, method: get", "method", "did you mean GET?"),
+        ("listener: fhir, peer: billing, path: /a, method: TRACE", "method", "are not carried"),
+        ("listener: fhir, peer: billing, path: /a%2fb", "path", "hides a delimiter"),
+        ("listener: fhir, peer: billing, path: /a/%2e%2e/b", "path", "`..` segment"),
+        ("listener: fhir, peer: billing, path: /a//b", "path", "two slashes in a row"),
+        ("listener: fhir, peer: billing, path: /a;x=1", "path", "cut the segment off"),
+        ("listener: fhir, peer: billing, path: /Müller x", "path", "write /M%C3%BCller%20x"),
+        ("listener: fhir, peer: billing, path: '/a?b=c'", "path", "leave out the query"),
+        (
+            "listener: fhir, peer: billing, path: /a, host: 'a:443'",
+            "host",
+            "without a port: write a",
+        ),
+        ("listener: fhir, peer: billing, path: /a, host: a b", "host", "a name or an address"),
+        (
+            "listener: fhir, peer: billing, path: /a, soap_action: 'urn:a,urn:b'",
+            "soap_action",
+            "quotes",
+        ),
+        (
+            "listener: fhir, peer: billing, method: GET",
+            "method",
+            "`path` is missing beside `method`",
+        ),
+        (
+            "listener: fhir, peer: billing, path: /a, rule: fhir/raed",
+            "rule",
+            "did you mean `read`?",
+        ),
+        ("listener: fhir, peer: clinics", "peer", "one of its members: billing, lab"),
+        ("listener: adt, peer: lab, message: oru^r01", "message", "did you mean ORU^R01?"),
+        ("listener: adt, peer: lab, message: 'ORU^*'", "message", "one type, not `*`"),
+        ("listener: adt, peer: lab, message: ORU^R01", "message", "add `sender: LIS|MAIN`"),
+        (
+            "listener: adt, peer: lab, message: ORU^R01, sender: 'L^1|M'",
+            "sender",
+            "before the first ^",
+        ),
+        ("listener: adt, peer: lab, message: ORU^R01, sender: 'L&S|M'", "sender", "leave out | ~"),
+        ("listener: adt, peer: lab, message: ORU^R01, sender: LIS", "sender", "with a | between"),
+        (
+            "listener: pacs, peer: lab, calling_ae: A2345678901234567890, called_ae: P",
+            "calling_ae",
+            "1 to 16 characters",
+        ),
+        (
+            "listener: pacs, peer: lab, calling_ae: 'A\\B', called_ae: P",
+            "calling_ae",
+            "no backslash",
+        ),
+        (
+            "listener: pacs, peer: lab, calling_ae: A, called_ae: ' P'",
+            "called_ae",
+            "they do not count",
+        ),
+        (
+            "listener: pacs, peer: lab, calling_ae: A, called_ae: P, sop_classes: [1.2.03]",
+            "sop_classes[0]",
+            "without leading zeros",
+        ),
+        ("listener: to-lab, peer: lab, path: /a", "path", "for inbound listeners"),
+        (
+            "listener: fhir, peer: billing, path: /a, message: ADT^A01",
+            "message",
+            "asks for one thing",
+        ),
+    ] {
+        let case = format!("- {{ name: a, {asked}, expect: denied }}\n");
+        let place = case.find(&format!("{}: ", key.trim_end_matches("[0]"))).unwrap() + 1;
+
+        let said = desk.test(&case, &["--format", "json"]).await;
+
+        assert_eq!(said.code, Some(3), "{asked}: {said:#?}");
+        let found: Value = serde_json::from_str(&said.stdout).unwrap();
+        let problem = &found["problems"][0];
+        let told = problem.to_string();
+        assert!(told.contains(says), "{asked}: {told}");
+        assert_eq!(problem["key"], format!("[0].{key}"), "{told}");
+        let column = problem["column"].as_u64().unwrap();
+        assert!(problem["line"] == 1 && column >= place as u64, "{told}");
     }
 }
 

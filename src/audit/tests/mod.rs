@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::fixture::origin;
 use super::*;
+use crate::audit::trail::segment::segments;
 use crate::outcome::{DenyReason, Ending};
 use crate::telemetry::metrics::Metrics;
 
@@ -49,7 +50,7 @@ fn closed() -> Record {
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
-    segment::segments(dir).unwrap().iter().map(|name| dir.join(name.to_string())).collect()
+    segments(dir).unwrap().iter().map(|name| dir.join(name.to_string())).collect()
 }
 
 fn lines(dir: &Path) -> Vec<Value> {

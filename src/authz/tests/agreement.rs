@@ -269,10 +269,10 @@ proptest! {
         mllp in mllp_rules(),
         who: Index,
         (code, trigger, application, facility) in (
-            select(&["ADT", "ORU", "ACK", ""][..]),
-            select(&["A01", "R01", ""][..]),
-            select(&["LIS", "LIS^x", "EHR", "X", ""][..]),
-            select(&["MAIN", "MAIN^1.2^ISO", ""][..]),
+            select(&["ADT", "ORU", "ACK", "A\\X44\\T", ""][..]),
+            select(&["A01", "R01", "A01&1", ""][..]),
+            select(&["LIS", "LIS^x", "EHR", "X", "LIS~EHR", ""][..]),
+            select(&["MAIN", "MAIN^1.2^ISO", "MA\\X49\\N", ""][..]),
         ),
     ) {
         let mllp = Mllp {

@@ -15,6 +15,7 @@ use crate::identity::{
 use crate::outcome::DenyReason;
 
 mod agreement;
+mod clear;
 mod decisions;
 mod observed;
 

@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::listeners::Listener;
-use super::question::Question;
 use super::who::Seen;
 use crate::authz::{Denied, Difference, Grant, ListenerPolicy, Permit, Weighed};
-use crate::config::Config;
+use crate::config::{Config, Question, TLS_HANDSHAKE};
 use crate::outcome::{DenyReason, Differs};
 use crate::protocol::Operation;
 
@@ -42,14 +41,14 @@ impl Asking<'_> {
     pub(super) fn answer(&self, seen: &Seen) -> Answer {
         let policy = self.listener.policy(self.config);
         let permit = match seen {
-            Seen::Refused(why) => return self.refused("TLS handshake", why.clone()),
+            Seen::Refused(why) => return self.refused(why.clone()),
             Seen::Peer(who) => policy.authorize(who, self.now),
             Seen::Plaintext => match policy.plaintext(self.now) {
                 Some(permit) => Ok(permit),
                 None => {
                     let name = self.listener.name();
                     let why = format!("`{name}` takes TLS only: it is not, or no more, permissive");
-                    return self.refused("TLS handshake", why);
+                    return self.refused(why);
                 }
             },
         };
@@ -115,8 +114,8 @@ impl Asking<'_> {
         }
     }
 
-    fn refused(&self, rule: &str, why: String) -> Answer {
-        self.blank(rule, why)
+    fn refused(&self, why: String) -> Answer {
+        self.blank(TLS_HANDSHAKE, why)
     }
 
     fn blank(&self, rule: &str, why: String) -> Answer {

@@ -1,9 +1,8 @@
 //! Which listeners a question is put to.
 
 use super::Unanswered;
-use super::question::Question;
 use crate::authz::ListenerPolicy;
-use crate::config::{self, Config, Inbound, Outbound, Protocol};
+use crate::config::{self, Config, Inbound, Misfit, Outbound, Protocol, Question};
 use crate::identity::PeerName;
 
 /// Most names that a message lists.
@@ -94,29 +93,27 @@ fn named<'c>(config: &'c Config, name: &str) -> Result<Listener<'c>, Unanswered>
 
 /// Why a question cannot be put to `listener`, and what to ask instead.
 fn misfit(listener: Listener<'_>, question: &Question) -> Option<String> {
-    let (name, protocol) = (listener.name(), listener.protocol());
-    let wanted = question.protocol()?;
-    let Listener::Inbound(inbound) = listener else {
-        return Some(format!(
+    let name = listener.name();
+    let inbound = match listener {
+        Listener::Inbound(inbound) => Some(inbound),
+        Listener::Outbound(_) => None,
+    };
+    Some(match question.misfit(inbound)? {
+        Misfit::Outbound => format!(
             "`{name}` is outbound: its rules say whom the server must prove to be, and nothing of what is \
              asked of it; leave out {}",
-            asking(wanted)
-        ));
-    };
-    let has_senders = inbound.mllp.senders.is_some();
-    if has_senders && matches!(question, Question::Message { sender: None, .. }) {
-        return Some(format!("`{name}` has rules for `senders`; say who sends with --sender"));
-    }
-    if protocol == wanted {
-        return None;
-    }
-    let instead = match protocol {
-        Protocol::Tcp => "it has no rules beyond who may connect: ask with nothing else".to_owned(),
-        Protocol::Http | Protocol::Mllp | Protocol::Dicom => {
-            format!("ask with {}", asking(protocol))
+            question.protocol().map_or("nothing", asking)
+        ),
+        Misfit::NoSender => {
+            format!("`{name}` has rules for `senders`; say who sends with --sender")
         }
-    };
-    Some(format!("`{name}` has `protocol: {}`; {instead}", protocol.label()))
+        Misfit::Protocol(Protocol::Tcp) => format!(
+            "`{name}` has `protocol: tcp`; it has no rules beyond who may connect: ask with nothing else"
+        ),
+        Misfit::Protocol(protocol) => {
+            format!("`{name}` has `protocol: {}`; ask with {}", protocol.label(), asking(protocol))
+        }
+    })
 }
 
 /// The arguments that ask the rules of a protocol.

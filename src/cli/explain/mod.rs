@@ -5,14 +5,16 @@ mod listeners;
 mod question;
 mod who;
 
+use time::OffsetDateTime;
+
 use self::answer::{Answer, Asking};
 pub(super) use self::listeners::known;
-use self::question::{Question, What};
+use self::question::What;
 use self::who::{Peers, Who};
 use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, load};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, read_moment};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 allowed on every listener asked about, 1 denied on one of them, 2 a bad argument, such as \
@@ -30,6 +32,9 @@ pub(super) struct Arguments {
     listener: Option<String>,
     #[command(flatten)]
     what: What,
+    /// When: a date, which is the end of that day in UTC, or a moment like 2027-06-30T18:00:00Z [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = read_moment)]
+    at: Option<OffsetDateTime>,
     /// How to print the answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -79,12 +84,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 fn answers(config: &Config, arguments: &Arguments) -> Result<Vec<Answer>, Unanswered> {
-    let question = &Question::of(&arguments.what);
+    let question = &arguments.what.question();
     let listeners = listeners::asked(config, arguments.listener.as_deref(), question)?;
-    let peers = Peers::of(config, &arguments.who)?;
-    let now = clock::now();
+    let now = arguments.at.unwrap_or_else(clock::now);
+    let peers = Peers::of(config, &arguments.who, now)?;
     let answers = listeners.into_iter().map(|listener| {
-        let seen = peers.seen_by(config, listener)?;
+        let seen = peers.seen_by(config, listener, now)?;
         Ok(Asking { config, listener, question, now }.answer(&seen))
     });
     answers.collect()

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
+use time::OffsetDateTime;
 
 use super::super::{chain, wait};
 use super::Unanswered;
 use super::listeners::{Listener, known};
 use crate::certs::{Supply, Trusted};
-use crate::clock;
 use crate::config::Config;
 use crate::identity::{DnsName, PeerCertificate, PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::report::Report;
@@ -61,7 +61,7 @@ pub(super) enum Seen {
 }
 
 impl Peers {
-    pub(super) fn of(config: &Config, who: &Who) -> Result<Self, Unanswered> {
+    pub(super) fn of(config: &Config, who: &Who, now: OffsetDateTime) -> Result<Self, Unanswered> {
         if who.plaintext {
             return Ok(Self::Plaintext);
         }
@@ -72,12 +72,12 @@ impl Peers {
         if let Some(name) = &who.peer {
             let peer = config.peers.get(&PeerName::new(name));
             let peer = peer.ok_or_else(|| Unanswered::argument(no_entry(config, name)))?;
-            return Ok(Self::Named(peer.stand_in(clock::now())));
+            return Ok(Self::Named(peer.stand_in(now)));
         }
         let certificate = PeerCertificate {
             spiffe: who.spiffe.clone(),
             dns: who.dns.iter().cloned().collect(),
-            ..PeerCertificate::nameless(clock::now())
+            ..PeerCertificate::nameless(now)
         };
         let (certificate, proof) = (Arc::new(certificate), Proof::Chain);
         Ok(Self::Named(PeerIdentity { certificate, proof }))
@@ -88,6 +88,7 @@ impl Peers {
         &self,
         config: &Config,
         listener: Listener<'_>,
+        now: OffsetDateTime,
     ) -> Result<Seen, Unanswered> {
         let (chain, trusted) = match self {
             Self::Named(identity) => return Ok(Seen::Peer(identity.clone())),
@@ -95,7 +96,6 @@ impl Peers {
             Self::Presenting(chain, trusted) => (chain, trusted),
         };
         let pins = crate::runtime::pins(config, listener.peers());
-        let now = clock::now();
         let examined = match listener {
             Listener::Inbound(_) => tls::examine(trusted, &config.tls, &pins, chain, now),
             Listener::Outbound(_) => tls::examine_server(trusted, &config.tls, &pins, chain, now),

@@ -15,7 +15,7 @@ use clap::ValueEnum;
 use super::put::{replace, write};
 use super::{Exit, console};
 use crate::certs::embedded::Authority;
-use crate::config::{self, NameError, Target, check_name};
+use crate::config::{self, Target, TextError, check_name};
 use crate::identity::{DnsName, SpiffeId, TrustDomain};
 
 #[derive(Debug, clap::Args)]
@@ -64,9 +64,9 @@ enum Protocol {
 struct Name(String);
 
 impl FromStr for Name {
-    type Err = NameError;
+    type Err = TextError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    fn from_str(text: &str) -> Result<Self, TextError> {
         check_name(text).map(|()| Self(text.to_owned()))
     }
 }
@@ -74,7 +74,7 @@ impl FromStr for Name {
 fn issued(text: &str) -> Result<Name, String> {
     match text {
         "ca" => Err("ca.crt is where the trust bundle is written".to_owned()),
-        text => text.parse().map_err(|error: NameError| error.to_string()),
+        text => text.parse().map_err(|error: TextError| error.to_string()),
     }
 }
 

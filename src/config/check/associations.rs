@@ -7,13 +7,9 @@ use super::rules::{Kind, Naming, Rules};
 use crate::config::problem::Fault;
 use crate::config::read::{Fields, Located, located, one};
 use crate::config::yaml::Node;
-use crate::config::{AssociationRule, keys};
+use crate::config::{AssociationRule, TextError, keys};
 use crate::identity::PeerName;
-
-/// Longest AE title (PS3.5, 6.2: AE).
-const MAX_TITLE: usize = 16;
-/// Longest UID (PS3.5, 9).
-const MAX_UID: usize = 64;
+use crate::protocol::dicom;
 
 static KIND: Kind = Kind {
     one: "rule",
@@ -59,63 +55,30 @@ fn rule(rules: &mut Rules<'_, '_, '_>, node: &Node) -> Option<(AssociationRule, 
 }
 
 /// An AE title: what is in it counts, the spaces around it do not.
-fn title(text: &str) -> Result<Arc<str>, Fault> {
-    let wrong = || Fault::new("is not an AE title");
-    if text.is_empty() || text.len() > MAX_TITLE {
-        return Err(
-            wrong().hint(format!("it has 1 to {MAX_TITLE} characters; leave the key out for any"))
-        );
+pub(super) fn title(text: &str) -> Result<Arc<str>, Fault> {
+    match dicom::check_title(text) {
+        Ok(()) => Ok(text.into()),
+        Err(error) => Err(Fault::new("is not an AE title").hint(error.to_string())),
     }
-    if text.starts_with(' ') || text.ends_with(' ') {
-        return Err(wrong().hint("leave out the spaces around it, they do not count"));
-    }
-    if !text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'\\') {
-        return Err(
-            wrong().hint("it has characters of ASCII, no backslash and no control character")
-        );
-    }
-    Ok(text.into())
+}
+
+/// Reads a SOP class as the configuration has them, by its keyword or its UID.
+///
+/// # Errors
+///
+/// It is neither, and the keyword that was probably meant.
+pub fn read_sop_class(text: &str) -> Result<Arc<str>, TextError> {
+    sop_class(text).map_err(TextError::of)
 }
 
 /// A SOP class, by its keyword or its UID.
 pub(super) fn sop_class(text: &str) -> Result<Arc<str>, Fault> {
+    if dicom::is_uid(text) {
+        return Ok(text.into());
+    }
     if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && !text.is_empty() {
-        return match is_uid(text) {
-            true => Ok(text.into()),
-            false => Err(Fault::new("is not a UID").hint(format!(
-                "numbers without leading zeros, joined by '.', at most {MAX_UID} characters"
-            ))),
-        };
+        return Err(Fault::new("is not a UID")
+            .hint("numbers without leading zeros, joined by '.', at most 64 characters"));
     }
     super::words::sop_class(text)
-}
-
-fn is_uid(text: &str) -> bool {
-    let number = |part: &str| part == "0" || (!part.is_empty() && !part.starts_with('0'));
-    text.len() <= MAX_UID && text.contains('.') && text.split('.').all(number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ae_title_is_short_and_plain() {
-        for good in ["CT2", "a", "MY PACS", "ABCDEFGHIJKLMNOP"] {
-            assert!(title(good).is_ok(), "{good}");
-        }
-        for wrong in ["", " CT2", "CT2 ", "ABCDEFGHIJKLMNOPQ", "A\\B", "A\tB", "PÄCS"] {
-            assert!(title(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_uid_has_numbers_and_dots() {
-        for good in ["1.2.840.10008.1.1", "2.25.0"] {
-            assert!(is_uid(good), "{good}");
-        }
-        for wrong in ["1", "1..2", "1.02", ".1.2", "1.2.", &format!("1.{}", "2".repeat(63))] {
-            assert!(!is_uid(wrong), "{wrong}");
-        }
-    }
 }

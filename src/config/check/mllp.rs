@@ -9,9 +9,7 @@ use crate::config::read::{Fields, Located, located, one};
 use crate::config::yaml::{Node, Value};
 use crate::config::{MessageRule, MessageType, OnDenied, SenderRule, keys};
 use crate::identity::PeerName;
-
-/// Longest component of a header that rules look at, in bytes.
-const MAX_COMPONENT: usize = 199;
+use crate::protocol::mllp;
 
 /// `on_denied`
 pub(super) const ON_DENIED: &[(&str, OnDenied)] =
@@ -107,11 +105,9 @@ fn message_type(text: &str) -> Result<MessageType, Fault> {
 
 /// A code like `ADT` or `A01`; `Some(None)` for `*`.
 fn component(text: &str) -> Option<Option<Arc<str>>> {
-    let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
     match text {
         "*" => Some(None),
-        _ if (1..=20).contains(&text.len()) && text.bytes().all(plain) => Some(Some(text.into())),
-        _ => None,
+        code => mllp::is_code(code.as_bytes()).then(|| Some(code.into())),
     }
 }
 
@@ -158,18 +154,10 @@ fn sender(rules: &mut Rules<'_, '_, '_>, node: &Node) -> Option<(SenderRule, Loc
 
 /// The first component of MSH-3 or MSH-4.
 fn claim(text: &str) -> Result<Arc<str>, Fault> {
-    if text.contains('^') {
-        return Err(
-            Fault::new("has more than one component").hint("write what stands before the first ^")
-        );
+    match mllp::check_name(text) {
+        Ok(()) => Ok(text.into()),
+        Err(error) => Err(Fault::new("is not what MSH has of a sender").hint(error.to_string())),
     }
-    if text.is_empty() || text.len() > MAX_COMPONENT {
-        return Err(Fault::new(format!("is not a text of 1 to {MAX_COMPONENT} bytes")));
-    }
-    if text.contains(|c: char| c.is_control() || "|~\\&".contains(c)) {
-        return Err(Fault::new("has a character that HL7 v2 separates or escapes with"));
-    }
-    Ok(text.into())
 }
 
 #[cfg(test)]

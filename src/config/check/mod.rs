@@ -14,6 +14,7 @@ mod mllp;
 mod only;
 mod peers;
 mod policy;
+mod question;
 mod quota;
 mod routes;
 mod rules;
@@ -34,6 +35,8 @@ use super::{
 use crate::identity::{Fingerprint, SpiffeId, TrustDomain};
 use groups::Known;
 use ledger::{Bound, Ledger};
+
+pub use associations::read_sop_class;
 
 /// A year as `humantime` counts it.
 const YEAR: u64 = 31_557_600;

@@ -138,12 +138,12 @@ inbound:
 
     assert_eq!(
         screen,
-        r#"error: `get` is not in upper case, as methods are
+        r#"error: `get` is not a method that rules see
   --> m.yaml:13:32
    |
 13 |       - { name: one, methods: [get], path: "/a/{x}", allow: [a] }
    |                                ^^^
-   = help: did you mean `GET`?
+   = help: methods are upper-case; did you mean GET?
 
 error: an empty list of methods
   --> m.yaml:14:22
@@ -159,7 +159,7 @@ error: `path: /a%20b` is not a path
    |                                         ^^^^^^^^
    = help: a path is written without percent escapes, as it reads once they are decoded
 
-error: `G T` is not an HTTP method
+error: `G T` is not a method that rules see
   --> m.yaml:15:34
    |
 15 |       - { name: three, methods: ["G T"], path: "/a?x=1", allow: [a] }

@@ -83,12 +83,12 @@ error: a sender that is named by nothing
    |                ^^^^^
    = help: add `application: LIS` (MSH-3) or `facility: MAIN` (MSH-4)
 
-error: `application: A^B` has more than one component
+error: `application: A^B` is not what MSH has of a sender
   --> m.yaml:13:45
    |
 13 |     senders: [{allow: [lab]}, {application: "A^B", allow: [ct]}, {facilty: X, allow: [lab]}]
    |                                             ^^^^^
-   = help: write what stands before the first ^
+   = help: write what stands before the first ^: rules look at that alone
 
 warning: `ct` may not connect, so this has no effect
   --> m.yaml:13:60
@@ -171,7 +171,7 @@ error: `calling_ae: A_TITLE_THAT_IS_TOO_LONG` is not an AE title
    |
 14 |       - {calling_ae: A_TITLE_THAT_IS_TOO_LONG, allow: [ct]}
    |                      ^^^^^^^^^^^^^^^^^^^^^^^^
-   = help: it has 1 to 16 characters; leave the key out for any
+   = help: it has 1 to 16 characters
 
 error: `calling_ae:  CT2` is not an AE title
   --> m.yaml:15:22

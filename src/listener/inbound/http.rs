@@ -21,6 +21,7 @@ use crate::listener::shapes::{self, Shapes};
 use crate::listener::{Services, record};
 use crate::live::{Generation, Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
+use crate::protocol::http::host_name;
 use crate::protocol::soap;
 use crate::proxy::l7::{
     Again, ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd,

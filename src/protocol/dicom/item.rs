@@ -1,6 +1,7 @@
 //! Items: a type, a reserved byte, a length and a value (PS3.8, 9.3.2).
 
 use super::Malformed;
+use super::names::{check_title, has_form_of_uid, is_printable};
 
 /// What is left of a PDU or of an item.
 #[derive(Clone, Copy)]
@@ -46,19 +47,18 @@ pub(super) fn ae_title(bytes: &[u8]) -> Result<String, Malformed> {
     let begin = bytes.iter().position(|byte| *byte != b' ').ok_or(Malformed::AeTitle)?;
     let end = bytes.iter().rposition(|byte| !matches!(byte, b' ' | 0));
     let title = bytes.get(begin..=end.ok_or(Malformed::AeTitle)?).unwrap_or_default();
-    text(title).filter(|title| !title.contains('\\')).ok_or(Malformed::AeTitle)
+    text(title).filter(|title| check_title(title).is_ok()).ok_or(Malformed::AeTitle)
 }
 
 /// A UID (PS3.5, 9.1). Old senders pad it to an even length, as in data sets.
 pub(super) fn uid(bytes: &[u8]) -> Result<String, Malformed> {
     let end = bytes.iter().rposition(|byte| *byte != 0).ok_or(Malformed::Uid)?;
     let uid = bytes.get(..=end).unwrap_or_default();
-    let is_uid = uid.len() <= 64 && uid.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
-    if is_uid { text(uid).ok_or(Malformed::Uid) } else { Err(Malformed::Uid) }
+    if has_form_of_uid(uid) { text(uid).ok_or(Malformed::Uid) } else { Err(Malformed::Uid) }
 }
 
 /// Printable ASCII.
 pub(super) fn text(bytes: &[u8]) -> Option<String> {
-    let is_printable = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    is_printable.then(|| bytes.iter().map(|byte| char::from(*byte)).collect())
+    let fits = bytes.iter().all(|byte| is_printable(*byte));
+    fits.then(|| bytes.iter().map(|byte| char::from(*byte)).collect())
 }

@@ -5,11 +5,13 @@
 
 mod associate;
 mod item;
+mod names;
 mod pdu;
 mod sop_classes;
 mod transfer;
 
 pub use self::associate::{Answer, accept, reject, request};
+pub use self::names::{NotATitle, check_title, is_uid};
 pub use self::pdu::{
     Abort, Header, Kind, LENGTH_OF_HEADER, LONGEST_ASSOCIATE, Malformed, Pdu, Reject,
 };

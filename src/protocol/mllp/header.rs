@@ -1,13 +1,12 @@
 //! The header segments: MSH of a message, FHS and BHS of a file and a batch.
 
+use super::clear::is_clear_code;
 use super::segment_end;
 
 /// A header is not read beyond this: what matters of it stands in its first fields.
 const HEADER_MAX: usize = 4 * 1024;
 /// Tokens between separators up to MSH-12, its last that is read.
 const TOKENS: usize = 12;
-/// No code of a message type or an event is longer.
-const WORD_MAX: usize = 20;
 
 /// What the header of a message says (HL7 v2.x, 2.14.9): bytes of the sender, believed as far as a claim is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,6 +92,12 @@ impl<'a> Header<'a> {
         }
     }
 
+    /// MSH-3.1 and MSH-4.1: the names by which sites know applications and facilities.
+    pub fn sender(&self) -> [&'a [u8]; 2] {
+        [self.sending_application, self.sending_facility]
+            .map(|field| self.components(field).next().unwrap_or_default())
+    }
+
     /// The components of a field.
     fn components(&self, field: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let separator = self.encoding.first().copied().unwrap_or(b'^');
@@ -102,9 +107,7 @@ impl<'a> Header<'a> {
 
 /// A code of the standard's form, or `other`.
 fn word(part: &[u8]) -> &str {
-    let fits = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
-    let is_word = part.len() <= WORD_MAX && part.iter().all(fits);
-    std::str::from_utf8(part).ok().filter(|_| is_word).unwrap_or("other")
+    std::str::from_utf8(part).ok().filter(|_| is_clear_code(part)).unwrap_or("other")
 }
 
 /// The fields of a header segment that are read.

@@ -4,6 +4,8 @@
 //! Beyond MSH and MSA nothing is read: there the patient begins.
 
 mod ack;
+mod claims;
+mod clear;
 mod header;
 mod lead;
 mod nack;
@@ -13,6 +15,8 @@ mod segments;
 mod tests;
 
 pub use ack::{Ack, AckCode};
+pub use claims::{MessageKind, NotAKind, NotAName, NotASender, Sender, check_name, is_code};
+pub use clear::is_clear_code;
 pub use header::Header;
 pub use lead::{LEAD_MAX, Lead};
 pub use nack::nack;

@@ -84,6 +84,20 @@ fn soap_action(headers: &HeaderMap) -> Result<Option<&str>, Unreadable> {
     if is_uri(uri) { Ok(Some(uri)) } else { Err(Unreadable::ActionSyntax) }
 }
 
+/// Why a text is no action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write it as SOAPAction has it between its quotes, like urn:hl7-org:v3:PRPA_IN201305UV02")]
+pub struct NotAnAction;
+
+/// Checks an action that a request may claim.
+///
+/// # Errors
+///
+/// A request that claims it is refused, or claims none.
+pub fn check_action(text: &str) -> Result<(), NotAnAction> {
+    if !text.is_empty() && is_uri(text) { Ok(()) } else { Err(NotAnAction) }
+}
+
 /// Characters that a URI may have. No comma: two headers that somebody joined would have one, and so
 /// would a list.
 fn is_uri(text: &str) -> bool {

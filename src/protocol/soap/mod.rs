@@ -15,7 +15,7 @@ mod namespaces;
 mod unreadable;
 mod xml;
 
-pub use action::claimed;
+pub use action::{NotAnAction, check_action, claimed};
 pub use beginning::{Beginning, Found, LIMIT};
 pub use unreadable::Unreadable;
 

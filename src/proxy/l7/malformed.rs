@@ -1,10 +1,8 @@
 //! The closed set of reasons for which a request never reaches policy.
 
-use std::borrow::Cow;
-
 use http::StatusCode;
 
-use super::path;
+use crate::protocol::http::Ambiguous;
 
 /// Why a request is ambiguous or breaks HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,19 +39,8 @@ pub enum Malformed {
     Target,
     /// A method that a proxy of this kind does not carry: `CONNECT`, `TRACE`.
     Method,
-    /// A raw character that may not be in a path.
-    PathCharacter,
-    /// Percent-encoding that is broken, or that hides a delimiter or another encoding.
-    PathEncoding,
-    /// A `.` or `..` segment, encoded or not.
-    DotSegment,
-    /// A segment that ends in a dot, or begins or ends with white space, encoded or not: Windows and
-    /// others take it for the one without.
-    SegmentEnd,
-    /// Two slashes in a row.
-    EmptySegment,
-    /// A `;`, at which some workloads cut the segment off.
-    PathParameter,
+    /// Servers read its path in different ways.
+    Path(Ambiguous),
     /// `connection` names a header that policy, identity or framing rest on, or it or `upgrade` is not
     /// ASCII.
     ConnectionHeader,
@@ -83,12 +70,7 @@ impl Malformed {
             Self::HostMismatch => "host_mismatch",
             Self::Target => "target",
             Self::Method => "method",
-            Self::PathCharacter => "path_character",
-            Self::PathEncoding => "path_encoding",
-            Self::DotSegment => "dot_segment",
-            Self::SegmentEnd => "segment_end",
-            Self::EmptySegment => "empty_segment",
-            Self::PathParameter => "path_parameter",
+            Self::Path(ambiguous) => ambiguous.label(),
             Self::ConnectionHeader => "connection_header",
             Self::ConfusableHeader => "confusable_header",
             Self::Http2 => "http2",
@@ -116,20 +98,8 @@ impl Malformed {
             Self::HostMismatch => "the target names another host than host does",
             Self::Target => "the target has a form that this method may not have",
             Self::Method => "CONNECT and TRACE are not carried",
-            Self::PathCharacter => {
-                "the path has a raw character that no path may have: encode it, like %20 for a space"
-            }
-            Self::PathEncoding => {
-                "the path has a percent-encoding that is broken, or hides a delimiter or another \
-                 encoding"
-            }
-            Self::DotSegment => "the path has a `.` or `..` segment",
-            Self::EmptySegment => "the path has two slashes in a row",
-            Self::SegmentEnd => "a path segment begins or ends with white space, or ends in a dot",
+            Self::Path(ambiguous) => ambiguous.text(),
             Self::Http2 => "the HTTP/2 stream or connection breaks the protocol",
-            Self::PathParameter => {
-                "the path has a `;`, at which some workloads cut the segment off"
-            }
             Self::ConnectionHeader => {
                 "connection names a header that policy, identity or framing rest on"
             }
@@ -137,15 +107,6 @@ impl Malformed {
                 "a header's name differs from one that matters by `_` for `-` alone"
             }
         }
-    }
-
-    /// The path of a request as policy sees it: decoded once, as the gate does.
-    ///
-    /// # Errors
-    ///
-    /// Says for what the gate would refuse it.
-    pub fn check_path(path: &str) -> Result<Cow<'_, str>, Self> {
-        path::decode(path)
     }
 
     /// What the downstream is answered.
@@ -167,15 +128,24 @@ impl Malformed {
             | Self::HostInvalid
             | Self::HostMismatch
             | Self::Target
-            | Self::PathCharacter
-            | Self::PathEncoding
-            | Self::DotSegment
-            | Self::SegmentEnd
-            | Self::EmptySegment
-            | Self::PathParameter
+            | Self::Path(_)
             | Self::ConnectionHeader
             | Self::ConfusableHeader
             | Self::Http2 => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl From<Ambiguous> for Malformed {
+    fn from(ambiguous: Ambiguous) -> Self {
+        match ambiguous {
+            Ambiguous::NotAbsolute => Self::Target,
+            Ambiguous::Character
+            | Ambiguous::Encoding
+            | Ambiguous::DotSegment
+            | Ambiguous::SegmentEnd
+            | Ambiguous::EmptySegment
+            | Ambiguous::Parameter => Self::Path(ambiguous),
         }
     }
 }

@@ -18,7 +18,6 @@ mod host;
 mod malformed;
 mod methods;
 mod names;
-mod path;
 mod pool;
 mod resets;
 mod respond;

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Alike, Evidence, ListenerDraft, RuleDraft, Terms, alike, together};
 use super::namer::Namer;
+use crate::protocol::dicom;
+use crate::protocol::mllp::{self, Header, is_clear_code};
 use crate::review::what::What;
 
 /// A peer that sends more trigger events of one kind sends what there is of it.
@@ -13,6 +15,31 @@ const TRIGGERS: usize = 8;
 type Sender = (Option<String>, Option<String>);
 /// A pair of AE titles: who calls, and who is called.
 type Titles = (Option<String>, Option<String>);
+
+/// Which parts of messages say the same to every receiver in all that were seen. A list with a rule that names
+/// one of the others would deny those in which they do not.
+struct Clear {
+    types: bool,
+    applications: bool,
+    facilities: bool,
+}
+
+impl Clear {
+    fn of(asked: &[(&What, Evidence)]) -> Self {
+        let mut clear = Self { types: true, applications: true, facilities: true };
+        for (what, _) in asked {
+            let What::Message { code, trigger, application, facility } = what else { continue };
+            let (sending_application, sending_facility) =
+                (application.as_bytes(), facility.as_bytes());
+            let header = Header { sending_application, sending_facility, ..Header::default() };
+            let [application, facility] = header.sender();
+            clear.types &= [code, trigger].into_iter().all(|part| is_clear_code(part.as_bytes()));
+            clear.applications &= header.is_clear_name(application);
+            clear.facilities &= header.is_clear_name(facility);
+        }
+        clear
+    }
+}
 
 impl ListenerDraft<'_> {
     /// Rules for types of messages, and for their senders.
@@ -25,13 +52,21 @@ impl ListenerDraft<'_> {
         }
         let mut types: Alike<(String, String)> = BTreeMap::new();
         let mut senders: Alike<Sender> = BTreeMap::new();
+        let clear = Clear::of(&asked);
         for (what, evidence) in asked {
             let What::Message { code, trigger, application, facility } = what else { continue };
-            let sender = (claim(application), claim(facility));
-            alike(&mut senders, sender, evidence.clone());
+            let application = claim(application).filter(|_| clear.applications);
+            let facility = claim(facility).filter(|_| clear.facilities);
+            alike(&mut senders, (application, facility), evidence.clone());
             alike(&mut types, (component(code), component(trigger)), evidence);
         }
-        self.rules.insert("messages", of_types(widened(types)));
+        if clear.types {
+            self.rules.insert("messages", of_types(widened(types)));
+        } else {
+            let text = "some messages have a type that is none of HL7's form, and would pass under no rule \
+                        beside others: no `messages` are suggested";
+            self.note(text.to_owned());
+        }
         self.senders(senders);
     }
 
@@ -73,7 +108,7 @@ impl ListenerDraft<'_> {
         for (what, evidence) in asked {
             let What::Association { calling, called, classes } = what else { continue };
             let key = (title(calling), title(called));
-            let can_be_named = !classes.is_empty() && classes.iter().all(|uid| is_uid(uid));
+            let can_be_named = !classes.is_empty() && classes.iter().all(|uid| dicom::is_uid(uid));
             let classes = can_be_named.then(|| classes.iter().cloned().collect());
             match pairs.get_mut(&key) {
                 Some((known, sum)) => {
@@ -156,29 +191,22 @@ fn of_types(types: Alike<(String, String)>) -> Vec<RuleDraft> {
 
 /// A part of MSH-9 as rules have it; `*` where it cannot be named.
 fn component(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-    let fits = (1..=20).contains(&text.len()) && text.bytes().all(plain);
-    if fits { text.to_owned() } else { "*".to_owned() }
+    if mllp::is_code(text.as_bytes()) { text.to_owned() } else { "*".to_owned() }
 }
 
 /// The first component of MSH-3 or MSH-4, if a rule can name it.
 fn claim(text: &str) -> Option<String> {
     let first = text.split('^').next().unwrap_or_default();
-    let is_special =
-        |c: char| c.is_control() || "|~\\&$".contains(c) || c == char::REPLACEMENT_CHARACTER;
-    let fits = (1..=199).contains(&first.len()) && !first.contains(is_special);
-    (fits && !first.ends_with('…')).then(|| first.to_owned())
+    let fits = mllp::check_name(first).is_ok() && is_literal(first) && !first.ends_with('…');
+    (fits && !first.contains(char::REPLACEMENT_CHARACTER)).then(|| first.to_owned())
 }
 
 fn title(text: &str) -> Option<String> {
-    let fits = (1..=16).contains(&text.len())
-        && text.trim() == text
-        && text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'\\' && b != b'$');
+    let fits = dicom::check_title(text).is_ok() && is_literal(text);
     fits.then(|| text.to_owned())
 }
 
-fn is_uid(text: &str) -> bool {
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let number = |part: &str| part == "0" || (digits(part) && !part.starts_with('0'));
-    text.len() <= 64 && text.contains('.') && text.split('.').all(number)
+/// Whether a configuration takes a text as it stands, and puts nothing in.
+fn is_literal(text: &str) -> bool {
+    !text.contains('$')
 }

@@ -7,7 +7,7 @@ use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, Reader, located, one};
 use crate::config::yaml::{Node, Value};
 use crate::config::{RouteKind, SoapAction, keys};
-use crate::protocol::{dicomweb, ihe};
+use crate::protocol::{dicomweb, ihe, soap};
 
 /// Longest URI of an action, and longest local name, in bytes.
 const MAX_TEXT: usize = 1024;
@@ -128,13 +128,12 @@ fn dicomweb(reader: &Reader<'_>, node: &Node) -> Option<Vec<dicomweb::Transactio
 }
 
 /// The URI of an action, as a header quotes it.
-fn uri(text: &str) -> Result<Arc<str>, Fault> {
-    let fits = (1..=MAX_TEXT).contains(&text.len());
-    if !fits || text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"') {
-        return Err(Fault::new("is not the URI of an action")
-            .hint("write it as SOAPAction has it between its quotes, like urn:hl7-org:v3:PRPA_IN201305UV02"));
+pub(in crate::config::check) fn uri(text: &str) -> Result<Arc<str>, Fault> {
+    match soap::check_action(text) {
+        Ok(()) if text.len() <= MAX_TEXT => Ok(text.into()),
+        Ok(()) => Err(Fault::new(format!("is longer than {MAX_TEXT} bytes"))),
+        Err(error) => Err(Fault::new("is not the URI of an action").hint(error.to_string())),
     }
-    Ok(text.into())
 }
 
 /// The local name of an element: a name of XML without a colon.

@@ -4,6 +4,9 @@ mod covers;
 mod kind;
 mod text;
 
+pub(super) use self::kind::uri as action;
+pub(super) use self::text::method;
+
 use super::Context;
 use super::ledger::Ledger;
 use super::rules::{Kind, Naming, Rules};
@@ -44,7 +47,7 @@ fn route(
     });
     let methods = fields.or("methods", Vec::new(), |reader, node| {
         let empty = ("an empty list of methods", "remove the key for all methods");
-        reader.some(node, one(text::method), empty)
+        reader.some(node, one(method), empty)
     });
     let path = fields.required("path", located(text::path));
     let kind = kind::kind(reader, &mut fields);

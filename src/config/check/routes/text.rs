@@ -9,6 +9,7 @@ use crate::config::PathTemplate;
 use crate::config::problem::Fault;
 use crate::config::scalar::count;
 use crate::identity::DnsName;
+use crate::protocol;
 
 /// A template of paths.
 pub(super) fn path(text: &str) -> Result<PathTemplate, Fault> {
@@ -16,15 +17,9 @@ pub(super) fn path(text: &str) -> Result<PathTemplate, Fault> {
 }
 
 /// A method, in upper case.
-pub(super) fn method(text: &str) -> Result<Method, Fault> {
-    let method = Method::from_bytes(text.as_bytes()).map_err(|_error| {
-        Fault::new("is not an HTTP method").hint("write it as a request does, like GET or POST")
-    })?;
-    if text.bytes().any(|b| b.is_ascii_lowercase()) {
-        return Err(Fault::new("is not in upper case, as methods are")
-            .quoting(format!("did you mean `{}`?", text.to_ascii_uppercase())));
-    }
-    Ok(method)
+pub(in crate::config::check) fn method(text: &str) -> Result<Method, Fault> {
+    protocol::http::method(text)
+        .map_err(|error| Fault::new("is not a method that rules see").quoting(error))
 }
 
 /// A host as requests name it, without its port: a DNS name, an IPv4 address, or IPv6 in brackets.

@@ -3,14 +3,14 @@
 
 use serde::Serialize;
 
-use super::record::{Dicom, Hl7, Record, Words};
-use super::text::Text;
+use crate::audit::line::text::Text;
+use crate::audit::record::{Dicom, Hl7, Record, Words};
 use crate::protocol::dicom::sop_class_name;
 use crate::protocol::{Operation, dicomweb, fhir};
 
 /// The part of `myelin` that has what was asked for.
 #[derive(Default, Serialize)]
-pub(super) struct Asked<'a> {
+pub(in crate::audit) struct Asked<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     fhir: Option<Fhir<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,7 +105,7 @@ struct DataUnits {
 
 impl<'a> Asked<'a> {
     /// What `record` has of it.
-    pub(super) fn of(record: &'a Record) -> Self {
+    pub(in crate::audit) fn of(record: &'a Record) -> Self {
         let hl7 = record.hl7.as_ref().map(Hl7Fields::of);
         let dicom = record.dicom.as_ref().map(DicomFields::of);
         let asked = Self { hl7, dicom, ..Self::default() };

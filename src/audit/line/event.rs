@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::record::{Action, Record};
+use crate::audit::record::{Action, Record};
 use crate::outcome::{AssociationEnding, Ending};
 
 /// What happened, in ECS's words.
 #[derive(Serialize)]
-pub(super) struct Event {
+pub(in crate::audit) struct Event {
     action: &'static str,
     outcome: &'static str,
     kind: &'static str,
@@ -22,7 +22,7 @@ pub(super) struct Event {
 
 impl Event {
     /// Of `record`.
-    pub(super) fn of(record: &Record) -> Self {
+    pub(in crate::audit) fn of(record: &Record) -> Self {
         let (category, kinds) = categories(record.action);
         Self {
             action: record.action.label(),
@@ -65,7 +65,7 @@ impl Action {
     }
 
     /// Whether something was let through.
-    pub(super) fn is_permit(self) -> bool {
+    pub(in crate::audit) fn is_permit(self) -> bool {
         matches!(
             self,
             Self::ConnectionAllowed

@@ -11,8 +11,8 @@ use time::macros::format_description;
 use time::{Date, OffsetDateTime, PrimitiveDateTime};
 
 use super::OpenError;
-use super::encode::{Hash, hash};
-use super::line::Line;
+use crate::audit::line::encode::{Hash, hash};
+use crate::audit::read::placed::Line;
 
 /// A segment is full at this length.
 const FULL: u64 = 64 * 1024 * 1024;
@@ -22,7 +22,7 @@ const STARTED: &[BorrowedFormatItem<'_>] =
 
 /// A directory that this process alone writes to.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(in crate::audit) struct Directory {
     path: PathBuf,
     /// Locked for as long as it is open.
     _lock: File,
@@ -30,7 +30,7 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Makes `path` if it is not there, and locks it.
-    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(in crate::audit) fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Directory { dir: path.into(), source };
         if !matches!(path.metadata(), Ok(metadata) if !metadata.is_dir()) {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
@@ -45,14 +45,14 @@ impl Directory {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::audit) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Begins a segment whose first record has the number `first`.
     ///
     /// A file of that name is taken over if it is empty: an attempt that came to nothing.
-    pub(super) fn create(&self, first: u64, at: OffsetDateTime) -> io::Result<Segment> {
+    pub(in crate::audit) fn create(&self, first: u64, at: OffsetDateTime) -> io::Result<Segment> {
         let name = SegmentName { started: at, first };
         let path = self.path.join(name.to_string());
         let file = private().read(true).append(true).create(true).open(&path)?;
@@ -64,14 +64,14 @@ impl Directory {
     }
 
     /// Goes on with the segment `name`.
-    pub(super) fn reopen(&self, name: &SegmentName) -> io::Result<Segment> {
+    pub(in crate::audit) fn reopen(&self, name: &SegmentName) -> io::Result<Segment> {
         let text = name.to_string();
         let file = private().read(true).append(true).open(self.path.join(&text))?;
         Ok(Segment { file, name: text, day: name.started.date() })
     }
 
     /// Removes a segment.
-    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+    pub(in crate::audit) fn remove(&self, name: &str) -> io::Result<()> {
         remove_file(self.path.join(name))?;
         self.sync()
     }
@@ -86,7 +86,7 @@ impl Directory {
     }
 
     /// Cuts what follows the last record off the segment `name`, and keeps it in a file of its own.
-    pub(super) fn cut_torn(&self, name: &SegmentName, tail: &Tail) -> io::Result<String> {
+    pub(in crate::audit) fn cut_torn(&self, name: &SegmentName, tail: &Tail) -> io::Result<String> {
         let mut file = private().read(true).append(true).open(self.path.join(name.to_string()))?;
         file.seek(SeekFrom::Start(tail.length))?;
         let mut torn = Vec::new();
@@ -149,11 +149,11 @@ fn private() -> OpenOptions {
 
 /// A segment's file name: `trail-20261122T061201Z-00000000000000000042.jsonl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SegmentName {
+pub(in crate::audit) struct SegmentName {
     /// When it began.
-    pub(super) started: OffsetDateTime,
+    pub(in crate::audit) started: OffsetDateTime,
     /// The number of its first record.
-    pub(super) first: u64,
+    pub(in crate::audit) first: u64,
 }
 
 impl SegmentName {
@@ -167,7 +167,7 @@ impl SegmentName {
     }
 
     /// Whether a segment of this name that is `length` long takes another record at `at`.
-    pub(super) fn takes(&self, length: u64, at: OffsetDateTime) -> bool {
+    pub(in crate::audit) fn takes(&self, length: u64, at: OffsetDateTime) -> bool {
         has_room(self.started.date(), length, at)
     }
 }
@@ -187,7 +187,7 @@ fn has_room(day: Date, length: u64, at: OffsetDateTime) -> bool {
 }
 
 /// The segments in `dir`, oldest first.
-pub(super) fn segments(dir: &Path) -> io::Result<Vec<SegmentName>> {
+pub(in crate::audit) fn segments(dir: &Path) -> io::Result<Vec<SegmentName>> {
     let mut names = Vec::new();
     for entry in read_dir(dir)? {
         names.extend(entry?.file_name().to_str().and_then(SegmentName::parse));
@@ -199,7 +199,7 @@ pub(super) fn segments(dir: &Path) -> io::Result<Vec<SegmentName>> {
 
 /// The segment that is written to.
 #[derive(Debug)]
-pub(super) struct Segment {
+pub(in crate::audit) struct Segment {
     file: File,
     name: String,
     day: Date,
@@ -207,49 +207,49 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Its file's name.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::audit) fn name(&self) -> &str {
         &self.name
     }
 
     /// Whether it takes another record at `at`.
-    pub(super) fn takes(&self, length: u64, at: OffsetDateTime) -> bool {
+    pub(in crate::audit) fn takes(&self, length: u64, at: OffsetDateTime) -> bool {
         has_room(self.day, length, at)
     }
 
     /// Appends `lines`. When it fails, some of them may be there in part.
-    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+    pub(in crate::audit) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         self.file.write_all(lines)
     }
 
     /// Cuts it back to `length`.
-    pub(super) fn cut(&self, length: u64) -> io::Result<()> {
+    pub(in crate::audit) fn cut(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
     }
 
     /// Makes all that was appended durable.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    pub(in crate::audit) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 }
 
 /// Where a segment's records end.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Tail {
+pub(in crate::audit) struct Tail {
     /// Length up to the end of the last record.
-    pub(super) length: u64,
+    pub(in crate::audit) length: u64,
     /// Bytes after it that are no record.
-    pub(super) torn: u64,
+    pub(in crate::audit) torn: u64,
     /// How many lines there are up to there.
-    pub(super) records: u64,
+    pub(in crate::audit) records: u64,
     /// The last record's number and the hash of its line.
-    pub(super) last: Option<(u64, Hash)>,
+    pub(in crate::audit) last: Option<(u64, Hash)>,
 }
 
 /// Reads the segment at `path` to find its last record.
 ///
 /// A damaged line with records after it is left for `verify` to find: only what follows the last record
 /// can have been torn by a crash.
-pub(super) fn tail(path: &Path) -> io::Result<Tail> {
+pub(in crate::audit) fn tail(path: &Path) -> io::Result<Tail> {
     let mut reader = BufReader::with_capacity(256 * 1024, File::open(path)?);
     let (mut tail, mut line, mut read, mut lines) = (Tail::default(), Vec::new(), 0, 0);
     loop {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::record::Rule;
+use crate::audit::record::Rule;
 
 /// From where a trail's records come.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ impl Origin {
 
 /// The rule that decided, or came nearest.
 #[derive(Serialize)]
-pub(super) struct RuleFields<'a> {
+pub(in crate::audit) struct RuleFields<'a> {
     name: &'a str,
     version: String,
     /// Ours: ECS has no name for it.
@@ -45,7 +45,7 @@ impl Serialize for Place<'_> {
 }
 
 impl<'a> RuleFields<'a> {
-    pub(super) fn of(rule: &'a Rule, origin: &'a Origin) -> Self {
+    pub(in crate::audit) fn of(rule: &'a Rule, origin: &'a Origin) -> Self {
         let line = (rule.line > 0).then_some(rule.line);
         let reference = line.filter(|_| rule.nearest.is_some());
         Self {

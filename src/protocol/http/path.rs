@@ -11,29 +11,82 @@
 
 use std::borrow::Cow;
 
-use super::malformed::Malformed;
+use super::Ambiguous;
+
+/// Why no request that reaches a rule has this path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAPath {
+    /// A query or a fragment.
+    #[error("rules look at the path alone: leave out the query and the fragment")]
+    Query,
+    /// It would pass with its characters encoded.
+    #[error("a request has it encoded: write {0}")]
+    Raw(String),
+    /// Such a request is refused.
+    #[error("{0}; such a request is refused before any rule is asked")]
+    Refused(Ambiguous),
+}
+
+/// The path of a request that is asked for, as rules see it. `text`: as the request has it.
+///
+/// # Errors
+///
+/// Rules see no such path.
+pub fn asked_path(text: &str) -> Result<String, NotAPath> {
+    if !text.starts_with('/') {
+        return Err(NotAPath::Refused(Ambiguous::NotAbsolute));
+    }
+    if text.contains(['?', '#']) {
+        return Err(NotAPath::Query);
+    }
+    match decode(text) {
+        Ok(path) => Ok(path.into_owned()),
+        Err(Ambiguous::Character) => {
+            let encoded = encoded(text);
+            let is_mended = decode(&encoded).is_ok();
+            Err(if is_mended {
+                NotAPath::Raw(encoded)
+            } else {
+                NotAPath::Refused(Ambiguous::Character)
+            })
+        }
+        Err(ambiguous) => Err(NotAPath::Refused(ambiguous)),
+    }
+}
+
+/// `path` with everything encoded that may not stand in one.
+fn encoded(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            0x21..=0x7e => text.push(char::from(byte)),
+            other => text.push_str(&format!("%{other:02X}")),
+        }
+    }
+    text
+}
 
 /// Decodes `path` once, if no two readings of it exist.
 ///
 /// # Errors
 ///
 /// Names the ambiguity.
-pub(super) fn decode(path: &str) -> Result<Cow<'_, str>, Malformed> {
+pub fn decode(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     let bytes = path.as_bytes();
     if bytes.first() != Some(&b'/') {
-        return Err(Malformed::Target);
+        return Err(Ambiguous::NotAbsolute);
     }
     let raw_fits = |byte: &u8| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'\\' | b'#' | b'?');
     if !bytes.iter().all(raw_fits) {
-        return Err(Malformed::PathCharacter);
+        return Err(Ambiguous::Character);
     }
     let decoded = if bytes.contains(&b'%') {
         Cow::Owned(percent_decode(bytes)?)
     } else {
         Cow::Borrowed(path)
     };
-    if is_encoded(decoded.as_bytes()) || decoded.contains(is_confusable) {
-        return Err(Malformed::PathEncoding);
+    if is_encoded(decoded.as_bytes()) {
+        return Err(Ambiguous::Encoding);
     }
     check_segments(&decoded)?;
     Ok(decoded)
@@ -69,7 +122,7 @@ fn is_confusable(c: char) -> bool {
     )
 }
 
-fn percent_decode(bytes: &[u8]) -> Result<String, Malformed> {
+fn percent_decode(bytes: &[u8]) -> Result<String, Ambiguous> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let [first, tail @ ..] = rest {
@@ -79,15 +132,15 @@ fn percent_decode(bytes: &[u8]) -> Result<String, Malformed> {
             continue;
         }
         let Some((octet, tail)) = hex_pair(rest) else {
-            return Err(Malformed::PathEncoding);
+            return Err(Ambiguous::Encoding);
         };
         if matches!(octet, b'/' | b'\\' | b'?' | 0x00..=0x1f | 0x7f) {
-            return Err(Malformed::PathEncoding);
+            return Err(Ambiguous::Encoding);
         }
         decoded.push(octet);
         rest = tail;
     }
-    String::from_utf8(decoded).map_err(|_not_utf8| Malformed::PathEncoding)
+    String::from_utf8(decoded).map_err(|_not_utf8| Ambiguous::Encoding)
 }
 
 fn hex_pair(bytes: &[u8]) -> Option<(u8, &[u8])> {
@@ -97,20 +150,32 @@ fn hex_pair(bytes: &[u8]) -> Option<(u8, &[u8])> {
     Some((u8::try_from(octet).ok()?, tail))
 }
 
-fn check_segments(path: &str) -> Result<(), Malformed> {
+fn check_segments(path: &str) -> Result<(), Ambiguous> {
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         match segment {
-            "" if segments.peek().is_some() => return Err(Malformed::EmptySegment),
-            "." | ".." => return Err(Malformed::DotSegment),
-            _ if segment.contains(';') => return Err(Malformed::PathParameter),
-            _ if segment.ends_with('.') || segment.contains(":$") || is_trimmable(segment) => {
-                return Err(Malformed::SegmentEnd);
-            }
-            _ => {}
+            "" if segments.peek().is_some() => return Err(Ambiguous::EmptySegment),
+            _ => check_segment(segment)?,
         }
     }
     Ok(())
+}
+
+/// Checks one segment of a decoded path, or of what rules say of one.
+///
+/// # Errors
+///
+/// No path that passes has it.
+pub fn check_segment(segment: &str) -> Result<(), Ambiguous> {
+    match segment {
+        "." | ".." => Err(Ambiguous::DotSegment),
+        _ if segment.contains(is_confusable) => Err(Ambiguous::Encoding),
+        _ if segment.contains(';') => Err(Ambiguous::Parameter),
+        _ if segment.ends_with('.') || segment.contains(":$") || is_trimmable(segment) => {
+            Err(Ambiguous::SegmentEnd)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a segment begins or ends with what servers trim.
@@ -159,45 +224,45 @@ mod tests {
 
     #[test]
     fn every_ambiguity_has_a_name() {
-        use Malformed::*;
+        use Ambiguous::*;
         let refused = [
-            ("", Target),
-            ("*", Target),
-            ("a/b", Target),
-            ("/a\\b", PathCharacter),
-            ("/a b", PathCharacter),
-            ("/ä", PathCharacter),
-            ("/a\u{7f}", PathCharacter),
-            ("/a#b", PathCharacter),
-            ("/a?b", PathCharacter),
-            ("/%", PathEncoding),
-            ("/%4", PathEncoding),
-            ("/%zz", PathEncoding),
-            ("/%+1", PathEncoding),
-            ("/a%2fb", PathEncoding),
-            ("/a%2Fb", PathEncoding),
-            ("/a%5cb", PathEncoding),
-            ("/a%00", PathEncoding),
-            ("/a%0d%0ab", PathEncoding),
-            ("/a%7f", PathEncoding),
-            ("/a%252fb", PathEncoding),
-            ("/a%252e%252e/b", PathEncoding),
-            ("/a%25%32%66b", PathEncoding),
-            ("/a%25%32fb", PathEncoding),
-            ("/a%252%66b", PathEncoding),
-            ("/a%25u002fb", PathEncoding),
-            ("/a%25%5500%32fb", PathEncoding),
-            ("/a%u002fb", PathEncoding),
-            ("/a%3fb", PathEncoding),
-            ("/a%ef%bc%8fb", PathEncoding),
-            ("/a/%ef%bc%8e%ef%bc%8e/b", PathEncoding),
-            ("/a/%e2%80%a5/b", PathEncoding),
-            ("/a%cd%beb", PathEncoding),
-            ("/ad%c2%admin", PathEncoding),
-            ("/ad%e2%80%8bmin", PathEncoding),
-            ("/%ef%bb%bfadmin", PathEncoding),
-            ("/a%c0%af", PathEncoding),
-            ("/a%e9", PathEncoding),
+            ("", NotAbsolute),
+            ("*", NotAbsolute),
+            ("a/b", NotAbsolute),
+            ("/a\\b", Character),
+            ("/a b", Character),
+            ("/ä", Character),
+            ("/a\u{7f}", Character),
+            ("/a#b", Character),
+            ("/a?b", Character),
+            ("/%", Encoding),
+            ("/%4", Encoding),
+            ("/%zz", Encoding),
+            ("/%+1", Encoding),
+            ("/a%2fb", Encoding),
+            ("/a%2Fb", Encoding),
+            ("/a%5cb", Encoding),
+            ("/a%00", Encoding),
+            ("/a%0d%0ab", Encoding),
+            ("/a%7f", Encoding),
+            ("/a%252fb", Encoding),
+            ("/a%252e%252e/b", Encoding),
+            ("/a%25%32%66b", Encoding),
+            ("/a%25%32fb", Encoding),
+            ("/a%252%66b", Encoding),
+            ("/a%25u002fb", Encoding),
+            ("/a%25%5500%32fb", Encoding),
+            ("/a%u002fb", Encoding),
+            ("/a%3fb", Encoding),
+            ("/a%ef%bc%8fb", Encoding),
+            ("/a/%ef%bc%8e%ef%bc%8e/b", Encoding),
+            ("/a/%e2%80%a5/b", Encoding),
+            ("/a%cd%beb", Encoding),
+            ("/ad%c2%admin", Encoding),
+            ("/ad%e2%80%8bmin", Encoding),
+            ("/%ef%bb%bfadmin", Encoding),
+            ("/a%c0%af", Encoding),
+            ("/a%e9", Encoding),
             ("/.", DotSegment),
             ("/a/..", DotSegment),
             ("/a/../b", DotSegment),
@@ -209,9 +274,9 @@ mod tests {
             ("//a", EmptySegment),
             ("/a//b", EmptySegment),
             ("/a//", EmptySegment),
-            ("/a;b=c/d", PathParameter),
-            ("/..;/a", PathParameter),
-            ("/a%3bb", PathParameter),
+            ("/a;b=c/d", Parameter),
+            ("/..;/a", Parameter),
+            ("/a%3bb", Parameter),
         ];
         for (path, expected) in refused {
             assert_eq!(decode(path), Err(expected), "{path}");
@@ -240,7 +305,20 @@ mod tests {
             "/a%c2%9f",
         ];
         for path in refused {
-            assert_eq!(decode(path), Err(Malformed::SegmentEnd), "{path}");
+            assert_eq!(decode(path), Err(Ambiguous::SegmentEnd), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_asked_for_as_a_request_has_it() {
+        assert_eq!(asked_path("/fhir/M%C3%BCller"), Ok("/fhir/Müller".to_owned()));
+        assert_eq!(asked_path("/a b/ü"), Err(NotAPath::Raw("/a%20b/%C3%BC".to_owned())));
+        assert_eq!(asked_path("/a\\b ü"), Err(NotAPath::Refused(Ambiguous::Character)));
+        assert_eq!(asked_path("/a\n"), Err(NotAPath::Refused(Ambiguous::Character)));
+        assert_eq!(asked_path("/a/../b"), Err(NotAPath::Refused(Ambiguous::DotSegment)));
+        assert_eq!(asked_path("fhir"), Err(NotAPath::Refused(Ambiguous::NotAbsolute)));
+        for query in ["/a?b=c", "/a#b"] {
+            assert_eq!(asked_path(query), Err(NotAPath::Query), "{query}");
         }
     }
 

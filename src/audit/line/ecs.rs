@@ -7,18 +7,18 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::event::Event;
-use super::operation::Asked;
-use super::own::{Own, Removed, SegmentStart, Truncated};
-use super::record::{Action, Connection, Record, Request, Tls};
-use super::rule::{Origin, RuleFields};
-use super::text::{List, Text, Timestamp};
+use crate::audit::line::event::Event;
+use crate::audit::line::operation::Asked;
+use crate::audit::line::own::{Own, Removed, SegmentStart, Truncated};
+use crate::audit::line::rule::{Origin, RuleFields};
+use crate::audit::line::text::{List, Text, Timestamp};
+use crate::audit::record::{Action, Connection, Record, Request, Tls};
 use crate::identity::PeerCertificate;
 use crate::outcome::{DenyReason, Differs, Direction};
 
 /// One line, all but its place in the trail.
 #[derive(Serialize)]
-pub(super) struct Line<'a> {
+pub(in crate::audit) struct Line<'a> {
     #[serde(rename = "@timestamp")]
     timestamp: Timestamp,
     event: Event,
@@ -212,7 +212,7 @@ struct Myelin<'a> {
 
 impl<'a> Line<'a> {
     /// All that `record` and the trail itself have to say.
-    pub(super) fn of(
+    pub(in crate::audit) fn of(
         origin: &'a Origin,
         at: OffsetDateTime,
         record: &'a Record,

@@ -2,13 +2,16 @@
 //!
 //! Unlike [`verify()`](super::verify()) it goes on behind a line that is no record, and counts it.
 
+pub(in crate::audit) mod placed;
+mod recorded;
+
 use std::fs::{File, read_dir};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::recorded::Recorded;
+pub use recorded::*;
 
 /// Bytes that are read at a time.
 const BUFFER: usize = 1024 * 1024;

@@ -5,6 +5,11 @@
 //! the disk holds and the kernel has forgotten what it did not write, so the segment is cut back to
 //! `synced`, given up, and everything since is written again into a new one.
 
+pub(in crate::audit) mod backlog;
+mod chunk;
+mod retention;
+pub(in crate::audit) mod segment;
+
 use std::collections::VecDeque;
 use std::io;
 use std::mem::take;
@@ -15,16 +20,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::backlog::{Backlog, Pending};
-use super::chunk::{Chunk, Position};
-use super::encode::Encoded;
-use super::own::{Own, Removed, SegmentStart, Truncated};
-use super::queue::Handed;
-use super::record::{Action, Record};
-use super::rule::Origin;
-use super::segment::{Directory, Segment, Tail, segments, tail};
-use super::status::Shared;
-use super::{OpenError, retention};
+use self::backlog::{Backlog, Pending};
+use self::chunk::{Chunk, Position};
+pub use self::segment::look;
+use self::segment::{Directory, Segment, Tail, segments, tail};
+use crate::audit::OpenError;
+use crate::audit::line::encode::Encoded;
+use crate::audit::line::own::{Own, Removed, SegmentStart, Truncated};
+use crate::audit::line::rule::Origin;
+use crate::audit::queue::Handed;
+use crate::audit::record::{Action, Record};
+use crate::audit::status::Shared;
 use crate::clock;
 use crate::config::{AuditSettings, OnFailure};
 use crate::report::Report;
@@ -35,7 +41,7 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 const UNSYNCED: u64 = 8 * 1024 * 1024;
 
 /// The trail, owned by its writer.
-pub(super) struct Trail {
+pub(in crate::audit) struct Trail {
     origin: Origin,
     on_failure: OnFailure,
     retention: Duration,
@@ -75,7 +81,7 @@ struct Fault {
 
 impl Trail {
     /// Opens the trail in the directory that `settings` name, and writes its first record of this run.
-    pub(super) fn open(
+    pub(in crate::audit) fn open(
         settings: &AuditSettings,
         origin: Origin,
         shared: Arc<Shared>,
@@ -142,7 +148,7 @@ impl Trail {
     }
 
     /// Takes a record in.
-    pub(super) fn take(&mut self, handed: Handed) {
+    pub(in crate::audit) fn take(&mut self, handed: Handed) {
         let line = Encoded::new(&self.origin, handed.at, &handed.record, &Own::default());
         let pending =
             Pending { unshown: line.page, line, waiting: handed.waiting, own: false, lost: 0 };
@@ -167,7 +173,7 @@ impl Trail {
     }
 
     /// When there should be another attempt, even if nothing new comes.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    pub(in crate::audit) fn patience(&self) -> Option<Duration> {
         if self.failing.is_some() {
             return Some(SYNC_INTERVAL);
         }
@@ -175,7 +181,7 @@ impl Trail {
     }
 
     /// Tries to write all that waits; with `sync`, and whenever somebody waits, durably.
-    pub(super) fn attempt(&mut self, sync: bool) {
+    pub(in crate::audit) fn attempt(&mut self, sync: bool) {
         self.shared.progress().busy_since = Some(Instant::now());
         self.lost += self.shared.take_lost_at_door();
         match self.write_and_sync(sync) {
@@ -191,7 +197,7 @@ impl Trail {
     }
 
     /// Writes the last record and makes everything durable, as far as that is possible.
-    pub(super) fn finish(&mut self) {
+    pub(in crate::audit) fn finish(&mut self) {
         self.push(Record::new(Action::RecordingStopped), &Own::default());
         self.attempt(true);
         if let Some(why) = &self.failing {
@@ -313,7 +319,7 @@ impl Trail {
 
     /// Does what a failed `fdatasync` does.
     #[cfg(test)]
-    pub(super) fn fail_sync(&mut self) {
+    pub(in crate::audit) fn fail_sync(&mut self) {
         let file = self.segment.as_ref().map(|s| s.name().to_owned()).unwrap_or_default();
         self.give_up_segment();
         self.fails(&Fault { step: "sync", file, source: io::Error::other("injected") });

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::own::Removed;
-use super::segment::{Directory, segments, tail};
+use crate::audit::line::own::Removed;
+use crate::audit::trail::segment::{Directory, segments, tail};
 use crate::clock;
 
 /// Most segments that are removed at a time: each is read once more before, while permits wait.
@@ -14,7 +14,7 @@ const AT_A_TIME: usize = 16;
 /// The oldest segments of which every record is older than `retention`.
 ///
 /// They are only named here; [`remove`] comes when it is on durable record that they go.
-pub(super) fn expired(directory: &Directory, retention: Duration) -> Vec<Removed> {
+pub(in crate::audit) fn expired(directory: &Directory, retention: Duration) -> Vec<Removed> {
     let Some(limit) = time::Duration::try_from(retention)
         .ok()
         .and_then(|retention| clock::now().checked_sub(retention))
@@ -37,7 +37,7 @@ pub(super) fn expired(directory: &Directory, retention: Duration) -> Vec<Removed
 }
 
 /// Removes them, oldest first.
-pub(super) fn remove(directory: &Directory, expired: Vec<Removed>) {
+pub(in crate::audit) fn remove(directory: &Directory, expired: Vec<Removed>) {
     for Removed { file, .. } in expired {
         match directory.remove(&file) {
             Ok(()) => info!(file, "removed a segment of the audit trail: its retention is over"),

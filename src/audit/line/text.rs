@@ -15,24 +15,24 @@ const IDENTITY: usize = 2048;
 const ENTRIES: usize = 32;
 
 /// A text of at most so many characters, in which none can steer a terminal or reorder a line.
-pub(super) struct Text<'a> {
+pub(in crate::audit) struct Text<'a> {
     text: &'a str,
     limit: usize,
 }
 
 impl<'a> Text<'a> {
     /// A name or a number.
-    pub(super) fn short(text: &'a str) -> Self {
+    pub(in crate::audit) fn short(text: &'a str) -> Self {
         Self { text, limit: SHORT }
     }
 
     /// A sentence.
-    pub(super) fn long(text: &'a str) -> Self {
+    pub(in crate::audit) fn long(text: &'a str) -> Self {
         Self { text, limit: LONG }
     }
 
     /// Whom a peer proved to be.
-    pub(super) fn identity(text: &'a str) -> Self {
+    pub(in crate::audit) fn identity(text: &'a str) -> Self {
         Self { text, limit: IDENTITY }
     }
 
@@ -68,7 +68,7 @@ impl Serialize for Text<'_> {
 }
 
 /// A list of names that a stranger may have chosen; it says how many it leaves out.
-pub(super) struct List<'a>(pub(super) &'a [String]);
+pub(in crate::audit) struct List<'a>(pub(in crate::audit) &'a [String]);
 
 impl Serialize for List<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -85,7 +85,7 @@ impl Serialize for List<'_> {
 }
 
 /// UTC with milliseconds, always 24 characters: `2026-11-22T06:12:01.123Z`.
-pub(super) struct Timestamp(pub(super) OffsetDateTime);
+pub(in crate::audit) struct Timestamp(pub(in crate::audit) OffsetDateTime);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,48 +4,48 @@ use serde::Serialize;
 
 /// What only the trail can say about itself.
 #[derive(Debug, Default)]
-pub(super) struct Own {
+pub(in crate::audit) struct Own {
     /// On the first record of a segment.
-    pub(super) segment: Option<SegmentStart>,
+    pub(in crate::audit) segment: Option<SegmentStart>,
     /// On `trail-truncated`.
-    pub(super) truncated: Option<Truncated>,
+    pub(in crate::audit) truncated: Option<Truncated>,
     /// How many records before this one were never written.
-    pub(super) lost: Option<u64>,
+    pub(in crate::audit) lost: Option<u64>,
     /// Segments that are past their retention and removed once this is on disk.
-    pub(super) removed: Vec<Removed>,
+    pub(in crate::audit) removed: Vec<Removed>,
 }
 
 /// `myelin.segment`: a segment begins.
 #[derive(Debug, Serialize)]
-pub(super) struct SegmentStart {
+pub(in crate::audit) struct SegmentStart {
     /// Its file.
-    pub(super) file: String,
+    pub(in crate::audit) file: String,
     /// The file before it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) previous: Option<String>,
+    pub(in crate::audit) previous: Option<String>,
     /// How many records that one holds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) previous_records: Option<u64>,
+    pub(in crate::audit) previous_records: Option<u64>,
 }
 
 /// `myelin.truncated`: a torn end was cut off.
 #[derive(Debug, Serialize)]
-pub(super) struct Truncated {
+pub(in crate::audit) struct Truncated {
     /// The segment it was cut from.
-    pub(super) file: String,
+    pub(in crate::audit) file: String,
     /// How much was cut.
-    pub(super) bytes: u64,
+    pub(in crate::audit) bytes: u64,
     /// The file that keeps it.
-    pub(super) kept: String,
+    pub(in crate::audit) kept: String,
 }
 
 /// `myelin.removed[]`: a segment whose retention is over.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Removed {
+pub(in crate::audit) struct Removed {
     /// Its file.
-    pub(super) file: String,
+    pub(in crate::audit) file: String,
     /// Its last record.
-    pub(super) last_sequence: u64,
+    pub(in crate::audit) last_sequence: u64,
     /// The hash of its last line, which the next segment continues.
-    pub(super) last_hash: String,
+    pub(in crate::audit) last_hash: String,
 }

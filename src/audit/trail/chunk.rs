@@ -2,35 +2,36 @@
 
 use std::ops::Range;
 
-use super::backlog::Pending;
-use super::encode::{Hash, NOTHING_BEFORE};
-use super::pages::Page;
-use super::record::Action;
+use crate::audit::line::encode::{Hash, NOTHING_BEFORE};
+use crate::audit::pages::Page;
+use crate::audit::record::Action;
+use crate::audit::trail::backlog::Pending;
 
 /// Bytes of one write, about.
 const BYTES: usize = 1024 * 1024;
 
 /// Where in the trail, and in its segment, the next record goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Position {
+pub(in crate::audit) struct Position {
     /// Its number.
-    pub(super) next: u64,
+    pub(in crate::audit) next: u64,
     /// The hash of the line before it.
-    pub(super) prev: Hash,
+    pub(in crate::audit) prev: Hash,
     /// The segment's length before it.
-    pub(super) length: u64,
+    pub(in crate::audit) length: u64,
     /// Records of the segment before it.
-    pub(super) records: u64,
+    pub(in crate::audit) records: u64,
 }
 
 impl Position {
     /// Before the first record of a trail.
-    pub(super) const START: Self = Self { next: 1, prev: NOTHING_BEFORE, length: 0, records: 0 };
+    pub(in crate::audit) const START: Self =
+        Self { next: 1, prev: NOTHING_BEFORE, length: 0, records: 0 };
 }
 
 /// Lines that are written together; kept for the next ones when they are.
 #[derive(Debug)]
-pub(super) struct Chunk {
+pub(in crate::audit) struct Chunk {
     bytes: Vec<u8>,
     end: Position,
     records: usize,
@@ -52,7 +53,11 @@ impl Default for Chunk {
 
 impl Chunk {
     /// Gives records their places from `start` on, until there are none or it is full.
-    pub(super) fn fill<'a>(&mut self, start: Position, backlog: impl Iterator<Item = &'a Pending>) {
+    pub(in crate::audit) fn fill<'a>(
+        &mut self,
+        start: Position,
+        backlog: impl Iterator<Item = &'a Pending>,
+    ) {
         self.bytes.clear();
         self.shown.clear();
         self.counts.clear();
@@ -83,27 +88,27 @@ impl Chunk {
     }
 
     /// The lines.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::audit) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Where the next record goes once these are written.
-    pub(super) fn end(&self) -> Position {
+    pub(in crate::audit) fn end(&self) -> Position {
         self.end
     }
 
     /// How many they are.
-    pub(super) fn records(&self) -> usize {
+    pub(in crate::audit) fn records(&self) -> usize {
         self.records
     }
 
     /// Those that a page is owed.
-    pub(super) fn shown(&self) -> impl Iterator<Item = (Page, &[u8])> {
+    pub(in crate::audit) fn shown(&self) -> impl Iterator<Item = (Page, &[u8])> {
         self.shown.iter().filter_map(|(page, range)| Some((*page, self.bytes.get(range.clone())?)))
     }
 
     /// How many there are of each action.
-    pub(super) fn counts(&self) -> impl Iterator<Item = (Action, u64)> {
+    pub(in crate::audit) fn counts(&self) -> impl Iterator<Item = (Action, u64)> {
         self.counts.iter().copied()
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::encode::Encoded;
-use super::pages::Page;
-use super::queue::Waiting;
+use crate::audit::line::encode::Encoded;
+use crate::audit::pages::Page;
+use crate::audit::queue::Waiting;
 use crate::config::OnFailure;
 
 /// Records that are kept while the disk fails.
@@ -15,39 +15,39 @@ const BYTES: usize = 128 * 1024 * 1024;
 
 /// A record that is not durable yet.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(in crate::audit) struct Pending {
     /// Its line.
-    pub(super) line: Encoded,
+    pub(in crate::audit) line: Encoded,
     /// Who waits for it to be durable.
-    pub(super) waiting: Option<Waiting>,
+    pub(in crate::audit) waiting: Option<Waiting>,
     /// The page that still has to show it.
-    pub(super) unshown: Option<Page>,
+    pub(in crate::audit) unshown: Option<Page>,
     /// Whether it is the trail's own note about a failure or a segment: made anew at every attempt.
-    pub(super) own: bool,
+    pub(in crate::audit) own: bool,
     /// How many lost records it tells of.
-    pub(super) lost: u64,
+    pub(in crate::audit) lost: u64,
 }
 
 /// Records that are not in the trail yet, in order, within bounds.
 #[derive(Debug, Default)]
-pub(super) struct Backlog {
+pub(in crate::audit) struct Backlog {
     records: VecDeque<Pending>,
     bytes: usize,
 }
 
 impl Backlog {
     /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::audit) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
     /// How many wait.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::audit) fn len(&self) -> usize {
         self.records.len()
     }
 
     /// Adds a record behind all others, or gives it back when there is no room.
-    pub(super) fn push(&mut self, pending: Pending) -> Result<(), Pending> {
+    pub(in crate::audit) fn push(&mut self, pending: Pending) -> Result<(), Pending> {
         if self.records.len() >= RECORDS || self.bytes + pending.line.len() > BYTES {
             return Err(pending);
         }
@@ -57,18 +57,18 @@ impl Backlog {
     }
 
     /// Puts a record before all others; the trail's own few need no room.
-    pub(super) fn push_front(&mut self, pending: Pending) {
+    pub(in crate::audit) fn push_front(&mut self, pending: Pending) {
         self.bytes += pending.line.len();
         self.records.push_front(pending);
     }
 
     /// All that wait, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Pending> {
+    pub(in crate::audit) fn iter(&self) -> impl Iterator<Item = &Pending> {
         self.records.iter()
     }
 
     /// Takes the first.
-    pub(super) fn pop(&mut self) -> Option<Pending> {
+    pub(in crate::audit) fn pop(&mut self) -> Option<Pending> {
         let pending = self.records.pop_front()?;
         self.bytes -= pending.line.len();
         Some(pending)
@@ -77,7 +77,7 @@ impl Backlog {
     /// After a failed attempt: tells those who wait, and keeps what has to be written later.
     ///
     /// Returns how many lost records the dropped notes told of. `show` sees what a page is owed.
-    pub(super) fn after_failure(
+    pub(in crate::audit) fn after_failure(
         &mut self,
         why: &Arc<str>,
         on_failure: OnFailure,

@@ -7,11 +7,11 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use time::OffsetDateTime;
 
-use super::ecs::Line;
-use super::own::Own;
-use super::pages::Page;
-use super::record::{Action, Record};
-use super::rule::Origin;
+use crate::audit::line::ecs::Line;
+use crate::audit::line::own::Own;
+use crate::audit::line::rule::Origin;
+use crate::audit::pages::Page;
+use crate::audit::record::{Action, Record};
 
 /// `event` opens here in every line: the time before it always has the same length.
 const BEFORE_SEQUENCE: usize = r#"{"@timestamp":"2026-11-22T06:12:01.123Z","event":{"#.len();
@@ -19,13 +19,13 @@ const BEFORE_SEQUENCE: usize = r#"{"@timestamp":"2026-11-22T06:12:01.123Z","even
 const END: &[u8] = b"}}";
 
 /// A SHA-256 digest of a line.
-pub(super) type Hash = [u8; 32];
+pub(in crate::audit) type Hash = [u8; 32];
 
 /// What stands in the first record of a trail instead of the hash of the line before it.
-pub(super) const NOTHING_BEFORE: Hash = [0; 32];
+pub(in crate::audit) const NOTHING_BEFORE: Hash = [0; 32];
 
 /// The digest of a line's exact bytes, its newline not included.
-pub(super) fn hash(line: &[u8]) -> Hash {
+pub(in crate::audit) fn hash(line: &[u8]) -> Hash {
     let mut hash = NOTHING_BEFORE;
     hash.copy_from_slice(digest(&SHA256, line).as_ref());
     hash
@@ -33,18 +33,23 @@ pub(super) fn hash(line: &[u8]) -> Hash {
 
 /// A record's line without its place in the trail.
 #[derive(Debug)]
-pub(super) struct Encoded {
+pub(in crate::audit) struct Encoded {
     /// What it is about.
-    pub(super) action: Action,
+    pub(in crate::audit) action: Action,
     /// Which page shows it.
-    pub(super) page: Option<Page>,
+    pub(in crate::audit) page: Option<Page>,
     /// The line, without `event.sequence`, without `myelin.prev` and without its [`END`].
     line: Vec<u8>,
 }
 
 impl Encoded {
     /// Encodes what happened `at` a time.
-    pub(super) fn new(origin: &Origin, at: OffsetDateTime, record: &Record, own: &Own) -> Self {
+    pub(in crate::audit) fn new(
+        origin: &Origin,
+        at: OffsetDateTime,
+        record: &Record,
+        own: &Own,
+    ) -> Self {
         let mut line = Vec::with_capacity(1536);
         let written = serde_json::to_writer(&mut line, &Line::of(origin, at, record, own));
         debug_assert!(written.is_ok(), "a record has text and numbers only: {written:?}");
@@ -53,12 +58,12 @@ impl Encoded {
     }
 
     /// Bytes that it takes.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::audit) fn len(&self) -> usize {
         self.line.len()
     }
 
     /// Appends the finished line and its newline to `out`, and returns the line's hash.
-    pub(super) fn place(&self, sequence: u64, prev: &Hash, out: &mut Vec<u8>) -> Hash {
+    pub(in crate::audit) fn place(&self, sequence: u64, prev: &Hash, out: &mut Vec<u8>) -> Hash {
         let begin = out.len();
         let (head, rest) = self.line.split_at(BEFORE_SEQUENCE.min(self.line.len()));
         out.extend_from_slice(head);
@@ -77,7 +82,7 @@ impl Encoded {
     }
 
     /// The line as it is without a place.
-    pub(super) fn unplaced(&self) -> Vec<u8> {
+    pub(in crate::audit) fn unplaced(&self) -> Vec<u8> {
         [self.line.as_slice(), END].concat()
     }
 }
@@ -90,9 +95,9 @@ mod tests {
     use serde_json::{Value, json};
     use time::macros::datetime;
 
-    use super::super::fixture;
-    use super::super::record::{Request, Traffic};
     use super::*;
+    use crate::audit::fixture;
+    use crate::audit::record::{Request, Traffic};
     use crate::outcome::{DenyReason, Ending, Refusal};
 
     fn line(record: &Record) -> Value {

@@ -1,0 +1,12 @@
+//! What seals a trail: a Merkle tree over its lines (RFC 6962) and signed checkpoints of it (C2SP
+//! `tlog-checkpoint` in a `signed-note`). Pure: no files, no clock.
+
+mod checkpoint;
+mod key;
+mod note;
+mod tree;
+
+pub use checkpoint::{Checkpoint, NotACheckpoint};
+pub use key::{Algorithm, NoKey, Signer, Verifier};
+pub use note::{NotANote, Note};
+pub use tree::{Hash, Inclusion, Prover, Tree, leaf};
