@@ -184,7 +184,7 @@ impl<S: MessageRules> MllpHost<S> {
     /// revoked, its entry be gone.
     async fn judge(&self, message: &Message<'_>) -> Result<(Judged, Generation), No> {
         let now = self.live.snapshot();
-        let (state, at) = (&now.value, clock::now());
+        let (state, at) = (&now.value, clock::onward());
         let judged = self.held.permit(state, at);
         match judged.and_then(|permit| state.judge(&permit, message, at)) {
             Ok(judged) => Ok((judged, now.generation)),

@@ -2,12 +2,11 @@
 //!
 //! A question may name a patient, in a path. It is kept in memory only: it has no `Debug`, and goes into no record.
 
-use std::borrow::Cow;
-
 use http::Method;
 use time::OffsetDateTime;
 
 use crate::authz::{Denied, Grant, ListenerPolicy, Permit, Requested};
+use crate::protocol::http::host_name;
 use crate::protocol::soap::Unreadable;
 use crate::protocol::{dicom, soap};
 use crate::proxy::l7::Head;
@@ -74,42 +73,6 @@ impl Question {
         match self {
             Self::Association(_) => "the association",
             Self::Request(_) => "the request that the tunnel began with",
-        }
-    }
-}
-
-/// A host as rules name it: in lower case, without its port, without the dot of the root.
-pub(super) fn host_name(authority: &str) -> Cow<'_, str> {
-    let name = match authority.rsplit_once(':') {
-        // The colons of an IPv6 address stand before its bracket.
-        Some((name, port)) if !port.ends_with(']') => name,
-        Some(_) | None => authority,
-    };
-    let name = name.strip_suffix('.').unwrap_or(name);
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(name.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(name)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_its_name_in_lower_case_and_nothing_else() {
-        for (authority, name) in [
-            ("fhir.example", "fhir.example"),
-            ("FHIR.Example:8443", "fhir.example"),
-            ("fhir.example.", "fhir.example"),
-            ("fhir.example.:8443", "fhir.example"),
-            ("10.0.0.1:80", "10.0.0.1"),
-            ("[::1]:443", "[::1]"),
-            ("[2001:DB8::1]", "[2001:db8::1]"),
-            ("a..", "a."),
-        ] {
-            assert_eq!(host_name(authority), name, "{authority}");
         }
     }
 }

@@ -9,7 +9,7 @@ pub enum DenyReason {
     NotListed,
     /// The peer's entry in `peers` has expired.
     ListingExpired,
-    /// The peer's certificate has expired since its handshake.
+    /// The peer's certificate has expired since its handshake, or had before the clock was set back.
     CertificateExpired,
     /// No route matches the request.
     NoRoute,

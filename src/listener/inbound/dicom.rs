@@ -66,7 +66,7 @@ impl InboundDicom<'_> {
     /// By the policy of this moment, as whom the peer is now, and by its limits.
     fn judge(&self, request: &Request) -> Result<(Judged, Running), Denied> {
         let now = self.live.snapshot();
-        let (InboundState { policy, quotas, .. }, at) = (&now.value, clock::now());
+        let (InboundState { policy, quotas, .. }, at) = (&now.value, clock::onward());
         let permit = self.held.permit(&now.value, at)?;
         let grant = policy.authorize_association(&permit, request, at)?;
         let running = quotas.begin(&permit, Some(&grant), at).map_err(|over| over.denied)?;

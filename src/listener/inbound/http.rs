@@ -14,7 +14,7 @@ use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::listener::asked::Asked;
 use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
-use crate::listener::question::{Question, host_name};
+use crate::listener::question::Question;
 use crate::listener::quota::{Over, Running};
 use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::shapes::{self, Shapes};
@@ -54,12 +54,15 @@ pub(super) struct Judged {
 
 impl Judged {
     /// The same, with a message that turned out to be this.
-    fn with(self, message: Result<soap::Found, soap::Unreadable>) -> Result<Self, DeniedRequest> {
+    fn with(
+        self,
+        message: Result<soap::Found, soap::Unreadable>,
+    ) -> Result<Self, Box<DeniedRequest>> {
         let asked = Asked::plain(&self.permit);
         let found = message.as_ref().map_err(|why| *why);
         match self.state.value.policy.authorize_soap(self.permit, found, self.at) {
             Ok(permit) => Ok(Self { permit, message: Some(message), ..self }),
-            Err(denied) => Err(DeniedRequest { denied, asked, retry_after: None }),
+            Err(denied) => Err(Box::new(DeniedRequest { denied, asked, retry_after: None })),
         }
     }
 }
@@ -130,7 +133,7 @@ impl Host for InboundHttp {
 
     fn judge(&self, head: &Head<'_>) -> Result<Judged, DeniedRequest> {
         let now = self.live.snapshot();
-        let (policy, at) = (&now.value.policy, clock::now());
+        let (policy, at) = (&now.value.policy, clock::onward());
         let host = head.host.map(host_name);
         let host = host.as_deref();
         let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
@@ -162,11 +165,11 @@ impl Host for InboundHttp {
         head: &Head<'_>,
         message: Result<soap::Found, soap::Unreadable>,
     ) -> Result<Judged, DeniedRequest> {
-        self.judge(head)?.with(message)
+        self.judge(head)?.with(message).map_err(|denied| *denied)
     }
 
     fn stands(&self, judged: &Judged, _link: &()) -> bool {
-        let is_over = |until| until <= clock::now();
+        let is_over = |until| until <= clock::onward();
         self.held.is_still(judged.state.generation) && !judged.permit.until().is_some_and(is_over)
     }
 
@@ -177,9 +180,9 @@ impl Host for InboundHttp {
     ) -> Result<Again<Judged>, DeniedRequest> {
         let mut judged = self.judge(head)?;
         if let Some(message) = &before.message {
-            judged = judged.with(message.clone())?;
+            judged = judged.with(message.clone()).map_err(|denied| *denied)?;
         } else if judged.permit.soap().is_some() {
-            judged = judged.with(Err(soap::Unreadable::Unread))?;
+            judged = judged.with(Err(soap::Unreadable::Unread)).map_err(|denied| *denied)?;
         }
         let is_as_before = judged.permit.is_recorded_as(&before.permit);
         Ok(if is_as_before { Again::AsBefore(judged) } else { Again::Otherwise(judged) })

@@ -230,7 +230,7 @@ impl InboundListener {
         let greeted = greeter.greet(downstream, source).await;
         let (arrival, mut connection) = greeted.ok_or(Ending::Refused)?;
         let slot = Arc::clone(&room.slots).acquire_owned().await.ok();
-        let now = clock::now();
+        let now = clock::onward();
         let judged = match arrival.session() {
             Some(session) => state.policy.authorize(&session.peer, now),
             None => match state.policy.plaintext(now) {

@@ -165,7 +165,7 @@ async fn admit(
     session: Session,
 ) -> Result<Dialed, DialFailed> {
     let mut connection = describe(state, Some(candidate), source, Some(Ok(&session)));
-    let permit = match state.policy.authorize(&session.peer, clock::now()) {
+    let permit = match state.policy.authorize(&session.peer, clock::onward()) {
         Ok(permit) => permit,
         Err(denied) => {
             services.denied(&denied);

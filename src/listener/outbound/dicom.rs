@@ -102,15 +102,15 @@ impl OutboundDicom<'_> {
         life.permitted = Some(Arc::clone(&connection));
         let holding = self.permits.hold(&now, Some(&session), &permit, &connection, false);
         let held = holding.await.map_err(|_withdrawn| (Ending::Withdrawn, Reject::CONGESTION))?;
-        let grant = match state.policy.authorize_association(&permit, asked.request(), clock::now())
-        {
-            Ok(grant) => grant,
-            Err(denied) => {
-                let request = asked.request();
-                let reject = associations::deny(services, &connection, request, &denied).await;
-                return Err((Ending::Denied, reject));
-            }
-        };
+        let grant =
+            match state.policy.authorize_association(&permit, asked.request(), clock::onward()) {
+                Ok(grant) => grant,
+                Err(denied) => {
+                    let request = asked.request();
+                    let reject = associations::deny(services, &connection, request, &denied).await;
+                    return Err((Ending::Denied, reject));
+                }
+            };
         let admitting = associations::admit(services, &connection, asked.request(), &grant);
         let open = admitting.await.map_err(|NotAudited| (Ending::Denied, Reject::CONGESTION))?;
         let question = Question::association(asked.request());

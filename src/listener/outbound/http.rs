@@ -65,8 +65,7 @@ impl Drop for Link {
 
 impl l7::Link for Link {
     fn is_good(&self) -> bool {
-        let now = clock::now();
-        now < self.used_until && self.held.is_good(now)
+        clock::now() < self.used_until && self.held.is_good(clock::onward())
     }
 
     fn end(&self) -> Option<&Shutdown> {

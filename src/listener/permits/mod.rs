@@ -191,7 +191,7 @@ impl<S: Rules> Held<S> {
     }
 
     fn moment(&self) -> (Arc<Snapshot<S>>, OffsetDateTime) {
-        (self.permits.register.live.snapshot(), clock::now())
+        (self.permits.register.live.snapshot(), clock::onward())
     }
 
     /// Withdraws the permit, and puts that on record. Whoever asks ends the connection.

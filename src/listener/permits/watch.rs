@@ -59,7 +59,7 @@ pub(super) async fn watch<S: Rules>(register: Arc<Register<S>>, gone: Cancellati
                 continue;
             }
         }
-        if live.snapshot().generation == seen && clock::now() < *register.look() {
+        if live.snapshot().generation == seen && clock::onward() < *register.look() {
             continue;
         }
         let swept = Arc::clone(&register);
@@ -92,7 +92,7 @@ impl<S: Rules> Register<S> {
         let mut next = LATEST;
         let begun = Instant::now();
         for group in &groups {
-            let at = clock::now();
+            let at = clock::onward();
             if !losers.is_empty() && begun.elapsed() >= SLICE {
                 next = at; // the others in another sweep, at once; those that are judged are not due then
                 break;
@@ -119,7 +119,7 @@ impl<S: Rules> Register<S> {
     }
 
     fn wake_at(&self) -> Instant {
-        let left = Duration::try_from(*self.look() - clock::now()).unwrap_or_default();
+        let left = Duration::try_from(*self.look() - clock::onward()).unwrap_or_default();
         Instant::now() + left.min(LOOK)
     }
 }
