@@ -6,7 +6,7 @@ use std::process::Command;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::support::client::connect;
+use crate::support::client::{FirstRead, connect};
 use crate::support::eventually;
 use crate::support::http::{Wire, plain};
 use crate::support::legacy::Legacy;
@@ -175,11 +175,12 @@ async fn a_certificate_that_has_expired_stays_so_when_the_clock_is_set_back() {
 
     clock.set("+2h");
     let mut late = connect(&web, db.address(), "db").await.unwrap();
-    late.rest().await;
+    assert!(!matches!(late.first_read().await, FirstRead::Bytes(_)));
     assert_eq!(db.trail().only("connection-refused").await.reason(), "expired");
     clock.set("+0");
 
-    connect(&web, db.address(), "db").await.unwrap().rest().await;
+    let mut again = connect(&web, db.address(), "db").await.unwrap();
+    assert!(!matches!(again.first_read().await, FirstRead::Bytes(_)));
     assert_eq!(db.trail().only("connection-denied").await.reason(), "certificate_expired");
     assert_eq!(workload.received(), b"hello\n");
 }
