@@ -23,23 +23,29 @@ use time::{OffsetDateTime, UtcOffset};
 
 /// The current time, UTC.
 pub fn now() -> OffsetDateTime {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let now = SystemTime::now();
-    OffsetDateTime::from(now)
+    both().0
 }
 
 /// The time that rights end by: the wall clock's, or the latest that it has shown, gone on with since.
 pub fn onward() -> OffsetDateTime {
-    let wall = now(); // first: an interruption between the two makes it earlier, and never later
-    let since = i64::try_from(STARTED.elapsed().as_nanos()).unwrap_or(i64::MAX);
-    let shown = i64::try_from(wall.unix_timestamp_nanos()).unwrap_or(i64::MAX);
-    let onward = LATEST.at(shown, since);
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(onward)).unwrap_or(wall)
+    both().1
 }
 
 /// How far the wall clock is behind the latest that it has shown: it was set back.
 pub fn behind() -> Duration {
-    Duration::try_from(onward() - now()).unwrap_or_default()
+    let (wall, onward) = both();
+    Duration::try_from(onward - wall).unwrap_or_default()
+}
+
+/// What the wall clock shows, and the time that rights end by. Whatever is read of the one counts for the other.
+fn both() -> (OffsetDateTime, OffsetDateTime) {
+    // First: an interruption between the two readings makes it earlier, and never later.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    let wall = OffsetDateTime::from(SystemTime::now());
+    let since = i64::try_from(STARTED.elapsed().as_nanos()).unwrap_or(i64::MAX);
+    let shown = i64::try_from(wall.unix_timestamp_nanos()).unwrap_or(i64::MAX);
+    let onward = LATEST.at(shown, since);
+    (wall, OffsetDateTime::from_unix_timestamp_nanos(i128::from(onward)).unwrap_or(wall))
 }
 
 /// Where the stopwatch began.
