@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::identity::{Fingerprint, ListenerName, PeerCertificate, PeerName};
 use crate::outcome::{DenyReason, Differs, Direction, Ending, Refusal};
 use crate::protocol::Operation;
+use crate::protocol::dicom::Commands;
 
 /// What happened: the closed set of `event.action`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -240,6 +241,9 @@ pub struct Dicom {
     pub implementation: Option<String>,
     /// How many P-DATA-TF went up and down.
     pub data_units: (u64, u64),
+    /// How often each service was asked for, up and down; `None` while that is not known. Apart, for records are
+    /// moved about a lot.
+    pub commands: Option<Box<(Commands, Commands)>>,
     /// How it ended: `released`, `aborted`, `rejected`, …
     pub result: Option<&'static str>,
     /// Whether it is an access to PHI.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info};
 
@@ -60,6 +61,8 @@ pub(super) struct Shared {
     pub(super) pages: Pages,
     /// How often `fdatasync` was called.
     pub(super) syncs: AtomicU64,
+    /// The number of the last record that is durable, for those who follow the trail.
+    pub(super) durable: watch::Sender<u64>,
     dir: Option<PathBuf>,
     progress: Mutex<Progress>,
     lost: AtomicU64,
@@ -75,6 +78,7 @@ impl Shared {
             metrics,
             pages: Pages::default(),
             syncs: AtomicU64::new(0),
+            durable: watch::Sender::new(0),
             dir,
             progress: Mutex::new(Progress { last_hash: NOTHING_BEFORE, ..Progress::default() }),
             lost: AtomicU64::new(0),

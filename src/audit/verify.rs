@@ -4,21 +4,17 @@
 //! successor; records that were taken out, added or moved are betrayed by their numbers.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::audit::line::encode::{Hash, NOTHING_BEFORE, hash};
+use crate::audit::read::files::{SegmentFile, files};
+use crate::audit::read::lines::{Lines, Next};
 use crate::audit::read::placed::Line;
-use crate::audit::trail::segment::{SegmentName, segments};
+use crate::audit::trail::segment::SegmentName;
 use crate::report::Count;
-
-/// Bytes that are read at a time.
-const BUFFER: usize = 1024 * 1024;
-/// Longer than any line that the trail writes.
-const LINE: u64 = 1024 * 1024;
 
 /// A trail in which everything fits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -163,14 +159,13 @@ fn misplaced(expected: u64, found: u64) -> String {
 /// Names the first thing that does not fit: file, line, what was expected and what is there.
 pub fn verify(dir: &Path) -> Result<Verified, Broken> {
     let unreadable = |source| Broken::Unreadable { path: dir.into(), source };
-    let names = segments(dir).map_err(unreadable)?;
+    let files = files(dir).map_err(unreadable)?;
     let mut chain: Option<Chain> = None;
-    for (index, name) in names.iter().enumerate() {
-        let path = dir.join(name.to_string());
-        let unfinished = read_segment(&path, name, &mut chain)?;
+    for (index, file) in files.iter().enumerate() {
+        let unfinished = read_segment(file, &mut chain)?;
         let Some(chain) = &mut chain else { continue };
-        if unfinished > 0 && index + 1 < names.len() {
-            return Err(Broken::CutOff { file: path, line: chain.line + 1 });
+        if unfinished > 0 && index + 1 < files.len() {
+            return Err(Broken::CutOff { file: file.path.clone(), line: chain.line + 1 });
         }
         chain.verified.unfinished_bytes = unfinished;
     }
@@ -178,23 +173,27 @@ pub fn verify(dir: &Path) -> Result<Verified, Broken> {
 }
 
 /// Checks one segment, and returns how many bytes are after its last newline.
-fn read_segment(path: &Path, name: &SegmentName, chain: &mut Option<Chain>) -> Result<u64, Broken> {
-    let unreadable = |source| Broken::Unreadable { path: path.into(), source };
-    let mut reader = BufReader::with_capacity(BUFFER, File::open(path).map_err(unreadable)?);
-    let (mut buffer, mut number) = (Vec::new(), 0);
+fn read_segment(file: &SegmentFile, chain: &mut Option<Chain>) -> Result<u64, Broken> {
+    let SegmentFile { path, name, .. } = file;
+    let unreadable = |source| Broken::Unreadable { path: path.clone(), source };
+    let mut lines = Lines::new(file.open().map_err(unreadable)?);
+    let mut unfinished = 0;
     loop {
-        buffer.clear();
-        reader.by_ref().take(LINE).read_until(b'\n', &mut buffer).map_err(unreadable)?;
-        if buffer.len() as u64 == LINE {
-            return Err(Broken::TooLong { file: path.into(), line: number + 1 });
-        }
-        let Some(bytes) = buffer.strip_suffix(b"\n") else { break };
-        number += 1;
+        let number = lines.number() + 1;
+        let bytes = match lines.next().map_err(unreadable)? {
+            Next::Line(bytes) => bytes,
+            Next::TooLong => return Err(Broken::TooLong { file: path.clone(), line: number }),
+            Next::Unfinished(bytes) => {
+                unfinished = bytes;
+                break;
+            }
+            Next::End => break,
+        };
         if bytes.trim_ascii().is_empty() {
-            return Err(Broken::Blank { file: path.into(), line: number });
+            return Err(Broken::Blank { file: path.clone(), line: number });
         }
         let line = Line::parse(bytes).map_err(|source| Broken::NotARecord {
-            file: path.into(),
+            file: path.clone(),
             line: number,
             source,
         })?;
@@ -208,11 +207,12 @@ fn read_segment(path: &Path, name: &SegmentName, chain: &mut Option<Chain>) -> R
         }
         chain.append(path, number, &line, hash(bytes));
     }
+    let is_empty = lines.number() == u64::from(unfinished > 0);
     match chain {
-        Some(chain) if number == 0 => chain.pass_empty(path, name)?,
+        Some(chain) if is_empty => chain.pass_empty(path, name)?,
         Some(_) | None => {}
     }
-    Ok(buffer.len() as u64)
+    Ok(unfinished)
 }
 
 /// What is known of the trail up to a line.

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::clause::{Clause, Standing, Verdict};
 use super::denial::{Denial, Rules};
 use super::differences::Asked;
-use super::permit::{Denied, Grant, Holder, Permit};
+use super::permit::{Commands, Denied, Grant, Holder, Permit};
 use super::policy::{ListenerPolicy, Requested};
 use super::routes::Found;
 use crate::outcome::{DenyReason, Differs};
@@ -100,7 +100,13 @@ impl ListenerPolicy {
             return denial().without_rule(grant);
         };
         let clause = &compiled.clause;
-        let grant = self.by_rule(clause, grant.under(clause), denial)?;
+        let commands = match self.observed_until(now) {
+            _ if !compiled.names_sop_classes() => Commands::Free,
+            Some(_) => Commands::Observed,
+            None => Commands::Bound,
+        };
+        let grant = Grant { commands, ..grant.under(clause) };
+        let grant = self.by_rule(clause, grant, denial)?;
         match compiled.foreign(association) {
             Some(_) => denial().by_sop_class(compiled, grant),
             None => Ok(grant),
@@ -201,6 +207,7 @@ impl ListenerPolicy {
             respond: None,
             soap: None,
             until: asking.would_deny.as_ref().and_then(|_| self.observed_until(asking.now)),
+            commands: Commands::Free,
             would_deny: asking.would_deny.clone(),
         }
     }

@@ -288,6 +288,6 @@ pub(super) fn sent_by(header: &mllp::Header<'_>) -> String {
 }
 
 /// A SOP class as people know it.
-fn sop_class(uid: &str) -> String {
+pub(super) fn sop_class(uid: &str) -> String {
     dicom::sop_class_name(uid).map_or_else(|| shown(uid), ToOwned::to_owned)
 }

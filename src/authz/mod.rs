@@ -29,6 +29,6 @@ mod tests;
 
 pub use differences::{Asked, Difference};
 pub use explain::{Explanation, Weighed};
-pub use permit::{Denied, Grant, Holder, Permit};
+pub use permit::{Commands, Denied, Grant, Holder, Permit};
 pub use policy::{ListenerPolicy, Requested, recognized};
 pub use summary::RuleSummary;

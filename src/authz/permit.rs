@@ -97,7 +97,20 @@ pub struct Grant {
     pub(super) respond: Option<StatusCode>,
     pub(super) soap: Option<Arc<SoapAction>>,
     pub(super) until: Option<OffsetDateTime>,
+    pub(super) commands: Commands,
     pub(super) would_deny: Option<Arc<Denied>>,
+}
+
+/// What becomes of DICOM commands that their presentation contexts are not for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Commands {
+    /// They pass: the rule is for all SOP classes.
+    #[default]
+    Free,
+    /// They pass and are told of, while policy is only observed.
+    Observed,
+    /// The association ends with them.
+    Bound,
 }
 
 impl Grant {
@@ -147,6 +160,11 @@ impl Grant {
     /// HTTP: the sidecar answers by itself, with this status.
     pub fn respond(&self) -> Option<StatusCode> {
         self.respond
+    }
+
+    /// DICOM: what becomes of commands that their presentation contexts are not for.
+    pub fn commands(&self) -> Commands {
+        self.commands
     }
 
     /// HTTP: the request claims this SOAP action, and its body is still to be held against it.

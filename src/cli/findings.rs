@@ -41,6 +41,15 @@ impl Findings {
         Ok(())
     }
 
+    /// Logs all of it as warnings, for programs that read the log.
+    pub(super) fn log(&self) {
+        let path = self.text.path().display();
+        for Problem { line, column, key, text, hint, .. } in self.all() {
+            let hint = hint.as_deref();
+            tracing::warn!(%path, line, column, key, hint, "{text}");
+        }
+    }
+
     fn print_text(&self) {
         if !self.text.is_empty() {
             let behind = if self.elsewhere.is_empty() { "" } else { "\n" };

@@ -19,7 +19,8 @@ pub struct Rule {
     pub name: Arc<str>,
     /// Its line in the configuration file.
     pub line: u32,
-    /// Who may, groups replaced by their members. Empty: nobody.
+    /// Who may, groups replaced by their members; where the rule does not say, all who may connect. Empty:
+    /// nobody.
     pub allow: Vec<PeerName>,
     /// After this moment the rule still decides, and lets nobody in.
     pub expires: Option<OffsetDateTime>,

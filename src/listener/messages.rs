@@ -310,6 +310,7 @@ fn is_for_good(reason: DenyReason) -> bool {
         | DenyReason::NoAssociationRule
         | DenyReason::NotListedForAssociation
         | DenyReason::SopClass
+        | DenyReason::SopClassMismatch
         | DenyReason::RateLimit
         | DenyReason::ConcurrencyLimit
         | DenyReason::MalformedRequest

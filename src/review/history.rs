@@ -266,6 +266,7 @@ fn is_of_rules(reason: DenyReason) -> bool {
         | DenyReason::SopClass => true,
         DenyReason::CertificateExpired
         | DenyReason::SoapMismatch
+        | DenyReason::SopClassMismatch
         | DenyReason::RateLimit
         | DenyReason::ConcurrencyLimit
         | DenyReason::Rego

@@ -1,11 +1,11 @@
 //! `myelin.fhir`, `myelin.dicomweb`, `myelin.soap`, `myelin.hl7` and `myelin.dicom`: what was asked for, in
 //! the words of healthcare. Never who the patient is.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::audit::line::text::Text;
 use crate::audit::record::{Dicom, Hl7, Record, Words};
-use crate::protocol::dicom::sop_class_name;
+use crate::protocol::dicom::{Commands, sop_class_name};
 use crate::protocol::{Operation, dicomweb, fhir};
 
 /// The part of `myelin` that has what was asked for.
@@ -83,7 +83,9 @@ struct DicomFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     implementation: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data_units: Option<DataUnits>,
+    data_units: Option<BothWays<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commands: Option<BothWays<Counts<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'static str>,
 }
@@ -98,9 +100,18 @@ struct Context<'a> {
 }
 
 #[derive(Serialize)]
-struct DataUnits {
-    up: u64,
-    down: u64,
+struct BothWays<T> {
+    up: T,
+    down: T,
+}
+
+/// How often each service was asked for, by its label.
+struct Counts<'a>(&'a Commands);
+
+impl Serialize for Counts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
 }
 
 impl<'a> Asked<'a> {
@@ -175,6 +186,7 @@ impl<'a> Hl7Fields<'a> {
 impl<'a> DicomFields<'a> {
     fn of(dicom: &'a Dicom) -> Self {
         let (up, down) = dicom.data_units;
+        let commands = dicom.commands.as_deref();
         Self {
             calling_ae: Text::short(&dicom.calling_ae),
             called_ae: Text::short(&dicom.called_ae),
@@ -188,7 +200,8 @@ impl<'a> DicomFields<'a> {
                 })
                 .collect(),
             implementation: dicom.implementation.as_deref().map(Text::short),
-            data_units: dicom.result.map(|_| DataUnits { up, down }),
+            data_units: dicom.result.map(|_| BothWays { up, down }),
+            commands: commands.map(|(up, down)| BothWays { up: Counts(up), down: Counts(down) }),
             result: dicom.result,
         }
     }

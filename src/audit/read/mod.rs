@@ -2,21 +2,22 @@
 //!
 //! Unlike [`verify()`](super::verify()) it goes on behind a line that is no record, and counts it.
 
+pub(in crate::audit) mod files;
+mod follow;
+pub(in crate::audit) mod lines;
 pub(in crate::audit) mod placed;
 mod recorded;
 
-use std::fs::{File, read_dir};
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::read_dir;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-pub use recorded::*;
+pub use self::follow::{Batch, Follower, Most};
+use self::lines::{Lines, Next};
+pub use self::recorded::*;
 
-/// Bytes that are read at a time.
-const BUFFER: usize = 1024 * 1024;
-/// Longer than any line that the trail writes.
-const LINE: u64 = 1024 * 1024;
 /// Most lines that are told of one by one.
 const TOLD: usize = 5;
 
@@ -66,8 +67,7 @@ impl Reading {
         let mut files = Vec::new();
         for entry in read_dir(dir).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            let is_segment = |name: &str| name.starts_with("trail-") && name.ends_with(".jsonl");
-            files.extend(name.to_str().filter(|name| is_segment(name)).map(|name| dir.join(name)));
+            files.extend(name.to_str().filter(|name| is_of_trail(name)).map(|name| dir.join(name)));
         }
         files.sort();
         if files.is_empty() {
@@ -81,34 +81,31 @@ impl Reading {
     }
 
     fn file(&mut self, path: &Path, each: &mut dyn FnMut(Recorded)) -> io::Result<()> {
-        let mut reader = BufReader::with_capacity(BUFFER, File::open(path)?);
+        let mut lines = Lines::new(files::open(path)?);
         self.files += 1;
-        let (mut line, mut number) = (Vec::new(), 0_u64);
         loop {
-            line.clear();
-            number += 1;
-            if reader.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
-                return Ok(());
-            }
-            if line.pop_if(|last| *last == b'\n').is_none() {
-                if (line.len() as u64) < LINE {
+            let read = match lines.next()? {
+                Next::Line(line) => serde_json::from_slice(line),
+                Next::TooLong => {
+                    self.broken(path, lines.number(), "longer than any record");
+                    continue;
+                }
+                Next::Unfinished(_) => {
                     self.unfinished += 1;
                     return Ok(());
                 }
-                self.broken(path, number, "longer than any record");
-                reader.skip_until(b'\n')?;
-                continue;
-            }
-            match serde_json::from_slice(&line) {
+                Next::End => return Ok(()),
+            };
+            match read {
                 Ok(recorded) => {
                     self.records += 1;
                     each(recorded);
                 }
                 // Not what serde says: that may repeat what stands there.
                 Err(error) if error.is_data() => {
-                    self.broken(path, number, "not a record of a trail");
+                    self.broken(path, lines.number(), "not a record of a trail");
                 }
-                Err(_error) => self.broken(path, number, "not JSON"),
+                Err(_error) => self.broken(path, lines.number(), "not JSON"),
             }
         }
     }
@@ -119,6 +116,12 @@ impl Reading {
             self.told.push(format!("{}:{line}: {why}", path.display()));
         }
     }
+}
+
+/// Whoever collects trails may have named their files anew.
+fn is_of_trail(name: &str) -> bool {
+    let plain = name.strip_suffix(files::COMPRESSED).unwrap_or(name);
+    plain.starts_with("trail-") && plain.ends_with(".jsonl")
 }
 
 #[cfg(test)]

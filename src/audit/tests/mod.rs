@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::fixture::origin;
 use super::*;
-use crate::audit::trail::segment::segments;
+use crate::audit::read::files::files as files_of;
 use crate::outcome::{DenyReason, Ending};
 use crate::telemetry::metrics::Metrics;
 
@@ -50,7 +50,7 @@ fn closed() -> Record {
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
-    segments(dir).unwrap().iter().map(|name| dir.join(name.to_string())).collect()
+    files_of(dir).unwrap().into_iter().map(|file| file.path).collect()
 }
 
 fn lines(dir: &Path) -> Vec<Value> {

@@ -23,12 +23,13 @@ use tracing::{error, info, warn};
 use self::backlog::{Backlog, Pending};
 use self::chunk::{Chunk, Position};
 pub use self::segment::look;
-use self::segment::{Directory, Segment, Tail, segments, tail};
+use self::segment::{Directory, Segment, Tail, tail};
 use crate::audit::OpenError;
 use crate::audit::line::encode::Encoded;
 use crate::audit::line::own::{Own, Removed, SegmentStart, Truncated};
 use crate::audit::line::rule::Origin;
 use crate::audit::queue::Handed;
+use crate::audit::read::files::files;
 use crate::audit::record::{Action, Record};
 use crate::audit::status::Shared;
 use crate::clock;
@@ -107,6 +108,7 @@ impl Trail {
             chunk: Chunk::default(),
         };
         trail.find_end()?;
+        trail.shared.durable.send_replace(trail.synced.next - 1);
         trail.attempt(true);
         Ok(trail)
     }
@@ -115,11 +117,11 @@ impl Trail {
     fn find_end(&mut self) -> Result<(), OpenError> {
         let dir = self.directory.path().to_owned();
         let unreadable = |source| OpenError::Read { dir: dir.clone(), source };
-        let names = segments(&dir).map_err(unreadable)?;
+        let files = files(&dir).map_err(unreadable)?;
         let mut end = None;
-        for (back, name) in names.iter().rev().enumerate() {
-            let tail = tail(&dir.join(name.to_string())).map_err(unreadable)?;
-            if back == 0 && tail.torn > 0 {
+        for (back, file) in files.iter().rev().enumerate() {
+            let (tail, name) = (tail(file).map_err(unreadable)?, &file.name);
+            if back == 0 && tail.torn > 0 && !file.is_compressed {
                 let kept = self.directory.cut_torn(name, &tail).map_err(unreadable)?;
                 warn!(segment = %name, bytes = tail.torn, kept, "cut a torn end off the audit trail");
                 let truncated = Truncated { file: name.to_string(), bytes: tail.torn, kept };
@@ -128,13 +130,14 @@ impl Trail {
             }
             if let Tail { last: Some((sequence, prev)), length, records, .. } = tail {
                 let position = Position { next: sequence + 1, prev, length, records };
-                end = Some((back, *name, position));
+                end = Some((back, file, position));
                 break;
             }
         }
-        let Some((back, name, position)) = end else { return Ok(()) };
-        if back == 0 && name.takes(position.length, clock::now()) {
-            self.segment = Some(self.directory.reopen(&name).map_err(unreadable)?);
+        let Some((back, file, position)) = end else { return Ok(()) };
+        let name = &file.name;
+        if back == 0 && !file.is_compressed && name.takes(position.length, clock::now()) {
+            self.segment = Some(self.directory.reopen(name).map_err(unreadable)?);
             self.written = position;
             self.find_expired();
             let started = self.started(None);
@@ -298,6 +301,7 @@ impl Trail {
         self.shared.answered();
         self.synced = self.written;
         self.unsynced_since = None;
+        self.shared.durable.send_replace(self.synced.next - 1);
         for waiting in self.unsynced.drain(..).filter_map(|pending| pending.waiting) {
             // Whoever waited may have gone away meanwhile; the record stays.
             let _gone = waiting.send(Ok(()));

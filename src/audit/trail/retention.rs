@@ -5,7 +5,8 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::audit::line::own::Removed;
-use crate::audit::trail::segment::{Directory, segments, tail};
+use crate::audit::read::files::files;
+use crate::audit::trail::segment::{Directory, tail};
 use crate::clock;
 
 /// Most segments that are removed at a time: each is read once more before, while permits wait.
@@ -21,17 +22,17 @@ pub(in crate::audit) fn expired(directory: &Directory, retention: Duration) -> V
     else {
         return Vec::new();
     };
-    let names = segments(directory.path()).unwrap_or_default();
-    names
+    let files = files(directory.path()).unwrap_or_default();
+    files
         .iter()
-        .zip(names.iter().skip(1))
+        .zip(files.iter().skip(1))
         // All of a segment's records are older than the beginning of the next.
-        .take_while(|(_, next)| next.started < limit)
+        .take_while(|(_, next)| next.name.started < limit)
         .take(AT_A_TIME)
-        .filter_map(|(name, _)| {
-            let file = name.to_string();
-            let (last_sequence, hash) = tail(&directory.path().join(&file)).ok()?.last?;
-            Some(Removed { file, last_sequence, last_hash: hex::encode(hash) })
+        .filter_map(|(file, _)| {
+            let (last_sequence, hash) = tail(file).ok()?.last?;
+            let name = file.path.file_name()?.to_str()?.to_owned();
+            Some(Removed { file: name, last_sequence, last_hash: hex::encode(hash) })
         })
         .collect()
 }

@@ -1,8 +1,8 @@
 //! The trail's files: a locked directory of segments.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError, read_dir, remove_file};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError, remove_file};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,8 @@ use time::{Date, OffsetDateTime, PrimitiveDateTime};
 
 use super::OpenError;
 use crate::audit::line::encode::{Hash, hash};
+use crate::audit::read::files::SegmentFile;
+use crate::audit::read::lines::{Lines, Next};
 use crate::audit::read::placed::Line;
 
 /// A segment is full at this length.
@@ -157,7 +159,7 @@ pub(in crate::audit) struct SegmentName {
 }
 
 impl SegmentName {
-    fn parse(name: &str) -> Option<Self> {
+    pub(in crate::audit) fn parse(name: &str) -> Option<Self> {
         let (started, first) =
             name.strip_prefix("trail-")?.strip_suffix(".jsonl")?.split_once('-')?;
         Some(Self {
@@ -184,17 +186,6 @@ impl fmt::Display for SegmentName {
 
 fn has_room(day: Date, length: u64, at: OffsetDateTime) -> bool {
     length < FULL && day == at.date()
-}
-
-/// The segments in `dir`, oldest first.
-pub(in crate::audit) fn segments(dir: &Path) -> io::Result<Vec<SegmentName>> {
-    let mut names = Vec::new();
-    for entry in read_dir(dir)? {
-        names.extend(entry?.file_name().to_str().and_then(SegmentName::parse));
-    }
-    // By number: the clock may have been set back, the count is never.
-    names.sort_by_key(|name| (name.first, name.started));
-    Ok(names)
 }
 
 /// The segment that is written to.
@@ -249,29 +240,27 @@ pub(in crate::audit) struct Tail {
 ///
 /// A damaged line with records after it is left for `verify` to find: only what follows the last record
 /// can have been torn by a crash.
-pub(in crate::audit) fn tail(path: &Path) -> io::Result<Tail> {
-    let mut reader = BufReader::with_capacity(256 * 1024, File::open(path)?);
-    let (mut tail, mut line, mut read, mut lines) = (Tail::default(), Vec::new(), 0, 0);
+pub(in crate::audit) fn tail(file: &SegmentFile) -> io::Result<Tail> {
+    let mut lines = Lines::new(file.open()?);
+    let mut tail = Tail::default();
     loop {
-        line.clear();
-        let count = reader.read_until(b'\n', &mut line)?;
-        if count == 0 {
-            break;
-        }
-        (read, lines) = (read + count as u64, lines + 1);
-        let Some(line) = line.strip_suffix(b"\n") else { continue };
-        if let Ok(parsed) = Line::parse(line) {
-            let last = Some((parsed.event.sequence, hash(line)));
-            tail = Tail { length: read, torn: 0, records: lines, last };
+        let line = match lines.next()? {
+            Next::Line(line) => line,
+            Next::TooLong => continue,
+            Next::Unfinished(_) | Next::End => break,
+        };
+        if let Ok(last) = Line::parse(line).map(|parsed| (parsed.event.sequence, hash(line))) {
+            let (length, records) = (lines.offset(), lines.number());
+            tail = Tail { length, torn: 0, records, last: Some(last) };
         }
     }
-    tail.torn = read - tail.length;
+    tail.torn = lines.offset() - tail.length;
     Ok(tail)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{create_dir, set_permissions, write};
+    use std::fs::{create_dir, read_dir, set_permissions, write};
 
     use super::*;
     use crate::report::Report;

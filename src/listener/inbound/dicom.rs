@@ -15,7 +15,7 @@ use crate::listener::quota::Running;
 use crate::live::{Generation, Live};
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{Reject, Request};
-use crate::proxy::dicom::{self, Asked, Carried, Stay};
+use crate::proxy::dicom::{self, Asked, Carried, Terms};
 
 /// The association of one inbound connection.
 pub(super) struct InboundDicom<'a> {
@@ -104,8 +104,13 @@ impl InboundDicom<'_> {
             dicom::reject(downstream, Reject::CALLING_AE, end).await;
             return ending;
         };
-        let stay = Stay { idle: self.limits.idle_timeout, metrics: &services.metrics, end };
-        let relaying = dicom::relay(self.permit, asked, downstream, upstream, &stay, &mut carried);
+        let terms = Terms {
+            idle: self.limits.idle_timeout,
+            metrics: &services.metrics,
+            end,
+            is_bound: open.is_bound(),
+        };
+        let relaying = dicom::relay(self.permit, asked, downstream, upstream, &terms, &mut carried);
         let (over, parting) = relaying.await;
         life.moved = carried.moved;
         let ending = member.ending(over.ending);

@@ -65,10 +65,10 @@ impl Lost {
         Self { message, ..Self::denied(denied) }
     }
 
-    /// Something that has not begun is an access to PHI by the rules of this moment, and by those that it was
-    /// put on record by it was none.
-    pub(super) fn unrecorded() -> Self {
-        let message = "it has become an access to PHI, and was put on record as none".to_owned();
+    /// Something that has not begun would be put on record, or looked at, otherwise by the rules of this moment
+    /// than by those that let it through.
+    pub(super) fn overtaken() -> Self {
+        let message = "it was put on record by rules that were replaced before it began".to_owned();
         Self { reason: Withdrawal::Denied(DenyReason::NotAudited), message, rule: None }
     }
 

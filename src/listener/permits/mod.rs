@@ -176,7 +176,7 @@ impl<S: Rules> Held<S> {
         let (now, at) = self.moment();
         if lasting.is_due(&now, at) {
             match self.group.judge_lasting(&lasting, &now, at) {
-                Ok(again) if again.phi() && !grant.phi() => self.lose(&Lost::unrecorded()).await,
+                Ok(again) if asks_more(&again, grant) => self.lose(&Lost::overtaken()).await,
                 Ok(_) => self.permits.register.look_by(lasting.until()),
                 Err(lost) => self.lose(&lost).await,
             }
@@ -215,6 +215,11 @@ impl<S: Rules> Drop for Held<S> {
     fn drop(&mut self) {
         self.permits.register.leave(&self.group, self.id);
     }
+}
+
+/// Whether one was put on record, and begins, otherwise than rules ask for by now.
+fn asks_more(now: &Grant, before: &Grant) -> bool {
+    (now.phi() && !before.phi()) || now.commands() != before.commands()
 }
 
 /// Nothing is due.

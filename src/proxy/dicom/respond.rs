@@ -7,13 +7,13 @@ use tokio::time::timeout;
 
 use super::ask::{self, Unasked};
 use super::relay::{Over, Side};
-use super::{Asked, Carried, Stay};
+use super::{Asked, Carried, Terms};
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{
-    Abort, Answer, Kind, LENGTH_OF_HEADER, Malformed, Reject, accept, reject,
+    Abort, Answer, Contexts, Kind, LENGTH_OF_HEADER, Malformed, Reject, accept, reject,
 };
 
-/// Hands the request on, and the answer back.
+/// Hands the request on, and the answer back: on which contexts something may be said.
 ///
 /// # Errors
 ///
@@ -22,28 +22,30 @@ pub(super) async fn respond<D, U>(
     downstream: &mut D,
     upstream: &mut U,
     asked: Asked,
-    stay: &Stay<'_>,
+    terms: &Terms<'_>,
     carried: &mut Carried,
-) -> Result<(), Over>
+) -> Result<Contexts, Over>
 where
     D: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let responding = async {
         write(upstream, &asked.bytes).await.map_err(lost(Ending::UpstreamLost))?;
-        carried.up(asked.bytes.len(), stay);
-        drop(asked);
+        carried.up(asked.bytes.len(), terms);
+        let Asked { request, bytes } = asked;
+        drop(bytes);
         let (bytes, answered) = tokio::select! {
             biased;
             answer = answer(upstream) => answer?,
             over = impatient(downstream) => return Err(over),
         };
         write(downstream, &bytes).await.map_err(lost(Ending::DownstreamLost))?;
-        carried.down(bytes.len(), stay);
+        carried.down(bytes.len(), terms);
         match answered {
             Answered::Accepted(answers) => {
+                let contexts = Contexts::accepted(request, &answers);
                 carried.answers = Some(answers);
-                Ok(())
+                Ok(contexts)
             }
             Answered::Rejected(Reject { result, source, reason }) => {
                 let message = format!(
@@ -56,10 +58,10 @@ where
     };
     tokio::select! {
         biased;
-        responded = timeout(stay.idle, responding) => {
+        responded = timeout(terms.idle, responding) => {
             responded.unwrap_or_else(|_elapsed| Err(Over::ours(Ending::Idle)))
         }
-        () = stay.end.cutting() => Err(Over::ours(Ending::Cut)),
+        () = terms.end.cutting() => Err(Over::ours(Ending::Cut)),
     }
 }
 

@@ -1,0 +1,68 @@
+//! A trail's files, as whoever reads them finds them: lines of JSON, or the same compressed.
+
+use std::fs::{File, read_dir};
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use crate::audit::trail::segment::SegmentName;
+
+/// Bytes that are read at a time.
+const BUFFER: usize = 1024 * 1024;
+/// What a compressed segment's name ends with.
+pub(in crate::audit) const COMPRESSED: &str = ".zst";
+
+/// One file of a trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::audit) struct SegmentFile {
+    /// Which segment it holds.
+    pub(in crate::audit) name: SegmentName,
+    /// Where it is.
+    pub(in crate::audit) path: PathBuf,
+    /// Whether it is compressed with zstd.
+    pub(in crate::audit) is_compressed: bool,
+}
+
+/// The files of the trail in `dir`, oldest first. Where a segment is there twice, it is being compressed, and
+/// the one that is not counts.
+pub(in crate::audit) fn files(dir: &Path) -> io::Result<Vec<SegmentFile>> {
+    let mut files = Vec::new();
+    for entry in read_dir(dir)? {
+        files.extend(entry?.file_name().to_str().and_then(|name| SegmentFile::of(dir, name)));
+    }
+    // By number: the clock may have been set back, the count is never.
+    files.sort_by_key(|file| (file.name.first, file.name.started, file.is_compressed));
+    files.dedup_by_key(|file| file.name);
+    Ok(files)
+}
+
+impl SegmentFile {
+    fn of(dir: &Path, file: &str) -> Option<Self> {
+        let (name, is_compressed) = match file.strip_suffix(COMPRESSED) {
+            Some(name) => (name, true),
+            None => (file, false),
+        };
+        Some(Self { name: SegmentName::parse(name)?, path: dir.join(file), is_compressed })
+    }
+
+    /// Its lines, whatever form it has now: between a look at the directory and this it may have been
+    /// compressed.
+    pub(in crate::audit) fn open(&self) -> io::Result<Box<dyn BufRead + Send>> {
+        match open(&self.path) {
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound && !self.is_compressed => {
+                let mut path = self.path.clone().into_os_string();
+                path.push(COMPRESSED);
+                open(Path::new(&path)).map_err(|_gone_too| gone)
+            }
+            opened => opened,
+        }
+    }
+}
+
+/// The lines of a file, compressed or not, as its name says.
+pub(in crate::audit) fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
+    let file = BufReader::with_capacity(BUFFER, File::open(path)?);
+    if path.to_string_lossy().ends_with(COMPRESSED) {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER, zstd::Decoder::with_buffer(file)?)));
+    }
+    Ok(Box::new(file))
+}
