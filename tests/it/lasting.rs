@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::net::TcpStream;
 
-use crate::support::dicom::{Called, End, VERIFICATION, accept, pdu, request};
+use crate::support::dicom::{C_ECHO, Called, End, VERIFICATION, accept, message, request};
 use crate::support::http::{ByHand, PeerWire, Wire, https};
 use crate::support::lenient::{FAR, SOON};
 use crate::support::mesh::{Mesh, Running, Setup};
@@ -101,7 +101,7 @@ async fn an_association_ends_when_a_reload_narrows_its_rule_and_another_peers_go
     assert_eq!(calling.next().await, ABORT);
     calling.end().await;
     withdrawn(&pacs, "not_listed_for_association", "pacs/ct").await;
-    let data = pdu(4, b"still here");
+    let data = message(1, C_ECHO, VERIFICATION, b"still here");
     other.send(&data).await;
     assert_eq!(other_called.next().await, data);
 }
