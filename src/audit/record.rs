@@ -202,8 +202,14 @@ pub struct Hl7 {
     pub version: String,
     /// It is a file or a batch: of how many messages is not known.
     pub is_batch: bool,
-    /// MSA-1 of the acknowledgement: `AA`, `AE`, `AR`, `CA`, `CE`, `CR`.
+    /// How many messages of a file or a batch it stands for, once that is known: those of one type and sender.
+    pub messages: Option<u32>,
+    /// MSA-1 of the acknowledgement: `AA`, `AE`, `AR`, `CA`, `CE`, `CR`. Of several, the worst.
     pub acknowledgement: Option<&'static str>,
+    /// The accept acknowledgement that came before it, and after how long.
+    pub accepted: Option<(&'static str, Duration)>,
+    /// How many of each code, where the messages of a batch were answered one by one.
+    pub acknowledgements: Vec<(&'static str, u32)>,
     /// Whether it is an access to PHI.
     pub phi: bool,
 }

@@ -69,15 +69,39 @@ impl ListenerPolicy {
                 None => denial().without_rule(grant)?,
             };
         }
-        if let Some(senders) = &self.senders {
-            let rules = Rules::Senders(senders);
-            let denial = || Denial { policy: self, asking: &asking, rules, asked };
-            grant = match senders.find(message) {
-                Some(clause) => self.by_rule(clause, grant.sent_under(clause), denial)?,
-                None => denial().without_rule(grant)?,
-            };
+        self.sent_by(&asking, message, grant)
+    }
+
+    /// Whether the holder of `permit` may send a file or a batch with this header: as the sender whom it names.
+    /// Its messages are asked for one by one.
+    ///
+    /// # Errors
+    ///
+    /// Says why not, and which rule came nearest.
+    pub fn authorize_envelope(
+        &self,
+        permit: &Permit,
+        header: &mllp::Header<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Grant, Denied> {
+        let asking = self.asking(permit, now)?;
+        self.sent_by(&asking, header, self.granted(&asking))
+    }
+
+    /// `grant`, if who asks may send as the sender that a header names.
+    fn sent_by(
+        &self,
+        asking: &Asking<'_>,
+        header: &mllp::Header<'_>,
+        grant: Grant,
+    ) -> Result<Grant, Denied> {
+        let Some(senders) = &self.senders else { return Ok(grant) };
+        let (rules, asked) = (Rules::Senders(senders), Asked::Message(header));
+        let denial = || Denial { policy: self, asking, rules, asked };
+        match senders.find(header) {
+            Some(clause) => self.by_rule(clause, grant.sent_under(clause), denial),
+            None => denial().without_rule(grant),
         }
-        Ok(grant)
     }
 
     /// Whether the holder of `permit` may have this association.
@@ -207,6 +231,7 @@ impl ListenerPolicy {
             respond: None,
             soap: None,
             until: asking.would_deny.as_ref().and_then(|_| self.observed_until(asking.now)),
+            form: None,
             commands: Commands::Free,
             would_deny: asking.would_deny.clone(),
         }
@@ -250,6 +275,7 @@ impl Found<'_> {
             operation: self.operation,
             respond: route.respond,
             soap: self.soap.cloned(),
+            form: self.form.cloned(),
             ..grant.under(&self.compiled.clause)
         }
     }

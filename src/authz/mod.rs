@@ -15,6 +15,7 @@ mod decide;
 mod denial;
 mod differences;
 mod explain;
+mod forms;
 mod messages;
 mod paths;
 mod peers;

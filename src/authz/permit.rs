@@ -97,6 +97,7 @@ pub struct Grant {
     pub(super) respond: Option<StatusCode>,
     pub(super) soap: Option<Arc<SoapAction>>,
     pub(super) until: Option<OffsetDateTime>,
+    pub(super) form: Option<Arc<[Arc<str>]>>,
     pub(super) commands: Commands,
     pub(super) would_deny: Option<Arc<Denied>>,
 }
@@ -177,6 +178,12 @@ impl Grant {
         self.until
     }
 
+    /// HTTP: the request is a FHIR search whose parameters are in its body, and they are still to be held
+    /// against these types of resources.
+    pub fn form(&self) -> Option<&[Arc<str>]> {
+        self.form.as_deref()
+    }
+
     /// Why it would not have been given, were policy enforced.
     pub fn would_deny(&self) -> Option<&Arc<Denied>> {
         self.would_deny.as_ref()
@@ -186,6 +193,21 @@ impl Grant {
     pub fn is_recorded_as(&self, other: &Self) -> bool {
         let said = |grant: &Self| (grant.version, grant.line, grant.phi, grant.would_deny.clone());
         self.rule == other.rule && said(self) == said(other)
+    }
+}
+
+impl Grant {
+    /// The denial of what was granted by its head, and has something else in its body.
+    pub(super) fn unfit(&self, reason: DenyReason, differs: Differs, nearest: String) -> Denied {
+        Denied {
+            reason,
+            rule: Arc::clone(&self.rule),
+            line: self.line,
+            version: self.version,
+            template: self.template.clone(),
+            differs: Some(differs),
+            nearest,
+        }
     }
 }
 

@@ -25,6 +25,17 @@ pub struct Requested<'a> {
     pub path: &'a str,
     /// The SOAP action that the headers claim.
     pub soap_action: Option<&'a str>,
+    /// What comes after `?`, as it came in.
+    pub query: Option<&'a str>,
+    /// What `If-None-Exist` says: a search that is made before something is created.
+    pub condition: Option<&'a str>,
+}
+
+impl<'a> Requested<'a> {
+    /// A request without a host, a query, or anything that its head says.
+    pub const fn plain(method: &'a Method, path: &'a str) -> Self {
+        Self { method, host: None, path, soap_action: None, query: None, condition: None }
+    }
 }
 
 /// Who may connect to a listener, and ask it for what.

@@ -1,6 +1,6 @@
 //! HL7 v2 over MLLP on a listener of either direction: each message is judged by the policy of its moment.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
@@ -10,12 +10,12 @@ use super::permits::{Held, Rules};
 use super::quota::Running;
 use super::{Services, record};
 use crate::audit::{Action, Connection, Hl7, Hl7From, Pseudonyms, Record, Rule, Traffic};
-use crate::authz::{Denied, Permit};
+use crate::authz::{Denied, Grant, Permit};
 use crate::clock;
 use crate::config::OnDenied;
 use crate::live::{Generation, Live};
 use crate::outcome::{DenyReason, Direction, Ending};
-use crate::protocol::mllp::{Header, Malformed, nack};
+use crate::protocol::mllp::{AckCode, Header, Malformed, nack};
 use crate::proxy::mllp::{Flow, Host, Message, MessageEnd, No};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -32,7 +32,28 @@ pub(super) trait MessageRules: Rules {
         permit: &Permit,
         message: &Message<'_>,
         now: OffsetDateTime,
+        charged: &Charged,
     ) -> Result<Judged, Denied>;
+}
+
+/// The rules that the frame in hand has been charged to. A frame is charged once to each: cut in its middle, it
+/// would come again, and be cut again.
+#[derive(Debug, Default)]
+pub(super) struct Charged(Mutex<Vec<Arc<str>>>);
+
+impl Charged {
+    /// Whether the frame is charged to this rule with the message that is let through by it.
+    fn begins(&self, message: &Message<'_>, rule: &Arc<str>) -> bool {
+        let mut charged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !message.is_further {
+            charged.clear();
+        }
+        let is_first = !charged.contains(rule);
+        if is_first {
+            charged.push(Arc::clone(rule));
+        }
+        is_first
+    }
 }
 
 /// Policy's yes.
@@ -58,23 +79,24 @@ impl MessageRules for InboundState {
         permit: &Permit,
         message: &Message<'_>,
         now: OffsetDateTime,
+        charged: &Charged,
     ) -> Result<Judged, Denied> {
         match message.flow {
+            Flow::Up if message.is_envelope => {
+                let grant = self.policy.authorize_envelope(permit, message.header, now)?;
+                Ok(Judged::of(&grant, Running::default()))
+            }
             Flow::Up => {
                 let grant = self.policy.authorize_message(permit, message.header, now)?;
-                let running = if message.is_further {
-                    // A frame is charged once: cut in its middle, it would come again, and be cut again.
-                    self.quotas.used(permit, Some(&grant), now);
-                    Ok(Running::default())
-                } else {
-                    self.quotas.begin(permit, Some(&grant), now)
+                let running = match (charged.begins(message, grant.rule()), message.is_further) {
+                    (true, true) => self.quotas.begin_further(permit, &grant, now),
+                    (true, false) => self.quotas.begin(permit, Some(&grant), now),
+                    (false, _) => {
+                        self.quotas.used(permit, Some(&grant), now);
+                        Ok(Running::default())
+                    }
                 };
-                Ok(Judged {
-                    rule: record::granted(&grant),
-                    phi: grant.phi(),
-                    would_deny: grant.would_deny().map(Arc::clone),
-                    running: running.map_err(|over| over.denied)?,
-                })
+                Ok(Judged::of(&grant, running.map_err(|over| over.denied)?))
             }
             Flow::Down => Ok(Judged::by(permit, self.config.phi)),
         }
@@ -96,12 +118,18 @@ impl MessageRules for OutboundState {
         permit: &Permit,
         _message: &Message<'_>,
         _now: OffsetDateTime,
+        _charged: &Charged,
     ) -> Result<Judged, Denied> {
         Ok(Judged::by(permit, self.config.phi))
     }
 }
 
 impl Judged {
+    fn of(grant: &Grant, running: Running) -> Self {
+        let would_deny = grant.would_deny().map(Arc::clone);
+        Self { rule: record::granted(grant), phi: grant.phi(), would_deny, running }
+    }
+
     /// The connection's own rule lets it through.
     fn by(permit: &Permit, phi: bool) -> Self {
         let running = Running::default();
@@ -120,6 +148,7 @@ pub(super) struct MllpHost<S: Rules> {
     live: Live<S>,
     services: Services,
     held: Arc<Held<S>>,
+    charged: Charged,
 }
 
 /// One admitted message, until its end is on record.
@@ -133,7 +162,7 @@ type Recorded = Option<Box<(Hl7, Rule)>>;
 
 impl<S: MessageRules> MllpHost<S> {
     pub(super) fn new(live: Live<S>, services: Services, held: Arc<Held<S>>) -> Self {
-        Self { live, services, held }
+        Self { live, services, held, charged: Charged::default() }
     }
 
     /// The connection's end.
@@ -175,8 +204,8 @@ impl<S: MessageRules> MllpHost<S> {
             processing_id: word(header.processing_id),
             version: word(header.version),
             is_batch: header.is_batch || is_further,
-            acknowledgement: None,
             phi,
+            ..Hl7::default()
         }
     }
 
@@ -186,7 +215,7 @@ impl<S: MessageRules> MllpHost<S> {
         let now = self.live.snapshot();
         let (state, at) = (&now.value, clock::onward());
         let judged = self.held.permit(state, at);
-        match judged.and_then(|permit| state.judge(&permit, message, at)) {
+        match judged.and_then(|permit| state.judge(&permit, message, at, &self.charged)) {
             Ok(judged) => Ok((judged, now.generation)),
             Err(denied) => Err(self.denied(message, state, &denied).await),
         }
@@ -245,7 +274,10 @@ impl<S: MessageRules> Host for MllpHost<S> {
 
     async fn admit(&self, message: &Message<'_>) -> Result<OpenMessage, No> {
         let (mut judged, mut generation) = self.judge(message).await?;
-        let running = std::mem::take(&mut judged.running);
+        let mut running = std::mem::take(&mut judged.running);
+        if message.is_envelope && judged.would_deny.is_none() {
+            return Ok(OpenMessage { recorded: None, _running: running });
+        }
         let mut recorded = self.put_on_record(message, &judged).await?;
         // Waiting for the record may have taken a while: nothing passes on an old verdict.
         while !self.held.is_still(generation) {
@@ -257,6 +289,7 @@ impl<S: MessageRules> Host for MllpHost<S> {
             }
             (judged, generation) = again?;
             if !is_as_before {
+                running = std::mem::take(&mut judged.running);
                 recorded = self.put_on_record(message, &judged).await?;
             }
         }
@@ -283,7 +316,16 @@ impl<S: MessageRules> Host for MllpHost<S> {
         let Some((hl7, rule)) = ticket.recorded.map(|recorded| *recorded) else { return };
         let ending = self.held.member().request_ending(end.ending);
         let is_batch = hl7.is_batch || end.is_batch;
-        let hl7 = Hl7 { acknowledgement: code, is_batch, ..hl7 };
+        let label = |code: AckCode| code.label();
+        let codes = AckCode::ALL.map(label).into_iter().zip(end.codes);
+        let hl7 = Hl7 {
+            acknowledgement: code,
+            accepted: end.accepted.map(|(code, after)| (code.label(), after)),
+            acknowledgements: codes.filter(|(_, count)| *count > 0).collect(),
+            messages: is_batch.then_some(end.messages),
+            is_batch,
+            ..hl7
+        };
         let record = self.record(Action::MessageCompleted, hl7, Some(rule));
         let MessageEnd { sent_up, sent_down, duration, .. } = end;
         let traffic = Some(Traffic { sent_up, sent_down, duration });

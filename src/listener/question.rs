@@ -2,7 +2,7 @@
 //!
 //! A question may name a patient, in a path. It is kept in memory only: it has no `Debug`, and goes into no record.
 
-use http::Method;
+use http::{HeaderMap, Method};
 use time::OffsetDateTime;
 
 use crate::authz::{Denied, Grant, ListenerPolicy, Permit, Requested};
@@ -24,6 +24,8 @@ pub(super) struct RequestQuestion {
     method: Method,
     host: Option<Box<str>>,
     path: Box<str>,
+    query: Option<Box<str>>,
+    condition: Option<Box<str>>,
     claim: Result<Option<Box<str>>, Unreadable>,
 }
 
@@ -40,6 +42,8 @@ impl Question {
             method: head.method.clone(),
             host: head.host.map(|host| host_name(host).into()),
             path: head.path.into(),
+            query: head.query.map(Into::into),
+            condition: condition(head.headers).map(Into::into),
             claim: claim.map(|claim| claim.map(|action| action.as_ref().into())),
         }))
     }
@@ -58,11 +62,12 @@ impl Question {
         match self {
             Self::Association(request) => policy.authorize_association(permit, request, at),
             Self::Request(request) => {
-                let RequestQuestion { method, host, path, claim } = &**request;
+                let RequestQuestion { method, host, path, query, condition, claim } = &**request;
                 let claim = claim.as_ref().map(Option::as_deref).map_err(|why| *why);
                 let claim = if policy.reads_soap() { claim } else { Ok(None) };
-                let host = host.as_deref();
-                let asked = Requested { method, host, path, soap_action: None };
+                let (host, query) = (host.as_deref(), query.as_deref());
+                let (plain, condition) = (Requested::plain(method, path), condition.as_deref());
+                let asked = Requested { host, query, condition, ..plain };
                 policy.authorize_claim(permit, &asked, claim, at)
             }
         }
@@ -74,5 +79,16 @@ impl Question {
             Self::Association(_) => "the association",
             Self::Request(_) => "the request that the tunnel began with",
         }
+    }
+}
+
+/// The search that is made before something is created. One that cannot be read might search for anything,
+/// which is what a lone `%` is taken for.
+pub(super) fn condition(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all("if-none-exist").iter();
+    let value = values.next()?;
+    match values.next() {
+        None => Some(value.to_str().unwrap_or("%")),
+        Some(_another) => Some("%"),
     }
 }

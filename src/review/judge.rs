@@ -284,7 +284,8 @@ impl Asking<'_> {
         for path in &paths {
             let of_host = |host| {
                 let method = &method;
-                self.put(Asked::Request(&Requested { method, host, path, soap_action }))
+                let plain = Requested::plain(method, path);
+                self.put(Asked::Request(&Requested { host, soap_action, ..plain }))
             };
             let verdicts: Vec<_> = hosts.iter().copied().map(of_host).collect();
             let is_allowed = |one: &Verdict| matches!(one, Verdict::Allowed { .. });

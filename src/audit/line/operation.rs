@@ -1,6 +1,8 @@
 //! `myelin.fhir`, `myelin.dicomweb`, `myelin.soap`, `myelin.hl7` and `myelin.dicom`: what was asked for, in
 //! the words of healthcare. Never who the patient is.
 
+use std::collections::BTreeMap;
+
 use serde::{Serialize, Serializer};
 
 use crate::audit::line::text::Text;
@@ -66,7 +68,20 @@ struct Hl7Fields<'a> {
     version: &'a str,
     batch: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accept_acknowledgement: Option<Accepted>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     acknowledgement: Option<&'static str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    acknowledgements: BTreeMap<&'static str, u32>,
+}
+
+#[derive(Serialize)]
+struct Accepted {
+    code: &'static str,
+    /// Nanoseconds since the message.
+    duration: u128,
 }
 
 #[derive(Serialize)]
@@ -178,7 +193,12 @@ impl<'a> Hl7Fields<'a> {
             processing_id: &hl7.processing_id,
             version: &hl7.version,
             batch: hl7.is_batch,
+            messages: hl7.messages,
+            accept_acknowledgement: hl7
+                .accepted
+                .map(|(code, after)| Accepted { code, duration: after.as_nanos() }),
             acknowledgement: hl7.acknowledgement,
+            acknowledgements: hl7.acknowledgements.iter().copied().collect(),
         }
     }
 }

@@ -91,7 +91,7 @@ impl Asking<'_> {
             why.push_str(&format!("; the sidecar answers {} by itself", status.as_u16()));
         }
         if let Some(soap) = grant.soap() {
-            let bodies: Vec<_> = soap.bodies.iter().map(|body| &**body).collect();
+            let bodies: Vec<_> = soap.bodies.iter().map(ToString::to_string).collect();
             why.push_str(&format!("; the body has to begin with {}", bodies.join(" or ")));
         }
         let would_deny = grant.would_deny();

@@ -14,7 +14,7 @@ use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::listener::asked::Asked;
 use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
-use crate::listener::question::Question;
+use crate::listener::question::{Question, condition};
 use crate::listener::quota::{Over, Running};
 use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::shapes::{self, Shapes};
@@ -22,10 +22,10 @@ use crate::listener::{Services, record};
 use crate::live::{Generation, Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
 use crate::protocol::http::host_name;
-use crate::protocol::soap;
+use crate::protocol::{fhir, soap};
 use crate::proxy::l7::{
-    Again, ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd,
-    Rough, Spoken, Wanted,
+    Again, ConnectError, Connected, Facing, Head, Host, Inside, NotAudited, PoolKey, Rejection,
+    RequestEnd, Rough, Sought, Spoken, Wanted,
 };
 
 /// The exchanges of one inbound connection.
@@ -42,26 +42,42 @@ pub(super) struct InboundHttp {
 /// Policy's yes.
 pub(super) struct Judged {
     permit: Grant,
+    /// What is told of a search if it is turned away for its form.
+    told: Option<Asked>,
     /// Whom it was said to, by which rules, and when.
     holder: Permit,
     state: Arc<Snapshot<InboundState>>,
     at: OffsetDateTime,
-    /// What its message turned out to be, where a rule asked for that.
-    message: Option<Result<soap::Found, soap::Unreadable>>,
+    /// What its body turned out to be, where a rule asked for that.
+    inside: Option<Inside>,
     /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
     phi: bool,
 }
 
 impl Judged {
-    /// The same, with a message that turned out to be this.
-    fn with(
-        self,
-        message: Result<soap::Found, soap::Unreadable>,
-    ) -> Result<Self, Box<DeniedRequest>> {
-        let asked = Asked::plain(&self.permit);
-        let found = message.as_ref().map_err(|why| *why);
-        match self.state.value.policy.authorize_soap(self.permit, found, self.at) {
-            Ok(permit) => Ok(Self { permit, message: Some(message), ..self }),
+    /// What is told of the request if it is turned away for its body.
+    fn told(&self) -> Asked {
+        self.told.clone().unwrap_or_else(|| Asked::plain(&self.permit))
+    }
+
+    /// The same, with what is in its body as far as that was looked at: held against this very policy.
+    fn holding(self, inside: Option<Inside>) -> Result<Self, Box<DeniedRequest>> {
+        let (asked, policy, at) = (self.told(), &self.state.value.policy, self.at);
+        let held = if self.permit.soap().is_some() {
+            let message = match &inside {
+                Some(Inside::Soap(message)) => message.as_ref().map_err(|why| *why),
+                Some(Inside::Form(_)) | None => Err(soap::Unreadable::Unread),
+            };
+            policy.authorize_soap(self.permit, message, at)
+        } else {
+            let form = match &inside {
+                Some(Inside::Form(form)) => form.as_deref().map_err(|why| *why),
+                Some(Inside::Soap(_)) | None => Err(fhir::Unreadable::Unread),
+            };
+            policy.authorize_form(self.permit, form, at)
+        };
+        match held {
+            Ok(permit) => Ok(Self { permit, inside, ..self }),
             Err(denied) => Err(Box::new(DeniedRequest { denied, asked, retry_after: None })),
         }
     }
@@ -136,7 +152,9 @@ impl Host for InboundHttp {
         let (policy, at) = (&now.value.policy, clock::onward());
         let host = head.host.map(host_name);
         let host = host.as_deref();
-        let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
+        let (query, condition) = (head.query, condition(head.headers));
+        let plain = Requested::plain(head.method, head.path);
+        let asked = Requested { host, query, condition, ..plain };
         let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
         let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
         let judged = self.held.permit(&now.value, at).and_then(|holder| {
@@ -145,7 +163,9 @@ impl Host for InboundHttp {
         match judged {
             Ok((permit, holder)) => {
                 let phi = now.value.config.phi;
-                Ok(Judged { permit, holder, at, message: None, phi, state: now })
+                let key = self.services.audit.pseudonyms();
+                let told = permit.form().map(|_| Asked::granted(&permit, head, key));
+                Ok(Judged { permit, told, holder, at, inside: None, phi, state: now })
             }
             Err(denied) => {
                 let routes = now.value.config.routes.as_deref().unwrap_or_default();
@@ -155,17 +175,14 @@ impl Host for InboundHttp {
         }
     }
 
-    fn is_soap(&self, judged: &Judged) -> bool {
-        judged.permit.soap().is_some()
+    fn sought(&self, judged: &Judged) -> Option<Sought> {
+        let form = judged.permit.form().map(|_| Sought::Form);
+        judged.permit.soap().map(|_| Sought::Soap).or(form)
     }
 
-    /// Waiting for the message may have taken a while: all is judged once more, by one policy.
-    fn judge_soap(
-        &self,
-        head: &Head<'_>,
-        message: Result<soap::Found, soap::Unreadable>,
-    ) -> Result<Judged, DeniedRequest> {
-        self.judge(head)?.with(message).map_err(|denied| *denied)
+    /// Waiting for the body may have taken a while: all is judged once more, by one policy.
+    fn judge_inside(&self, head: &Head<'_>, inside: Inside) -> Result<Judged, DeniedRequest> {
+        self.judge(head)?.holding(Some(inside)).map_err(|denied| *denied)
     }
 
     fn stands(&self, judged: &Judged, _link: &()) -> bool {
@@ -178,21 +195,20 @@ impl Host for InboundHttp {
         head: &Head<'_>,
         before: &Judged,
     ) -> Result<Again<Judged>, DeniedRequest> {
-        let mut judged = self.judge(head)?;
-        if let Some(message) = &before.message {
-            judged = judged.with(message.clone()).map_err(|denied| *denied)?;
-        } else if judged.permit.soap().is_some() {
-            judged = judged.with(Err(soap::Unreadable::Unread)).map_err(|denied| *denied)?;
-        }
+        let judged = self.judge(head)?.holding(before.inside.clone()).map_err(|denied| *denied)?;
         let is_as_before = judged.permit.is_recorded_as(&before.permit);
         Ok(if is_as_before { Again::AsBefore(judged) } else { Again::Otherwise(judged) })
     }
 
     fn abandoned(&self, rough: &Rough<'_>, judged: &Judged) {
+        let (reason, why) = match self.sought(judged) {
+            Some(Sought::Form) => (DenyReason::NoRoute, fhir::Unreadable::Lost.text()),
+            Some(Sought::Soap) | None => (DenyReason::SoapMismatch, soap::Unreadable::Lost.text()),
+        };
         let refused = Refused {
-            reason: DenyReason::SoapMismatch,
-            message: Some(soap::Unreadable::Lost.text().to_owned()),
-            asked: Asked::plain(&judged.permit),
+            reason,
+            message: Some(why.to_owned()),
+            asked: judged.told(),
             rule: Some(record::granted(&judged.permit)),
             status: 499, // as proxies count it
         };

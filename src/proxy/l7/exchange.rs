@@ -18,11 +18,11 @@ use super::framing::Verdicts;
 use super::gate::{self, Checked};
 use super::headers::{self, Length};
 use super::host::{Facing, Head, Host, Rejection, Rough, Spoken, Wanted};
+use super::inside::Ahead;
 use super::methods::known_method;
 use super::pool::{Lease, Pool};
 use super::respond::{self, Failure};
 use super::sending::spare;
-use super::soap::Ahead;
 use super::upgrade::{self, Tunnel};
 use crate::config::{Limits, WorkloadHttp};
 
@@ -189,8 +189,8 @@ impl<H: Host> Connection<H> {
             };
         }
         let mut ahead = None;
-        if self.host.is_soap(&admitted.permit) {
-            let looked = Box::pin(self.look(admitted, &mut parts, &mut body)).await;
+        if let Some(sought) = self.host.sought(&admitted.permit) {
+            let looked = Box::pin(self.look(sought, admitted, &mut parts, &mut body)).await;
             let (judged, read) = match looked {
                 Ok(looked) => looked,
                 Err(response) => return response,

@@ -10,17 +10,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::malformed::Malformed;
 use crate::config::WorkloadHttp;
 use crate::outcome::Ending;
-use crate::protocol::soap;
+use crate::protocol::{fhir, soap};
 use crate::shutdown::Shutdown;
 
 /// What the listener does for its HTTP exchanges. One per downstream connection.
 ///
 /// The order in which an exchange calls: [`judge`](Self::judge), [`begin`](Self::begin),
-/// [`judge_soap`](Self::judge_soap) if [`is_soap`](Self::is_soap), then [`connect`](Self::connect) or a
-/// pooled connection, then [`record`](Self::record), and only then the first byte goes upstream. A
-/// request for which policy does not [`stand`](Self::stands) any more by then is judged and recorded once more,
-/// one that has to be sent a second time is connected once more as well. Each ticket comes back through
-/// [`completed`](Self::completed) exactly once, whatever happens.
+/// [`judge_inside`](Self::judge_inside) if something is [`sought`](Self::sought), then
+/// [`connect`](Self::connect) or a pooled connection, then [`record`](Self::record), and only then the first
+/// byte goes upstream. A request for which policy does not [`stand`](Self::stands) any more by then is judged
+/// and recorded once more, one that has to be sent a second time is connected once more as well. Each ticket
+/// comes back through [`completed`](Self::completed) exactly once, whatever happens.
 pub trait Host: Send + Sync + 'static {
     /// The transport of an upstream connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -68,23 +68,18 @@ pub trait Host: Send + Sync + 'static {
     /// Request `number` by the name that records know it by, for whom it was denied to.
     fn request_id(&self, number: u64) -> Option<HeaderValue>;
 
-    /// Whether the beginning of its message has to be judged, too, before a request that `judge` let
-    /// through may pass.
-    fn is_soap(&self, _permit: &Self::Permit) -> bool {
-        false
+    /// What of its body has to be judged, too, before a request that `judge` let through may pass.
+    fn sought(&self, _permit: &Self::Permit) -> Option<Sought> {
+        None
     }
 
-    /// Policy of the whole request, once it is known what its message is, or why that cannot be told. Pure
+    /// Policy of the whole request, once it is known what is in its body, or why that cannot be told. Pure
     /// and quick.
     ///
     /// # Errors
     ///
     /// The request may not pass: 403.
-    fn judge_soap(
-        &self,
-        head: &Head<'_>,
-        _message: Result<soap::Found, soap::Unreadable>,
-    ) -> Result<Self::Permit, Self::Denial> {
+    fn judge_inside(&self, head: &Head<'_>, _inside: Inside) -> Result<Self::Permit, Self::Denial> {
         self.judge(head)
     }
 
@@ -92,7 +87,7 @@ pub trait Host: Send + Sync + 'static {
     /// judged, it is only asked whether anything has changed.
     fn stands(&self, permit: &Self::Permit, link: &Self::Link) -> bool;
 
-    /// Policy for a request that it let through before, with what is known of its message.
+    /// Policy for a request that it let through before, with what is known of its body.
     ///
     /// # Errors
     ///
@@ -103,7 +98,7 @@ pub trait Host: Send + Sync + 'static {
         before: &Self::Permit,
     ) -> Result<Again<Self::Permit>, Self::Denial>;
 
-    /// A request that `judge` let through was given up by its downstream before its message had begun.
+    /// A request that `judge` let through was given up by its downstream before what is sought had come.
     fn abandoned(&self, _rough: &Rough<'_>, _permit: &Self::Permit) {}
 
     /// Opens an upstream connection. Bounded by the host.
@@ -151,6 +146,24 @@ pub enum Again<P> {
     AsBefore(P),
     /// By another rule, or another version of it: to be recorded once more.
     Otherwise(P),
+}
+
+/// What policy has to know of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sought {
+    /// What a SOAP message begins with.
+    Soap,
+    /// The parameters of a search: all of a form.
+    Form,
+}
+
+/// What is in a body, or why that cannot be told. A form may name patients: no `Debug`.
+#[derive(Clone)]
+pub enum Inside {
+    /// The beginning of a SOAP message.
+    Soap(Result<soap::Found, soap::Unreadable>),
+    /// A form as it came in.
+    Form(Result<Box<str>, fhir::Unreadable>),
 }
 
 /// Facts about one upstream connection, and its right to be used.
