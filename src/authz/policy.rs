@@ -9,6 +9,7 @@ use super::associations::Associations;
 use super::messages::{Messages, Senders};
 use super::peers::Peers;
 use super::permit::{Denied, Holder, Permit};
+use super::rego::RegoPolicy;
 use super::routes::Routes;
 use crate::config::{Config, Inbound, Outbound};
 use crate::identity::{Fingerprint, ListenerName, PeerIdentity, PeerName};
@@ -58,6 +59,8 @@ pub struct ListenerPolicy {
     pub(super) messages: Option<Messages>,
     pub(super) senders: Option<Senders>,
     pub(super) associations: Option<Associations>,
+    /// What may narrow all of it.
+    pub(super) rego: Option<Arc<RegoPolicy>>,
 }
 
 impl ListenerPolicy {
@@ -108,7 +111,19 @@ impl ListenerPolicy {
             messages: None,
             senders: None,
             associations: None,
+            rego: None,
         }
+    }
+
+    /// The same listener's policy, narrowed by `rego`.
+    #[must_use]
+    pub fn narrowed_by(self, rego: Option<Arc<RegoPolicy>>) -> Self {
+        Self { rego, ..self }
+    }
+
+    /// What narrows it.
+    pub fn rego(&self) -> Option<&RegoPolicy> {
+        self.rego.as_deref()
     }
 
     /// Whether `who` may connect at `now`. While policy is only observed, everybody may whose certificate is

@@ -1,9 +1,12 @@
 //! HL7 v2 over MLLP on a listener of either direction: each message is judged by the policy of its moment.
 
+mod words;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
+use self::words::{is_for_good, rejection, text, word};
 use super::inbound::InboundState;
 use super::outbound::OutboundState;
 use super::permits::{Held, Rules};
@@ -15,7 +18,7 @@ use crate::clock;
 use crate::config::OnDenied;
 use crate::live::{Generation, Live};
 use crate::outcome::{DenyReason, Direction, Ending};
-use crate::protocol::mllp::{AckCode, Header, Malformed, nack};
+use crate::protocol::mllp::{AckCode, Malformed};
 use crate::proxy::mllp::{Flow, Host, Message, MessageEnd, No};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -26,11 +29,12 @@ pub(super) trait MessageRules: Rules {
     fn phi(&self) -> bool;
     /// What becomes of a message that is not let through.
     fn on_denied(&self) -> OnDenied;
-    /// Whether the holder of `permit` may send this message.
+    /// Whether the holder of `permit` may send this message. What rules grant is for `narrow` to narrow.
     fn judge(
         &self,
         permit: &Permit,
         message: &Message<'_>,
+        narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         now: OffsetDateTime,
         charged: &Charged,
     ) -> Result<Judged, Denied>;
@@ -78,6 +82,7 @@ impl MessageRules for InboundState {
         &self,
         permit: &Permit,
         message: &Message<'_>,
+        narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         now: OffsetDateTime,
         charged: &Charged,
     ) -> Result<Judged, Denied> {
@@ -88,6 +93,7 @@ impl MessageRules for InboundState {
             }
             Flow::Up => {
                 let grant = self.policy.authorize_message(permit, message.header, now)?;
+                let grant = narrow(grant)?;
                 let running = match (charged.begins(message, grant.rule()), message.is_further) {
                     (true, true) => self.quotas.begin_further(permit, &grant, now),
                     (true, false) => self.quotas.begin(permit, Some(&grant), now),
@@ -117,6 +123,7 @@ impl MessageRules for OutboundState {
         &self,
         permit: &Permit,
         _message: &Message<'_>,
+        _narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         _now: OffsetDateTime,
         _charged: &Charged,
     ) -> Result<Judged, Denied> {
@@ -209,13 +216,11 @@ impl<S: MessageRules> MllpHost<S> {
         }
     }
 
-    /// By the rules of this moment. The peer is judged with every message: its certificate may have been
-    /// revoked, its entry be gone.
+    /// By the rules of this moment.
     async fn judge(&self, message: &Message<'_>) -> Result<(Judged, Generation), No> {
         let now = self.live.snapshot();
         let (state, at) = (&now.value, clock::onward());
-        let judged = self.held.permit(state, at);
-        match judged.and_then(|permit| state.judge(&permit, message, at, &self.charged)) {
+        match self.judged(state, message, at) {
             Ok(judged) => Ok((judged, now.generation)),
             Err(denied) => Err(self.denied(message, state, &denied).await),
         }
@@ -241,6 +246,23 @@ impl<S: MessageRules> MllpHost<S> {
         let record = self.record(Action::MessageCompleted, hl7, Some(rule));
         let reason = Some(Ending::Denied.label());
         self.services.audit.note_now(Record { reason, ..record });
+    }
+
+    /// By these rules at this moment. The peer is judged with every message: its certificate may have been
+    /// revoked, its entry be gone.
+    fn judged(
+        &self,
+        state: &S,
+        message: &Message<'_>,
+        at: OffsetDateTime,
+    ) -> Result<Judged, Denied> {
+        let permit = self.held.permit(state, at)?;
+        let record = |grant: &Grant| {
+            let hl7 = self.hl7(message, grant.phi());
+            self.record(Action::MessageAllowed, hl7, Some(record::granted(grant)))
+        };
+        let narrow = |grant| self.services.narrow(state.policy(), grant, None, record, at);
+        state.judge(&permit, message, narrow, at, &self.charged)
     }
 
     /// Counts and records a message that is not let through.
@@ -331,59 +353,4 @@ impl<S: MessageRules> Host for MllpHost<S> {
         let traffic = Some(Traffic { sent_up, sent_down, duration });
         self.services.audit.note_now(Record { reason: Some(ending.label()), traffic, ..record });
     }
-}
-
-/// Whether the same message would be denied tomorrow, too. An `AR` has many senders drop it and go on, so
-/// nothing that may pass gets one.
-fn is_for_good(reason: DenyReason) -> bool {
-    match reason {
-        DenyReason::NoMessageRule
-        | DenyReason::NotListedForMessage
-        | DenyReason::UnknownSender
-        | DenyReason::RuleExpired
-        | DenyReason::Rego => true,
-        DenyReason::UnknownPeer
-        | DenyReason::NotListed
-        | DenyReason::ListingExpired
-        | DenyReason::CertificateExpired
-        | DenyReason::NoRoute
-        | DenyReason::NotListedForRoute
-        | DenyReason::SoapMismatch
-        | DenyReason::NoAssociationRule
-        | DenyReason::NotListedForAssociation
-        | DenyReason::SopClass
-        | DenyReason::SopClassMismatch
-        | DenyReason::RateLimit
-        | DenyReason::ConcurrencyLimit
-        | DenyReason::MalformedRequest
-        | DenyReason::NotAudited
-        | DenyReason::PermitWithdrawn => false,
-    }
-}
-
-/// The rejection of a message, with a time and an identifier of its own.
-fn rejection(header: &Header<'_>) -> Vec<u8> {
-    let now = clock::now();
-    let (date, time) = (now.date(), now.time());
-    let stamp = format!(
-        "{:04}{:02}{:02}{:02}{:02}{:02}",
-        date.year(),
-        u8::from(date.month()),
-        date.day(),
-        time.hour(),
-        time.minute(),
-        time.second()
-    );
-    let id = hex::encode(record::random_id().0);
-    nack(header, &stamp, id.get(..20).unwrap_or_default())
-}
-
-fn text(field: &[u8]) -> String {
-    String::from_utf8_lossy(field).into_owned()
-}
-
-/// A letter or a number of the standard: nothing else can stand there.
-fn word(field: &[u8]) -> String {
-    let fits = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'.';
-    field.iter().filter(fits).take(16).map(|byte| char::from(*byte)).collect()
 }

@@ -2,9 +2,13 @@
 //!
 //! A question may name a patient, in a path. It is kept in memory only: it has no `Debug`, and goes into no record.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method};
 use time::OffsetDateTime;
 
+use super::{Services, associations};
+use crate::audit::Connection;
 use crate::authz::{Denied, Grant, ListenerPolicy, Permit, Requested};
 use crate::protocol::http::host_name;
 use crate::protocol::soap::Unreadable;
@@ -48,19 +52,25 @@ impl Question {
         }))
     }
 
-    /// What `policy` says of it at this moment, to the holder of `permit`.
+    /// What `policy` says of it at this moment, to the holder of `permit`. Rego is asked of associations; of what
+    /// became a tunnel it has been, and is asked of its connection.
     ///
     /// # Errors
     ///
     /// It would not be let through.
     pub(super) fn ask(
         &self,
+        (services, connection): (&Services, &Arc<Connection>),
         policy: &ListenerPolicy,
         permit: &Permit,
         at: OffsetDateTime,
     ) -> Result<Grant, Denied> {
         match self {
-            Self::Association(request) => policy.authorize_association(permit, request, at),
+            Self::Association(request) => {
+                let grant = policy.authorize_association(permit, request, at)?;
+                let record = |grant: &Grant| associations::allowed(connection, request, grant);
+                services.narrow(policy, grant, None, record, at)
+            }
             Self::Request(request) => {
                 let RequestQuestion { method, host, path, query, condition, claim } = &**request;
                 let claim = claim.as_ref().map(Option::as_deref).map_err(|why| *why);

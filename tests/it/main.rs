@@ -88,6 +88,8 @@ mod probe_certificates;
 mod quotas;
 mod readme;
 mod refusals;
+mod rego;
+mod rego_commands;
 mod reload;
 mod resumption;
 mod rotation;

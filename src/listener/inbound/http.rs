@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
 use super::state::InboundState;
-use crate::audit::Connection;
+use crate::audit::{Connection, Record};
 use crate::authz::{Denied, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
@@ -127,6 +127,15 @@ impl InboundHttp {
     }
 }
 
+impl InboundHttp {
+    /// The record of a request that `grant` lets through.
+    fn yes(&self, head: &Head<'_>, grant: &Grant) -> Record {
+        let asked = Asked::granted(grant, head, self.services.audit.pseudonyms());
+        let request = requests::described(head, asked, grant.phi());
+        requests::allowed(&self.connection, request, record::granted(grant))
+    }
+}
+
 impl Host for InboundHttp {
     type Io = Plain;
     type Link = ();
@@ -158,7 +167,10 @@ impl Host for InboundHttp {
         let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
         let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
         let judged = self.held.permit(&now.value, at).and_then(|holder| {
-            policy.authorize_claim(&holder, &asked, claim, at).map(|permit| (permit, holder))
+            let grant = policy.authorize_claim(&holder, &asked, claim, at)?;
+            let record = |grant: &Grant| self.yes(head, grant);
+            let permit = self.services.narrow(policy, grant, host, record, at)?;
+            Ok((permit, holder))
         });
         match judged {
             Ok((permit, holder)) => {

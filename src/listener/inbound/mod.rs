@@ -34,7 +34,7 @@ use crate::listener::plain::Plain;
 use crate::listener::quota::Running;
 use crate::listener::shapes::Shapes;
 use crate::listener::{Bound, Services, accept, record};
-use crate::live::Live;
+use crate::live::{Generation, Live};
 use crate::outcome::{DenyReason, Ending, Refusal};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Pool, PoolLimits};
@@ -185,7 +185,7 @@ impl InboundListener {
         let holding = room.permits.hold(&now, arrival.session(), &permit, &connection, is_endless);
         let Ok(held) = holding.await else { return Ending::Withdrawn };
         let (limits, forward) = (state.config.limits.clone(), state.config.forward.clone());
-        let protocol = state.config.protocol;
+        let (protocol, judged) = (state.config.protocol, now.generation);
         drop(now); // keys and policy of long ago need not live for as long as their last connection
         let held = Arc::new(held);
         let member = Arc::clone(held.member());
@@ -204,8 +204,13 @@ impl InboundListener {
                 Box::pin(messages.serve(arrival.into_stream(), life)).await
             }
             Protocol::Tcp => {
-                let carrying =
-                    self.carry(&held, &permit, arrival.into_stream(), (&forward, &limits), life);
+                let carrying = self.carry(
+                    (&held, judged),
+                    &permit,
+                    arrival.into_stream(),
+                    (&forward, &limits),
+                    life,
+                );
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
             Protocol::Http => {
@@ -241,18 +246,22 @@ impl InboundListener {
                 }
             },
         };
-        let (permit, running) = match judged.and_then(|permit| state.begin(permit, now)) {
+        if let Ok(permit) = &judged {
+            connection.peer = permit.peer().cloned();
+        }
+        let connection = Arc::new(connection);
+        let narrow = |permit| services.narrow_permit(&state.policy, permit, &connection, now);
+        let admitted = judged.and_then(narrow).and_then(|permit| state.begin(permit, now));
+        let (permit, running) = match admitted {
             Ok(admitted) => admitted,
             Err(denied) => {
                 services.denied(&denied);
-                let record = record::denied(&Arc::new(connection), &denied);
+                let record = record::denied(&connection, &denied);
                 services.audit.note(record).await;
                 tls::part(arrival.into_stream()).await;
                 return Err(Ending::Denied);
             }
         };
-        connection.peer = permit.peer().cloned();
-        let connection = Arc::new(connection);
         match self.put_on_record(&permit, &connection, arrival, life).await {
             Some(arrival) => {
                 Ok(Entered { arrival, permit, connection, _slot: slot, _running: running })
@@ -314,7 +323,7 @@ impl InboundListener {
     /// Any byte stream, as it is.
     async fn carry(
         &self,
-        held: &Held<InboundState>,
+        (held, judged): (&Held<InboundState>, Generation),
         permit: &Permit,
         downstream: Incoming,
         (forward, limits): (&Target, &Limits),
@@ -325,7 +334,7 @@ impl InboundListener {
             Err(ending) => return ending,
         };
         // The workload may have taken its time.
-        if held.stands().await.is_err() {
+        if held.stands(judged, permit).await.is_err() {
             return Ending::Withdrawn;
         }
         let ended = l4::relay(

@@ -11,8 +11,9 @@ use time::OffsetDateTime;
 use super::lasting::{AllLasting, Lasting};
 use super::lost::{Lost, Without};
 use super::member::Member;
-use super::{LATEST, Rules};
+use super::{LATEST, Rules, Services};
 use crate::authz::{Grant, Permit};
+use crate::clock;
 use crate::identity::{Fingerprint, PeerCertificate, PeerIdentity};
 use crate::live::{Generation, Snapshot};
 use crate::tls::{Grounds, Session, Trust};
@@ -95,7 +96,8 @@ impl Group {
             proven,
             members: Mutex::new(Members {
                 judged: seen.generation,
-                until: due(session.map(|session| session.grounds), permit),
+                until: due(session.map(|session| session.grounds), permit)
+                    .min(seen.value.policy().asks_again(clock::onward())),
                 closed: false,
                 next: 0,
                 all: HashMap::new(),
@@ -114,6 +116,13 @@ impl Group {
         members.next += 1;
         members.all.insert(id, Arc::clone(member));
         Some(id)
+    }
+
+    /// Those who are in it, and have not lost their permit.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        let members = self.lock();
+        let held = members.all.values().filter(|member| member.withdrawn().is_none());
+        held.map(Arc::clone).collect()
     }
 
     /// Lets a member go; whether it was the last.
@@ -167,25 +176,26 @@ impl Group {
         &self,
         now: &Snapshot<S>,
         at: OffsetDateTime,
-    ) -> Result<(), Lost> {
+    ) -> Result<Permit, Lost> {
         let (permit, grounds) = self.permit(&now.value, at).map_err(Without::lost)?;
         let mut members = self.lock();
         if members.judged <= now.generation {
             members.judged = now.generation;
-            members.until = due(grounds, &permit);
+            members.until = due(grounds, &permit).min(now.value.policy().asks_again(at));
         }
-        Ok(())
+        Ok(permit)
     }
 
     /// Judges what goes on over a member's connection, by these rules at this moment.
     pub(super) fn judge_lasting<S: Rules>(
         &self,
+        services: &Services,
         lasting: &Lasting,
         now: &Snapshot<S>,
         at: OffsetDateTime,
     ) -> Result<Grant, Lost> {
         let permit = self.permit(&now.value, at).map(|(permit, _grounds)| permit);
-        lasting.judge(permit.map_err(Without::lost), now, at)
+        lasting.judge(services, permit.map_err(Without::lost), now, at)
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {

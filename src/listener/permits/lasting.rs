@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 use super::group::Group;
 use super::lost::Lost;
 use super::member::Member;
-use super::{LATEST, Rules};
-use crate::authz::{Grant, Permit};
+use super::{LATEST, Rules, Services};
+use crate::authz::{Grant, ListenerPolicy, Permit};
 use crate::listener::question::Question;
 use crate::live::{Generation, Snapshot};
 
@@ -48,10 +48,10 @@ impl Lasting {
     pub(super) fn new(
         question: Question,
         member: &Arc<Member>,
-        grant: &Grant,
         judged: Generation,
+        until: OffsetDateTime,
     ) -> Arc<Self> {
-        let standing = Standing { judged, until: grant.until().unwrap_or(LATEST) };
+        let standing = Standing { judged, until };
         Arc::new(Self { question, member: Arc::clone(member), standing: Mutex::new(standing) })
     }
 
@@ -69,18 +69,21 @@ impl Lasting {
     /// Asks again, as the holder of the permit that there is by now, if there is one.
     pub(super) fn judge<S: Rules>(
         &self,
+        services: &Services,
         permit: Result<Permit, Lost>,
         now: &Snapshot<S>,
         at: OffsetDateTime,
     ) -> Result<Grant, Lost> {
         let judged = permit.and_then(|permit| {
-            let granted = self.question.ask(now.value.policy(), &permit, at);
+            let asking = (services, self.member.connection());
+            let granted = self.question.ask(asking, now.value.policy(), &permit, at);
             granted.map_err(|denied| Lost::outlived(denied, self.question.what()))
         });
         let mut standing = self.standing();
         if standing.judged <= now.generation {
             // What is lost is lost, and not asked for again.
-            let until = judged.as_ref().ok().and_then(Grant::until).unwrap_or(LATEST);
+            let until = judged.as_ref().ok().map(|grant| until(grant, now.value.policy(), at));
+            let until = until.unwrap_or(LATEST);
             *standing = Standing { judged: now.generation, until };
         }
         drop(standing);
@@ -90,6 +93,11 @@ impl Lasting {
     fn standing(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When to ask again what was granted at `at`: its rule ends, or Rego may say something else.
+pub(super) fn until(grant: &Grant, policy: &ListenerPolicy, at: OffsetDateTime) -> OffsetDateTime {
+    grant.until().unwrap_or(LATEST).min(policy.asks_again(at))
 }
 
 /// All that goes on for long on the connections of a group.

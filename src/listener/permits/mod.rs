@@ -111,7 +111,7 @@ impl<S: Rules> Permits<S> {
         let (group, id) = self.register.join(seen, session, permit, &member);
         let held = Held { permits: Arc::clone(self), group, member, id };
         // It may have waited for a slot, or for its record, beyond the end of what its permit rests on.
-        held.stands().await?;
+        held.stands(seen.generation, permit).await?;
         Ok(held)
     }
 }
@@ -140,18 +140,22 @@ impl<S: Rules> Held<S> {
         }
     }
 
-    /// Judges the permit by the rules of this moment, if they are others than those that it was judged by, or
+    /// Judges `permit`, given by the rules of `seen`, by those of this moment, if they are others, or
     /// if something that it rests on has ended since.
     ///
     /// # Errors
     ///
     /// It was lost; that is on record.
-    pub(super) async fn stands(&self) -> Result<(), Withdrawal> {
+    pub(super) async fn stands(&self, seen: Generation, permit: &Permit) -> Result<(), Withdrawal> {
         // It is in the register, so whatever is published from here on is the watch's to see.
         let (now, at) = self.moment();
-        if self.group.is_due(&now, at)
-            && let Err(lost) = self.group.judge(&now, at)
-        {
+        let is_due = self.group.is_due(&now, at);
+        let judged = if is_due { self.group.judge(&now, at) } else { Ok(permit.clone()) };
+        let judged = judged.and_then(|permit| match seen == now.generation {
+            true => Ok(permit), // Rego has been asked by these rules
+            false => self.member.narrowed(&self.permits.register.services, &now.value, permit, at),
+        });
+        if let Err(lost) = judged {
             self.lose(&lost).await;
         }
         self.member.withdrawn().map_or(Ok(()), Err)
@@ -170,12 +174,15 @@ impl<S: Rules> Held<S> {
         grant: &Grant,
         judged: Generation,
     ) -> Result<Lasts, Withdrawal> {
-        let lasting = Lasting::new(question, &self.member, grant, judged);
+        let (now, at) = self.moment();
+        let until = lasting::until(grant, now.value.policy(), at);
+        let lasting = Lasting::new(question, &self.member, judged, until);
         let lasts = AllLasting::join(&self.group, &lasting);
         self.permits.register.look_by(lasting.until());
-        let (now, at) = self.moment();
+        let (now, at) = self.moment(); // only now it is the watch's to see what is published
         if lasting.is_due(&now, at) {
-            match self.group.judge_lasting(&lasting, &now, at) {
+            let services = &self.permits.register.services;
+            match self.group.judge_lasting(services, &lasting, &now, at) {
                 Ok(again) if asks_more(&again, grant) => self.lose(&Lost::overtaken()).await,
                 Ok(_) => self.permits.register.look_by(lasting.until()),
                 Err(lost) => self.lose(&lost).await,

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::group::Group;
 use super::lost::Lost;
 use super::{LATEST, Member, Register, Rules, Services};
+use crate::authz::Permit;
 use crate::clock;
 use crate::live::{Generation, Snapshot};
 use crate::outcome::Refusal;
@@ -97,18 +98,21 @@ impl<S: Rules> Register<S> {
                 next = at; // the others in another sweep, at once; those that are judged are not due then
                 break;
             }
-            if group.is_due(&now, at)
-                && let Err(lost) = judged(|| group.judge(&now, at))
-            {
-                let members = group.close();
-                self.forget(&mut self.groups(), group);
-                let lost = Arc::new(lost);
-                let members = members.into_iter().filter(|member| member.withdraw(lost.reason));
-                losers.extend(members.map(|member| Loser { member, lost: Arc::clone(&lost) }));
-            } else {
-                losers.extend(outlived(group, &now, at));
-                next = next.min(group.due());
+            let verdict = group.is_due(&now, at).then(|| judged(|| group.judge(&now, at)));
+            match verdict {
+                Some(Err(lost)) => {
+                    let members = group.close();
+                    self.forget(&mut self.groups(), group);
+                    let lost = Arc::new(lost);
+                    let members = members.into_iter().filter(|member| member.withdraw(lost.reason));
+                    losers.extend(members.map(|member| Loser { member, lost: Arc::clone(&lost) }));
+                    continue;
+                }
+                Some(Ok(permit)) => losers.extend(self.objected(group, &now.value, &permit, at)),
+                None => {}
             }
+            losers.extend(self.outlived(group, &now, at));
+            next = next.min(group.due());
         }
         for loser in &losers {
             self.services.metrics.withdrawn(loser.lost.reason);
@@ -118,24 +122,39 @@ impl<S: Rules> Register<S> {
         Swept { generation: now.generation, losers, drain_timeout }
     }
 
+    /// Those of a group to whom Rego objects: each connection is a question of its own.
+    fn objected(
+        &self,
+        group: &Group,
+        rules: &S,
+        permit: &Permit,
+        at: OffsetDateTime,
+    ) -> Vec<Loser> {
+        if rules.policy().rego().is_none() {
+            return Vec::new();
+        }
+        let objected = group.members().into_iter().filter_map(|member| {
+            let narrow = || member.narrowed(&self.services, rules, permit.clone(), at);
+            let lost = judged(narrow).err()?;
+            member.withdraw(lost.reason).then(|| Loser { member, lost: Arc::new(lost) })
+        });
+        objected.collect()
+    }
+
+    /// Those of a group whose permits hold, while what goes on over their connections would not be let through.
+    fn outlived(&self, group: &Group, now: &Snapshot<S>, at: OffsetDateTime) -> Vec<Loser> {
+        let outlived = group.lasting.due(now, at).into_iter().filter_map(|lasting| {
+            let judging = || group.judge_lasting(&self.services, &lasting, now, at);
+            let (member, lost) = (Arc::clone(&lasting.member), judged(judging).err()?);
+            member.withdraw(lost.reason).then(|| Loser { member, lost: Arc::new(lost) })
+        });
+        outlived.collect()
+    }
+
     fn wake_at(&self) -> Instant {
         let left = Duration::try_from(*self.look() - clock::onward()).unwrap_or_default();
         Instant::now() + left.min(LOOK)
     }
-}
-
-/// Those of a group whose permits hold, while what goes on over their connections would not be let through.
-fn outlived<S: Rules>(group: &Group, now: &Snapshot<S>, at: OffsetDateTime) -> Vec<Loser> {
-    let mut losers = Vec::new();
-    for lasting in group.lasting.due(now, at) {
-        if let Err(lost) = judged(|| group.judge_lasting(&lasting, now, at))
-            && lasting.member.withdraw(lost.reason)
-        {
-            let (member, lost) = (Arc::clone(&lasting.member), Arc::new(lost));
-            losers.push(Loser { member, lost });
-        }
-    }
-    losers
 }
 
 /// A verdict that breaks off is a no: one chain that cannot be judged keeps no other from being judged.
