@@ -204,6 +204,7 @@ impl Grant {
             rule: Arc::clone(&self.rule),
             line: self.line,
             version: self.version,
+            peer: None,
             template: self.template.clone(),
             differs: Some(differs),
             nearest,
@@ -223,6 +224,8 @@ pub struct Denied {
     pub line: u32,
     /// The version of the policy that the rule is of.
     pub version: Fingerprint,
+    /// The entry of `peers` that whoever connects was recognized as, where it is not let in all the same.
+    pub peer: Option<PeerName>,
     /// The route's template, when a route matched.
     pub template: Option<Arc<str>>,
     /// What differed from the rule that came nearest.

@@ -148,6 +148,8 @@ impl Supervisor {
             let end = admin_shutdown.clone();
             admin_shutdown.spawn(admin.clone().serve(socket, scope, end));
         }
+        let (telling, end) = (audit.clone().tell_of_floods(), admin_shutdown.clone());
+        admin_shutdown.spawn(async move { end.until_cut(telling).await.unwrap_or_default() });
         audit.note(records::loaded(&config)).await;
         metrics.reloaded(true);
         let mut supervisor = Self {

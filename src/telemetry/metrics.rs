@@ -56,7 +56,11 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (CONNECTIONS_OPENED, Kind::Counter, "Connections accepted by a listener."),
     (CONNECTIONS_OPEN, Kind::Gauge, "Connections that are open."),
     (CONNECTIONS_CLOSED, Kind::Counter, "Connections that are over, by how they ended."),
-    (CONNECTIONS_DENIED, Kind::Counter, "Authenticated peers, or requests, not let in, by reason."),
+    (
+        CONNECTIONS_DENIED,
+        Kind::Counter,
+        "Denials, by reason: of connections, requests, messages and associations.",
+    ),
     (PERMITS_WITHDRAWN, Kind::Counter, "Permits withdrawn from open connections, by reason."),
     (PLAINTEXT_CONNECTIONS, Kind::Counter, "Connections let in that came in plaintext."),
     (WOULD_DENY, Kind::Counter, "Let through although policy says no, which is only observed."),
