@@ -173,7 +173,7 @@ impl ListenerPolicy {
 
     fn judge(&self, who: &PeerIdentity, now: OffsetDateTime) -> Result<Permit, Denied> {
         if who.certificate.not_after <= now {
-            let nearest = "the peer's certificate has expired since its handshake".to_owned();
+            let nearest = "the peer's certificate has expired".to_owned();
             return Err(self.denied(DenyReason::CertificateExpired, Differs::Expires, nearest));
         }
         let mut expired = None;

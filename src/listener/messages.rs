@@ -1,27 +1,30 @@
 //! HL7 v2 over MLLP on a listener of either direction: each message is judged by the policy of its moment.
 
+mod words;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
+use self::words::{is_for_good, rejection, text, word};
 use super::inbound::InboundState;
 use super::outbound::OutboundState;
-use super::permits::{Held, Terms};
+use super::permits::{Held, Rules};
 use super::quota::Running;
 use super::{Services, record};
 use crate::audit::{Action, Connection, Hl7, Hl7From, Pseudonyms, Record, Rule, Traffic};
 use crate::authz::{Denied, Grant, Permit};
 use crate::clock;
 use crate::config::OnDenied;
-use crate::live::Live;
-use crate::outcome::{DenyReason, Direction};
-use crate::protocol::mllp::{AckCode, Header, Malformed, nack};
+use crate::live::{Generation, Live};
+use crate::outcome::{DenyReason, Direction, Ending};
+use crate::protocol::mllp::{AckCode, Malformed};
 use crate::proxy::mllp::{Flow, Host, Message, MessageEnd, No};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// What a listener's state has to say about messages.
-pub(super) trait MessageTerms: Terms {
+pub(super) trait MessageRules: Rules {
     /// Whether its messages are accesses to PHI.
     fn phi(&self) -> bool;
     /// What becomes of a message that is not let through.
@@ -66,7 +69,7 @@ pub(super) struct Judged {
 }
 
 /// Peers send messages, and those are judged; what the workload has to say to a peer that is let in is not.
-impl MessageTerms for InboundState {
+impl MessageRules for InboundState {
     fn phi(&self) -> bool {
         self.config.phi
     }
@@ -107,7 +110,7 @@ impl MessageTerms for InboundState {
 }
 
 /// Whom the workload may send to was decided at the handshake.
-impl MessageTerms for OutboundState {
+impl MessageRules for OutboundState {
     fn phi(&self) -> bool {
         self.config.phi
     }
@@ -139,10 +142,16 @@ impl Judged {
         let running = Running::default();
         Self { rule: record::permitted(permit), phi, would_deny: None, running }
     }
+
+    /// Whether its record would say the same as that of `other`, and be as durable.
+    fn is_recorded_as(&self, other: &Self) -> bool {
+        let said = |one: &Self| (one.rule.line, one.rule.version, one.phi, one.would_deny.clone());
+        self.rule.name == other.rule.name && said(self) == said(other)
+    }
 }
 
 /// The messages of one connection.
-pub(super) struct MllpHost<S: Terms> {
+pub(super) struct MllpHost<S: Rules> {
     live: Live<S>,
     services: Services,
     held: Arc<Held<S>>,
@@ -150,13 +159,15 @@ pub(super) struct MllpHost<S: Terms> {
 }
 
 /// One admitted message, until its end is on record.
-pub(super) struct Ticket {
-    /// `None`: it is only counted.
-    recorded: Option<Box<(Hl7, Rule)>>,
+pub(super) struct OpenMessage {
+    recorded: Recorded,
     _running: Running,
 }
 
-impl<S: MessageTerms> MllpHost<S> {
+/// What goes on record of a message, and the rule that let it through. `None`: it is only counted.
+type Recorded = Option<Box<(Hl7, Rule)>>;
+
+impl<S: MessageRules> MllpHost<S> {
     pub(super) fn new(live: Live<S>, services: Services, held: Arc<Held<S>>) -> Self {
         Self { live, services, held, charged: Charged::default() }
     }
@@ -205,9 +216,41 @@ impl<S: MessageTerms> MllpHost<S> {
         }
     }
 
+    /// By the rules of this moment.
+    async fn judge(&self, message: &Message<'_>) -> Result<(Judged, Generation), No> {
+        let now = self.live.snapshot();
+        let (state, at) = (&now.value, clock::onward());
+        match self.judged(state, message, at) {
+            Ok(judged) => Ok((judged, now.generation)),
+            Err(denied) => Err(self.denied(message, state, &denied).await),
+        }
+    }
+
+    /// A message that policy lets through, on record, durably if it is an access to PHI.
+    async fn put_on_record(&self, message: &Message<'_>, judged: &Judged) -> Result<Recorded, No> {
+        let Judged { rule, phi, would_deny, .. } = judged;
+        if message.is_repeated || !(*phi || would_deny.is_some()) {
+            return Ok(None);
+        }
+        let hl7 = self.hl7(message, *phi);
+        let allowed = self.record(Action::MessageAllowed, hl7.clone(), Some(rule.clone()));
+        if self.services.audit.permit(allowed, *phi).await.is_err() {
+            return Err(self.not_audited(message).await);
+        }
+        Ok(Some(Box::new((hl7, rule.clone()))))
+    }
+
+    /// What was put on record has come to nothing: policy says something else by now.
+    fn unsent(&self, recorded: Recorded) {
+        let Some((hl7, rule)) = recorded.map(|recorded| *recorded) else { return };
+        let record = self.record(Action::MessageCompleted, hl7, Some(rule));
+        let reason = Some(Ending::Denied.label());
+        self.services.audit.note_now(Record { reason, ..record });
+    }
+
     /// By these rules at this moment. The peer is judged with every message: its certificate may have been
     /// revoked, its entry be gone.
-    fn judge(
+    fn judged(
         &self,
         state: &S,
         message: &Message<'_>,
@@ -248,32 +291,33 @@ impl<S: MessageTerms> MllpHost<S> {
     }
 }
 
-impl<S: MessageTerms> Host for MllpHost<S> {
-    type Ticket = Ticket;
+impl<S: MessageRules> Host for MllpHost<S> {
+    type Ticket = OpenMessage;
 
-    async fn admit(&self, message: &Message<'_>) -> Result<Ticket, No> {
-        let now = self.live.snapshot();
-        let (state, at) = (&now.value, clock::now());
-        let judged = match self.judge(state, message, at) {
-            Ok(judged) => judged,
-            Err(denied) => return Err(self.denied(message, state, &denied).await),
-        };
-        let Judged { rule, phi, would_deny, running } = judged;
-        if message.is_envelope && would_deny.is_none() {
-            return Ok(Ticket { recorded: None, _running: running });
+    async fn admit(&self, message: &Message<'_>) -> Result<OpenMessage, No> {
+        let (mut judged, mut generation) = self.judge(message).await?;
+        let mut running = std::mem::take(&mut judged.running);
+        if message.is_envelope && judged.would_deny.is_none() {
+            return Ok(OpenMessage { recorded: None, _running: running });
         }
-        let mut recorded = None;
-        if (phi || would_deny.is_some()) && !message.is_repeated {
-            let hl7 = self.hl7(message, phi);
-            let allowed = self.record(Action::MessageAllowed, hl7.clone(), Some(rule.clone()));
-            if self.services.audit.permit(allowed, phi).await.is_err() {
-                return Err(self.not_audited(message).await);
+        let mut recorded = self.put_on_record(message, &judged).await?;
+        // Waiting for the record may have taken a while: nothing passes on an old verdict.
+        while !self.held.is_still(generation) {
+            let further = Message { is_further: true, ..*message }; // it was charged
+            let again = self.judge(&further).await;
+            let is_as_before = again.as_ref().is_ok_and(|(again, _)| again.is_recorded_as(&judged));
+            if !is_as_before {
+                self.unsent(recorded.take());
             }
-            recorded = Some(Box::new((hl7, rule)));
+            (judged, generation) = again?;
+            if !is_as_before {
+                running = std::mem::take(&mut judged.running);
+                recorded = self.put_on_record(message, &judged).await?;
+            }
         }
-        self.services.would_deny(would_deny.as_ref());
+        self.services.would_deny(judged.would_deny.as_ref());
         self.services.metrics.message(message.header.code, true);
-        Ok(Ticket { recorded, _running: running })
+        Ok(OpenMessage { recorded, _running: running })
     }
 
     async fn malformed(&self, number: u64, why: Malformed) {
@@ -288,7 +332,7 @@ impl<S: MessageTerms> Host for MllpHost<S> {
         audit.note(Record { reason, message, ..record }).await;
     }
 
-    fn completed(&self, ticket: Ticket, end: MessageEnd) {
+    fn completed(&self, ticket: OpenMessage, end: MessageEnd) {
         let code = end.acknowledgement.map(|code| code.label());
         self.services.metrics.acknowledged(code, end.duration);
         let Some((hl7, rule)) = ticket.recorded.map(|recorded| *recorded) else { return };
@@ -309,60 +353,4 @@ impl<S: MessageTerms> Host for MllpHost<S> {
         let traffic = Some(Traffic { sent_up, sent_down, duration });
         self.services.audit.note_now(Record { reason: Some(ending.label()), traffic, ..record });
     }
-}
-
-/// Whether the same message would be denied tomorrow, too. An `AR` has many senders drop it and go on, so
-/// nothing that may pass gets one.
-fn is_for_good(reason: DenyReason) -> bool {
-    match reason {
-        DenyReason::NoMessageRule
-        | DenyReason::NotListedForMessage
-        | DenyReason::UnknownSender
-        | DenyReason::RuleExpired => true,
-        DenyReason::UnknownPeer
-        | DenyReason::NotListed
-        | DenyReason::ListingExpired
-        | DenyReason::CertificateExpired
-        | DenyReason::NoRoute
-        | DenyReason::NotListedForRoute
-        | DenyReason::SoapMismatch
-        | DenyReason::NoAssociationRule
-        | DenyReason::NotListedForAssociation
-        | DenyReason::SopClass
-        | DenyReason::SopClassMismatch
-        // What Rego says may depend on the time, or be no more than an evaluation that took too long.
-        | DenyReason::Rego
-        | DenyReason::RateLimit
-        | DenyReason::ConcurrencyLimit
-        | DenyReason::MalformedRequest
-        | DenyReason::NotAudited
-        | DenyReason::PermitWithdrawn => false,
-    }
-}
-
-/// The rejection of a message, with a time and an identifier of its own.
-fn rejection(header: &Header<'_>) -> Vec<u8> {
-    let now = clock::now();
-    let (date, time) = (now.date(), now.time());
-    let stamp = format!(
-        "{:04}{:02}{:02}{:02}{:02}{:02}",
-        date.year(),
-        u8::from(date.month()),
-        date.day(),
-        time.hour(),
-        time.minute(),
-        time.second()
-    );
-    let id = hex::encode(record::random_id().0);
-    nack(header, &stamp, id.get(..20).unwrap_or_default())
-}
-
-fn text(field: &[u8]) -> String {
-    String::from_utf8_lossy(field).into_owned()
-}
-
-/// A letter or a number of the standard: nothing else can stand there.
-fn word(field: &[u8]) -> String {
-    let fits = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'.';
-    field.iter().filter(fits).take(16).map(|byte| char::from(*byte)).collect()
 }

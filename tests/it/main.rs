@@ -14,6 +14,7 @@ mod support;
 
 mod admin;
 mod audit;
+mod begun;
 mod ca;
 mod ca_live;
 mod ca_serve;
@@ -63,6 +64,7 @@ mod http_websocket;
 mod identity_files;
 mod identity_keys;
 mod init;
+mod lasting;
 mod layering;
 mod lenient;
 mod lifecycle;

@@ -40,7 +40,7 @@ impl Greeter<'_> {
         let describe = |handshake| describe(state, Some(source), destination, handshake);
         let limit = state.config.limits.handshake_timeout;
         // One look more, and only while plaintext is taken.
-        if state.config.permissive_until.is_some_and(|until| clock::now() < until) {
+        if state.config.permissive_until.is_some_and(|until| clock::onward() < until) {
             match tls::begins_with_tls(&socket, limit).await {
                 Ok(true) => {}
                 Ok(false) => {

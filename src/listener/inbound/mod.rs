@@ -33,7 +33,7 @@ use crate::listener::plain::Plain;
 use crate::listener::quota::Running;
 use crate::listener::shapes::Shapes;
 use crate::listener::{Bound, Services, accept, record};
-use crate::live::Live;
+use crate::live::{Generation, Live};
 use crate::outcome::{DenyReason, Differs, Ending};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Pool, PoolLimits};
@@ -187,7 +187,7 @@ impl InboundListener {
         let holding = room.permits.hold(&now, arrival.session(), &permit, &connection, is_endless);
         let Ok(held) = holding.await else { return Ending::Withdrawn };
         let (limits, forward) = (state.config.limits.clone(), state.config.forward.clone());
-        let protocol = state.config.protocol;
+        let (protocol, judged) = (state.config.protocol, now.generation);
         drop(now); // keys and policy of long ago need not live for as long as their last connection
         let held = Arc::new(held);
         let member = Arc::clone(held.member());
@@ -206,7 +206,13 @@ impl InboundListener {
                 Box::pin(messages.serve(arrival.into_stream(), life)).await
             }
             Protocol::Tcp => {
-                let carrying = self.carry(&permit, arrival.into_stream(), &forward, &limits, life);
+                let carrying = self.carry(
+                    (&held, judged),
+                    &permit,
+                    arrival.into_stream(),
+                    (&forward, &limits),
+                    life,
+                );
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
             Protocol::Http => {
@@ -230,7 +236,7 @@ impl InboundListener {
         let greeted = greeter.greet(downstream, source).await;
         let (arrival, mut connection) = greeted.ok_or(Ending::Refused)?;
         let slot = Arc::clone(&room.slots).acquire_owned().await.ok();
-        let now = clock::now();
+        let now = clock::onward();
         let judged = match arrival.session() {
             Some(session) => state.policy.authorize(&session.peer, now),
             None => match state.policy.plaintext(now) {
@@ -320,16 +326,20 @@ impl InboundListener {
     /// Any byte stream, as it is.
     async fn carry(
         &self,
+        (held, judged): (&Held<InboundState>, Generation),
         permit: &Permit,
         downstream: Incoming,
-        forward: &Target,
-        limits: &Limits,
+        (forward, limits): (&Target, &Limits),
         life: &mut Life,
     ) -> Ending {
         let upstream = match Plain::reach(forward, limits, permit.rule(), life).await {
             Ok(upstream) => upstream,
             Err(ending) => return ending,
         };
+        // The workload may have taken its time.
+        if held.stands(judged, permit).await.is_err() {
+            return Ending::Withdrawn;
+        }
         let ended = l4::relay(
             permit,
             downstream,

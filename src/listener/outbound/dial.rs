@@ -165,7 +165,7 @@ async fn admit(
     session: Session,
 ) -> Result<Dialed, DialFailed> {
     let mut connection = describe(state, Some(candidate), source, Some(Ok(&session)));
-    let now = clock::now();
+    let now = clock::onward();
     let authorized = state.policy.authorize(&session.peer, now);
     connection.peer = record::named(&authorized);
     let connection = Arc::new(connection);
