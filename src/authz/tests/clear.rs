@@ -117,7 +117,6 @@ fn the_messages_own_escape_character_counts_and_so_does_the_standards() {
     assert_eq!(names(b"^~!&", b"WEST"), Ok(()));
     assert_eq!(names(b"^~!&", b"I!X43!U"), Err(DenyReason::UnknownSender));
     assert_eq!(names(b"^~!&", b"I\\X43\\U"), Err(DenyReason::UnknownSender));
-    assert_eq!(names(b"$~\\&", b"ICU^1"), Err(DenyReason::UnknownSender));
     assert_eq!(names(b"^~\\&#", b"ICU#"), Err(DenyReason::UnknownSender));
     assert_eq!(names(b"^~\\", b"I\\X43\\U"), Err(DenyReason::UnknownSender));
 }
