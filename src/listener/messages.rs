@@ -16,7 +16,7 @@ use crate::config::OnDenied;
 use crate::live::Live;
 use crate::outcome::{DenyReason, Direction};
 use crate::protocol::mllp::{AckCode, Header, Malformed, nack};
-use crate::proxy::mllp::{Flow, Host, Message, MessageEnd, No};
+use crate::proxy::mllp::{Admission, Flow, Host, Message, MessageEnd, No};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -26,6 +26,8 @@ pub(super) trait MessageTerms: Terms {
     fn phi(&self) -> bool;
     /// What becomes of a message that is not let through.
     fn on_denied(&self) -> OnDenied;
+    /// Whether rules say who may send as whom.
+    fn binds_senders(&self) -> bool;
     /// Whether the holder of `permit` may send this message.
     fn judge(
         &self,
@@ -74,6 +76,10 @@ impl MessageTerms for InboundState {
         self.config.mllp.on_denied
     }
 
+    fn binds_senders(&self) -> bool {
+        self.config.mllp.senders.is_some()
+    }
+
     fn judge(
         &self,
         permit: &Permit,
@@ -113,6 +119,10 @@ impl MessageTerms for OutboundState {
         OnDenied::Close
     }
 
+    fn binds_senders(&self) -> bool {
+        false
+    }
+
     fn judge(
         &self,
         permit: &Permit,
@@ -134,6 +144,13 @@ impl Judged {
     fn by(permit: &Permit, phi: bool) -> Self {
         let running = Running::default();
         Self { rule: record::permitted(permit), phi, would_deny: None, running }
+    }
+
+    /// Accesses to PHI do, and what is let through on trial alone; of a file or a batch only the latter, for its
+    /// messages have records of their own.
+    fn goes_on_record(&self, message: &Message<'_>) -> bool {
+        let is_access = self.phi && !message.is_envelope;
+        (is_access || self.would_deny.is_some()) && !message.is_repeated
     }
 }
 
@@ -201,6 +218,24 @@ impl<S: MessageTerms> MllpHost<S> {
         }
     }
 
+    /// Puts on record that a message is let through.
+    async fn recorded(&self, message: &Message<'_>, judged: Judged) -> Result<Ticket, No> {
+        let Judged { rule, phi, would_deny, running } = judged;
+        let hl7 = self.hl7(message, phi);
+        let allowed = self.record(Action::MessageAllowed, hl7.clone(), Some(rule.clone()));
+        if self.services.audit.permit(allowed, phi).await.is_err() {
+            return Err(self.not_audited(message).await);
+        }
+        self.passes(message, would_deny.as_ref());
+        Ok(Ticket { recorded: Some(Box::new((hl7, rule))), _running: running })
+    }
+
+    /// Counts a message that is let through.
+    fn passes(&self, message: &Message<'_>, would_deny: Option<&Arc<Denied>>) {
+        self.services.would_deny(would_deny);
+        self.services.metrics.message(message.header.code, true);
+    }
+
     /// Counts and records a message that is not let through.
     async fn denied(&self, message: &Message<'_>, state: &S, denied: &Denied) -> No {
         let Services { metrics, audit, .. } = &self.services;
@@ -230,32 +265,29 @@ impl<S: MessageTerms> MllpHost<S> {
 impl<S: MessageTerms> Host for MllpHost<S> {
     type Ticket = Ticket;
 
-    async fn admit(&self, message: &Message<'_>) -> Result<Ticket, No> {
+    fn admit<'a>(&'a self, message: &'a Message<'_>) -> Admission<'a, Ticket> {
         let now = self.live.snapshot();
         let (state, at) = (&now.value, clock::now());
         // The peer is judged with every message: its certificate may have been revoked, its entry be gone.
         let judged = self.held.permit(state, at);
-        let judged =
-            match judged.and_then(|permit| state.judge(&permit, message, at, &self.charged)) {
-                Ok(judged) => judged,
-                Err(denied) => return Err(self.denied(message, state, &denied).await),
-            };
-        let Judged { rule, phi, would_deny, running } = judged;
-        if message.is_envelope && would_deny.is_none() {
-            return Ok(Ticket { recorded: None, _running: running });
-        }
-        let mut recorded = None;
-        if (phi || would_deny.is_some()) && !message.is_repeated {
-            let hl7 = self.hl7(message, phi);
-            let allowed = self.record(Action::MessageAllowed, hl7.clone(), Some(rule.clone()));
-            if self.services.audit.permit(allowed, phi).await.is_err() {
-                return Err(self.not_audited(message).await);
+        match judged.and_then(|permit| state.judge(&permit, message, at, &self.charged)) {
+            Ok(judged) if judged.goes_on_record(message) => {
+                Admission::Recorded(Box::pin(self.recorded(message, judged)))
             }
-            recorded = Some(Box::new((hl7, rule)));
+            Ok(Judged { would_deny, running, .. }) => {
+                if !message.is_envelope {
+                    self.passes(message, would_deny.as_ref());
+                }
+                Admission::Now(Ticket { recorded: None, _running: running })
+            }
+            Err(denied) => Admission::Recorded(Box::pin(async move {
+                Err(self.denied(message, &now.value, &denied).await)
+            })),
         }
-        self.services.would_deny(would_deny.as_ref());
-        self.services.metrics.message(message.header.code, true);
-        Ok(Ticket { recorded, _running: running })
+    }
+
+    fn binds_senders(&self) -> bool {
+        self.live.snapshot().value.binds_senders()
     }
 
     async fn malformed(&self, number: u64, why: Malformed) {

@@ -210,6 +210,9 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
         let (mut sent, mut at) = (0, 0);
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let before = bytes.get(sent..at).unwrap_or_default();
+            if self.flow == Flow::Up && self.scanner.is_inside() {
+                self.scanner.heed_envelopes(self.shared.host.binds_senders());
+            }
             let step = match self.scanner.step(rest) {
                 Ok(step) => step,
                 Err(malformed) => {
