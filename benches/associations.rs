@@ -1,5 +1,5 @@
-//! What looking at the headers and commands of DICOM costs: the same stream of P-DATA-TF through an association, and through
-//! a relay that looks at nothing.
+//! What looking at the headers and commands of DICOM costs: the same stream of P-DATA-TF through an association,
+//! and through a relay that looks at nothing.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may panic")]
 
 mod common;

@@ -230,6 +230,7 @@ impl ListenerPolicy {
             operation: None,
             respond: None,
             soap: None,
+            form: None,
             commands: Commands::Free,
             would_deny: asking.would_deny.clone(),
         }
@@ -266,6 +267,7 @@ impl Found<'_> {
             operation: self.operation,
             respond: route.respond,
             soap: self.soap.cloned(),
+            form: self.form.cloned(),
             ..grant.under(&self.compiled.clause)
         }
     }

@@ -96,6 +96,7 @@ pub struct Grant {
     pub(super) operation: Option<Operation>,
     pub(super) respond: Option<StatusCode>,
     pub(super) soap: Option<Arc<SoapAction>>,
+    pub(super) form: Option<Arc<[Arc<str>]>>,
     pub(super) commands: Commands,
     pub(super) would_deny: Option<Arc<Denied>>,
 }
@@ -171,9 +172,30 @@ impl Grant {
         self.soap.as_ref()
     }
 
+    /// HTTP: the request is a FHIR search whose parameters are in its body, and they are still to be held
+    /// against these types of resources.
+    pub fn form(&self) -> Option<&[Arc<str>]> {
+        self.form.as_deref()
+    }
+
     /// Why it would not have been given, were policy enforced.
     pub fn would_deny(&self) -> Option<&Arc<Denied>> {
         self.would_deny.as_ref()
+    }
+}
+
+impl Grant {
+    /// The denial of what was granted by its head, and has something else in its body.
+    pub(super) fn unfit(&self, reason: DenyReason, differs: Differs, nearest: String) -> Denied {
+        Denied {
+            reason,
+            rule: Arc::clone(&self.rule),
+            line: self.line,
+            version: self.version,
+            template: self.template.clone(),
+            differs: Some(differs),
+            nearest,
+        }
     }
 }
 

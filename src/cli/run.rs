@@ -81,6 +81,7 @@ fn problems(error: &StartError) -> Vec<String> {
         StartError::Obstacle(Obstacle::Material(error)) => error.problems(),
         StartError::Audit(error) => vec![Report(error).to_string()],
         StartError::Pseudonyms(error) => vec![Report(error).to_string()],
+        StartError::Obstacle(Obstacle::Rego(error)) => vec![error.to_string()],
         StartError::Obstacle(Obstacle::Service(_) | Obstacle::Build(_) | Obstacle::Bind(_))
         | StartError::Threads(_)
         | StartError::Metrics(_)
@@ -91,7 +92,9 @@ fn problems(error: &StartError) -> Vec<String> {
 /// Key material and configuration are for the operator to mend; the rest is the machine's.
 fn exit_of(error: &StartError) -> Exit {
     match error {
-        StartError::Obstacle(Obstacle::Material(_) | Obstacle::Service(_) | Obstacle::Build(_))
+        StartError::Obstacle(
+            Obstacle::Material(_) | Obstacle::Rego(_) | Obstacle::Service(_) | Obstacle::Build(_),
+        )
         | StartError::Pseudonyms(_) => Exit::BadConfig,
         StartError::Obstacle(Obstacle::Bind(_))
         | StartError::Threads(_)

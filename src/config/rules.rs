@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use super::{Inbound, PathTemplate};
 use crate::identity::PeerName;
+use crate::protocol::soap::Element;
 use crate::protocol::{dicomweb, fhir};
 
 /// What every rule has, whatever it is for.
@@ -100,8 +101,8 @@ pub enum RouteKind {
 pub struct SoapAction {
     /// The action's URI.
     pub uri: Arc<str>,
-    /// Local names with which the body may begin: services dispatch on that, whatever the action says.
-    pub bodies: Vec<Arc<str>>,
+    /// What the body may begin with: services dispatch on that, whatever the action says.
+    pub bodies: Vec<Element>,
     /// The IHE transaction that it is, like `ITI-47`.
     pub ihe: Option<&'static str>,
 }

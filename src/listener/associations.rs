@@ -42,12 +42,7 @@ pub(super) async fn admit(
     grant: &Grant,
 ) -> Result<Ticket, NotAudited> {
     let dicom = Dicom { phi: grant.phi(), ..described(request) };
-    let allowed = Record {
-        connection: Some(Arc::clone(connection)),
-        dicom: Some(dicom.clone()),
-        rule: Some(record::granted(grant)),
-        ..Record::new(Action::AssociationAllowed)
-    };
+    let allowed = of_yes(connection, dicom.clone(), record::granted(grant));
     if services.audit.permit(allowed, grant.phi()).await.is_err() {
         let message = "the record of the permit could not be made durable".to_owned();
         let what = (DenyReason::NotAudited, Some(message), None);
@@ -60,6 +55,21 @@ pub(super) async fn admit(
     let ids = request.contexts.iter().map(|context| context.id).collect();
     let (connection, grant) = (Arc::clone(connection), grant.clone());
     Ok(Ticket { connection, dicom, grant, begun: Instant::now(), ids })
+}
+
+/// The record of an association that is let through.
+pub(super) fn allowed(connection: &Arc<Connection>, request: &Request, grant: &Grant) -> Record {
+    let dicom = Dicom { phi: grant.phi(), ..described(request) };
+    of_yes(connection, dicom, record::granted(grant))
+}
+
+fn of_yes(connection: &Arc<Connection>, dicom: Dicom, rule: Rule) -> Record {
+    Record {
+        connection: Some(Arc::clone(connection)),
+        dicom: Some(dicom),
+        rule: Some(rule),
+        ..Record::new(Action::AssociationAllowed)
+    }
 }
 
 /// Counts and records the end of an admitted association; `ending` is that of its connection.

@@ -28,11 +28,12 @@ pub(super) trait MessageTerms: Terms {
     fn on_denied(&self) -> OnDenied;
     /// Whether rules say who may send as whom.
     fn binds_senders(&self) -> bool;
-    /// Whether the holder of `permit` may send this message.
+    /// Whether the holder of `permit` may send this message. What rules grant is for `narrow` to narrow.
     fn judge(
         &self,
         permit: &Permit,
         message: &Message<'_>,
+        narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         now: OffsetDateTime,
         charged: &Charged,
     ) -> Result<Judged, Denied>;
@@ -84,6 +85,7 @@ impl MessageTerms for InboundState {
         &self,
         permit: &Permit,
         message: &Message<'_>,
+        narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         now: OffsetDateTime,
         charged: &Charged,
     ) -> Result<Judged, Denied> {
@@ -94,6 +96,7 @@ impl MessageTerms for InboundState {
             }
             Flow::Up => {
                 let grant = self.policy.authorize_message(permit, message.header, now)?;
+                let grant = narrow(grant)?;
                 let running = match (charged.begins(message, grant.rule()), message.is_further) {
                     (true, true) => self.quotas.begin_further(permit, &grant, now),
                     (true, false) => self.quotas.begin(permit, Some(&grant), now),
@@ -127,6 +130,7 @@ impl MessageTerms for OutboundState {
         &self,
         permit: &Permit,
         _message: &Message<'_>,
+        _narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         _now: OffsetDateTime,
         _charged: &Charged,
     ) -> Result<Judged, Denied> {
@@ -218,6 +222,23 @@ impl<S: MessageTerms> MllpHost<S> {
         }
     }
 
+    /// By these rules at this moment. The peer is judged with every message: its certificate may have been
+    /// revoked, its entry be gone.
+    fn judge(
+        &self,
+        state: &S,
+        message: &Message<'_>,
+        at: OffsetDateTime,
+    ) -> Result<Judged, Denied> {
+        let permit = self.held.permit(state, at)?;
+        let record = |grant: &Grant| {
+            let hl7 = self.hl7(message, grant.phi());
+            self.record(Action::MessageAllowed, hl7, Some(record::granted(grant)))
+        };
+        let narrow = |grant| self.services.narrow(state.policy(), grant, None, record, at);
+        state.judge(&permit, message, narrow, at, &self.charged)
+    }
+
     /// Puts on record that a message is let through.
     async fn recorded(&self, message: &Message<'_>, judged: Judged) -> Result<Ticket, No> {
         let Judged { rule, phi, would_deny, running } = judged;
@@ -268,9 +289,7 @@ impl<S: MessageTerms> Host for MllpHost<S> {
     fn admit<'a>(&'a self, message: &'a Message<'_>) -> Admission<'a, Ticket> {
         let now = self.live.snapshot();
         let (state, at) = (&now.value, clock::now());
-        // The peer is judged with every message: its certificate may have been revoked, its entry be gone.
-        let judged = self.held.permit(state, at);
-        match judged.and_then(|permit| state.judge(&permit, message, at, &self.charged)) {
+        match self.judge(state, message, at) {
             Ok(judged) if judged.goes_on_record(message) => {
                 Admission::Recorded(Box::pin(self.recorded(message, judged)))
             }

@@ -9,6 +9,7 @@ mod descriptors;
 mod leniency;
 mod listeners;
 mod records;
+mod rego;
 mod restart;
 mod shown;
 mod signals;
@@ -24,10 +25,12 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use build::{BuildError, pins};
 pub use descriptors::{TooFew, raise_limit};
+pub use rego::rego;
 pub use signals::{Signals, until_stopped};
 pub use supply::supply;
 
 use crate::audit;
+use crate::authz::RegoError;
 use crate::certs::MaterialError;
 use crate::config::{Config, ListenAddr, Problems};
 use crate::identity::{ListenerName, SpiffeIdError};
@@ -69,6 +72,9 @@ pub enum Obstacle {
     /// The service's name cannot stand in a SPIFFE ID.
     #[error("the service's name cannot stand in a SPIFFE ID")]
     Service(#[source] SpiffeIdError),
+    /// The policy in Rego cannot be used.
+    #[error("policy in Rego: {0}")]
+    Rego(RegoError),
     /// A listener cannot be made from configuration and material.
     #[error("the configuration cannot be carried out")]
     Build(#[source] BuildError),

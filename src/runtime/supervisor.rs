@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::build::Given;
 use super::leniency::{Leniency, Said};
 use super::listeners::Listeners;
+use super::rego::rego;
 use super::restart::needs_restart;
 use super::shown::Shown;
 use super::supply::supply;
@@ -19,6 +20,7 @@ use super::upkeep::Upkeep;
 use super::{Obstacle, ReloadError, StartError, Started, records};
 use crate::admin::{self, Admin, Probes, Scope, View};
 use crate::audit::{Action, Audit, Origin, Pseudonyms, Record};
+use crate::authz::RegoPolicy;
 use crate::certs::{self, Loaded, Material, Rotator, Standing, Trigger};
 use crate::clock;
 use crate::config::{Config, Problems};
@@ -45,6 +47,8 @@ pub(super) enum Command {
 
 pub(super) struct Supervisor {
     config: Config,
+    /// What its `policy` narrows the rules by.
+    rego: Option<Arc<RegoPolicy>>,
     material: Live<Material>,
     trigger: Trigger,
     listeners: Listeners,
@@ -96,6 +100,7 @@ impl Supervisor {
         metrics: Metrics,
         audit: &Audit,
     ) -> Result<(Self, Started), StartError> {
+        let rego = rego(&config).map_err(Obstacle::Rego)?;
         let supply = supply(&config).map_err(Obstacle::Service)?;
         let Loaded { material: first, warnings } =
             supply.load().await.map_err(Obstacle::Material)?;
@@ -103,7 +108,8 @@ impl Supervisor {
         inventory.of_peers(config.peers.keys());
         let (services, all) = ((audit.clone(), metrics.clone()), shutdown.clone());
         let mut listeners = Listeners::new(data, services.0, services.1, inventory.clone(), all);
-        let given = Given { config: &config, material: &first, configuration: 1 };
+        let given =
+            Given { config: &config, material: &first, rego: rego.as_ref(), configuration: 1 };
         let plan = listeners.plan(given).map_err(Obstacle::Build)?;
         let bound = listeners.bind(&plan).map_err(Obstacle::Bind)?;
         let admin_socket = bind_admin(config.admin.listen).await?;
@@ -146,6 +152,7 @@ impl Supervisor {
         metrics.reloaded(true);
         let mut supervisor = Self {
             config,
+            rego,
             material,
             trigger,
             listeners,
@@ -244,11 +251,13 @@ impl Supervisor {
         if !keys.is_empty() {
             return Err(ReloadError::NeedsRestart(keys));
         }
+        let rego = rego(&config).map_err(Obstacle::Rego)?;
         let supply = supply(&config).map_err(Obstacle::Service)?;
         let prepared = self.trigger.prepare(Some(supply)).await.map_err(Obstacle::Material)?;
         let given = Given {
             config: &config,
             material: prepared.material(),
+            rego: rego.as_ref(),
             configuration: self.configurations + 1,
         };
         let plan = self.listeners.plan(given).map_err(Obstacle::Build)?;
@@ -263,6 +272,7 @@ impl Supervisor {
         }
         self.shown.inventory.of_peers(config.peers.keys());
         self.config = config;
+        self.rego = rego;
         self.configurations += 1;
         Ok(())
     }
@@ -273,6 +283,7 @@ impl Supervisor {
         let given = Given {
             config: &self.config,
             material: &material.value,
+            rego: self.rego.as_ref(),
             configuration: self.configurations,
         };
         match self.listeners.plan(given) {

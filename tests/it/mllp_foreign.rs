@@ -1,6 +1,5 @@
 //! MLLP with programs that nobody here wrote: python-hl7 as client and server, its `mllp_send`, and hl7apy.
 
-use std::path::Path;
 use std::process::Command;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,6 +8,7 @@ use tokio::net::TcpStream;
 use crate::support::lenient::FAR;
 use crate::support::mesh::{Mesh, Running};
 use crate::support::mllp::{Engine, PHI, content, exchange, framed};
+use crate::support::node;
 use crate::support::process::{Process, needs, run};
 use crate::support::python::{finishes, peer, serves};
 use crate::support::trail::Record;
@@ -144,14 +144,7 @@ async fn python_hl7_sees_a_message_behind_a_blank_of_unicode_and_the_sidecar_doe
 
 /// Medplum's interface engine, a program of Node.
 fn medplum(args: &[&str]) -> Command {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/medplum");
-    assert!(
-        home.join("node_modules").is_dir(),
-        "Medplum's engine is not installed: `.ci/run setup`, or `npm ci --prefix tests/peers/medplum`"
-    );
-    let mut command = Command::new(needs("node", "nodejs"));
-    command.arg(home.join("peer.mjs")).args(args);
-    command
+    node::peer("medplum", args)
 }
 
 #[tokio::test]

@@ -62,6 +62,9 @@ impl InboundDicom<'_> {
         let (InboundState { policy, quotas, .. }, at) = (&now.value, clock::now());
         let permit = self.held.permit(&now.value, at)?;
         let grant = policy.authorize_association(&permit, request, at)?;
+        let connection = self.held.member().connection();
+        let record = |grant: &Grant| associations::allowed(connection, request, grant);
+        let grant = self.services.narrow(policy, grant, None, record, at)?;
         let running = quotas.begin(&permit, Some(&grant), at).map_err(|over| over.denied)?;
         Ok((grant, running))
     }
