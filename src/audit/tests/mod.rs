@@ -1,6 +1,7 @@
 //! The trail as those who use it see it: on real disks.
 
 mod failure;
+mod flood;
 mod tampering;
 
 use std::fs::{self, OpenOptions};
