@@ -19,7 +19,7 @@ use crate::config::OnDenied;
 use crate::live::{Generation, Live};
 use crate::outcome::{DenyReason, Direction, Ending};
 use crate::protocol::mllp::{AckCode, Malformed};
-use crate::proxy::mllp::{Flow, Host, Message, MessageEnd, No};
+use crate::proxy::mllp::{Admission, Flow, Host, Message, MessageEnd, No};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -29,6 +29,8 @@ pub(super) trait MessageRules: Rules {
     fn phi(&self) -> bool;
     /// What becomes of a message that is not let through.
     fn on_denied(&self) -> OnDenied;
+    /// Whether rules say who may send as whom.
+    fn binds_senders(&self) -> bool;
     /// Whether the holder of `permit` may send this message. What rules grant is for `narrow` to narrow.
     fn judge(
         &self,
@@ -78,6 +80,10 @@ impl MessageRules for InboundState {
         self.config.mllp.on_denied
     }
 
+    fn binds_senders(&self) -> bool {
+        self.config.mllp.senders.is_some()
+    }
+
     fn judge(
         &self,
         permit: &Permit,
@@ -119,6 +125,10 @@ impl MessageRules for OutboundState {
         OnDenied::Close
     }
 
+    fn binds_senders(&self) -> bool {
+        false
+    }
+
     fn judge(
         &self,
         permit: &Permit,
@@ -141,6 +151,12 @@ impl Judged {
     fn by(permit: &Permit, phi: bool) -> Self {
         let running = Running::default();
         Self { rule: record::permitted(permit), phi, would_deny: None, running }
+    }
+
+    /// Accesses to PHI do, and what passes on trial alone. Messages of a file or a batch have records of their own.
+    fn goes_on_record(&self, message: &Message<'_>) -> bool {
+        let is_access = self.phi && !message.is_envelope;
+        (is_access || self.would_deny.is_some()) && !message.is_repeated
     }
 
     /// Whether its record would say the same as that of `other`, and be as durable.
@@ -219,17 +235,16 @@ impl<S: MessageRules> MllpHost<S> {
     /// By the rules of this moment.
     async fn judge(&self, message: &Message<'_>) -> Result<(Judged, Generation), No> {
         let now = self.live.snapshot();
-        let (state, at) = (&now.value, clock::onward());
-        match self.judged(state, message, at) {
+        match self.judged(&now.value, message, clock::onward()) {
             Ok(judged) => Ok((judged, now.generation)),
-            Err(denied) => Err(self.denied(message, state, &denied).await),
+            Err(denied) => Err(self.denied(message, &now.value, &denied).await),
         }
     }
 
     /// A message that policy lets through, on record, durably if it is an access to PHI.
     async fn put_on_record(&self, message: &Message<'_>, judged: &Judged) -> Result<Recorded, No> {
-        let Judged { rule, phi, would_deny, .. } = judged;
-        if message.is_repeated || !(*phi || would_deny.is_some()) {
+        let Judged { rule, phi, .. } = judged;
+        if !judged.goes_on_record(message) {
             return Ok(None);
         }
         let hl7 = self.hl7(message, *phi);
@@ -265,6 +280,38 @@ impl<S: MessageRules> MllpHost<S> {
         state.judge(&permit, message, narrow, at, &self.charged)
     }
 
+    /// Puts a message on record and lets it through, if policy still says the same then: waiting for the record
+    /// may have taken a while, and nothing passes on an old verdict.
+    async fn recorded(
+        &self,
+        message: &Message<'_>,
+        (mut judged, mut generation): (Judged, Generation),
+    ) -> Result<OpenMessage, No> {
+        let mut running = std::mem::take(&mut judged.running);
+        let mut recorded = self.put_on_record(message, &judged).await?;
+        while !self.held.is_still(generation) {
+            let further = Message { is_further: true, ..*message }; // it was charged
+            let again = self.judge(&further).await;
+            let is_as_before = again.as_ref().is_ok_and(|(again, _)| again.is_recorded_as(&judged));
+            if !is_as_before {
+                self.unsent(recorded.take());
+            }
+            (judged, generation) = again?;
+            if !is_as_before {
+                running = std::mem::take(&mut judged.running);
+                recorded = self.put_on_record(message, &judged).await?;
+            }
+        }
+        self.passes(message, judged.would_deny.as_ref());
+        Ok(OpenMessage { recorded, _running: running })
+    }
+
+    /// Counts a message that is let through.
+    fn passes(&self, message: &Message<'_>, would_deny: Option<&Arc<Denied>>) {
+        self.services.would_deny(would_deny);
+        self.services.metrics.message(message.header.code, true);
+    }
+
     /// Counts and records a message that is not let through.
     async fn denied(&self, message: &Message<'_>, state: &S, denied: &Denied) -> No {
         let Services { metrics, audit, .. } = &self.services;
@@ -294,30 +341,27 @@ impl<S: MessageRules> MllpHost<S> {
 impl<S: MessageRules> Host for MllpHost<S> {
     type Ticket = OpenMessage;
 
-    async fn admit(&self, message: &Message<'_>) -> Result<OpenMessage, No> {
-        let (mut judged, mut generation) = self.judge(message).await?;
-        let mut running = std::mem::take(&mut judged.running);
-        if message.is_envelope && judged.would_deny.is_none() {
-            return Ok(OpenMessage { recorded: None, _running: running });
-        }
-        let mut recorded = self.put_on_record(message, &judged).await?;
-        // Waiting for the record may have taken a while: nothing passes on an old verdict.
-        while !self.held.is_still(generation) {
-            let further = Message { is_further: true, ..*message }; // it was charged
-            let again = self.judge(&further).await;
-            let is_as_before = again.as_ref().is_ok_and(|(again, _)| again.is_recorded_as(&judged));
-            if !is_as_before {
-                self.unsent(recorded.take());
+    fn admit<'a>(&'a self, message: &'a Message<'_>) -> Admission<'a, OpenMessage> {
+        let now = self.live.snapshot();
+        let is_sure = || message.is_envelope || self.held.is_still(now.generation);
+        match self.judged(&now.value, message, clock::onward()) {
+            Ok(judged) if judged.goes_on_record(message) || !is_sure() => {
+                Admission::Recorded(Box::pin(self.recorded(message, (judged, now.generation))))
             }
-            (judged, generation) = again?;
-            if !is_as_before {
-                running = std::mem::take(&mut judged.running);
-                recorded = self.put_on_record(message, &judged).await?;
+            Ok(Judged { would_deny, running, .. }) => {
+                if !message.is_envelope {
+                    self.passes(message, would_deny.as_ref());
+                }
+                Admission::Now(OpenMessage { recorded: None, _running: running })
             }
+            Err(denied) => Admission::Recorded(Box::pin(async move {
+                Err(self.denied(message, &now.value, &denied).await)
+            })),
         }
-        self.services.would_deny(judged.would_deny.as_ref());
-        self.services.metrics.message(message.header.code, true);
-        Ok(OpenMessage { recorded, _running: running })
+    }
+
+    fn binds_senders(&self) -> bool {
+        self.live.snapshot().value.binds_senders()
     }
 
     async fn malformed(&self, number: u64, why: Malformed) {
