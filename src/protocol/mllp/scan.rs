@@ -277,7 +277,7 @@ impl Scanner {
                     self.pass(segments, content, 3);
                     Ok(Step::Envelope(None, 3))
                 }
-                Found::Not => Ok(self.pass(segments, content, content.len())),
+                Found::Not => Ok(self.pass(segments, content, content.len().min(3))),
             },
             _ => match Lead::read_message(bounded, more, answers) {
                 Found::It((lead, _)) => {
@@ -288,7 +288,7 @@ impl Scanner {
                 Found::More => Ok(Step::More),
                 // Whatever its fourth byte is: what we cannot read, somebody's receiver may.
                 Found::Not if content.len() >= 3 && !answers => Err(Malformed::NoHeader),
-                Found::Not => Ok(self.pass(segments, content, content.len())),
+                Found::Not => Ok(self.pass(segments, content, content.len().min(3))),
             },
         }
     }
