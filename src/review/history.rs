@@ -285,6 +285,7 @@ fn is_of_rules(reason: DenyReason) -> bool {
         | DenyReason::Rego => true,
         DenyReason::CertificateExpired
         | DenyReason::SoapMismatch
+        | DenyReason::BatchTooLarge
         | DenyReason::SopClassMismatch
         | DenyReason::RateLimit
         | DenyReason::ConcurrencyLimit
