@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::state::InboundState;
 use crate::audit::{Connection, Record};
-use crate::authz::{Denied, Grant, Permit, Requested};
+use crate::authz::{Denied, Form, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::listener::asked::Asked;
@@ -41,7 +41,7 @@ pub(super) struct InboundHttp {
 
 /// Policy's yes.
 pub(super) struct Judged {
-    permit: Grant,
+    grant: Grant,
     /// What is told of a search if it is turned away for its form.
     told: Option<Asked>,
     /// Whom it was said to, by which rules, and when.
@@ -57,27 +57,49 @@ pub(super) struct Judged {
 impl Judged {
     /// What is told of the request if it is turned away for its body.
     fn told(&self) -> Asked {
-        self.told.clone().unwrap_or_else(|| Asked::plain(&self.permit))
+        self.told.clone().unwrap_or_else(|| Asked::plain(&self.grant))
+    }
+
+    /// What of its body has to be judged, too: for the rule's sake, or because Rego may narrow by it.
+    fn sought(&self) -> Option<Sought> {
+        match (self.grant.soap(), self.grant.form()) {
+            (Some(_), _) => Some(Sought::Soap),
+            (None, Some(Form::Held(_))) => Some(Sought::Form),
+            (None, Some(Form::Free)) => self.state.value.policy.rego().map(|_| Sought::Form),
+            (None, None) => None,
+        }
+    }
+
+    /// The parameters of a search that are in its body, once that was looked at.
+    fn form(&self) -> Option<&str> {
+        match &self.inside {
+            Some(Inside::Form(form)) => form.as_deref().ok(),
+            Some(Inside::Soap(_)) | None => None,
+        }
     }
 
     /// The same, with what is in its body as far as that was looked at: held against this very policy.
     fn holding(self, inside: Option<Inside>) -> Result<Self, Box<DeniedRequest>> {
         let (asked, policy, at) = (self.told(), &self.state.value.policy, self.at);
-        let held = if self.permit.soap().is_some() {
-            let message = match &inside {
-                Some(Inside::Soap(message)) => message.as_ref().map_err(|why| *why),
-                Some(Inside::Form(_)) | None => Err(soap::Unreadable::Unread),
-            };
-            policy.authorize_soap(self.permit, message, at)
-        } else {
-            let form = match &inside {
-                Some(Inside::Form(form)) => form.as_deref().map_err(|why| *why),
-                Some(Inside::Soap(_)) | None => Err(fhir::Unreadable::Unread),
-            };
-            policy.authorize_form(self.permit, form, at)
+        let held = match self.sought() {
+            None => Ok(self.grant),
+            Some(Sought::Soap) => {
+                let message = match &inside {
+                    Some(Inside::Soap(message)) => message.as_ref().map_err(|why| *why),
+                    Some(Inside::Form(_)) | None => Err(soap::Unreadable::Unread),
+                };
+                policy.authorize_soap(self.grant, message, at)
+            }
+            Some(Sought::Form) => {
+                let form = match &inside {
+                    Some(Inside::Form(form)) => form.as_deref().map_err(|why| *why),
+                    Some(Inside::Soap(_)) | None => Err(fhir::Unreadable::Unread),
+                };
+                policy.authorize_form(self.grant, form, at)
+            }
         };
         match held {
-            Ok(permit) => Ok(Self { permit, inside, ..self }),
+            Ok(grant) => Ok(Self { grant, inside, ..self }),
             Err(denied) => Err(Box::new(DeniedRequest { denied, asked, retry_after: None })),
         }
     }
@@ -128,11 +150,31 @@ impl InboundHttp {
 }
 
 impl InboundHttp {
-    /// The record of a request that `grant` lets through.
-    fn yes(&self, head: &Head<'_>, grant: &Grant) -> Record {
-        let asked = Asked::granted(grant, head, self.services.audit.pseudonyms());
-        let request = requests::described(head, asked, grant.phi());
-        requests::allowed(&self.connection, request, record::granted(grant))
+    /// What records have of a request that `grant` lets through.
+    fn asked(&self, head: &Head<'_>, grant: &Grant, form: Option<&str>) -> Asked {
+        Asked::granted(grant, head, form, self.services.audit.pseudonyms())
+    }
+
+    /// The same, unless Rego objects to what is known of the request by now, and counted as used.
+    fn narrowed(&self, head: &Head<'_>, judged: Judged) -> Result<Judged, DeniedRequest> {
+        let Judged { state, at, holder, .. } = &judged;
+        let record = |grant: &Grant| {
+            let asked = self.asked(head, grant, judged.form());
+            let request = requests::described(head, asked, grant.phi());
+            requests::allowed(&self.connection, request, record::granted(grant))
+        };
+        let (policy, host) = (&state.value.policy, head.host.map(host_name));
+        let grant = judged.grant.clone();
+        match self.services.narrow(policy, grant, host.as_deref(), record, *at) {
+            Ok(grant) => {
+                state.value.quotas.used(holder, Some(&grant), *at);
+                Ok(Judged { grant, ..judged })
+            }
+            Err(denied) => {
+                let asked = self.asked(head, &judged.grant, judged.form());
+                Err(DeniedRequest { denied, asked, retry_after: None })
+            }
+        }
     }
 }
 
@@ -167,17 +209,13 @@ impl Host for InboundHttp {
         let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
         let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
         let judged = self.held.permit(&now.value, at).and_then(|holder| {
-            let grant = policy.authorize_claim(&holder, &asked, claim, at)?;
-            let record = |grant: &Grant| self.yes(head, grant);
-            let permit = self.services.narrow(policy, grant, host, record, at)?;
-            Ok((permit, holder))
+            Ok((policy.authorize_claim(&holder, &asked, claim, at)?, holder))
         });
         match judged {
-            Ok((permit, holder)) => {
+            Ok((grant, holder)) => {
                 let phi = now.value.config.phi;
-                let key = self.services.audit.pseudonyms();
-                let told = permit.form().map(|_| Asked::granted(&permit, head, key));
-                Ok(Judged { permit, told, holder, at, inside: None, phi, state: now })
+                let told = grant.form().map(|_| self.asked(head, &grant, None));
+                Ok(Judged { grant, told, holder, at, inside: None, phi, state: now })
             }
             Err(denied) => {
                 let routes = now.value.config.routes.as_deref().unwrap_or_default();
@@ -188,18 +226,18 @@ impl Host for InboundHttp {
     }
 
     fn sought(&self, judged: &Judged) -> Option<Sought> {
-        let form = judged.permit.form().map(|_| Sought::Form);
-        judged.permit.soap().map(|_| Sought::Soap).or(form)
+        judged.sought()
     }
 
     /// Waiting for the body may have taken a while: all is judged once more, by one policy.
     fn judge_inside(&self, head: &Head<'_>, inside: Inside) -> Result<Judged, DeniedRequest> {
-        self.judge(head)?.holding(Some(inside)).map_err(|denied| *denied)
+        let judged = self.judge(head)?.holding(Some(inside)).map_err(|denied| *denied)?;
+        self.narrowed(head, judged)
     }
 
     fn stands(&self, judged: &Judged, _link: &()) -> bool {
         let is_over = |until| until <= clock::onward();
-        self.held.is_still(judged.state.generation) && !judged.permit.until().is_some_and(is_over)
+        self.held.is_still(judged.state.generation) && !judged.grant.until().is_some_and(is_over)
     }
 
     fn judge_again(
@@ -208,7 +246,8 @@ impl Host for InboundHttp {
         before: &Judged,
     ) -> Result<Again<Judged>, DeniedRequest> {
         let judged = self.judge(head)?.holding(before.inside.clone()).map_err(|denied| *denied)?;
-        let is_as_before = judged.permit.is_recorded_as(&before.permit);
+        let judged = self.narrowed(head, judged)?;
+        let is_as_before = judged.grant.is_recorded_as(&before.grant);
         Ok(if is_as_before { Again::AsBefore(judged) } else { Again::Otherwise(judged) })
     }
 
@@ -221,19 +260,27 @@ impl Host for InboundHttp {
             reason,
             message: Some(why.to_owned()),
             asked: judged.told(),
-            rule: Some(record::granted(&judged.permit)),
+            rule: Some(record::granted(&judged.grant)),
             status: 499, // as proxies count it
         };
         requests::rejected_now(&self.services, &self.connection, rough, refused);
     }
 
-    fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, DeniedRequest> {
-        let Judged { permit, holder, state, at, .. } = judged;
-        state.value.quotas.begin(holder, Some(permit), *at).map_err(|over| {
+    /// Rego is asked of what the peer's limits let begin, once it is known what is in the body.
+    fn begin(
+        &self,
+        head: &Head<'_>,
+        judged: Judged,
+    ) -> Result<(Judged, Running), DeniedRequest> {
+        let Judged { grant, holder, state, .. } = &judged;
+        let running = state.value.quotas.begin(holder, Some(grant)).map_err(|over| {
             let Over { denied, retry_after } = *over;
-            let asked = Asked::granted(permit, head, self.services.audit.pseudonyms());
+            let asked = self.asked(head, grant, None);
             DeniedRequest { denied, asked, retry_after: Some(retry_after) }
-        })
+        })?;
+        let judged =
+            if judged.sought().is_some() { judged } else { self.narrowed(head, judged)? };
+        Ok((judged, running))
     }
 
     fn retry_after(&self, denial: &DeniedRequest) -> Option<Duration> {
@@ -241,7 +288,7 @@ impl Host for InboundHttp {
     }
 
     fn respond(&self, judged: &Judged) -> Option<StatusCode> {
-        judged.permit.respond()
+        judged.grant.respond()
     }
 
     fn request_id(&self, number: u64) -> Option<HeaderValue> {
@@ -275,29 +322,29 @@ impl Host for InboundHttp {
         judged: &Judged,
         _link: Option<&()>,
     ) -> Result<OpenRequest, NotAudited> {
-        let permit = &judged.permit;
-        let rule = record::granted(permit);
-        let observed = permit.would_deny().is_some();
+        let grant = &judged.grant;
+        let rule = record::granted(grant);
+        let observed = grant.would_deny().is_some();
         // What the sidecar answers by itself, and is not PHI, is nothing that anybody had access to.
-        let answered_here = permit.respond().is_some();
+        let answered_here = grant.respond().is_some();
         let is_shaped = judged.state.value.config.observe_paths
             && judged.state.value.policy.observed_until(judged.at).is_some();
-        let shaped = if is_shaped { self.shapes.of(head, permit) } else { None };
+        let shaped = if is_shaped { self.shapes.of(head, grant) } else { None };
         let recorded =
-            permit.phi() || observed || shaped.is_some() || (judged.phi && !answered_here);
-        let wish = Wish { recorded, phi: permit.phi(), permit: true };
+            grant.phi() || observed || shaped.is_some() || (judged.phi && !answered_here);
+        let wish = Wish { recorded, phi: grant.phi(), permit: true };
         let connection = &self.connection;
         let key = self.services.audit.pseudonyms();
-        let asked = match permit.would_deny() {
-            Some(denied) if permit.rule_number().is_none() => {
+        let asked = match grant.would_deny() {
+            Some(denied) if grant.rule_number().is_none() => {
                 let routes = judged.state.value.config.routes.as_deref().unwrap_or_default();
                 shapes::unruled(Asked::denied(denied, routes, head, key), denied, shaped)
             }
-            _ if recorded => shaped.unwrap_or_else(|| Asked::granted(permit, head, key)),
+            _ if recorded => shaped.unwrap_or_else(|| self.asked(head, grant, judged.form())),
             _ => Asked::default(),
         };
         let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;
-        self.services.would_deny(permit.would_deny());
+        self.services.would_deny(grant.would_deny());
         Ok(ticket.carried_by(Some(self.held.member())))
     }
 
@@ -332,7 +379,7 @@ impl Host for InboundHttp {
     }
 
     fn keep(&self, head: &Head<'_>, judged: &Judged) -> Kept {
-        let (grant, judged) = (judged.permit.clone(), judged.state.generation);
+        let (grant, judged) = (judged.grant.clone(), judged.state.generation);
         Kept { question: Question::request(head), grant, judged }
     }
 

@@ -53,4 +53,11 @@ impl InboundState {
             Protocol::Http | Protocol::Mllp | Protocol::Dicom => Ok(Running::default()),
         }
     }
+
+    /// It is let in.
+    pub(super) fn begun(&self, permit: &Permit, now: OffsetDateTime) {
+        if self.config.protocol == Protocol::Tcp {
+            self.quotas.used(permit, None, now);
+        }
+    }
 }
