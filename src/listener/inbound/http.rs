@@ -11,7 +11,7 @@ use crate::audit::{Connection, Record};
 use crate::authz::{Denied, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
-use crate::listener::asked::Asked;
+use crate::listener::description::Description;
 use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
 use crate::listener::question::{Question, condition};
@@ -43,7 +43,7 @@ pub(super) struct InboundHttp {
 pub(super) struct Judged {
     grant: Grant,
     /// What is told of a search if it is turned away for its form.
-    told: Option<Asked>,
+    told: Option<Description>,
     /// Whom it was said to, by which rules, and when.
     holder: Permit,
     state: Arc<Snapshot<InboundState>>,
@@ -56,8 +56,8 @@ pub(super) struct Judged {
 
 impl Judged {
     /// What is told of the request if it is turned away for its body.
-    fn told(&self) -> Asked {
-        self.told.clone().unwrap_or_else(|| Asked::plain(&self.grant))
+    fn told(&self) -> Description {
+        self.told.clone().unwrap_or_else(|| Description::plain(&self.grant))
     }
 
     /// The same, with what is in its body as far as that was looked at: held against this very policy.
@@ -93,7 +93,7 @@ pub(super) struct Kept {
 /// Policy's no.
 pub(super) struct DeniedRequest {
     denied: Denied,
-    asked: Asked,
+    asked: Description,
     retry_after: Option<Duration>,
 }
 
@@ -130,7 +130,7 @@ impl InboundHttp {
 impl InboundHttp {
     /// The record of a request that `grant` lets through.
     fn yes(&self, head: &Head<'_>, grant: &Grant) -> Record {
-        let asked = Asked::granted(grant, head, self.services.audit.pseudonyms());
+        let asked = Description::granted(grant, head, self.services.audit.pseudonyms());
         let request = requests::described(head, asked, grant.phi());
         requests::allowed(&self.connection, request, record::granted(grant))
     }
@@ -175,12 +175,13 @@ impl Host for InboundHttp {
             Ok((grant, holder)) => {
                 let phi = now.value.config.phi;
                 let key = self.services.audit.pseudonyms();
-                let told = grant.form().map(|_| Asked::granted(&grant, head, key));
+                let told = grant.form().map(|_| Description::granted(&grant, head, key));
                 Ok(Judged { grant, told, holder, at, inside: None, phi, state: now })
             }
             Err(denied) => {
                 let routes = now.value.config.routes.as_deref().unwrap_or_default();
-                let asked = Asked::denied(&denied, routes, head, self.services.audit.pseudonyms());
+                let asked =
+                    Description::denied(&denied, routes, head, self.services.audit.pseudonyms());
                 Err(DeniedRequest { denied, asked, retry_after: None })
             }
         }
@@ -230,7 +231,7 @@ impl Host for InboundHttp {
         let Judged { grant, holder, state, at, .. } = judged;
         state.value.quotas.begin(holder, Some(grant), *at).map_err(|over| {
             let Over { denied, retry_after } = *over;
-            let asked = Asked::granted(grant, head, self.services.audit.pseudonyms());
+            let asked = Description::granted(grant, head, self.services.audit.pseudonyms());
             DeniedRequest { denied, asked, retry_after: Some(retry_after) }
         })
     }
@@ -290,10 +291,10 @@ impl Host for InboundHttp {
         let asked = match grant.would_deny() {
             Some(denied) if grant.rule_number().is_none() => {
                 let routes = judged.state.value.config.routes.as_deref().unwrap_or_default();
-                shapes::unruled(Asked::denied(denied, routes, head, key), denied, shaped)
+                shapes::unruled(Description::denied(denied, routes, head, key), denied, shaped)
             }
-            _ if recorded => shaped.unwrap_or_else(|| Asked::granted(grant, head, key)),
-            _ => Asked::default(),
+            _ if recorded => shaped.unwrap_or_else(|| Description::granted(grant, head, key)),
+            _ => Description::default(),
         };
         let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;
         self.services.would_deny(grant.would_deny());
@@ -308,7 +309,7 @@ impl Host for InboundHttp {
             Rejection::Malformed(malformed) => Refused {
                 reason: DenyReason::MalformedRequest,
                 message: Some(format!("{}: {}", malformed.label(), malformed.text())),
-                asked: Asked::default(),
+                asked: Description::default(),
                 rule: None,
                 status: malformed.status().as_u16(),
             },
@@ -322,7 +323,7 @@ impl Host for InboundHttp {
             Rejection::NotAudited => Refused {
                 reason: DenyReason::NotAudited,
                 message: None,
-                asked: Asked::default(),
+                asked: Description::default(),
                 rule: None,
                 status: 503,
             },
