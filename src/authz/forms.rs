@@ -32,7 +32,7 @@ impl ListenerPolicy {
                     },
                     Err(why) => why.text().to_owned(),
                 };
-                (format!("resource {} in ", list(listed)), why)
+                (format!("resource {} in ", list(listed.iter())), why)
             }
         };
         let nearest = format!("{wanted}the form of the body: {why}");

@@ -98,7 +98,7 @@ pub struct Grant {
     pub(super) soap: Option<Arc<SoapAction>>,
     pub(super) until: Option<OffsetDateTime>,
     pub(super) form: Option<Form>,
-    pub(super) commands: Commands,
+    pub(super) context_binding: ContextBinding,
     pub(super) would_deny: Option<Arc<Denied>>,
 }
 
@@ -113,7 +113,7 @@ pub enum Form {
 
 /// What becomes of DICOM commands that their presentation contexts are not for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Commands {
+pub enum ContextBinding {
     /// They pass: the rule is for all SOP classes.
     #[default]
     Free,
@@ -173,8 +173,8 @@ impl Grant {
     }
 
     /// DICOM: what becomes of commands that their presentation contexts are not for.
-    pub fn commands(&self) -> Commands {
-        self.commands
+    pub fn context_binding(&self) -> ContextBinding {
+        self.context_binding
     }
 
     /// HTTP: the request claims this SOAP action, and its body is still to be held against it.

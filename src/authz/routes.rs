@@ -9,6 +9,7 @@ use super::classify;
 use super::clause::Clause;
 use super::paths::Paths;
 use super::peers::Peers;
+use super::permit::Form;
 use super::policy::Requested;
 use crate::config::{Route, RouteKind, SoapAction};
 use crate::identity::ListenerName;

@@ -7,11 +7,11 @@ use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
 use super::state::InboundState;
-use crate::audit::{Connection, Record};
+use crate::audit::Connection;
 use crate::authz::{Denied, Form, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
-use crate::listener::asked::Asked;
+use crate::listener::description::Description;
 use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
 use crate::listener::question::{Question, condition};
@@ -43,7 +43,7 @@ pub(super) struct InboundHttp {
 pub(super) struct Judged {
     grant: Grant,
     /// What is told of a search if it is turned away for its form.
-    told: Option<Asked>,
+    told: Option<Description>,
     /// Whom it was said to, by which rules, and when.
     holder: Permit,
     state: Arc<Snapshot<InboundState>>,
@@ -56,8 +56,8 @@ pub(super) struct Judged {
 
 impl Judged {
     /// What is told of the request if it is turned away for its body.
-    fn told(&self) -> Asked {
-        self.told.clone().unwrap_or_else(|| Asked::plain(&self.grant))
+    fn told(&self) -> Description {
+        self.told.clone().unwrap_or_else(|| Description::plain(&self.grant))
     }
 
     /// What of its body has to be judged, too: for the rule's sake, or because Rego may narrow by it.
@@ -76,6 +76,11 @@ impl Judged {
             Some(Inside::Form(form)) => form.as_deref().ok(),
             Some(Inside::Soap(_)) | None => None,
         }
+    }
+
+    /// Nothing is in its way.
+    fn used(&self) {
+        self.state.value.quotas.used(&self.holder, Some(&self.grant), self.at);
     }
 
     /// The same, with what is in its body as far as that was looked at: held against this very policy.
@@ -115,7 +120,7 @@ pub(super) struct Kept {
 /// Policy's no.
 pub(super) struct DeniedRequest {
     denied: Denied,
-    asked: Asked,
+    asked: Description,
     retry_after: Option<Duration>,
 }
 
@@ -151,27 +156,24 @@ impl InboundHttp {
 
 impl InboundHttp {
     /// What records have of a request that `grant` lets through.
-    fn asked(&self, head: &Head<'_>, grant: &Grant, form: Option<&str>) -> Asked {
-        Asked::granted(grant, head, form, self.services.audit.pseudonyms())
+    fn described(&self, head: &Head<'_>, grant: &Grant, form: Option<&str>) -> Description {
+        Description::granted(grant, head, form, self.services.audit.pseudonyms())
     }
 
-    /// The same, unless Rego objects to what is known of the request by now, and counted as used.
+    /// The same, unless Rego objects to what is known of the request by now.
     fn narrowed(&self, head: &Head<'_>, judged: Judged) -> Result<Judged, DeniedRequest> {
-        let Judged { state, at, holder, .. } = &judged;
+        let Judged { state, at, .. } = &judged;
         let record = |grant: &Grant| {
-            let asked = self.asked(head, grant, judged.form());
+            let asked = self.described(head, grant, judged.form());
             let request = requests::described(head, asked, grant.phi());
             requests::allowed(&self.connection, request, record::granted(grant))
         };
         let (policy, host) = (&state.value.policy, head.host.map(host_name));
         let grant = judged.grant.clone();
         match self.services.narrow(policy, grant, host.as_deref(), record, *at) {
-            Ok(grant) => {
-                state.value.quotas.used(holder, Some(&grant), *at);
-                Ok(Judged { grant, ..judged })
-            }
+            Ok(grant) => Ok(Judged { grant, ..judged }),
             Err(denied) => {
-                let asked = self.asked(head, &judged.grant, judged.form());
+                let asked = self.described(head, &judged.grant, judged.form());
                 Err(DeniedRequest { denied, asked, retry_after: None })
             }
         }
@@ -208,18 +210,20 @@ impl Host for InboundHttp {
         let asked = Requested { host, query, condition, ..plain };
         let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
         let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
-        let judged = self.held.permit(&now.value, at).and_then(|holder| {
-            Ok((policy.authorize_claim(&holder, &asked, claim, at)?, holder))
-        });
+        let judged = self
+            .held
+            .permit(&now.value, at)
+            .and_then(|holder| Ok((policy.authorize_claim(&holder, &asked, claim, at)?, holder)));
         match judged {
             Ok((grant, holder)) => {
                 let phi = now.value.config.phi;
-                let told = grant.form().map(|_| self.asked(head, &grant, None));
+                let told = grant.form().map(|_| self.described(head, &grant, None));
                 Ok(Judged { grant, told, holder, at, inside: None, phi, state: now })
             }
             Err(denied) => {
                 let routes = now.value.config.routes.as_deref().unwrap_or_default();
-                let asked = Asked::denied(&denied, routes, head, self.services.audit.pseudonyms());
+                let asked =
+                    Description::denied(&denied, routes, head, self.services.audit.pseudonyms());
                 Err(DeniedRequest { denied, asked, retry_after: None })
             }
         }
@@ -232,7 +236,9 @@ impl Host for InboundHttp {
     /// Waiting for the body may have taken a while: all is judged once more, by one policy.
     fn judge_inside(&self, head: &Head<'_>, inside: Inside) -> Result<Judged, DeniedRequest> {
         let judged = self.judge(head)?.holding(Some(inside)).map_err(|denied| *denied)?;
-        self.narrowed(head, judged)
+        let judged = self.narrowed(head, judged)?;
+        judged.used();
+        Ok(judged)
     }
 
     fn stands(&self, judged: &Judged, _link: &()) -> bool {
@@ -267,19 +273,18 @@ impl Host for InboundHttp {
     }
 
     /// Rego is asked of what the peer's limits let begin, once it is known what is in the body.
-    fn begin(
-        &self,
-        head: &Head<'_>,
-        judged: Judged,
-    ) -> Result<(Judged, Running), DeniedRequest> {
+    fn begin(&self, head: &Head<'_>, judged: Judged) -> Result<(Judged, Running), DeniedRequest> {
         let Judged { grant, holder, state, .. } = &judged;
         let running = state.value.quotas.begin(holder, Some(grant)).map_err(|over| {
             let Over { denied, retry_after } = *over;
-            let asked = self.asked(head, grant, None);
+            let asked = self.described(head, grant, None);
             DeniedRequest { denied, asked, retry_after: Some(retry_after) }
         })?;
-        let judged =
-            if judged.sought().is_some() { judged } else { self.narrowed(head, judged)? };
+        if judged.sought().is_some() {
+            return Ok((judged, running));
+        }
+        let judged = self.narrowed(head, judged)?;
+        judged.used();
         Ok((judged, running))
     }
 
@@ -338,10 +343,10 @@ impl Host for InboundHttp {
         let asked = match grant.would_deny() {
             Some(denied) if grant.rule_number().is_none() => {
                 let routes = judged.state.value.config.routes.as_deref().unwrap_or_default();
-                shapes::unruled(Asked::denied(denied, routes, head, key), denied, shaped)
+                shapes::unruled(Description::denied(denied, routes, head, key), denied, shaped)
             }
-            _ if recorded => shaped.unwrap_or_else(|| self.asked(head, grant, judged.form())),
-            _ => Asked::default(),
+            _ if recorded => shaped.unwrap_or_else(|| self.described(head, grant, judged.form())),
+            _ => Description::default(),
         };
         let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;
         self.services.would_deny(grant.would_deny());
@@ -356,7 +361,7 @@ impl Host for InboundHttp {
             Rejection::Malformed(malformed) => Refused {
                 reason: DenyReason::MalformedRequest,
                 message: Some(format!("{}: {}", malformed.label(), malformed.text())),
-                asked: Asked::default(),
+                asked: Description::default(),
                 rule: None,
                 status: malformed.status().as_u16(),
             },
@@ -370,7 +375,7 @@ impl Host for InboundHttp {
             Rejection::NotAudited => Refused {
                 reason: DenyReason::NotAudited,
                 message: None,
-                asked: Asked::default(),
+                asked: Description::default(),
                 rule: None,
                 status: 503,
             },

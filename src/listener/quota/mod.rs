@@ -138,11 +138,7 @@ impl Quotas {
     /// # Errors
     ///
     /// The peer, or the rule for this peer, has a limit that is used up.
-    pub fn begin(
-        &self,
-        permit: &Permit,
-        grant: Option<&Grant>,
-    ) -> Result<Running, Box<Over>> {
+    pub fn begin(&self, permit: &Permit, grant: Option<&Grant>) -> Result<Running, Box<Over>> {
         let of_peer = self.peer(permit).and_then(|peer| peer.meter.as_ref());
         self.take(permit, grant, of_peer)
     }

@@ -10,7 +10,7 @@ use crate::proxy::l7::Head;
 
 /// What a record has of a request.
 #[derive(Clone, Default)]
-pub(super) struct Asked {
+pub(super) struct Description {
     /// Its path with names in place of what may be an id.
     pub(super) template: Option<Arc<str>>,
     /// The operation.
@@ -19,7 +19,7 @@ pub(super) struct Asked {
     pub(super) words: Option<Arc<Words>>,
 }
 
-impl Asked {
+impl Description {
     /// Of a request that was let through by `grant`. `form`: the parameters of its search that are in its body.
     pub(super) fn granted(
         grant: &Grant,
@@ -70,7 +70,7 @@ fn fhir(
     rest: &str,
     (head, form): (&Head<'_>, Option<&str>),
     key: Option<&Pseudonyms>,
-) -> Option<Asked> {
+) -> Option<Description> {
     let asked = fhir::classify(head.method.as_str(), rest)?;
     let search = fhir::search(asked.resource, head.query.into_iter().chain(form));
     let named = asked.subject().into_iter();
@@ -80,18 +80,23 @@ fn fhir(
         None => Vec::new(),
     };
     let words = Words { subjects, parameters: search.parameters, other_parameters: search.others };
-    Some(Asked {
+    Some(Description {
         template: Some(asked.template(base).into()),
         operation: Some(Operation::Fhir(asked.interaction, asked.resource)),
         words: Some(Arc::new(words)),
     })
 }
 
-fn dicomweb(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Option<Asked> {
+fn dicomweb(
+    base: &str,
+    rest: &str,
+    head: &Head<'_>,
+    key: Option<&Pseudonyms>,
+) -> Option<Description> {
     let asked = dicomweb::classify(head.method.as_str(), rest)?;
     let study = key.zip(asked.study).map(|(key, study)| key.pseudonym(Pseudonyms::STUDY, study));
     let words = Words { subjects: study.into_iter().collect(), ..Words::default() };
-    Some(Asked {
+    Some(Description {
         template: Some(asked.template(base).into()),
         operation: Some(Operation::DicomWeb(asked.transaction)),
         words: Some(Arc::new(words)),
