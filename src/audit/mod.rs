@@ -39,13 +39,13 @@ use crate::clock;
 use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
-pub use line::Origin;
+pub use line::{Origin, Sealed};
 pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use read::*;
 pub use record::*;
 pub use status::TrailStatus;
 pub use trail::look;
-pub use verify::{Broken, Verified, verify};
+pub use verify::{Broken, Kept, KeptError, Verified, verify};
 
 use line::{Encoded, Own};
 use pages::Page;

@@ -260,10 +260,14 @@ pub(super) static OUTBOUND: Section = Section {
 
 /// `audit`
 pub(super) static AUDIT: Section = Section {
-    keys: &["dir", "on_failure", "retention", "pseudonyms"],
+    keys: &["dir", "on_failure", "retention", "pseudonyms", "checkpoint_key"],
     required: &[("dir", "/var/log/myelin/audit")],
     later: &[("export", "let a log shipper follow `trail-*.jsonl` in `audit.dir`")],
 };
+
+/// `audit.checkpoint_key`
+pub(super) static CHECKPOINT_KEY: Section =
+    Section { keys: &["file", "algorithm", "lifetime"], required: &[], later: &[] };
 
 /// `audit.pseudonyms`
 pub(super) static PSEUDONYMS: Section = Section {

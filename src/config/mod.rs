@@ -48,7 +48,8 @@ pub use rules::{
 };
 pub use scalar::{TextError, check_name, read_moment};
 pub use settings::{
-    AdminSettings, AuditSettings, OnFailure, ProbeCheck, Pseudonyms, RegoSettings, WorkloadProbe,
+    AdminSettings, AuditSettings, CheckpointKey, KeyAlgorithm, OnFailure, ProbeCheck, Pseudonyms,
+    RegoSettings, WorkloadProbe,
 };
 pub use template::PathTemplateError;
 

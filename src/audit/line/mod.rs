@@ -10,4 +10,5 @@ pub(in crate::audit) mod text;
 
 pub(in crate::audit) use encode::Encoded;
 pub(in crate::audit) use own::Own;
+pub use own::Sealed;
 pub use rule::Origin;

@@ -13,12 +13,14 @@ pub struct Origin {
     pub service: Arc<str>,
     /// The configuration file, as it was named.
     pub config: Arc<str>,
+    /// Of which both are.
+    pub trust_domain: Arc<str>,
 }
 
 impl Origin {
-    /// Of `service`, whose rules are in the file `config`.
-    pub fn new(service: &str, config: &str) -> Self {
-        Self { service: service.into(), config: config.into() }
+    /// Of `service` of a trust domain, whose rules are in the file `config`.
+    pub fn new(trust_domain: &str, service: &str, config: &str) -> Self {
+        Self { service: service.into(), config: config.into(), trust_domain: trust_domain.into() }
     }
 }
 

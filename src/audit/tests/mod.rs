@@ -17,8 +17,14 @@ use tempfile::TempDir;
 use super::fixture::origin;
 use super::*;
 use crate::audit::read::files::files as files_of;
+use crate::config::{CheckpointKey, KeyAlgorithm};
 use crate::outcome::{DenyReason, Ending};
 use crate::telemetry::metrics::Metrics;
+
+/// Verifies the trail by what it says itself.
+fn verify_alone(dir: &Path) -> Result<Verified, Broken> {
+    verify(dir, &Kept::default())
+}
 
 fn settings(dir: &Path) -> AuditSettings {
     AuditSettings {
@@ -26,6 +32,11 @@ fn settings(dir: &Path) -> AuditSettings {
         on_failure: OnFailure::Block,
         retention: Duration::from_secs(100 * 365 * 24 * 3600),
         pseudonyms: None,
+        checkpoint_key: CheckpointKey {
+            file: None,
+            algorithm: KeyAlgorithm::Ed25519,
+            lifetime: Duration::from_secs(3600),
+        },
     }
 }
 
@@ -111,7 +122,7 @@ async fn the_chain_can_be_checked_with_sha256sum() {
         prev = sha256sum(line);
     }
     assert_eq!(text.lines().count(), 7);
-    assert_eq!(verify(dir.path()).unwrap().last_hash, prev);
+    assert_eq!(verify_alone(dir.path()).unwrap().last_hash, prev);
 }
 
 fn sha256sum(text: &str) -> String {
@@ -139,7 +150,7 @@ async fn the_trail_ends_with_a_stop_and_goes_on_in_the_same_file() {
         ]
     );
     assert_eq!(files(dir.path()).len(), 1);
-    assert_eq!(verify(dir.path()).unwrap().records, 5);
+    assert_eq!(verify_alone(dir.path()).unwrap().records, 5);
 }
 
 #[tokio::test]
@@ -153,7 +164,7 @@ async fn nothing_that_was_handed_in_before_the_close_is_missing() {
     audit.close().await;
     audit.note_now(closed());
 
-    assert_eq!(verify(dir.path()).unwrap().records, 5002);
+    assert_eq!(verify_alone(dir.path()).unwrap().records, 5002);
     assert_eq!(audit.status().lost, 1);
     assert_eq!(audit.permit(allowed(), true).await, Err(NotAudited::NoPlace));
 }
@@ -183,7 +194,7 @@ async fn a_permit_that_is_not_waited_for_stays_on_record() {
     audit.permit(allowed(), true).await.unwrap();
     audit.close().await;
 
-    assert_eq!(verify(dir.path()).unwrap().records, 23);
+    assert_eq!(verify_alone(dir.path()).unwrap().records, 23);
     assert_eq!(audit.status().lost, 0);
 }
 
@@ -193,7 +204,7 @@ async fn a_torn_end_is_kept_aside_and_put_on_record() {
     let file = &files(dir.path())[0];
     let torn = br#"{"@timestamp":"2026-11-22T06:1"#;
     OpenOptions::new().append(true).open(file).unwrap().write_all(torn).unwrap();
-    assert_eq!(verify(dir.path()).unwrap().unfinished_bytes, 30);
+    assert_eq!(verify_alone(dir.path()).unwrap().unfinished_bytes, 30);
 
     open(dir.path()).close().await;
 
@@ -203,7 +214,7 @@ async fn a_torn_end_is_kept_aside_and_put_on_record() {
     assert_eq!(lines[4]["event"]["action"], "recording-started");
     let kept = lines[3]["myelin"]["truncated"]["kept"].as_str().unwrap();
     assert_eq!(fs::read(dir.path().join(kept)).unwrap(), torn);
-    assert_eq!(verify(dir.path()).unwrap().records, 6);
+    assert_eq!(verify_alone(dir.path()).unwrap().records, 6);
 }
 
 #[tokio::test]
@@ -270,13 +281,13 @@ async fn without_a_trail_denials_are_shown_and_phi_is_blocked() {
 async fn what_is_past_its_retention_is_removed_and_its_last_hash_stays() {
     let dir = trail_of(1).await;
     let old = &files(dir.path())[0];
-    let last = verify(dir.path()).unwrap().last_hash;
+    let last = verify_alone(dir.path()).unwrap().last_hash;
     let name = old.file_name().unwrap().to_str().unwrap();
     let aged = format!("trail-20200101T000000Z-{}", name.split_once("Z-").unwrap().1);
     fs::rename(old, dir.path().join(&aged)).unwrap();
     open(dir.path()).close().await; // another day: a segment of its own
     assert_eq!(files(dir.path()).len(), 2);
-    assert_eq!(verify(dir.path()).unwrap().records, 5);
+    assert_eq!(verify_alone(dir.path()).unwrap().records, 5);
 
     let short = AuditSettings { retention: Duration::ZERO, ..settings(dir.path()) };
     tokio::time::sleep(Duration::from_millis(1100)).await; // names have whole seconds
@@ -287,7 +298,7 @@ async fn what_is_past_its_retention_is_removed_and_its_last_hash_stays() {
         lines[2]["myelin"]["removed"],
         json!([{ "file": aged, "last_sequence": 3, "last_hash": last }])
     );
-    let verified = verify(dir.path()).unwrap();
+    let verified = verify_alone(dir.path()).unwrap();
     assert_eq!((verified.first_sequence, verified.records), (4, 4));
     assert_eq!(verified.removal_on_record, Some(true));
 }

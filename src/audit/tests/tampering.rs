@@ -9,7 +9,7 @@ fn after(dir: &TempDir, tamper: impl FnOnce(&mut Vec<String>)) -> String {
         fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect();
     tamper(&mut lines);
     fs::write(file, lines.join("\n") + "\n").unwrap();
-    let error = verify(dir.path()).unwrap_err().to_string();
+    let error = verify_alone(dir.path()).unwrap_err().to_string();
     let name = file.file_name().unwrap().to_str().unwrap();
     error.split_once(&format!("{name}:")).unwrap().1.to_owned()
 }
@@ -32,7 +32,7 @@ async fn three_files() -> TempDir {
 async fn a_trail_that_was_left_alone_fits() {
     let dir = three_files().await;
 
-    let verified = verify(dir.path()).unwrap();
+    let verified = verify_alone(dir.path()).unwrap();
 
     let status = open(dir.path()).status();
     assert_eq!((verified.segments, verified.records, verified.last_sequence), (3, 8, 8));
@@ -136,7 +136,7 @@ async fn a_changed_last_line_of_a_file_is_found_from_the_next() {
     let text = fs::read_to_string(file).unwrap();
     fs::write(file, text.replace("recording-stopped", "recording-stoppeD")).unwrap();
 
-    let error = verify(dir.path()).unwrap_err();
+    let error = verify_alone(dir.path()).unwrap_err();
 
     let expected = format!("{}:4: changed after it was written", file.display());
     assert!(error.to_string().starts_with(&expected), "{error}");
@@ -148,7 +148,7 @@ async fn a_missing_file_is_found() {
     let files = files(dir.path());
     fs::remove_file(&files[1]).unwrap();
 
-    let error = verify(dir.path()).unwrap_err();
+    let error = verify_alone(dir.path()).unwrap_err();
 
     let expected = format!(
         "{}:1: record 5 is expected, record 7 found: 2 records are missing or come later",
@@ -162,7 +162,7 @@ async fn a_missing_first_file_is_said_when_no_record_says_why() {
     let dir = three_files().await;
     fs::remove_file(&files(dir.path())[0]).unwrap();
 
-    let verified = verify(dir.path()).unwrap();
+    let verified = verify_alone(dir.path()).unwrap();
 
     assert_eq!((verified.first_sequence, verified.removal_on_record), (5, Some(false)));
     assert!(verified.to_string().ends_with("what came before is gone, and no record says why"));
@@ -175,7 +175,7 @@ async fn a_file_that_is_cut_off_in_the_middle_of_the_trail_is_found() {
     let length = file.metadata().unwrap().len();
     OpenOptions::new().write(true).open(file).unwrap().set_len(length - 10).unwrap();
 
-    let error = verify(dir.path()).unwrap_err();
+    let error = verify_alone(dir.path()).unwrap_err();
 
     let cut_off = "the line is cut off, and the trail goes on in the next file";
     assert_eq!(error.to_string(), format!("{}:4: {cut_off}", file.display()));
@@ -185,5 +185,5 @@ async fn a_file_that_is_cut_off_in_the_middle_of_the_trail_is_found() {
 fn a_directory_without_a_trail_is_not_verified() {
     let dir = TempDir::new().unwrap();
 
-    assert!(matches!(verify(dir.path()), Err(Broken::Missing { .. })));
+    assert!(matches!(verify_alone(dir.path()), Err(Broken::Missing { .. })));
 }

@@ -7,10 +7,14 @@ use crate::config::problem::Fault;
 use crate::config::read::{Fields, Reader, located, one};
 use crate::config::scalar::{choice, duration};
 use crate::config::yaml::Node;
-use crate::config::{AuditSettings, OnFailure, Pseudonyms, keys};
+use crate::config::{AuditSettings, CheckpointKey, KeyAlgorithm, OnFailure, Pseudonyms, keys};
 
 /// How long records are kept when the file does not say: what HIPAA asks for (45 CFR 164.316).
 const RETENTION: Duration = Duration::from_secs(6 * YEAR);
+/// How long a checkpoint key lives when the file does not say.
+const KEY_LIFETIME: Duration = DAY;
+/// Shortest life of a checkpoint key.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// `audit`
 pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<AuditSettings> {
@@ -21,6 +25,7 @@ pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<AuditSettings
     let retention =
         fields.or("retention", RETENTION, one(duration(DAY..=Duration::from_secs(100 * YEAR))));
     let pseudonyms = fields.optional("pseudonyms", pseudonyms);
+    let checkpoint_key = fields.optional("checkpoint_key", checkpoint_key);
     fields.finish();
     let on_failure = on_failure?;
     if let Some(mode) = on_failure.as_ref().filter(|mode| mode.value == OnFailure::Allow) {
@@ -34,7 +39,25 @@ pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<AuditSettings
     }
     let on_failure = on_failure.map_or(OnFailure::Block, |mode| mode.value);
     let (dir, retention, pseudonyms) = (dir?, retention?, pseudonyms?);
-    Some(AuditSettings { dir, on_failure, retention, pseudonyms })
+    let checkpoint_key = checkpoint_key?.unwrap_or(CheckpointKey {
+        file: None,
+        algorithm: KeyAlgorithm::Ed25519,
+        lifetime: KEY_LIFETIME,
+    });
+    Some(AuditSettings { dir, on_failure, retention, pseudonyms, checkpoint_key })
+}
+
+/// `audit.checkpoint_key`
+fn checkpoint_key(reader: &Reader<'_>, node: &Node) -> Option<CheckpointKey> {
+    const ALGORITHMS: &[(&str, KeyAlgorithm)] =
+        &[("ed25519", KeyAlgorithm::Ed25519), ("ecdsa-p256", KeyAlgorithm::EcdsaP256)];
+    let mut fields = Fields::open(reader, node, &keys::CHECKPOINT_KEY)?;
+    let file = fields.optional("file", Reader::path);
+    let algorithm = fields.or("algorithm", KeyAlgorithm::Ed25519, one(choice(ALGORITHMS, &[])));
+    let lifetime =
+        fields.or("lifetime", KEY_LIFETIME, one(duration(HOUR..=Duration::from_secs(10 * YEAR))));
+    fields.finish();
+    Some(CheckpointKey { file: file?, algorithm: algorithm?, lifetime: lifetime? })
 }
 
 /// `audit.pseudonyms`
