@@ -260,14 +260,14 @@ pub(super) static OUTBOUND: Section = Section {
 
 /// `audit`
 pub(super) static AUDIT: Section = Section {
-    keys: &["dir", "on_failure", "retention", "pseudonyms", "checkpoint_key"],
+    keys: &["dir", "on_failure", "retention", "pseudonyms", "checkpoints"],
     required: &[("dir", "/var/log/myelin/audit")],
     later: &[("export", "let a log shipper follow `trail-*.jsonl` in `audit.dir`")],
 };
 
-/// `audit.checkpoint_key`
-pub(super) static CHECKPOINT_KEY: Section =
-    Section { keys: &["file", "algorithm", "lifetime"], required: &[], later: &[] };
+/// `audit.checkpoints`
+pub(super) static CHECKPOINTS: Section =
+    Section { keys: &["interval", "key_file", "algorithm", "key_lifetime"], required: &[], later: &[] };
 
 /// `audit.pseudonyms`
 pub(super) static PSEUDONYMS: Section = Section {

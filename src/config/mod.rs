@@ -48,7 +48,7 @@ pub use rules::{
 };
 pub use scalar::{TextError, check_name, read_moment};
 pub use settings::{
-    AdminSettings, AuditSettings, CheckpointKey, KeyAlgorithm, OnFailure, ProbeCheck, Pseudonyms,
+    AdminSettings, AuditSettings, Checkpoints, KeyAlgorithm, OnFailure, ProbeCheck, Pseudonyms,
     RegoSettings, WorkloadProbe,
 };
 pub use template::PathTemplateError;

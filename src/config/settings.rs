@@ -16,19 +16,21 @@ pub struct AuditSettings {
     pub retention: Duration,
     /// Pseudonyms of the ids in paths, for whoever has the key. `None`: ids are masked and leave nothing.
     pub pseudonyms: Option<Pseudonyms>,
-    /// What checkpoints are signed with.
-    pub checkpoint_key: CheckpointKey,
+    /// What seals it.
+    pub checkpoints: Checkpoints,
 }
 
-/// What checkpoints are signed with.
+/// What seals a trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckpointKey {
-    /// Where it is kept; made with mode 0600 if it is not there. `None`: in the trail's directory.
-    pub file: Option<PathBuf>,
+pub struct Checkpoints {
+    /// A record is sealed after this long at the latest. Default one second.
+    pub interval: Duration,
+    /// Where the key is kept; made with mode 0600 if it is not there. `None`: in the trail's directory.
+    pub key_file: Option<PathBuf>,
     /// How it signs. Default Ed25519.
     pub algorithm: KeyAlgorithm,
-    /// After that the next one takes its place. Default one day.
-    pub lifetime: Duration,
+    /// After that the next key takes its place. Default one day.
+    pub key_lifetime: Duration,
 }
 
 /// How a checkpoint key signs.

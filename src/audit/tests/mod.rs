@@ -1,6 +1,7 @@
 //! The trail as those who use it see it: on real disks.
 
 mod failure;
+mod sealing;
 mod tampering;
 
 use std::fs::{self, OpenOptions};
@@ -15,11 +16,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::fixture::origin;
+use super::line::encode::hash;
 use super::*;
 use crate::audit::read::files::files as files_of;
-use crate::config::{CheckpointKey, KeyAlgorithm};
+use crate::config::{Checkpoints, KeyAlgorithm};
 use crate::outcome::{DenyReason, Ending};
 use crate::telemetry::metrics::Metrics;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Verifies the trail by what it says itself.
 fn verify_alone(dir: &Path) -> Result<Verified, Broken> {
@@ -32,10 +36,12 @@ fn settings(dir: &Path) -> AuditSettings {
         on_failure: OnFailure::Block,
         retention: Duration::from_secs(100 * 365 * 24 * 3600),
         pseudonyms: None,
-        checkpoint_key: CheckpointKey {
-            file: None,
+        // Only at the end: when a checkpoint is due decides no test.
+        checkpoints: Checkpoints {
+            interval: HOUR,
+            key_file: None,
             algorithm: KeyAlgorithm::Ed25519,
-            lifetime: Duration::from_secs(3600),
+            key_lifetime: HOUR,
         },
     }
 }
@@ -69,8 +75,16 @@ fn lines(dir: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// What happened; checkpoints come whenever they are due.
 fn actions(dir: &Path) -> Vec<String> {
-    lines(dir).iter().map(|line| line["event"]["action"].as_str().unwrap().to_owned()).collect()
+    let actions = lines(dir).into_iter().map(|line| line["event"]["action"].as_str().unwrap().to_owned());
+    actions.filter(|action| action != "checkpoint").collect()
+}
+
+/// How many records there are in a trail that fits, checkpoints not counted.
+fn counted(dir: &Path) -> u64 {
+    let verified = verify_alone(dir).unwrap();
+    verified.records - verified.seals.checkpoints
 }
 
 /// A trail of one file with `records` permits between its start and its stop.
@@ -150,7 +164,7 @@ async fn the_trail_ends_with_a_stop_and_goes_on_in_the_same_file() {
         ]
     );
     assert_eq!(files(dir.path()).len(), 1);
-    assert_eq!(verify_alone(dir.path()).unwrap().records, 5);
+    assert_eq!(counted(dir.path()), 5);
 }
 
 #[tokio::test]
@@ -164,7 +178,7 @@ async fn nothing_that_was_handed_in_before_the_close_is_missing() {
     audit.close().await;
     audit.note_now(closed());
 
-    assert_eq!(verify_alone(dir.path()).unwrap().records, 5002);
+    assert_eq!(counted(dir.path()), 5002);
     assert_eq!(audit.status().lost, 1);
     assert_eq!(audit.permit(allowed(), true).await, Err(NotAudited::NoPlace));
 }
@@ -194,7 +208,7 @@ async fn a_permit_that_is_not_waited_for_stays_on_record() {
     audit.permit(allowed(), true).await.unwrap();
     audit.close().await;
 
-    assert_eq!(verify_alone(dir.path()).unwrap().records, 23);
+    assert_eq!(counted(dir.path()), 23);
     assert_eq!(audit.status().lost, 0);
 }
 
@@ -214,7 +228,7 @@ async fn a_torn_end_is_kept_aside_and_put_on_record() {
     assert_eq!(lines[4]["event"]["action"], "recording-started");
     let kept = lines[3]["myelin"]["truncated"]["kept"].as_str().unwrap();
     assert_eq!(fs::read(dir.path().join(kept)).unwrap(), torn);
-    assert_eq!(verify_alone(dir.path()).unwrap().records, 6);
+    assert_eq!(counted(dir.path()), 6);
 }
 
 #[tokio::test]
@@ -287,7 +301,7 @@ async fn what_is_past_its_retention_is_removed_and_its_last_hash_stays() {
     fs::rename(old, dir.path().join(&aged)).unwrap();
     open(dir.path()).close().await; // another day: a segment of its own
     assert_eq!(files(dir.path()).len(), 2);
-    assert_eq!(verify_alone(dir.path()).unwrap().records, 5);
+    assert_eq!(counted(dir.path()), 5);
 
     let short = AuditSettings { retention: Duration::ZERO, ..settings(dir.path()) };
     tokio::time::sleep(Duration::from_millis(1100)).await; // names have whole seconds

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::seal::Signer;
 use crate::clock;
-use crate::config::{CheckpointKey, KeyAlgorithm};
+use crate::config::{Checkpoints, KeyAlgorithm};
 
 /// Its file in the trail's directory, where the configuration names no other.
 const FILE: &str = "checkpoint-key";
@@ -37,13 +37,13 @@ pub(super) struct Keys {
 impl Keys {
     /// Takes up the key that the trail in `dir` has announced last, or makes the first one of `name`.
     pub(super) fn open(
-        settings: &CheckpointKey,
+        settings: &Checkpoints,
         dir: &Path,
         name: &str,
         announced: Option<&str>,
     ) -> io::Result<Self> {
-        let path = settings.file.clone().unwrap_or_else(|| dir.join(FILE));
-        let (algorithm, lifetime) = (settings.algorithm, settings.lifetime);
+        let path = settings.key_file.clone().unwrap_or_else(|| dir.join(FILE));
+        let (algorithm, lifetime) = (settings.algorithm, settings.key_lifetime);
         let (kept, next) = (load(&path)?, load(&next_to(&path))?);
         let is_announced =
             |(signer, _): &(Signer, _)| Some(&*signer.verifier().to_string()) == announced;

@@ -11,17 +11,15 @@ use tracing::error;
 use super::keys::Keys;
 use crate::audit::line::own::Sealed;
 use crate::audit::seal::{Checkpoint, Note, Tree, Verifier};
-use crate::config::{AuditSettings, CheckpointKey};
+use crate::config::{AuditSettings, Checkpoints};
 
-/// A checkpoint is made after so many records,
+/// A checkpoint is made after so many records at the latest.
 const RECORDS: u64 = 1000;
-/// or so long after the first record that none covers.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Makes a trail's checkpoints.
 #[derive(Debug)]
 pub(super) struct Sealing {
-    settings: CheckpointKey,
+    settings: Checkpoints,
     dir: PathBuf,
     /// The trail's name, if it is new.
     name: String,
@@ -36,7 +34,7 @@ pub(super) struct Sealing {
 impl Sealing {
     /// As `settings` have it, of a trail that has this name if it is new.
     pub(super) fn new(settings: &AuditSettings, name: String) -> Self {
-        let (dir, settings) = (settings.dir.clone(), settings.checkpoint_key.clone());
+        let (dir, settings) = (settings.dir.clone(), settings.checkpoints.clone());
         Self { settings, dir, name, keys: None, news_since: None, is_last: false }
     }
 
@@ -89,14 +87,14 @@ impl Sealing {
 
     /// When the next checkpoint is to be made, if nothing else is written before.
     pub(super) fn patience(&self) -> Option<Duration> {
-        self.news_since.map(|since| INTERVAL.saturating_sub(since.elapsed()))
+        self.news_since.map(|since| self.settings.interval.saturating_sub(since.elapsed()))
     }
 
     /// Whether a checkpoint is due, with so many records that none covers.
     pub(super) fn is_due(&self, news: u64) -> bool {
         news >= RECORDS
             || (self.is_last && news > 0)
-            || self.news_since.is_some_and(|since| since.elapsed() >= INTERVAL)
+            || self.news_since.is_some_and(|since| since.elapsed() >= self.settings.interval)
     }
 
     /// A checkpoint of `tree`; it introduces the next key when the current one has lived its time.
