@@ -266,8 +266,11 @@ pub(super) static AUDIT: Section = Section {
 };
 
 /// `audit.checkpoints`
-pub(super) static CHECKPOINTS: Section =
-    Section { keys: &["interval", "key_file", "algorithm", "key_lifetime"], required: &[], later: &[] };
+pub(super) static CHECKPOINTS: Section = Section {
+    keys: &["interval", "key_file", "algorithm", "key_lifetime"],
+    required: &[],
+    later: &[],
+};
 
 /// `audit.pseudonyms`
 pub(super) static PSEUDONYMS: Section = Section {

@@ -77,7 +77,8 @@ fn lines(dir: &Path) -> Vec<Value> {
 
 /// What happened; checkpoints come whenever they are due.
 fn actions(dir: &Path) -> Vec<String> {
-    let actions = lines(dir).into_iter().map(|line| line["event"]["action"].as_str().unwrap().to_owned());
+    let actions =
+        lines(dir).into_iter().map(|line| line["event"]["action"].as_str().unwrap().to_owned());
     actions.filter(|action| action != "checkpoint").collect()
 }
 

@@ -49,7 +49,8 @@ fn rewrite(dir: &Path, signer: &Signer, change: impl Fn(&str) -> String) {
         if record["event"]["action"] == "checkpoint" {
             let checkpoint = Checkpoint::of(&signer.verifier().key_id().name, &tree);
             let note = Note::sign(checkpoint.to_string(), &[signer]).unwrap();
-            record["myelin"]["checkpoint"] = json!({ "size": tree.size(), "note": note.to_string() });
+            record["myelin"]["checkpoint"] =
+                json!({ "size": tree.size(), "note": note.to_string() });
         }
         let line = serde_json::to_string(&record).unwrap();
         tree.push(leaf(line.as_bytes()));
@@ -99,7 +100,8 @@ async fn without_news_there_is_no_checkpoint() {
     audit.permit(allowed(), true).await.unwrap();
     audit.close().await;
 
-    let actions: Vec<_> = lines(dir.path()).into_iter().map(|line| line["event"]["action"].clone()).collect();
+    let actions: Vec<_> =
+        lines(dir.path()).into_iter().map(|line| line["event"]["action"].clone()).collect();
     assert!(!actions.windows(2).any(|two| two[0] == "checkpoint" && two[1] == "checkpoint"));
     assert_eq!(actions.last().unwrap(), "checkpoint");
 }
@@ -155,7 +157,10 @@ async fn a_trail_whose_key_is_lost_goes_on_and_verify_names_the_place() {
 
     let error = verify_alone(dir.path()).unwrap_err();
 
-    assert!(error.to_string().contains(":1: from here on the trail is sealed by hospital.example/ehr/"), "{error}");
+    assert!(
+        error.to_string().contains(":1: from here on the trail is sealed by hospital.example/ehr/"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -164,7 +169,8 @@ async fn a_key_that_others_may_read_is_not_used() {
     let key = dir.path().join("checkpoint-key");
     fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
 
-    let refused = Audit::open(Some(&settings(dir.path())), origin(), Metrics::new().unwrap().audit());
+    let refused =
+        Audit::open(Some(&settings(dir.path())), origin(), Metrics::new().unwrap().audit());
 
     let said = crate::report::Report(&refused.err().unwrap()).to_string();
     assert!(said.contains("has mode 0644") && said.contains("chmod 0600"), "{said}");
@@ -190,12 +196,19 @@ async fn a_trail_that_was_written_anew_with_its_own_key_is_found_with_a_checkpoi
     let (dir, elsewhere) = (trail_of(8).await, TempDir::new().unwrap());
     let kept = keep(dir.path(), elsewhere.path());
     let signer = fs::read_to_string(dir.path().join("checkpoint-key")).unwrap();
-    rewrite(dir.path(), &Signer::parse(&signer).unwrap(), |line| line.replace("10.20.0.52", "10.20.0.53"));
+    rewrite(dir.path(), &Signer::parse(&signer).unwrap(), |line| {
+        line.replace("10.20.0.52", "10.20.0.53")
+    });
 
     verify_alone(dir.path()).unwrap(); // nothing in it betrays it
     let error = compared(dir.path(), &[], &[kept]).unwrap_err().to_string();
 
-    assert!(error.ends_with("the first 10 records are not those that it was made of: the trail was written anew"), "{error}");
+    assert!(
+        error.ends_with(
+            "the first 10 records are not those that it was made of: the trail was written anew"
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -212,16 +225,27 @@ async fn a_history_that_was_sealed_anew_with_a_later_key_is_found() {
     let by_checkpoint = compared(dir.path(), &[], &[kept]).unwrap_err().to_string();
     let by_key = compared(dir.path(), &[first.clone()], &[]).unwrap_err().to_string();
 
-    assert!(by_checkpoint.contains("or the trail was sealed anew with a later key"), "{by_checkpoint}");
-    assert!(by_key.contains(&format!("the key {first} has sealed nothing of this trail")), "{by_key}");
+    assert!(
+        by_checkpoint.contains("or the trail was sealed anew with a later key"),
+        "{by_checkpoint}"
+    );
+    assert!(
+        by_key.contains(&format!("the key {first} has sealed nothing of this trail")),
+        "{by_key}"
+    );
 }
 
 #[tokio::test]
 async fn a_forged_checkpoint_is_named() {
     let dir = trail_of(3).await;
-    let stranger = Signer::generate(&Verifier::parse(&key(dir.path())).unwrap().key_id().name, KeyAlgorithm::Ed25519).unwrap();
+    let stranger = Signer::generate(
+        &Verifier::parse(&key(dir.path())).unwrap().key_id().name,
+        KeyAlgorithm::Ed25519,
+    )
+    .unwrap();
     let file = &files(dir.path())[0];
-    let mut lines: Vec<String> = fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> =
+        fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect();
     let mut record: Value = serde_json::from_str(&lines[5]).unwrap();
     let note = Note::parse(record["myelin"]["checkpoint"]["note"].as_str().unwrap()).unwrap();
     let forged = Note::sign(note.text().to_owned(), &[&stranger]).unwrap();
@@ -231,7 +255,10 @@ async fn a_forged_checkpoint_is_named() {
 
     let error = verify_alone(dir.path()).unwrap_err().to_string();
 
-    assert!(error.ends_with(":6: the checkpoint is not signed by the key that seals the trail here"), "{error}");
+    assert!(
+        error.ends_with(":6: the checkpoint is not signed by the key that seals the trail here"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -239,7 +266,8 @@ async fn a_trail_whose_beginning_is_gone_is_still_sealed() {
     let dir = trail_of(2).await;
     let oldest = files(dir.path()).pop().unwrap();
     let name = oldest.file_name().unwrap().to_str().unwrap();
-    let old = dir.path().join(format!("trail-20200101T000000Z-{}", name.split_once("Z-").unwrap().1));
+    let old =
+        dir.path().join(format!("trail-20200101T000000Z-{}", name.split_once("Z-").unwrap().1));
     fs::rename(&oldest, &old).unwrap();
     open(dir.path()).close().await;
     fs::remove_file(&old).unwrap();

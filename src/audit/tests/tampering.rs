@@ -50,7 +50,10 @@ async fn a_segment_says_what_it_follows() {
     let name = |index: usize| files[index].file_name().unwrap().to_str().unwrap();
     let segment = &begin["myelin"]["segment"];
     assert_eq!((&segment["file"], &segment["previous"]), (&json!(name(2)), &json!(name(1))));
-    assert_eq!((&segment["previous_records"], segment["peaks"].as_array().unwrap().len()), (&json!(3), 1));
+    assert_eq!(
+        (&segment["previous_records"], segment["peaks"].as_array().unwrap().len()),
+        (&json!(3), 1)
+    );
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ fn checkpoints(reader: &Reader<'_>, node: &Node) -> Option<Checkpoints> {
     let key_lifetime = fields.or("key_lifetime", key_lifetime, one(duration(lifetimes)));
     fields.finish();
     let (interval, key_file, algorithm) = (interval?, key_file?, algorithm?);
-    Some(Checkpoints { interval, key_file, algorithm, key_lifetime: key_lifetime? }))
+    Some(Checkpoints { interval, key_file, algorithm, key_lifetime: key_lifetime? })
 }
 
 /// `audit.pseudonyms`
