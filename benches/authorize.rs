@@ -47,7 +47,7 @@ fn request(bencher: Bencher<'_, '_>, routes: usize) {
         policy.authorize(&common::peer(&common::material("peer-0")), clock::now()).unwrap();
     let path = format!("/fhir/Kind{}/4711", routes - 1);
     let now = clock::now();
-    let asked = |path| Requested { method: &Method::GET, host: None, path, soap_action: None };
+    let asked = |path| Requested::plain(&Method::GET, path);
     bencher.bench(|| policy.authorize_request(&permit, &asked(black_box(&path)), now).unwrap());
 }
 
@@ -66,7 +66,7 @@ fn ask(bencher: Bencher<'_, '_>, rules: &str, asked: Requested<'_>) {
 }
 
 fn get<'a>(path: &'a str, host: Option<&'a str>) -> Requested<'a> {
-    Requested { method: &Method::GET, host, path, soap_action: None }
+    Requested { host, ..Requested::plain(&Method::GET, path) }
 }
 
 /// By paths that differ.
@@ -107,6 +107,18 @@ fn rules_fhir(bencher: Bencher<'_, '_>) {
         format!("path: /t{base}/fhir, fhir: {{ interactions: [{kind}], resources: [{resource}] }}")
     });
     ask(bencher, &rules, get("/t99/fhir/Procedure", None));
+}
+
+/// A search by rules that restrict the types of resources: with parameters of its own type alone, and with
+/// others that lead to types which are listed.
+#[divan::bench(args = ["", "name=x&birthdate=ge1970&_count=50", "patient.organization.name=x&_include=Patient:organization"])]
+fn rules_fhir_query(bencher: Bencher<'_, '_>, query: &str) {
+    let rules = rules::routes(|n| {
+        let base = n / 10;
+        format!("path: /t{base}/fhir, fhir: {{ resources: [Patient, Organization] }}")
+    });
+    let asked = Requested { query: Some(query), ..get("/t99/fhir/Patient", None) };
+    ask(bencher, &rules, asked);
 }
 
 /// DICOMweb below 250 bases, four rules each.

@@ -32,7 +32,7 @@ fn desk(peer: &str, rule: &str) -> (Quotas, Permit, Grant) {
     let policy = ListenerPolicy::inbound(&config, &config.inbound[0]);
     let (now, who) = (clock::now(), common::peer(&common::material("peer-0")));
     let permit = policy.authorize(&who, now).unwrap();
-    let asked = Requested { method: &Method::GET, host: None, path: "/a", soap_action: None };
+    let asked = Requested::plain(&Method::GET, "/a");
     let grant = policy.authorize_request(&permit, &asked, now).unwrap();
     (Quotas::new(&policy, None), permit, grant)
 }

@@ -56,8 +56,7 @@ fn policy(route: &str) -> (ListenerPolicy, Permit) {
     (policy, permit)
 }
 
-const ASKED: Requested<'_> =
-    Requested { method: &Method::POST, host: None, path: "/xds", soap_action: None };
+const ASKED: Requested<'_> = Requested::plain(&Method::POST, "/xds");
 
 /// The decision on a listener whose routes know nothing of SOAP.
 #[divan::bench]

@@ -15,6 +15,11 @@ pub fn now() -> OffsetDateTime {
     OffsetDateTime::from(now)
 }
 
+/// Whether a date has passed at `now`; none never does.
+pub fn has_passed(date: Option<OffsetDateTime>, now: OffsetDateTime) -> bool {
+    date.is_some_and(|date| date <= now)
+}
+
 /// A moment as operators read it: RFC 3339 in UTC, whole seconds.
 pub fn rfc3339(at: OffsetDateTime) -> String {
     let whole = at.to_offset(UtcOffset::UTC).replace_nanosecond(0).unwrap_or(at);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::clock::rfc3339;
+use crate::clock::{has_passed, rfc3339};
 use crate::identity::PeerName;
 use crate::inventory::{Partner, Usage};
 
@@ -85,8 +85,4 @@ impl PeerView {
             "overdue": has_passed(self.review_by, now),
         })
     }
-}
-
-fn has_passed(date: Option<OffsetDateTime>, now: OffsetDateTime) -> bool {
-    date.is_some_and(|date| date <= now)
 }

@@ -31,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::error;
@@ -39,7 +40,7 @@ use crate::clock;
 use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
-pub use line::{Origin, Sealed};
+pub use line::{Origin, Sealed, question, samples};
 pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use read::*;
 pub use record::*;
@@ -167,6 +168,11 @@ impl Audit {
     /// What makes the pseudonyms, if ids are to leave any.
     pub fn pseudonyms(&self) -> Option<&Pseudonyms> {
         self.pseudonyms.as_deref()
+    }
+
+    /// What policy in Rego is asked, when `record` is what goes on record if it says yes.
+    pub fn question(&self, record: &Record, host: Option<&str>, at: OffsetDateTime) -> String {
+        question(&self.origin, at, host, record)
     }
 
     /// Puts a permit on record.

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 use super::record::Record;
+use crate::outcome::DenyReason;
 
 /// How many are kept of each page.
 const KEPT: usize = 200;
@@ -35,8 +36,10 @@ impl Page {
             return Some(Self::Denials);
         }
         let nearest = record.rule.as_ref().and_then(|rule| rule.nearest.as_ref());
-        let would_deny = nearest.and_then(|nearest| nearest.would_deny);
-        (would_deny.is_some() && record.action.is_permit()).then_some(Self::Observed)
+        let would_deny = nearest.and_then(|nearest| nearest.would_deny)?;
+        // What a command is, nobody knows when its association is let through.
+        let is_news = record.action.is_permit() || would_deny == DenyReason::SopClassMismatch;
+        is_news.then_some(Self::Observed)
     }
 }
 
@@ -69,7 +72,6 @@ mod tests {
     use super::super::fixture::{connection, rule};
     use super::super::record::{Action, Nearest};
     use super::*;
-    use crate::outcome::DenyReason;
 
     #[test]
     fn the_newest_come_first_and_the_oldest_are_forgotten() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::identity::{Fingerprint, ListenerName, PeerCertificate, PeerName};
 use crate::outcome::{DenyReason, Differs, Direction, Ending, Refusal};
 use crate::protocol::Operation;
+use crate::protocol::dicom::Commands;
 
 /// What happened: the closed set of `event.action`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -203,8 +204,14 @@ pub struct Hl7 {
     pub version: String,
     /// It is a file or a batch: of how many messages is not known.
     pub is_batch: bool,
-    /// MSA-1 of the acknowledgement: `AA`, `AE`, `AR`, `CA`, `CE`, `CR`.
+    /// How many messages of a file or a batch it stands for, once that is known: those of one type and sender.
+    pub messages: Option<u32>,
+    /// MSA-1 of the acknowledgement: `AA`, `AE`, `AR`, `CA`, `CE`, `CR`. Of several, the worst.
     pub acknowledgement: Option<&'static str>,
+    /// The accept acknowledgement that came before it, and after how long.
+    pub accepted: Option<(&'static str, Duration)>,
+    /// How many of each code, where the messages of a batch were answered one by one.
+    pub acknowledgements: Vec<(&'static str, u32)>,
     /// Whether it is an access to PHI.
     pub phi: bool,
 }
@@ -242,6 +249,9 @@ pub struct Dicom {
     pub implementation: Option<String>,
     /// How many P-DATA-TF went up and down.
     pub data_units: (u64, u64),
+    /// How often each service was asked for, up and down; `None` while that is not known. Apart, for records are
+    /// moved about a lot.
+    pub commands: Option<Box<(Commands, Commands)>>,
     /// How it ended: `released`, `aborted`, `rejected`, …
     pub result: Option<&'static str>,
     /// Whether it is an access to PHI.

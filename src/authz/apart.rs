@@ -110,7 +110,6 @@ pub(super) fn route(route: &Route, asked: &Requested<'_>) -> Apart {
             !asked.host.map_or(route.hosts.is_empty(), |host| names(&route.hosts, host)),
             Differs::Host,
         );
-    let method = asked.method.as_str();
     match &route.kind {
         RouteKind::Plain => apart,
         RouteKind::Soap(actions) => {
@@ -119,17 +118,19 @@ pub(super) fn route(route: &Route, asked: &Requested<'_>) -> Apart {
         }
         RouteKind::Fhir { interactions, resources } => {
             let Some(below) = below else { return apart };
-            let Some((interaction, resource)) = classify::fhir(method, below) else {
+            let Some(found) = classify::fhir(asked, below) else {
                 return apart.when(true, Differs::Interaction);
             };
-            let resource = resource.map_or(resources.is_empty(), |name| names(resources, name));
+            let is_listed =
+                found.resource.map_or(resources.is_empty(), |name| names(resources, name));
+            let beyond = classify::reach(asked, &found).beyond(resources).is_some();
             apart
-                .when(!takes(interactions, &interaction), Differs::Interaction)
-                .when(!resource, Differs::Resource)
+                .when(!takes(interactions, &found.interaction), Differs::Interaction)
+                .when(!is_listed || beyond, Differs::Resource)
         }
         RouteKind::DicomWeb(transactions) => {
             let Some(below) = below else { return apart };
-            let transaction = classify::dicomweb(method, below);
+            let transaction = classify::dicomweb(asked, below);
             let taken = transaction.is_some_and(|transaction| takes(transactions, &transaction));
             apart.when(!taken, Differs::Transaction)
         }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use super::bits::{Index, first, words};
 use super::clause::Clause;
+use super::differences::sop_class;
 use super::peers::Peers;
+use super::permit::{Commands, Denied, Grant};
 use crate::config::AssociationRule;
 use crate::identity::ListenerName;
-use crate::protocol::dicom::Request;
+use crate::outcome::{DenyReason, Differs};
+use crate::protocol::dicom::{Misfit, Request, Service};
 
 /// A listener's rules for associations.
 #[derive(Debug, Default)]
@@ -56,6 +59,11 @@ impl Associations {
 }
 
 impl CompiledAssociation {
+    /// Whether it is for some SOP classes only.
+    pub(super) fn names_sop_classes(&self) -> bool {
+        !self.sop_classes.is_empty()
+    }
+
     /// The first SOP class that is proposed, and not the rule's.
     pub(super) fn foreign<'a>(&self, association: &'a Request) -> Option<&'a str> {
         if self.sop_classes.is_empty() {
@@ -63,5 +71,30 @@ impl CompiledAssociation {
         }
         let mut proposed = association.contexts.iter().map(|context| &*context.abstract_syntax);
         proposed.find(|proposed| !self.sop_classes.contains(*proposed))
+    }
+}
+
+impl Grant {
+    /// What is to be said of a command that its presentation context is not for; `None` where that is nobody's
+    /// concern.
+    pub fn mismatch(&self, misfit: &Misfit) -> Option<Denied> {
+        match self.commands {
+            Commands::Free => return None,
+            Commands::Observed | Commands::Bound => {}
+        }
+        let service = misfit.service.map_or("a command that nobody knows", Service::name);
+        let of = misfit.named.map(|class| format!(" of {class}")).unwrap_or_default();
+        let context = sop_class(&misfit.context);
+        Some(Denied {
+            reason: DenyReason::SopClassMismatch,
+            rule: Arc::clone(&self.rule),
+            line: self.line,
+            version: self.version,
+            template: None,
+            differs: Some(Differs::SopClass),
+            nearest: format!(
+                "the presentation context is for {context}, and {service}{of} came on it"
+            ),
+        })
     }
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::clause::{Clause, Standing, Verdict};
 use super::denial::{Denial, Rules};
 use super::differences::Asked;
-use super::permit::{Denied, Grant, Holder, Permit};
+use super::permit::{Commands, Denied, Grant, Holder, Permit};
 use super::policy::{ListenerPolicy, Requested};
 use super::routes::Found;
 use crate::outcome::{DenyReason, Differs};
@@ -69,15 +69,39 @@ impl ListenerPolicy {
                 None => denial().without_rule(grant)?,
             };
         }
-        if let Some(senders) = &self.senders {
-            let rules = Rules::Senders(senders);
-            let denial = || Denial { policy: self, asking: &asking, rules, asked };
-            grant = match senders.find(message) {
-                Some(clause) => self.by_rule(clause, grant.sent_under(clause), denial)?,
-                None => denial().without_rule(grant)?,
-            };
+        self.sent_by(&asking, message, grant)
+    }
+
+    /// Whether the holder of `permit` may send a file or a batch with this header: as the sender whom it names.
+    /// Its messages are asked for one by one.
+    ///
+    /// # Errors
+    ///
+    /// Says why not, and which rule came nearest.
+    pub fn authorize_envelope(
+        &self,
+        permit: &Permit,
+        header: &mllp::Header<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Grant, Denied> {
+        let asking = self.asking(permit, now)?;
+        self.sent_by(&asking, header, self.granted(&asking))
+    }
+
+    /// `grant`, if who asks may send as the sender that a header names.
+    fn sent_by(
+        &self,
+        asking: &Asking<'_>,
+        header: &mllp::Header<'_>,
+        grant: Grant,
+    ) -> Result<Grant, Denied> {
+        let Some(senders) = &self.senders else { return Ok(grant) };
+        let (rules, asked) = (Rules::Senders(senders), Asked::Message(header));
+        let denial = || Denial { policy: self, asking, rules, asked };
+        match senders.find(header) {
+            Some(clause) => self.by_rule(clause, grant.sent_under(clause), denial),
+            None => denial().without_rule(grant),
         }
-        Ok(grant)
     }
 
     /// Whether the holder of `permit` may have this association.
@@ -100,7 +124,13 @@ impl ListenerPolicy {
             return denial().without_rule(grant);
         };
         let clause = &compiled.clause;
-        let grant = self.by_rule(clause, grant.under(clause), denial)?;
+        let commands = match self.observed_until(now) {
+            _ if !compiled.names_sop_classes() => Commands::Free,
+            Some(_) => Commands::Observed,
+            None => Commands::Bound,
+        };
+        let grant = Grant { commands, ..grant.under(clause) };
+        let grant = self.by_rule(clause, grant, denial)?;
         match compiled.foreign(association) {
             Some(_) => denial().by_sop_class(compiled, grant),
             None => Ok(grant),
@@ -200,6 +230,8 @@ impl ListenerPolicy {
             operation: None,
             respond: None,
             soap: None,
+            form: None,
+            commands: Commands::Free,
             would_deny: asking.would_deny.clone(),
         }
     }
@@ -235,6 +267,7 @@ impl Found<'_> {
             operation: self.operation,
             respond: route.respond,
             soap: self.soap.cloned(),
+            form: self.form.cloned(),
             ..grant.under(&self.compiled.clause)
         }
     }

@@ -147,7 +147,6 @@ fn of_route(route: &Route, field: Differs, asked: &Requested<'_>) -> Option<(Str
     let found = |text: &str| text.to_owned();
     let base = |what: &str| format!("{what} below {}", route.path.text);
     let below = apart::below(route, asked.path).unwrap_or_default();
-    let method = asked.method.as_str();
     Some(match (field, &route.kind) {
         (Differs::Path, RouteKind::Fhir { .. } | RouteKind::DicomWeb(_)) => {
             (format!("below {}", route.path.text), found("this one"))
@@ -171,24 +170,35 @@ fn of_route(route: &Route, field: Differs, asked: &Requested<'_>) -> Option<(Str
         }
         (Differs::Interaction, RouteKind::Fhir { interactions, .. }) => {
             let wanted = list(interactions.iter().map(|interaction| interaction.code()));
-            match classify::fhir(method, below) {
-                Some((interaction, _)) => (wanted, found(interaction.code())),
+            match classify::fhir(asked, below) {
+                Some(asked) => (wanted, found(asked.interaction.code())),
                 None => (base(&wanted), found("something that FHIR does not have")),
             }
         }
         (Differs::Resource, RouteKind::Fhir { resources, .. }) => {
-            let resource = classify::fhir(method, below).and_then(|(_, resource)| resource);
-            (list(resources.iter()), found(resource.unwrap_or("none")))
+            (list(resources.iter()), resource(resources, asked, below))
         }
         (Differs::Transaction, RouteKind::DicomWeb(transactions)) => {
             let wanted = list(transactions.iter().map(|transaction| transaction.name()));
-            match classify::dicomweb(method, below) {
+            match classify::dicomweb(asked, below) {
                 Some(transaction) => (wanted, found(transaction.name())),
                 None => (base(&wanted), found("something that DICOMweb does not have")),
             }
         }
         _ => return None,
     })
+}
+
+/// The type that is not listed: that of the path, or else one that the request gets at beside it.
+fn resource(listed: &[Arc<str>], asked: &Requested<'_>, below: &str) -> String {
+    let interaction = classify::fhir(asked, below);
+    let own = interaction.as_ref().and_then(|asked| asked.resource);
+    let is_listed = own.is_some_and(|own| listed.iter().any(|name| **name == *own));
+    let reach = interaction.filter(|_| is_listed).map(|found| classify::reach(asked, &found));
+    match reach.as_ref().and_then(|reach| reach.beyond(listed)) {
+        Some(reached) => reached.to_string(),
+        None => own.unwrap_or("none").to_owned(),
+    }
 }
 
 fn of_association(
@@ -232,7 +242,7 @@ fn known(method: &Method) -> String {
 }
 
 /// `a, b or c`, bounded; `*` for an empty list.
-fn list(items: impl IntoIterator<Item = impl fmt::Display>) -> String {
+pub(super) fn list(items: impl IntoIterator<Item = impl fmt::Display>) -> String {
     let mut texts: Vec<String> =
         items.into_iter().take(SHOWN + 1).map(|item| item.to_string()).collect();
     if texts.len() > SHOWN {
@@ -288,6 +298,6 @@ pub(super) fn sent_by(header: &mllp::Header<'_>) -> String {
 }
 
 /// A SOP class as people know it.
-fn sop_class(uid: &str) -> String {
+pub(super) fn sop_class(uid: &str) -> String {
     dicom::sop_class_name(uid).map_or_else(|| shown(uid), ToOwned::to_owned)
 }

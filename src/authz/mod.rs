@@ -4,7 +4,7 @@
 //!
 //! A decision (`policy` for connections, `decide` for what is asked for on them) looks rules up in indexes:
 //! `paths` and `bits` lead to the first that matches. Only when that denies, `denial` walks through all rules
-//! to say which came nearest; `apart` and `differences` compare field by field.
+//! to say which came nearest; `apart` and `differences` compare field by field. [`rego`] is asked after all of them, where there is one.
 
 mod apart;
 mod associations;
@@ -15,12 +15,14 @@ mod decide;
 mod denial;
 mod differences;
 mod explain;
+mod forms;
 mod messages;
 mod paths;
 mod peers;
 mod permit;
 mod policy;
 mod question;
+mod rego;
 mod routes;
 mod soap;
 mod summary;
@@ -29,6 +31,7 @@ mod tests;
 
 pub use differences::{Asked, Difference};
 pub use explain::{Explanation, Weighed};
-pub use permit::{Denied, Grant, Holder, Permit};
+pub use permit::{Commands, Denied, Grant, Holder, Permit};
 pub use policy::{ListenerPolicy, Requested, recognized};
+pub use rego::{RegoError, RegoPolicy};
 pub use summary::RuleSummary;

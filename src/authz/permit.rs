@@ -96,7 +96,21 @@ pub struct Grant {
     pub(super) operation: Option<Operation>,
     pub(super) respond: Option<StatusCode>,
     pub(super) soap: Option<Arc<SoapAction>>,
+    pub(super) form: Option<Arc<[Arc<str>]>>,
+    pub(super) commands: Commands,
     pub(super) would_deny: Option<Arc<Denied>>,
+}
+
+/// What becomes of DICOM commands that their presentation contexts are not for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Commands {
+    /// They pass: the rule is for all SOP classes.
+    #[default]
+    Free,
+    /// They pass and are told of, while policy is only observed.
+    Observed,
+    /// The association ends with them.
+    Bound,
 }
 
 impl Grant {
@@ -148,14 +162,40 @@ impl Grant {
         self.respond
     }
 
+    /// DICOM: what becomes of commands that their presentation contexts are not for.
+    pub fn commands(&self) -> Commands {
+        self.commands
+    }
+
     /// HTTP: the request claims this SOAP action, and its body is still to be held against it.
     pub fn soap(&self) -> Option<&Arc<SoapAction>> {
         self.soap.as_ref()
     }
 
+    /// HTTP: the request is a FHIR search whose parameters are in its body, and they are still to be held
+    /// against these types of resources.
+    pub fn form(&self) -> Option<&[Arc<str>]> {
+        self.form.as_deref()
+    }
+
     /// Why it would not have been given, were policy enforced.
     pub fn would_deny(&self) -> Option<&Arc<Denied>> {
         self.would_deny.as_ref()
+    }
+}
+
+impl Grant {
+    /// The denial of what was granted by its head, and has something else in its body.
+    pub(super) fn unfit(&self, reason: DenyReason, differs: Differs, nearest: String) -> Denied {
+        Denied {
+            reason,
+            rule: Arc::clone(&self.rule),
+            line: self.line,
+            version: self.version,
+            template: self.template.clone(),
+            differs: Some(differs),
+            nearest,
+        }
     }
 }
 

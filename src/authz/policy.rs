@@ -9,6 +9,7 @@ use super::associations::Associations;
 use super::messages::{Messages, Senders};
 use super::peers::Peers;
 use super::permit::{Denied, Holder, Permit};
+use super::rego::RegoPolicy;
 use super::routes::Routes;
 use crate::config::{Config, Inbound, Outbound};
 use crate::identity::{Fingerprint, ListenerName, PeerIdentity, PeerName};
@@ -25,6 +26,17 @@ pub struct Requested<'a> {
     pub path: &'a str,
     /// The SOAP action that the headers claim.
     pub soap_action: Option<&'a str>,
+    /// What comes after `?`, as it came in.
+    pub query: Option<&'a str>,
+    /// What `If-None-Exist` says: a search that is made before something is created.
+    pub condition: Option<&'a str>,
+}
+
+impl<'a> Requested<'a> {
+    /// A request without a host, a query, or anything that its head says.
+    pub const fn plain(method: &'a Method, path: &'a str) -> Self {
+        Self { method, host: None, path, soap_action: None, query: None, condition: None }
+    }
 }
 
 /// Who may connect to a listener, and ask it for what.
@@ -47,6 +59,8 @@ pub struct ListenerPolicy {
     pub(super) messages: Option<Messages>,
     pub(super) senders: Option<Senders>,
     pub(super) associations: Option<Associations>,
+    /// What may narrow all of it.
+    pub(super) rego: Option<Arc<RegoPolicy>>,
 }
 
 impl ListenerPolicy {
@@ -97,7 +111,19 @@ impl ListenerPolicy {
             messages: None,
             senders: None,
             associations: None,
+            rego: None,
         }
+    }
+
+    /// The same listener's policy, narrowed by `rego`.
+    #[must_use]
+    pub fn narrowed_by(self, rego: Option<Arc<RegoPolicy>>) -> Self {
+        Self { rego, ..self }
+    }
+
+    /// What narrows it.
+    pub fn rego(&self) -> Option<&RegoPolicy> {
+        self.rego.as_deref()
     }
 
     /// Whether `who` may connect at `now`. While policy is only observed, everybody may whose certificate is

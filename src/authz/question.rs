@@ -10,9 +10,11 @@ impl Question {
     pub fn put<T>(&self, answer: impl FnOnce(Option<Asked<'_>>) -> T) -> T {
         match self {
             Self::Connect => answer(None),
-            Self::Request { method, host, path, soap_action } => {
+            Self::Request { method, host, target, soap_action } => {
                 let (host, soap_action) = (host.as_deref(), soap_action.as_deref());
-                answer(Some(Asked::Request(&Requested { method, host, path, soap_action })))
+                let plain = Requested::plain(method, &target.path);
+                let query = target.query.as_deref();
+                answer(Some(Asked::Request(&Requested { host, query, soap_action, ..plain })))
             }
             Self::Message { kind, sender } => {
                 let kind = (kind.code.as_str(), kind.trigger.as_str());

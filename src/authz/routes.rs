@@ -38,6 +38,8 @@ pub(super) struct CompiledRoute {
     pub(super) clause: Clause,
     pub(super) route: Route,
     actions: Vec<Arc<SoapAction>>,
+    /// The types of FHIR resources that it is for. `None`: all, or it is not for FHIR.
+    resources: Option<Arc<[Arc<str>]>>,
 }
 
 /// The route that decides, and what it makes of the request.
@@ -45,6 +47,8 @@ pub(super) struct Found<'p> {
     pub(super) compiled: &'p CompiledRoute,
     pub(super) operation: Option<Operation>,
     pub(super) soap: Option<&'p Arc<SoapAction>>,
+    /// The types that the parameters in its body may get at, where those are restricted.
+    pub(super) form: Option<&'p Arc<[Arc<str>]>>,
 }
 
 impl Routes {
@@ -61,7 +65,7 @@ impl Routes {
         let number = clause.number;
         self.methods.take(number, route.methods.iter().cloned());
         self.hosts.take(number, route.hosts.iter().cloned());
-        let mut actions = Vec::new();
+        let (mut actions, mut restricted) = (Vec::new(), None);
         let mut is_base = true;
         match &route.kind {
             RouteKind::Plain => is_base = false,
@@ -73,6 +77,7 @@ impl Routes {
                 self.fhir.insert(number);
                 self.interactions.take(number, interactions.iter().copied());
                 self.resources.take(number, resources.iter().cloned());
+                restricted = (!resources.is_empty()).then(|| resources.as_slice().into());
             }
             RouteKind::DicomWeb(transactions) => {
                 self.dicomweb.insert(number);
@@ -84,7 +89,12 @@ impl Routes {
             self.actions.take(number, actions.iter().map(|action| Arc::clone(&action.uri)));
             self.paths.insert(number, &route.path, is_base);
         }
-        self.all.push(CompiledRoute { clause, route: route.clone(), actions });
+        self.all.push(CompiledRoute {
+            clause,
+            route: route.clone(),
+            actions,
+            resources: restricted,
+        });
     }
 
     /// Whether any of them asks for a SOAP action.
@@ -120,22 +130,26 @@ impl Routes {
         let compiled = self.all.get(rule as usize)?;
         let claimed = |action: &&Arc<SoapAction>| Some(&*action.uri) == asked.soap_action;
         let soap = compiled.actions.iter().find(claimed);
+        let form = match class {
+            Some(Class::Fhir { has_form: true, .. }) => compiled.resources.as_ref(),
+            _ => None,
+        };
         let operation = match (class, soap) {
-            (Some(Class::Fhir(interaction, resource)), _) => {
+            (Some(Class::Fhir { interaction, resource, .. }), _) => {
                 Some(Operation::Fhir(interaction, resource))
             }
             (Some(Class::DicomWeb(transaction)), _) => Some(Operation::DicomWeb(transaction)),
             (None, Some(action)) => Some(Operation::Soap(Arc::clone(&action.uri), action.ihe)),
             (None, None) => None,
         };
-        Some(Found { compiled, operation, soap })
+        Some(Found { compiled, operation, soap, form })
     }
 }
 
 /// What a request below a base is.
 #[derive(Debug, Clone, Copy)]
 enum Class {
-    Fhir(fhir::Interaction, Option<&'static str>),
+    Fhir { interaction: fhir::Interaction, resource: Option<&'static str>, has_form: bool },
     DicomWeb(dicomweb::Transaction),
 }
 
@@ -163,15 +177,22 @@ impl Search<'_, '_> {
     /// The first of `rules`, whose base has been reached, that takes what is `below` it.
     fn below(&self, rules: &Bits, below: &str) -> Option<(u32, Option<Class>)> {
         let routes = self.routes;
-        let method = self.asked.method.as_str();
-        let fhir = classify::fhir(method, below).and_then(|(interaction, resource)| {
-            let interactions = routes.interactions.takers(Some(&interaction));
-            let resources = routes.resources.takers(resource);
-            let takes =
-                |word| routes.fhir.word(word) & interactions.word(word) & resources.word(word);
-            Some((self.first(rules, takes)?, Some(Class::Fhir(interaction, resource))))
+        let fhir = classify::fhir(self.asked, below).and_then(|found| {
+            let interactions = routes.interactions.takers(Some(&found.interaction));
+            let resources = routes.resources.takers(found.resource);
+            let reach = classify::reach(self.asked, &found);
+            let takes = |word| {
+                let reached = reach.iter().fold(u64::MAX, |rules, reached| {
+                    rules & routes.resources.takers(reached.kind).word(word)
+                });
+                let rules = routes.fhir.word(word) & reached;
+                rules & interactions.word(word) & resources.word(word)
+            };
+            let (interaction, resource) = (found.interaction, found.resource);
+            let class = Class::Fhir { interaction, resource, has_form: found.has_form() };
+            Some((self.first(rules, takes)?, Some(class)))
         });
-        let dicomweb = classify::dicomweb(method, below).and_then(|transaction| {
+        let dicomweb = classify::dicomweb(self.asked, below).and_then(|transaction| {
             let transactions = routes.transactions.takers(Some(&transaction));
             let takes = |word| routes.dicomweb.word(word) & transactions.word(word);
             Some((self.first(rules, takes)?, Some(Class::DicomWeb(transaction))))

@@ -1,7 +1,5 @@
 //! SOAP requests: actions that cannot be told, and messages that are not what they claim to be.
 
-use std::sync::Arc;
-
 use time::OffsetDateTime;
 
 use super::differences::shown;
@@ -35,7 +33,11 @@ impl ListenerPolicy {
         let Err(why) = claim else { return granted };
         match granted {
             Ok(grant) => {
-                let denied = unfit(&grant, Differs::SoapAction, why.text().to_owned());
+                let denied = grant.unfit(
+                    DenyReason::SoapMismatch,
+                    Differs::SoapAction,
+                    why.text().to_owned(),
+                );
                 self.enforce(grant, denied, now)
             }
             Err(denied) if denied.reason == DenyReason::NoRoute => Err(Denied {
@@ -63,24 +65,16 @@ impl ListenerPolicy {
         let (differs, why) = match message.map(|found| check(found, &action.uri, &action.bodies)) {
             Ok(Ok(())) => return Ok(grant),
             Ok(Err(mismatch @ Mismatch::Action(_))) => (Differs::SoapAction, mismatch.text()),
-            Ok(Err(mismatch @ Mismatch::Body(_))) => (Differs::SoapBody, mismatch.text()),
+            Ok(Err(mismatch @ (Mismatch::Body(_) | Mismatch::Namespace(_)))) => {
+                (Differs::SoapBody, mismatch.text())
+            }
             Err(why) if why.is_about_the_action() => (Differs::SoapAction, why.text().to_owned()),
             Err(why) => (Differs::SoapBody, why.text().to_owned()),
         };
-        let wanted = format!("{} wants {}", shown(&action.uri), action.bodies.join(" or "));
-        let denied = unfit(&grant, differs, format!("SOAP action {wanted} in the body: {why}"));
+        let bodies: Vec<_> = action.bodies.iter().map(ToString::to_string).collect();
+        let wanted = format!("{} wants {}", shown(&action.uri), bodies.join(" or "));
+        let nearest = format!("SOAP action {wanted} in the body: {why}");
+        let denied = grant.unfit(DenyReason::SoapMismatch, differs, nearest);
         self.enforce(grant, denied, now)
-    }
-}
-
-fn unfit(grant: &Grant, differs: Differs, nearest: String) -> Denied {
-    Denied {
-        reason: DenyReason::SoapMismatch,
-        rule: Arc::clone(grant.rule()),
-        line: grant.line(),
-        version: grant.version(),
-        template: grant.template().cloned(),
-        differs: Some(differs),
-        nearest,
     }
 }

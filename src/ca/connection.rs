@@ -45,7 +45,7 @@ pub(super) enum Scope {
 }
 
 /// A request, whole, and who sent it.
-pub(super) struct Asked {
+pub(super) struct Received {
     pub(super) request: Request<Bytes>,
     pub(super) source: SocketAddr,
     /// Verified against the authority's root and lists.
@@ -151,5 +151,5 @@ async fn respond(
         Err(_broken) => return answer::text(StatusCode::BAD_REQUEST, "the body broke off\n"),
     };
     let request = Request::from_parts(head, body);
-    est::answer(office, scope, Asked { request, source, client }).await
+    est::answer(office, scope, Received { request, source, client }).await
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Office;
 use super::answer::{self, Answer};
-use super::connection::{Asked, Scope};
+use super::connection::{Received, Scope};
 use super::quota::{Quota, TooMany};
 use crate::certs::embedded::{
     Authority, AuthorityError, Authorized, Issued, RequestError, Serial, Standing, TokenError,
@@ -64,7 +64,7 @@ impl From<TooMany> for No {
 }
 
 /// Answers one request.
-pub(super) async fn answer(office: &Office, scope: Scope, asked: Asked) -> Answer {
+pub(super) async fn answer(office: &Office, scope: Scope, asked: Received) -> Answer {
     let path = asked.request.uri().path();
     let get = matches!(*asked.request.method(), Method::GET | Method::HEAD);
     match (scope, path.strip_prefix(EST).unwrap_or(path)) {
@@ -97,7 +97,7 @@ pub(super) async fn answer(office: &Office, scope: Scope, asked: Asked) -> Answe
 }
 
 /// Issues, or says no; both go into the log.
-async fn enrol(office: &Office, asked: &Asked, first: bool) -> Answer {
+async fn enrol(office: &Office, asked: &Received, first: bool) -> Answer {
     let source = asked.source;
     // Whoever guesses tokens behind the same address must not keep sidecars from renewing.
     if let Some(seconds) = office.door.closed_for(source.ip()).filter(|_| first) {
@@ -191,7 +191,7 @@ fn renew(
     quota.count(&grant, || Ok(authority.sign_request(request, &grant, &authorized)?))
 }
 
-fn refused(office: &Office, asked: &Asked, no: &No) -> Answer {
+fn refused(office: &Office, asked: &Received, no: &No) -> Answer {
     let source = asked.source;
     match no {
         No::Request(error) => {
@@ -228,7 +228,7 @@ fn refused(office: &Office, asked: &Asked, no: &No) -> Answer {
     }
 }
 
-fn unavailable(office: &Office, asked: &Asked, error: &(dyn Error + 'static)) -> Answer {
+fn unavailable(office: &Office, asked: &Received, error: &(dyn Error + 'static)) -> Answer {
     if let Some(untold) = office.line(asked.source) {
         let error = Report(error);
         tracing::error!(source = %asked.source, untold, "the authority cannot be used at the moment: {error}");

@@ -9,7 +9,7 @@ use super::{ConfigFile, Exit, Format, console, load, wait};
 use crate::audit::{self, Pseudonyms};
 use crate::config::{Config, ListenAddr, Severity};
 use crate::report::{Count, Report};
-use crate::runtime::supply;
+use crate::runtime::{rego, supply};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -43,6 +43,9 @@ fn looked_at(config: &Config) -> anyhow::Result<Findings> {
         Err(error) => {
             error.problems().into_iter().for_each(|text| findings.error("identity", text));
         }
+    }
+    if let Err(error) = rego(config) {
+        findings.error("policy", error.to_string());
     }
     if let Err(error) = Pseudonyms::of(config) {
         findings.error("audit.pseudonyms.key_file", Report(&error).to_string());

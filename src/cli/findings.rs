@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Format, console};
-use crate::config::{Problem, Problems, Severity};
+use crate::config::{Config, Problem, Problems, Severity};
 
 /// What is in the way, and what deserves a look: in the configuration's text, and in what it points at.
 pub(super) struct Findings {
@@ -15,6 +15,13 @@ impl Findings {
     /// What was found in the text.
     pub(super) fn of(text: Problems) -> Self {
         Self { text, elsewhere: Vec::new() }
+    }
+
+    /// One thing that is in the way, not in the text of `config`; `key` leads there.
+    pub(super) fn elsewhere(config: &Config, key: &str, text: String) -> Self {
+        let mut findings = Self::of(config.warnings.clone());
+        findings.error(key, text);
+        findings
     }
 
     /// Something is in the way elsewhere; `key` leads there, and is empty where none does.
@@ -39,6 +46,15 @@ impl Findings {
             Format::Json => console::line(&serde_json::to_string_pretty(&self.json())?),
         }
         Ok(())
+    }
+
+    /// Logs all of it as warnings, for programs that read the log.
+    pub(super) fn log(&self) {
+        let path = self.text.path().display();
+        for Problem { line, column, key, text, hint, .. } in self.all() {
+            let hint = hint.as_deref();
+            tracing::warn!(%path, line, column, key, hint, "{text}");
+        }
     }
 
     fn print_text(&self) {

@@ -48,7 +48,7 @@ enum Command {
     /// The authority in a directory: issue, list, revoke
     Ca(ca::Arguments),
     /// Tells which rule lets a peer in, or which came nearest and why it does not
-    Explain(explain::Arguments),
+    Explain(Box<explain::Arguments>),
     /// Makes an allowlist of what was seen, and tells what another one would change
     Policy(policy::Arguments),
     /// Shakes hands with a server as this service, and tells what fails, why, and how to mend it

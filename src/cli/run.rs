@@ -4,9 +4,9 @@ use tokio::runtime::Builder;
 
 use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, load};
-use crate::config::Config;
+use crate::config::Problems;
 use crate::report::Report;
-use crate::runtime::{Sidecar, Signals, StartError, raise_limit, until_stopped};
+use crate::runtime::{Obstacle, Sidecar, Signals, StartError, raise_limit, until_stopped};
 use crate::shutdown::Drained;
 use crate::telemetry::log;
 
@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exi
             return Ok(Exit::BadConfig);
         }
     };
-    warn(&config, log)?;
+    warn(&Findings::of(config.warnings.clone()), log)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = runtime.block_on(async { Signals::catch() })?;
     let descriptors = raise_limit(&config);
@@ -42,6 +42,11 @@ pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exi
             return Ok(exit_of(&error));
         }
     };
+    let mut found = Findings::of(Problems::none(path));
+    for warning in &sidecar.started().warnings {
+        found.warn("identity", warning.clone());
+    }
+    warn(&found, log)?;
     if let Err(too_few) = descriptors {
         tracing::warn!("{too_few}");
     }
@@ -60,15 +65,11 @@ pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exi
 }
 
 /// Tells what deserves a look: as `check` does, unless a program reads the log.
-fn warn(config: &Config, log: log::Format) -> anyhow::Result<()> {
+fn warn(findings: &Findings, log: log::Format) -> anyhow::Result<()> {
     match log {
-        log::Format::Text => Findings::of(config.warnings.clone()).print(Format::Text),
+        log::Format::Text => findings.print(Format::Text),
         log::Format::Json => {
-            for warning in config.warnings.iter() {
-                let (line, column) = (warning.line, warning.column);
-                let (path, hint) = (config.path.display(), warning.hint.as_deref());
-                tracing::warn!(%path, line, column, key = warning.key, hint, "{}", warning.text);
-            }
+            findings.log();
             Ok(())
         }
     }
@@ -77,13 +78,12 @@ fn warn(config: &Config, log: log::Format) -> anyhow::Result<()> {
 /// What is in the way, one a text; of key material and trail the same as `check` says.
 fn problems(error: &StartError) -> Vec<String> {
     match error {
-        StartError::Material(error) => error.problems(),
+        StartError::Obstacle(Obstacle::Material(error)) => error.problems(),
         StartError::Audit(error) => vec![Report(error).to_string()],
         StartError::Pseudonyms(error) => vec![Report(error).to_string()],
-        StartError::Service(_)
-        | StartError::Build(_)
+        StartError::Obstacle(Obstacle::Rego(error)) => vec![error.to_string()],
+        StartError::Obstacle(Obstacle::Service(_) | Obstacle::Build(_) | Obstacle::Bind(_))
         | StartError::Threads(_)
-        | StartError::Bind(_)
         | StartError::Metrics(_)
         | StartError::Lost => vec![Report(error).to_string()],
     }
@@ -92,13 +92,13 @@ fn problems(error: &StartError) -> Vec<String> {
 /// Key material and configuration are for the operator to mend; the rest is the machine's.
 fn exit_of(error: &StartError) -> Exit {
     match error {
-        StartError::Material(_)
-        | StartError::Pseudonyms(_)
-        | StartError::Service(_)
-        | StartError::Build(_) => Exit::BadConfig,
-        StartError::Threads(_)
+        StartError::Obstacle(
+            Obstacle::Material(_) | Obstacle::Rego(_) | Obstacle::Service(_) | Obstacle::Build(_),
+        )
+        | StartError::Pseudonyms(_) => Exit::BadConfig,
+        StartError::Obstacle(Obstacle::Bind(_))
+        | StartError::Threads(_)
         | StartError::Audit(_)
-        | StartError::Bind(_)
         | StartError::Metrics(_)
         | StartError::Lost => Exit::Failed,
     }

@@ -49,7 +49,7 @@ pub use rules::{
 pub use scalar::{TextError, check_name, read_moment};
 pub use settings::{
     AdminSettings, AuditSettings, Checkpoints, KeyAlgorithm, OnFailure, ProbeCheck, Pseudonyms,
-    RegoSettings, WorkloadProbe,
+    RegoFile, RegoSettings, WorkloadProbe,
 };
 pub use template::PathTemplateError;
 
@@ -60,7 +60,8 @@ use crate::identity::{DnsName, Fingerprint, ListenerName, PeerName, SpiffeId, Tr
 pub struct Config {
     /// The file it came from, as it was named.
     pub path: PathBuf,
-    /// SHA-256 of the file's bytes: the version of the policy in every record.
+    /// The version of the policy in every record: SHA-256 of the file's bytes or, with `policy`, of its digest
+    /// and those of the files that `policy` names, in hexadecimal and in their order, one a line.
     pub digest: Fingerprint,
     /// The service that this sidecar stands beside.
     pub service: Arc<str>,

@@ -151,6 +151,11 @@ impl Problems {
         Self { path: path.to_owned(), source: source.into(), list }
     }
 
+    /// Nothing was found in the file at `path`.
+    pub fn none(path: &Path) -> Self {
+        Self::new(path, "", Vec::new())
+    }
+
     /// The file that they are about.
     pub fn path(&self) -> &Path {
         &self.path

@@ -5,6 +5,7 @@ use std::fmt;
 use http::Method;
 
 use super::{Inbound, Protocol};
+use crate::protocol::http::Target;
 use crate::protocol::{dicom, mllp};
 
 /// What somebody wants to do.
@@ -18,8 +19,8 @@ pub enum Question {
         method: Method,
         /// The host, in lower case and without a port.
         host: Option<String>,
-        /// The decoded path.
-        path: String,
+        /// The path and the query.
+        target: Target,
         /// The SOAP action.
         soap_action: Option<String>,
     },
@@ -73,7 +74,7 @@ impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect => f.write_str("connect"),
-            Self::Request { method, path, .. } => write!(f, "{method} {path}"),
+            Self::Request { method, target, .. } => write!(f, "{method} {}", target.path),
             Self::Message { kind, .. } => write!(f, "send {kind}"),
             Self::Association(request) => {
                 write!(f, "call {} as {}", request.called_ae, request.calling_ae)

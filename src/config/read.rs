@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::keys::Section;
 use super::nearest::nearest;
 use super::problem::{Fault, Place, Problem, Severity, quoted};
-use super::substitute::{Sources, substitute};
+use super::substitute::{Sources, read_text, substitute};
 use super::yaml::{Entry, Node, Value};
 
 /// Longest path of a file, in bytes (Linux' PATH_MAX with its NUL).
@@ -166,6 +166,17 @@ impl<'a> Reader<'a> {
     /// The path of a file; relative ones begin at the configuration file's directory.
     pub(super) fn path(&self, node: &Node) -> Option<PathBuf> {
         self.located(node, |text| self.resolve(text)).map(|path| path.value)
+    }
+
+    /// The path of a file and its text, of at most `max` bytes.
+    pub(super) fn file(&self, node: &Node, max: u64) -> Option<(PathBuf, String)> {
+        let read = |text: &str| {
+            let path = self.resolve(text)?;
+            let text = read_text(&path, max)
+                .map_err(|why| Fault::new(format!("cannot be read: {why}")))?;
+            Ok((path, text))
+        };
+        self.located(node, read).map(|file| file.value)
     }
 
     /// The path that `text` names.

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use super::{Inbound, PathTemplate};
 use crate::identity::PeerName;
+use crate::protocol::soap::Element;
 use crate::protocol::{dicomweb, fhir};
 
 /// What every rule has, whatever it is for.
@@ -19,7 +20,8 @@ pub struct Rule {
     pub name: Arc<str>,
     /// Its line in the configuration file.
     pub line: u32,
-    /// Who may, groups replaced by their members. Empty: nobody.
+    /// Who may, groups replaced by their members; where the rule does not say, all who may connect. Empty:
+    /// nobody.
     pub allow: Vec<PeerName>,
     /// After this moment the rule still decides, and lets nobody in.
     pub expires: Option<OffsetDateTime>,
@@ -99,8 +101,8 @@ pub enum RouteKind {
 pub struct SoapAction {
     /// The action's URI.
     pub uri: Arc<str>,
-    /// Local names with which the body may begin: services dispatch on that, whatever the action says.
-    pub bodies: Vec<Arc<str>>,
+    /// What the body may begin with: services dispatch on that, whatever the action says.
+    pub bodies: Vec<Element>,
     /// The IHE transaction that it is, like `ITI-47`.
     pub ihe: Option<&'static str>,
 }

@@ -93,15 +93,24 @@ pub enum ProbeCheck {
     Tcp(SocketAddr),
 }
 
-/// Policy in Rego, asked after the allowlist. Whether the files are there, and good, finds whoever loads them.
+/// Policy in Rego, asked after the allowlist. Whether the files are good finds whoever compiles them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegoSettings {
     /// Modules. Never empty.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<RegoFile>,
     /// JSON or YAML documents that become `data`.
-    pub data: Vec<PathBuf>,
+    pub data: Vec<RegoFile>,
     /// The rule that is asked for, like `data.myelin.allow`.
     pub query: Arc<str>,
     /// Longest evaluation; what takes longer is denied.
     pub timeout: Duration,
+}
+
+/// A file that policy is made of, as it was when the configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegoFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it.
+    pub text: Arc<str>,
 }

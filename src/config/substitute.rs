@@ -69,6 +69,18 @@ fn one(name: &str, sources: Sources<'_>) -> Result<String, Fault> {
 
 /// The file's text without one final newline.
 fn file(path: &Path) -> Result<String, String> {
+    let mut text = read_text(path, MAX_FILE)?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+/// The text of the file at `path`, which the configuration names; or why there is none.
+pub(super) fn read_text(path: &Path, max: u64) -> Result<String, String> {
     let unreadable = |error: std::io::Error| error.to_string();
     // Asked before it is opened: opening a pipe would wait for its writer.
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
@@ -77,18 +89,11 @@ fn file(path: &Path) -> Result<String, String> {
     }
     let mut bytes = Vec::new();
     let opened = File::open(path).map_err(unreadable)?;
-    opened.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("it is larger than {MAX_FILE} bytes"));
+    opened.take(max + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > max {
+        return Err(format!("it is larger than {max} bytes"));
     }
-    let mut text = String::from_utf8(bytes).map_err(|error| error.utf8_error().to_string())?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| error.utf8_error().to_string())
 }
 
 #[cfg(test)]

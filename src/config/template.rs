@@ -86,6 +86,23 @@ impl PathTemplate {
             }
         }
     }
+
+    /// Whether there is a path that both match.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (mut mine, mut theirs) = (self.segments.iter(), other.segments.iter());
+        loop {
+            match (mine.next(), theirs.next()) {
+                (Some(Segment::Rest), _) | (_, Some(Segment::Rest)) | (None, None) => return true,
+                (Some(Segment::Literal(mine)), Some(Segment::Literal(theirs)))
+                    if mine != theirs =>
+                {
+                    return false;
+                }
+                (Some(_), Some(_)) => {}
+                (Some(_), None) | (None, Some(_)) => return false,
+            }
+        }
+    }
 }
 
 /// A segment, and the name in it.
@@ -187,5 +204,23 @@ mod tests {
         assert!(!covers("/a/{x}", "/a/{rest...}"));
         assert!(!covers("/a", "/a/b"));
         assert!(!covers("/a/b", "/a"));
+    }
+
+    #[test]
+    fn templates_overlap_where_a_path_matches_both() {
+        for (one, other, overlap) in [
+            ("/pdq", "/pdq", true),
+            ("/pdq", "/{x}", true),
+            ("/{x}/a", "/b/{y}", true),
+            ("/pdq", "/{rest...}", true),
+            ("/a/{rest...}", "/a", true),
+            ("/{x}/a", "/b/c", false),
+            ("/pdq", "/pdq/x", false),
+            ("/", "/{x}", false),
+        ] {
+            let (one, other) = (template(one), template(other));
+            assert_eq!(one.overlaps(&other), overlap, "{} {}", one.text, other.text);
+            assert_eq!(other.overlaps(&one), overlap, "{} {}", other.text, one.text);
+        }
     }
 }

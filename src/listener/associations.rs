@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Services, record};
 use crate::audit::{Action, Connection, Dicom, DicomContext, Record, Rule, Traffic};
-use crate::authz::{Denied, Grant};
+use crate::authz::{Commands, Denied, Grant};
 use crate::outcome::{AssociationEnding, DenyReason, Ending};
 use crate::protocol::dicom::{Answer, Malformed, Reject, Request};
 use crate::proxy::dicom::{self, Carried, End, Unasked};
@@ -18,10 +18,17 @@ use crate::shutdown::Shutdown;
 pub(super) struct Ticket {
     connection: Arc<Connection>,
     dicom: Dicom,
-    rule: Rule,
+    grant: Grant,
     begun: Instant,
     /// The identifiers of its contexts, in the order of the record's.
     ids: Vec<u8>,
+}
+
+impl Ticket {
+    /// Whether the association ends with a command that its presentation context is not for.
+    pub(super) fn is_bound(&self) -> bool {
+        self.grant.commands() == Commands::Bound
+    }
 }
 
 /// The record of the permit could not be made durable.
@@ -35,23 +42,34 @@ pub(super) async fn admit(
     grant: &Grant,
 ) -> Result<Ticket, NotAudited> {
     let dicom = Dicom { phi: grant.phi(), ..described(request) };
-    let rule = record::granted(grant);
-    let allowed = Record {
-        connection: Some(Arc::clone(connection)),
-        dicom: Some(dicom.clone()),
-        rule: Some(rule.clone()),
-        ..Record::new(Action::AssociationAllowed)
-    };
+    let allowed = of_yes(connection, dicom.clone(), record::granted(grant));
     if services.audit.permit(allowed, grant.phi()).await.is_err() {
         let message = "the record of the permit could not be made durable".to_owned();
         let what = (DenyReason::NotAudited, Some(message), None);
+        services.metrics.association(false);
         put_denial(services, connection, Some(dicom), what).await;
         return Err(NotAudited);
     }
     services.would_deny(grant.would_deny());
     services.metrics.association(true);
     let ids = request.contexts.iter().map(|context| context.id).collect();
-    Ok(Ticket { connection: Arc::clone(connection), dicom, rule, begun: Instant::now(), ids })
+    let (connection, grant) = (Arc::clone(connection), grant.clone());
+    Ok(Ticket { connection, dicom, grant, begun: Instant::now(), ids })
+}
+
+/// The record of an association that is let through.
+pub(super) fn allowed(connection: &Arc<Connection>, request: &Request, grant: &Grant) -> Record {
+    let dicom = Dicom { phi: grant.phi(), ..described(request) };
+    of_yes(connection, dicom, record::granted(grant))
+}
+
+fn of_yes(connection: &Arc<Connection>, dicom: Dicom, rule: Rule) -> Record {
+    Record {
+        connection: Some(Arc::clone(connection)),
+        dicom: Some(dicom),
+        rule: Some(rule),
+        ..Record::new(Action::AssociationAllowed)
+    }
 }
 
 /// Counts and records the end of an admitted association; `ending` is that of its connection.
@@ -63,12 +81,14 @@ pub(super) async fn completed(
     carried: &Carried,
 ) {
     services.metrics.association_ended(end.how);
-    let Ticket { connection, mut dicom, rule, begun, ids } = ticket;
+    let Ticket { connection, mut dicom, grant, begun, ids } = ticket;
     for (context, id) in dicom.contexts.iter_mut().zip(ids) {
         let answers = carried.answers.as_deref();
         context.accepted = answers.map(|answers| accepted(answers, id));
     }
     dicom.data_units = carried.data_units;
+    dicom.commands.clone_from(&carried.commands);
+    let rule = judged(services, (&connection, &dicom), &grant, carried).await;
     dicom.result = Some(end.how.label());
     let ours = (end.how == AssociationEnding::Aborted).then(|| ending.label().to_owned());
     let record = Record {
@@ -87,6 +107,32 @@ pub(super) async fn completed(
     services.audit.note(record).await;
 }
 
+/// The rule by which the association went on. A command that its presentation context was not for is on record
+/// as a denial of its own or, while policy is only observed, beside the rule.
+async fn judged(
+    services: &Services,
+    (connection, dicom): (&Arc<Connection>, &Dicom),
+    grant: &Grant,
+    carried: &Carried,
+) -> Rule {
+    let rule = record::granted(grant);
+    let Some(denied) = carried.misfit.as_ref().and_then(|misfit| grant.mismatch(misfit)) else {
+        return rule;
+    };
+    match grant.commands() {
+        Commands::Bound => {
+            let what = (denied.reason, None, Some(record::refused_by(&denied)));
+            put_denial(services, connection, Some(dicom.clone()), what).await;
+            rule
+        }
+        Commands::Free | Commands::Observed => {
+            let denied = Arc::new(denied);
+            services.would_deny(rule.nearest.is_none().then_some(&denied));
+            record::although(rule, &denied)
+        }
+    }
+}
+
 /// A context that is not answered is not accepted.
 fn accepted(answers: &[Answer], id: u8) -> bool {
     answers.iter().any(|answer| answer.id == id && answer.accepted)
@@ -102,6 +148,7 @@ pub(super) async fn deny(
     let dicom = Dicom { phi: connection.phi, ..described(request) };
     let what = (denied.reason, None, Some(record::refused_by(denied)));
     services.expired(denied);
+    services.metrics.association(false);
     put_denial(services, connection, Some(dicom), what).await;
     rejection(denied)
 }
@@ -133,6 +180,7 @@ where
         Unasked::Malformed(malformed) => malformed,
     };
     let what = (DenyReason::MalformedRequest, Some(malformed.to_string()), None);
+    services.metrics.association(false);
     put_denial(services, connection, None, what).await;
     match malformed {
         Malformed::Version => dicom::reject(stream, Reject::VERSION, end).await,
@@ -148,7 +196,6 @@ async fn put_denial(
     (reason, message, rule): (DenyReason, Option<String>, Option<Rule>),
 ) {
     services.metrics.denied(reason);
-    services.metrics.association(false);
     let record = Record {
         reason: Some(reason.label()),
         message,
@@ -180,6 +227,7 @@ fn rejection(denied: &Denied) -> Reject {
         | DenyReason::NoAssociationRule
         | DenyReason::NotListedForAssociation
         | DenyReason::SopClass
+        | DenyReason::SopClassMismatch
         | DenyReason::Rego
         | DenyReason::MalformedRequest
         | DenyReason::NotAudited

@@ -1,6 +1,6 @@
 //! HL7 v2 over MLLP on a listener of either direction: each message is judged by the policy of its moment.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
@@ -10,12 +10,12 @@ use super::permits::{Held, Terms};
 use super::quota::Running;
 use super::{Services, record};
 use crate::audit::{Action, Connection, Hl7, Hl7From, Pseudonyms, Record, Rule, Traffic};
-use crate::authz::{Denied, Permit};
+use crate::authz::{Denied, Grant, Permit};
 use crate::clock;
 use crate::config::OnDenied;
 use crate::live::Live;
 use crate::outcome::{DenyReason, Direction};
-use crate::protocol::mllp::{Header, Malformed, nack};
+use crate::protocol::mllp::{AckCode, Header, Malformed, nack};
 use crate::proxy::mllp::{Flow, Host, Message, MessageEnd, No};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -26,13 +26,35 @@ pub(super) trait MessageTerms: Terms {
     fn phi(&self) -> bool;
     /// What becomes of a message that is not let through.
     fn on_denied(&self) -> OnDenied;
-    /// Whether the holder of `permit` may send this message.
+    /// Whether the holder of `permit` may send this message. What rules grant is for `narrow` to narrow.
     fn judge(
         &self,
         permit: &Permit,
         message: &Message<'_>,
+        narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         now: OffsetDateTime,
+        charged: &Charged,
     ) -> Result<Judged, Denied>;
+}
+
+/// The rules that the frame in hand has been charged to. A frame is charged once to each: cut in its middle, it
+/// would come again, and be cut again.
+#[derive(Debug, Default)]
+pub(super) struct Charged(Mutex<Vec<Arc<str>>>);
+
+impl Charged {
+    /// Whether the frame is charged to this rule with the message that is let through by it.
+    fn begins(&self, message: &Message<'_>, rule: &Arc<str>) -> bool {
+        let mut charged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !message.is_further {
+            charged.clear();
+        }
+        let is_first = !charged.contains(rule);
+        if is_first {
+            charged.push(Arc::clone(rule));
+        }
+        is_first
+    }
 }
 
 /// Policy's yes.
@@ -57,24 +79,27 @@ impl MessageTerms for InboundState {
         &self,
         permit: &Permit,
         message: &Message<'_>,
+        narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         now: OffsetDateTime,
+        charged: &Charged,
     ) -> Result<Judged, Denied> {
         match message.flow {
+            Flow::Up if message.is_envelope => {
+                let grant = self.policy.authorize_envelope(permit, message.header, now)?;
+                Ok(Judged::of(&grant, Running::default()))
+            }
             Flow::Up => {
                 let grant = self.policy.authorize_message(permit, message.header, now)?;
-                let running = if message.is_further {
-                    // A frame is charged once: cut in its middle, it would come again, and be cut again.
-                    self.quotas.used(permit, Some(&grant), now);
-                    Ok(Running::default())
-                } else {
-                    self.quotas.begin(permit, Some(&grant), now)
+                let grant = narrow(grant)?;
+                let running = match (charged.begins(message, grant.rule()), message.is_further) {
+                    (true, true) => self.quotas.begin_further(permit, &grant, now),
+                    (true, false) => self.quotas.begin(permit, Some(&grant), now),
+                    (false, _) => {
+                        self.quotas.used(permit, Some(&grant), now);
+                        Ok(Running::default())
+                    }
                 };
-                Ok(Judged {
-                    rule: record::granted(&grant),
-                    phi: grant.phi(),
-                    would_deny: grant.would_deny().map(Arc::clone),
-                    running: running.map_err(|over| over.denied)?,
-                })
+                Ok(Judged::of(&grant, running.map_err(|over| over.denied)?))
             }
             Flow::Down => Ok(Judged::by(permit, self.config.phi)),
         }
@@ -95,13 +120,20 @@ impl MessageTerms for OutboundState {
         &self,
         permit: &Permit,
         _message: &Message<'_>,
+        _narrow: impl FnOnce(Grant) -> Result<Grant, Denied>,
         _now: OffsetDateTime,
+        _charged: &Charged,
     ) -> Result<Judged, Denied> {
         Ok(Judged::by(permit, self.config.phi))
     }
 }
 
 impl Judged {
+    fn of(grant: &Grant, running: Running) -> Self {
+        let would_deny = grant.would_deny().map(Arc::clone);
+        Self { rule: record::granted(grant), phi: grant.phi(), would_deny, running }
+    }
+
     /// The connection's own rule lets it through.
     fn by(permit: &Permit, phi: bool) -> Self {
         let running = Running::default();
@@ -114,6 +146,7 @@ pub(super) struct MllpHost<S: Terms> {
     live: Live<S>,
     services: Services,
     held: Arc<Held<S>>,
+    charged: Charged,
 }
 
 /// One admitted message, until its end is on record.
@@ -125,7 +158,7 @@ pub(super) struct Ticket {
 
 impl<S: MessageTerms> MllpHost<S> {
     pub(super) fn new(live: Live<S>, services: Services, held: Arc<Held<S>>) -> Self {
-        Self { live, services, held }
+        Self { live, services, held, charged: Charged::default() }
     }
 
     /// The connection's end.
@@ -167,9 +200,26 @@ impl<S: MessageTerms> MllpHost<S> {
             processing_id: word(header.processing_id),
             version: word(header.version),
             is_batch: header.is_batch || is_further,
-            acknowledgement: None,
             phi,
+            ..Hl7::default()
         }
+    }
+
+    /// By these rules at this moment. The peer is judged with every message: its certificate may have been
+    /// revoked, its entry be gone.
+    fn judge(
+        &self,
+        state: &S,
+        message: &Message<'_>,
+        at: OffsetDateTime,
+    ) -> Result<Judged, Denied> {
+        let permit = self.held.permit(state, at)?;
+        let record = |grant: &Grant| {
+            let hl7 = self.hl7(message, grant.phi());
+            self.record(Action::MessageAllowed, hl7, Some(record::granted(grant)))
+        };
+        let narrow = |grant| self.services.narrow(state.policy(), grant, None, record, at);
+        state.judge(&permit, message, narrow, at, &self.charged)
     }
 
     /// Counts and records a message that is not let through.
@@ -204,13 +254,14 @@ impl<S: MessageTerms> Host for MllpHost<S> {
     async fn admit(&self, message: &Message<'_>) -> Result<Ticket, No> {
         let now = self.live.snapshot();
         let (state, at) = (&now.value, clock::now());
-        // The peer is judged with every message: its certificate may have been revoked, its entry be gone.
-        let judged = self.held.permit(state, at);
-        let judged = match judged.and_then(|permit| state.judge(&permit, message, at)) {
+        let judged = match self.judge(state, message, at) {
             Ok(judged) => judged,
             Err(denied) => return Err(self.denied(message, state, &denied).await),
         };
         let Judged { rule, phi, would_deny, running } = judged;
+        if message.is_envelope && would_deny.is_none() {
+            return Ok(Ticket { recorded: None, _running: running });
+        }
         let mut recorded = None;
         if (phi || would_deny.is_some()) && !message.is_repeated {
             let hl7 = self.hl7(message, phi);
@@ -243,7 +294,16 @@ impl<S: MessageTerms> Host for MllpHost<S> {
         let Some((hl7, rule)) = ticket.recorded.map(|recorded| *recorded) else { return };
         let ending = self.held.member().request_ending(end.ending);
         let is_batch = hl7.is_batch || end.is_batch;
-        let hl7 = Hl7 { acknowledgement: code, is_batch, ..hl7 };
+        let label = |code: AckCode| code.label();
+        let codes = AckCode::ALL.map(label).into_iter().zip(end.codes);
+        let hl7 = Hl7 {
+            acknowledgement: code,
+            accepted: end.accepted.map(|(code, after)| (code.label(), after)),
+            acknowledgements: codes.filter(|(_, count)| *count > 0).collect(),
+            messages: is_batch.then_some(end.messages),
+            is_batch,
+            ..hl7
+        };
         let record = self.record(Action::MessageCompleted, hl7, Some(rule));
         let MessageEnd { sent_up, sent_down, duration, .. } = end;
         let traffic = Some(Traffic { sent_up, sent_down, duration });
@@ -270,6 +330,7 @@ fn is_for_good(reason: DenyReason) -> bool {
         | DenyReason::NoAssociationRule
         | DenyReason::NotListedForAssociation
         | DenyReason::SopClass
+        | DenyReason::SopClassMismatch
         | DenyReason::RateLimit
         | DenyReason::ConcurrencyLimit
         | DenyReason::MalformedRequest

@@ -8,6 +8,7 @@ mod crowd;
 mod inbound;
 mod life;
 mod messages;
+mod narrowed;
 mod outbound;
 mod permits;
 mod plain;

@@ -73,6 +73,12 @@ pub(super) fn granted(grant: &Grant) -> Rule {
     Rule { name: Arc::clone(grant.rule()), line: grant.line(), version: grant.version(), nearest }
 }
 
+/// The rule by which something was let through that would have been denied, were policy enforced. What comes
+/// first counts.
+pub(super) fn although(rule: Rule, denied: &Denied) -> Rule {
+    Rule { nearest: rule.nearest.or_else(|| Some(nearest(denied, true))), ..rule }
+}
+
 /// The rule that let nobody in.
 pub(super) fn refused_by(denied: &Denied) -> Rule {
     let nearest = Some(nearest(denied, false));

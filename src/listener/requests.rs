@@ -52,29 +52,39 @@ pub(super) async fn admit(
     if !wish.recorded {
         return Ok(Ticket { method, recorded: None, carrier: None });
     }
-    let request = Request {
-        number: head.number,
-        method: method.clone(),
-        template: asked.template,
-        operation: asked.operation,
-        words: asked.words,
-        version: version(Some(head.version)),
-        phi: wish.phi,
-        trace_id: trace_id(head.headers),
-        status: None,
-    };
+    let request = described(head, asked, wish.phi);
     if wish.permit {
-        let record = Record {
-            connection: Some(Arc::clone(connection)),
-            request: Some(request.clone()),
-            rule: Some(rule.clone()),
-            ..Record::new(Action::RequestAllowed)
-        };
+        let record = allowed(connection, request.clone(), rule.clone());
         let audited = services.audit.permit(record, wish.phi).await;
         audited.map_err(|_not_durable| NotAudited)?;
     }
     let recorded = Some((Arc::clone(connection), request, rule));
     Ok(Ticket { method, recorded, carrier: None })
+}
+
+/// What goes on record of a request before its answer.
+pub(super) fn described(head: &Head<'_>, asked: Asked, phi: bool) -> Request {
+    Request {
+        number: head.number,
+        method: head.method.clone(),
+        template: asked.template,
+        operation: asked.operation,
+        words: asked.words,
+        version: version(Some(head.version)),
+        phi,
+        trace_id: trace_id(head.headers),
+        status: None,
+    }
+}
+
+/// The record of a request that is let through.
+pub(super) fn allowed(connection: &Arc<Connection>, request: Request, rule: Rule) -> Record {
+    Record {
+        connection: Some(Arc::clone(connection)),
+        request: Some(request),
+        rule: Some(rule),
+        ..Record::new(Action::RequestAllowed)
+    }
 }
 
 /// Counts and records the end of an admitted request.

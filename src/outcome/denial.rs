@@ -31,6 +31,8 @@ pub enum DenyReason {
     NotListedForAssociation,
     /// A SOP class was proposed that the rule does not have.
     SopClass,
+    /// A command came on a presentation context that is not for it.
+    SopClassMismatch,
     /// More than the peer's rate.
     RateLimit,
     /// More at once than the peer may have.
@@ -47,7 +49,7 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::UnknownPeer,
         Self::NotListed,
         Self::ListingExpired,
@@ -62,6 +64,7 @@ impl DenyReason {
         Self::NoAssociationRule,
         Self::NotListedForAssociation,
         Self::SopClass,
+        Self::SopClassMismatch,
         Self::RateLimit,
         Self::ConcurrencyLimit,
         Self::Rego,
@@ -87,6 +90,7 @@ impl DenyReason {
             Self::NoAssociationRule => "no_association_rule",
             Self::NotListedForAssociation => "not_listed_for_association",
             Self::SopClass => "sop_class",
+            Self::SopClassMismatch => "sop_class_mismatch",
             Self::RateLimit => "rate_limit",
             Self::ConcurrencyLimit => "concurrency_limit",
             Self::Rego => "rego",
@@ -113,6 +117,7 @@ impl DenyReason {
             | Self::NoAssociationRule
             | Self::NotListedForAssociation
             | Self::SopClass
+            | Self::SopClassMismatch
             | Self::RateLimit
             | Self::ConcurrencyLimit
             | Self::Rego

@@ -24,8 +24,8 @@ use tokio::time::Instant;
 pub use diagnose::{Diagnosis, Level, alert_name, diagnose};
 pub use plain::Spoken;
 pub use seen::{
-    Answer, Asked, Attempt, Certificate, Check, Judged, Named, Negotiated, Ours, Outcome,
-    Recognition, Resolved, Seen, Shaken, Stage, Unreached, Verdict,
+    Answer, Attempt, Certificate, CertificateRequest, Check, Judged, Named, Negotiated, Ours,
+    Outcome, Recognition, Resolved, Seen, Shaken, Stage, Unreached, Verdict,
 };
 
 use crate::authz::ListenerPolicy;

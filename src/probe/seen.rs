@@ -106,7 +106,7 @@ pub struct Shaken {
     /// What was agreed on; each part as far as it came.
     pub negotiated: Negotiated,
     /// The server asks for a client's certificate; `None`: it does not, or did not come to it.
-    pub asked: Option<Asked>,
+    pub asked: Option<CertificateRequest>,
     /// What the server did after the handshake; `None`: it did not come to that.
     pub answer: Option<Answer>,
     /// How long the handshake took, in milliseconds.
@@ -194,7 +194,7 @@ pub enum Outcome {
 
 /// What the server asks of a client's certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Asked {
+pub struct CertificateRequest {
     /// The authorities that it names; empty: it names none. At most 50.
     pub authorities: Vec<String>,
     /// How many it names in all.

@@ -14,7 +14,7 @@ use x509_parser::x509::X509Name;
 
 use super::Question;
 use super::judge::Judge;
-use super::seen::{Asked, Judged};
+use super::seen::{CertificateRequest, Judged};
 use crate::identity::Subject;
 use crate::tls::{ConfigError, provider};
 
@@ -27,7 +27,7 @@ pub(super) struct Look {
     /// The server's certificate, judged.
     pub(super) judged: Option<Judged>,
     /// What the server asked for.
-    pub(super) asked: Option<Asked>,
+    pub(super) asked: Option<CertificateRequest>,
     /// What we chose to present.
     pub(super) chosen: Option<Chosen>,
 }
@@ -80,7 +80,7 @@ impl Watched {
     }
 
     /// What the server asked for.
-    pub(super) fn asked(&self) -> Option<Asked> {
+    pub(super) fn asked(&self) -> Option<CertificateRequest> {
         seen(&self.look).asked.clone()
     }
 
@@ -172,7 +172,7 @@ impl ResolvesClientCert for Resolver {
         let kept: Vec<Vec<u8>> =
             authorities.iter().take(AUTHORITIES).map(|name| name.to_vec()).collect();
         let mut look = seen(&self.look);
-        look.asked = Some(Asked {
+        look.asked = Some(CertificateRequest {
             authorities: kept.iter().map(|name| distinguished(name)).collect(),
             count: authorities.len(),
             verifies_our_key: verifiable,

@@ -1,5 +1,18 @@
 //! IHE's transactions over SOAP: the actions that name them, and what their requests begin with.
 
+use super::soap::Element;
+
+/// Messages of HL7 V3.
+const HL7: &str = "urn:hl7-org:v3";
+/// Queries of ebXML's registry.
+const QUERY: &str = "urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0";
+/// What is submitted to ebXML's registry, or removed from it.
+const LIFE_CYCLE: &str = "urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0";
+/// Documents.
+const XDS: &str = "urn:ihe:iti:xds-b:2007";
+/// Images.
+const IMAGING: &str = "urn:ihe:rad:xdsi-b:2009";
+
 /// A transaction of IHE that is a SOAP request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Transaction {
@@ -7,6 +20,8 @@ pub struct Transaction {
     pub name: &'static str,
     /// The URIs that requests name it by.
     pub actions: &'static [&'static str],
+    /// The namespace of these elements.
+    pub namespace: &'static str,
     /// Local names of the elements that the bodies of its requests begin with. As many as there are
     /// actions: one each, in the same order. Otherwise each action has all of them.
     pub bodies: &'static [&'static str],
@@ -15,16 +30,16 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Local names with which the body of a request with this action may begin.
-    pub fn bodies_of(&self, action: &str) -> &'static [&'static str] {
-        let Some(place) = self.actions.iter().position(|known| *known == action) else {
-            return &[];
+    /// The elements with which the body of a request with this action may begin.
+    pub fn bodies_of(&self, action: &str) -> impl Iterator<Item = Element> {
+        let place = self.actions.iter().position(|known| *known == action);
+        let own = self.bodies.len() == self.actions.len();
+        let bodies = match place {
+            Some(place) if own => self.bodies.get(place..=place).unwrap_or_default(),
+            Some(_) => self.bodies,
+            None => &[],
         };
-        if self.bodies.len() == self.actions.len() {
-            self.bodies.get(place..=place).unwrap_or_default()
-        } else {
-            self.bodies
-        }
+        bodies.iter().map(|name| Element::new(Some(self.namespace), name))
     }
 }
 
@@ -41,9 +56,14 @@ pub fn by_action(uri: &str) -> Option<&'static Transaction> {
     found.next().is_none().then_some(first)
 }
 
-/// Local names with which the body of a request with this action may begin; empty for an unknown one.
-pub fn bodies(uri: &str) -> &'static [&'static str] {
-    with_action(uri).next().map_or(&[], |transaction| transaction.bodies_of(uri))
+/// The elements with which the body of a request with this action may begin; none for an unknown one.
+pub fn bodies(uri: &str) -> impl Iterator<Item = Element> {
+    with_action(uri).take(1).flat_map(move |transaction| transaction.bodies_of(uri))
+}
+
+/// Whether a transaction has this action.
+pub fn is_action(uri: &str) -> bool {
+    with_action(uri).next().is_some()
 }
 
 fn with_action(uri: &str) -> impl Iterator<Item = &'static Transaction> {
@@ -55,36 +75,42 @@ pub static ALL: &[Transaction] = &[
     Transaction {
         name: "ITI-18",
         actions: &["urn:ihe:iti:2007:RegistryStoredQuery"],
+        namespace: QUERY,
         bodies: &["AdhocQueryRequest"],
         title: "Registry Stored Query",
     },
     Transaction {
         name: "ITI-38",
         actions: &["urn:ihe:iti:2007:CrossGatewayQuery"],
+        namespace: QUERY,
         bodies: &["AdhocQueryRequest"],
         title: "Cross Gateway Query",
     },
     Transaction {
         name: "ITI-39",
         actions: &["urn:ihe:iti:2007:CrossGatewayRetrieve"],
+        namespace: XDS,
         bodies: &["RetrieveDocumentSetRequest"],
         title: "Cross Gateway Retrieve",
     },
     Transaction {
         name: "ITI-41",
         actions: &["urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b"],
+        namespace: XDS,
         bodies: &["ProvideAndRegisterDocumentSetRequest"],
         title: "Provide and Register Document Set-b",
     },
     Transaction {
         name: "ITI-42",
         actions: &["urn:ihe:iti:2007:RegisterDocumentSet-b"],
+        namespace: LIFE_CYCLE,
         bodies: &["SubmitObjectsRequest"],
         title: "Register Document Set-b",
     },
     Transaction {
         name: "ITI-43",
         actions: &["urn:ihe:iti:2007:RetrieveDocumentSet"],
+        namespace: XDS,
         bodies: &["RetrieveDocumentSetRequest"],
         title: "Retrieve Document Set",
     },
@@ -95,18 +121,21 @@ pub static ALL: &[Transaction] = &[
             "urn:hl7-org:v3:PRPA_IN201302UV02",
             "urn:hl7-org:v3:PRPA_IN201304UV02",
         ],
+        namespace: HL7,
         bodies: &["PRPA_IN201301UV02", "PRPA_IN201302UV02", "PRPA_IN201304UV02"],
         title: "Patient Identity Feed HL7 V3",
     },
     Transaction {
         name: "ITI-45",
         actions: &["urn:hl7-org:v3:PRPA_IN201309UV02"],
+        namespace: HL7,
         bodies: &["PRPA_IN201309UV02"],
         title: "PIXV3 Query",
     },
     Transaction {
         name: "ITI-46",
         actions: &["urn:hl7-org:v3:PRPA_IN201302UV02"],
+        namespace: HL7,
         bodies: &["PRPA_IN201302UV02"],
         title: "PIXV3 Update Notification",
     },
@@ -117,18 +146,21 @@ pub static ALL: &[Transaction] = &[
             "urn:hl7-org:v3:QUQI_IN000003UV01_Continue",
             "urn:hl7-org:v3:QUQI_IN000003UV01_Cancel",
         ],
+        namespace: HL7,
         bodies: &["PRPA_IN201305UV02", "QUQI_IN000003UV01", "QUQI_IN000003UV01_Cancel"],
         title: "Patient Demographics Query HL7 V3",
     },
     Transaction {
         name: "ITI-48",
         actions: &["urn:ihe:iti:2008:RetrieveValueSet"],
+        namespace: "urn:ihe:iti:svs:2008",
         bodies: &["RetrieveValueSetRequest"],
         title: "Retrieve Value Set",
     },
     Transaction {
         name: "ITI-51",
         actions: &["urn:ihe:iti:2009:MultiPatientStoredQuery"],
+        namespace: QUERY,
         bodies: &["AdhocQueryRequest"],
         title: "Multi-Patient Stored Query",
     },
@@ -138,66 +170,77 @@ pub static ALL: &[Transaction] = &[
             "urn:hl7-org:v3:PRPA_IN201305UV02:CrossGatewayPatientDiscovery",
             "urn:hl7-org:v3:PRPA_IN201305UV02:Deferred:CrossGatewayPatientDiscovery",
         ],
+        namespace: HL7,
         bodies: &["PRPA_IN201305UV02"],
         title: "Cross Gateway Patient Discovery",
     },
     Transaction {
         name: "ITI-56",
         actions: &["urn:ihe:iti:2009:PatientLocationQuery"],
+        namespace: "urn:ihe:iti:xcpd:2009",
         bodies: &["PatientLocationQueryRequest"],
         title: "Patient Location Query",
     },
     Transaction {
         name: "ITI-57",
         actions: &["urn:ihe:iti:2010:UpdateDocumentSet"],
+        namespace: LIFE_CYCLE,
         bodies: &["SubmitObjectsRequest"],
         title: "Update Document Set",
     },
     Transaction {
         name: "ITI-61",
         actions: &["urn:ihe:iti:2010:RegisterOnDemandDocumentEntry"],
+        namespace: LIFE_CYCLE,
         bodies: &["SubmitObjectsRequest"],
         title: "Register On-Demand Document Entry",
     },
     Transaction {
         name: "ITI-62",
         actions: &["urn:ihe:iti:2010:DeleteDocumentSet"],
+        namespace: LIFE_CYCLE,
         bodies: &["RemoveObjectsRequest"],
         title: "Remove Metadata",
     },
     Transaction {
         name: "ITI-63",
         actions: &["urn:ihe:iti:2011:CrossGatewayFetch"],
+        namespace: QUERY,
         bodies: &["AdhocQueryRequest"],
         title: "Cross Gateway Fetch",
     },
     Transaction {
         name: "ITI-80",
         actions: &["urn:ihe:iti:2015:CrossGatewayDocumentProvide"],
+        namespace: XDS,
         bodies: &["ProvideAndRegisterDocumentSetRequest"],
         title: "Cross-Gateway Document Provide",
     },
     Transaction {
         name: "ITI-86",
         actions: &["urn:ihe:iti:2017:RemoveDocuments"],
+        namespace: "urn:ihe:iti:rmd:2017",
         bodies: &["RemoveDocumentsRequest"],
         title: "Remove Documents",
     },
     Transaction {
         name: "ITI-92",
         actions: &["urn:ihe:iti:2018:RestrictedUpdateDocumentSet"],
+        namespace: LIFE_CYCLE,
         bodies: &["SubmitObjectsRequest"],
         title: "Restricted Update Document Set",
     },
     Transaction {
         name: "RAD-69",
         actions: &["urn:ihe:rad:2009:RetrieveImagingDocumentSet"],
+        namespace: IMAGING,
         bodies: &["RetrieveImagingDocumentSetRequest"],
         title: "Retrieve Imaging Document Set",
     },
     Transaction {
         name: "RAD-75",
         actions: &["urn:ihe:rad:2011:CrossGatewayRetrieveImagingDocumentSet"],
+        namespace: IMAGING,
         bodies: &["RetrieveImagingDocumentSetRequest"],
         title: "Cross Gateway Retrieve Imaging Document Set",
     },
@@ -206,6 +249,10 @@ pub static ALL: &[Transaction] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn names(elements: impl Iterator<Item = Element>) -> Vec<String> {
+        elements.map(|element| element.to_string()).collect()
+    }
 
     #[test]
     fn transactions_are_found_by_name_in_any_case_and_by_action() {
@@ -221,18 +268,23 @@ mod tests {
         let revised = "urn:hl7-org:v3:PRPA_IN201302UV02";
 
         assert_eq!(by_action(revised), None);
-        assert_eq!(bodies(revised), ["PRPA_IN201302UV02"]);
+        assert_eq!(names(bodies(revised)), ["{urn:hl7-org:v3}PRPA_IN201302UV02"]);
     }
 
     #[test]
     fn each_action_has_the_bodies_that_belong_to_it() {
         let feed = find("ITI-44").unwrap();
-        assert_eq!(feed.bodies_of("urn:hl7-org:v3:PRPA_IN201304UV02"), ["PRPA_IN201304UV02"]);
+        assert_eq!(
+            names(feed.bodies_of("urn:hl7-org:v3:PRPA_IN201304UV02")),
+            ["{urn:hl7-org:v3}PRPA_IN201304UV02"]
+        );
         let discovery = find("ITI-55").unwrap();
         for action in discovery.actions {
-            assert_eq!(discovery.bodies_of(action), ["PRPA_IN201305UV02"]);
+            assert_eq!(names(discovery.bodies_of(action)), ["{urn:hl7-org:v3}PRPA_IN201305UV02"]);
         }
-        assert!(discovery.bodies_of("urn:x").is_empty() && bodies("urn:x").is_empty());
+        assert!(
+            names(discovery.bodies_of("urn:x")).is_empty() && names(bodies("urn:x")).is_empty()
+        );
     }
 
     #[test]

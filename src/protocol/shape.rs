@@ -46,7 +46,7 @@ pub fn is_words(uri: &str) -> bool {
 
 /// Whether a SOAP action may be told: it is one of IHE's, or made of words.
 pub fn is_known_action(uri: &str) -> bool {
-    !ihe::bodies(uri).is_empty() || is_words(uri)
+    ihe::is_action(uri) || is_words(uri)
 }
 
 fn is_before_id(word: &str) -> bool {

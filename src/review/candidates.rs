@@ -82,6 +82,16 @@ pub(super) fn fhir_at(
     Some((base, (asked.interaction, asked.resource)))
 }
 
+/// Whether it is an operation that gives out other types than that of its path, so that no rule for the one
+/// takes it.
+pub(super) fn is_wide(method: &str, segments: &[Segment]) -> bool {
+    let Some((base, _)) = of_fhir(method, segments) else { return false };
+    let at = base.split('/').filter(|segment| !segment.is_empty()).count();
+    let below = apart(segments, at).map(|(_, below)| below).unwrap_or_default();
+    let asked = fhir::classify(method, &below);
+    asked.is_some_and(|asked| fhir::Reach::of(&asked, []).iter().next().is_some())
+}
+
 /// The base and the transaction of a path of DICOMweb.
 pub(super) fn of_dicomweb(
     method: &str,

@@ -1,11 +1,13 @@
 //! Cases put to a policy: is what is expected also what is decided?
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use time::OffsetDateTime;
 
 use super::judge::{Denial, Judge, Verdict};
 use super::who::{Proven, Who};
+use crate::authz::RegoPolicy;
 use crate::config::{Case, CaseWho, Config};
 use crate::identity::{Fingerprint, PeerIdentity};
 
@@ -21,11 +23,18 @@ pub struct Tried<'c> {
 }
 
 /// Puts all `cases` to `config`, those that name no moment at `now`.
-pub fn try_all<'c>(config: &Config, cases: &'c [Case], now: OffsetDateTime) -> Vec<Tried<'c>> {
+///
+/// `rego` is what the configuration's `policy` narrows its rules by.
+pub fn try_all<'c>(
+    config: &Config,
+    rego: Option<&Arc<RegoPolicy>>,
+    cases: &'c [Case],
+    now: OffsetDateTime,
+) -> Vec<Tried<'c>> {
     let mut judges = BTreeMap::new();
     let tried = cases.iter().map(|case| {
         let at = case.at.unwrap_or(now);
-        let judge = judges.entry(at).or_insert_with(|| Judge::new(config, at));
+        let judge = judges.entry(at).or_insert_with(|| Judge::new(config, at).narrowed_by(rego));
         let verdict = put(judge, case, at);
         Tried { case, is_expected: is_expected(case, &verdict), verdict }
     });

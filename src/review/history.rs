@@ -263,12 +263,13 @@ fn is_of_rules(reason: DenyReason) -> bool {
         | DenyReason::UnknownSender
         | DenyReason::NoAssociationRule
         | DenyReason::NotListedForAssociation
-        | DenyReason::SopClass => true,
+        | DenyReason::SopClass
+        | DenyReason::Rego => true,
         DenyReason::CertificateExpired
         | DenyReason::SoapMismatch
+        | DenyReason::SopClassMismatch
         | DenyReason::RateLimit
         | DenyReason::ConcurrencyLimit
-        | DenyReason::Rego
         | DenyReason::MalformedRequest
         | DenyReason::NotAudited
         | DenyReason::PermitWithdrawn => false,

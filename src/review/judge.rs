@@ -1,16 +1,18 @@
 //! An attempt on record, judged by a configuration: by its compiled policy, as a connection would be.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::Method;
 use time::OffsetDateTime;
 
 use super::candidates;
 use super::history::Attempt;
+use super::narrow::{NotAsked, Scene};
 use super::what::{What, Words, segments};
 use super::who::{Proven, Who};
-use crate::authz::{Asked, Denied, ListenerPolicy, Permit, Requested};
-use crate::config::{Config, Inbound, PeerMatcher, Protocol, TLS_HANDSHAKE};
+use crate::authz::{Asked, Denied, ListenerPolicy, Permit, RegoPolicy, Requested};
+use crate::config::{Config, Inbound, Outbound, PeerMatcher, Protocol, TLS_HANDSHAKE};
 use crate::identity::{Fingerprint, PeerIdentity};
 use crate::outcome::{DenyReason, Direction};
 use crate::protocol::{dicom, mllp};
@@ -59,6 +61,8 @@ pub enum Unjudged {
     Text,
     /// The public key, by which a peer is known.
     Key,
+    /// Something that the policy in Rego reads.
+    Rego,
 }
 
 impl Unjudged {
@@ -73,6 +77,9 @@ impl Unjudged {
             Self::Host => "routes differ by host, which is not on record",
             Self::Text => "what was asked for is cut on record",
             Self::Key => "a peer is known by `spki`, and public keys are not on record",
+            Self::Rego => {
+                "Rego was not asked: it reads what is not known here; `explain` says what"
+            }
         }
     }
 }
@@ -83,7 +90,7 @@ pub struct Judge<'c> {
     config: &'c Config,
     now: OffsetDateTime,
     inbound: BTreeMap<&'c str, (&'c Inbound, ListenerPolicy)>,
-    outbound: BTreeMap<&'c str, ListenerPolicy>,
+    outbound: BTreeMap<&'c str, (&'c Outbound, ListenerPolicy)>,
     has_keys: bool,
 }
 
@@ -102,9 +109,25 @@ impl<'c> Judge<'c> {
             outbound: config
                 .outbound
                 .iter()
-                .map(|one| (one.name.as_str(), ListenerPolicy::outbound(config, one)))
+                .map(|one| (one.name.as_str(), (one, ListenerPolicy::outbound(config, one))))
                 .collect(),
             has_keys: config.peers.values().any(|peer| is_key(&peer.matcher)),
+        }
+    }
+
+    /// The same, by rules that Rego narrows.
+    #[must_use]
+    pub fn narrowed_by(self, rego: Option<&Arc<RegoPolicy>>) -> Self {
+        let inbound = self.inbound.into_iter();
+        let outbound = self.outbound.into_iter();
+        Self {
+            inbound: inbound
+                .map(|(name, (one, policy))| (name, (one, policy.narrowed_by(rego.cloned()))))
+                .collect(),
+            outbound: outbound
+                .map(|(name, (one, policy))| (name, (one, policy.narrowed_by(rego.cloned()))))
+                .collect(),
+            ..self
         }
     }
 
@@ -115,23 +138,22 @@ impl<'c> Judge<'c> {
 
     /// What it says to `attempt`.
     pub fn judge(&self, attempt: &Attempt<'_>) -> Verdict {
-        let name = &**attempt.listener;
-        let (listener, policy) = match attempt.direction {
-            Direction::Outbound => match self.outbound.get(name) {
-                Some(policy) => (None, policy),
-                None => return Verdict::Unjudged(Unjudged::Listener),
-            },
-            Direction::Inbound => match self.inbound.get(name) {
-                Some((listener, policy)) => (Some(*listener), policy),
-                None => return Verdict::Unjudged(Unjudged::Listener),
-            },
-        };
         let identity = self.identity(attempt.who, attempt.certificate);
-        match self.connect(policy, identity.as_ref()) {
-            Ok(permit) => match listener {
-                Some(listener) => self.ask((listener, policy), &permit, attempt.what),
-                None => allowed(&permit),
-            },
+        let Some(scene) = self.scene(attempt.listener, attempt.direction, identity.as_ref()) else {
+            return Verdict::Unjudged(Unjudged::Listener);
+        };
+        let listener = self.inbound.get(&**attempt.listener).map(|(listener, _)| *listener);
+        let listener = listener.filter(|_| attempt.direction == Direction::Inbound);
+        match self.connect(scene.policy, identity.as_ref()) {
+            Ok(permit) => {
+                let asking = Asking { scene, permit: &permit };
+                match (asking.connection(), listener) {
+                    (verdict @ Verdict::Allowed { .. }, Some(listener)) => {
+                        asking.ask(listener, attempt.what, verdict)
+                    }
+                    (verdict, _) => verdict,
+                }
+            }
             Err(denial) if self.may_be_a_key(attempt.who, &denial) => {
                 Verdict::Unjudged(Unjudged::Key)
             }
@@ -147,17 +169,42 @@ impl<'c> Judge<'c> {
         who: Option<&PeerIdentity>,
         asked: Option<Asked<'_>>,
     ) -> Verdict {
-        let inbound = self.inbound.get(name).map(|(_, policy)| policy);
-        let Some(policy) = inbound.or_else(|| self.outbound.get(name)) else {
+        let scene = self.scene(name, Direction::Inbound, who);
+        let Some(scene) = scene.or_else(|| self.scene(name, Direction::Outbound, who)) else {
             return Verdict::Unjudged(Unjudged::Listener);
         };
-        match (self.connect(policy, who), asked) {
-            (Ok(permit), Some(asked)) => {
-                Asking { policy, permit: &permit, now: self.now }.put(asked)
+        let scene = Scene { is_precise: true, ..scene };
+        match self.connect(scene.policy, who) {
+            Ok(permit) => {
+                let asking = Asking { scene, permit: &permit };
+                match (asking.connection(), asked) {
+                    (Verdict::Allowed { .. }, Some(asked)) => asking.put(asked),
+                    (verdict, _) => verdict,
+                }
             }
-            (Ok(permit), None) => allowed(&permit),
-            (Err(denial), _) => Verdict::Denied(denial),
+            Err(denial) => Verdict::Denied(denial),
         }
+    }
+
+    /// The listener `name`, asked by `who` for what is on record.
+    fn scene<'a>(
+        &'a self,
+        name: &str,
+        direction: Direction,
+        who: Option<&'a PeerIdentity>,
+    ) -> Option<Scene<'a>> {
+        let (policy, listener, phi) = match direction {
+            Direction::Inbound => {
+                let (one, policy) = self.inbound.get(name)?;
+                (policy, (&one.name, direction, one.protocol), one.phi)
+            }
+            Direction::Outbound => {
+                let (one, policy) = self.outbound.get(name)?;
+                (policy, (&one.name, direction, one.protocol), one.phi)
+            }
+        };
+        let (config, at) = (self.config, self.now);
+        Some(Scene { config, policy, listener, phi, who, at, is_precise: false })
     }
 
     /// Whether somebody may connect, once policy is enforced.
@@ -193,61 +240,72 @@ impl<'c> Judge<'c> {
             && matches!(who.proven, Proven::Pin(_))
             && denial.reason == Some(DenyReason::UnknownPeer)
     }
+}
 
-    /// Whether the holder of `permit` may do `what`.
-    fn ask(
-        &self,
-        (listener, policy): (&Inbound, &ListenerPolicy),
-        permit: &Permit,
-        what: &What,
-    ) -> Verdict {
+/// One who asks rules.
+struct Asking<'a> {
+    scene: Scene<'a>,
+    permit: &'a Permit,
+}
+
+impl Asking<'_> {
+    /// Whether the holder of the permit may do `what`. `connected` is the verdict on its connection.
+    fn ask(&self, listener: &Inbound, what: &What, connected: Verdict) -> Verdict {
         let protocol = match what {
-            What::Connect => return allowed(permit),
+            What::Connect => return connected,
             What::Request { .. } => Protocol::Http,
             What::Message { .. } => Protocol::Mllp,
             What::Association { .. } => Protocol::Dicom,
         };
         if listener.protocol == Protocol::Tcp {
-            return allowed(permit);
+            return connected;
         }
         if listener.protocol != protocol {
             return Verdict::Unjudged(Unjudged::Protocol);
         }
-        let asking = Asking { policy, permit, now: self.now };
         match what {
-            What::Connect => allowed(permit),
+            What::Connect => connected,
             What::Request { method, path, words } => {
-                asking.request(listener, method, path.as_deref(), words.as_ref())
+                self.request(listener, method, path.as_deref(), words.as_ref())
             }
             What::Message { code, trigger, application, facility } => {
                 if [code, trigger, application, facility].iter().any(|text| text.ends_with('…')) {
                     return Verdict::Unjudged(Unjudged::Text);
                 }
                 let header = mllp::Header::claiming((code, trigger), (application, facility));
-                asking.put(Asked::Message(&header))
+                self.put(Asked::Message(&header))
             }
             What::Association { calling, called, classes } => {
-                asking.put(Asked::Association(&dicom::Request::proposing(calling, called, classes)))
+                self.put(Asked::Association(&dicom::Request::proposing(calling, called, classes)))
             }
         }
     }
-}
 
-/// One who asks rules.
-struct Asking<'a> {
-    policy: &'a ListenerPolicy,
-    permit: &'a Permit,
-    now: OffsetDateTime,
-}
+    /// Whether the connection itself is let in.
+    fn connection(&self) -> Verdict {
+        match self.scene.narrow_permit(self.permit.clone()) {
+            Ok(Ok(permit)) => match permit.would_deny() {
+                Some(denied) => Verdict::Denied(Denial::of(denied)),
+                None => allowed(&permit),
+            },
+            Ok(Err(denied)) => Verdict::Denied(Denial::of(&denied)),
+            Err(NotAsked(_)) => Verdict::Unjudged(Unjudged::Rego),
+        }
+    }
 
-impl Asking<'_> {
     fn put(&self, asked: Asked<'_>) -> Verdict {
-        match self.policy.decide(self.permit, asked, self.now) {
-            Ok(grant) => match grant.would_deny() {
+        let Scene { policy, at, .. } = self.scene;
+        let granted = match policy.decide(self.permit, asked, at) {
+            Ok(grant) => self.scene.narrow(self.permit, grant, asked),
+            Err(denied) => Ok(Err(denied)),
+        };
+        match granted {
+            Ok(Ok(grant)) => match grant.would_deny() {
                 Some(denied) => Verdict::Denied(Denial::of(denied)),
                 None => Verdict::Allowed { rule: grant.rule().to_string(), line: grant.line() },
             },
-            Err(denied) => Verdict::Denied(Denial::of(&denied)),
+            Ok(Err(denied)) => Verdict::Denied(Denial::of(&denied)),
+            Err(NotAsked(_)) => Verdict::Unjudged(Unjudged::Rego),
         }
     }
 
@@ -259,7 +317,8 @@ impl Asking<'_> {
         path: Option<&str>,
         words: Option<&Words>,
     ) -> Verdict {
-        let Some(routes) = &listener.routes else { return allowed(self.permit) };
+        let no_routes = Vec::new();
+        let routes = listener.routes.as_ref().unwrap_or(&no_routes);
         let soap_action = match words {
             Some(Words::Soap(action)) if action.ends_with('…') => {
                 return Verdict::Unjudged(Unjudged::Text);
@@ -284,7 +343,8 @@ impl Asking<'_> {
         for path in &paths {
             let of_host = |host| {
                 let method = &method;
-                self.put(Asked::Request(&Requested { method, host, path, soap_action }))
+                let plain = Requested::plain(method, path);
+                self.put(Asked::Request(&Requested { host, soap_action, ..plain }))
             };
             let verdicts: Vec<_> = hosts.iter().copied().map(of_host).collect();
             let is_allowed = |one: &Verdict| matches!(one, Verdict::Allowed { .. });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use crate::authz::ListenerPolicy;
+use crate::authz::{ListenerPolicy, RegoPolicy};
 use crate::certs::Material;
 use crate::clock;
 use crate::config::{Config, Inbound, Outbound, PeerMatcher, Protocol};
@@ -35,6 +35,8 @@ pub struct BuildError {
 pub(super) struct Given<'a> {
     pub(super) config: &'a Config,
     pub(super) material: &'a Material,
+    /// What narrows the rules.
+    pub(super) rego: Option<&'a Arc<RegoPolicy>>,
     /// Counts configurations.
     pub(super) configuration: u64,
 }
@@ -47,7 +49,7 @@ pub(super) fn inbound(
     kept: Option<&Arc<Trust>>,
     used: Option<&Arc<Quotas>>,
 ) -> Result<InboundState, BuildError> {
-    let Given { config, material, configuration } = given;
+    let Given { config, material, rego, configuration } = given;
     let failed = |source| BuildError { listener: listener.name.clone(), source };
     let alpn = match listener.protocol {
         Protocol::Tcp | Protocol::Mllp | Protocol::Dicom => &[],
@@ -60,7 +62,7 @@ pub(super) fn inbound(
         None => Trust::of_clients(settings, trusted, pins),
     };
     let trust = trust.map_err(failed)?;
-    let policy = ListenerPolicy::inbound(config, listener);
+    let policy = ListenerPolicy::inbound(config, listener).narrowed_by(rego.cloned());
     Ok(InboundState {
         config: listener.clone(),
         configuration,
@@ -79,9 +81,10 @@ pub(super) fn outbound(
     kept: Option<&Arc<Trust>>,
     upstreams: Arc<Upstreams>,
 ) -> Result<OutboundState, BuildError> {
-    let Given { config, material, configuration } = given;
+    let Given { config, material, rego, configuration } = given;
     let failed = |source| BuildError { listener: listener.name.clone(), source };
-    let policy = Arc::new(ListenerPolicy::outbound(config, listener));
+    let policy = ListenerPolicy::outbound(config, listener).narrowed_by(rego.cloned());
+    let policy = Arc::new(policy);
     let asked = Arc::clone(&policy);
     let expected: Expected = Arc::new(move |server| {
         asked.authorize(server, clock::now()).map(|_permit| ()).map_err(|denied| denied.nearest)

@@ -9,6 +9,7 @@ mod descriptors;
 mod leniency;
 mod listeners;
 mod records;
+mod rego;
 mod restart;
 mod shown;
 mod signals;
@@ -24,10 +25,12 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use build::{BuildError, pins};
 pub use descriptors::{TooFew, raise_limit};
+pub use rego::rego;
 pub use signals::{Signals, until_stopped};
 pub use supply::supply;
 
 use crate::audit;
+use crate::authz::RegoError;
 use crate::certs::MaterialError;
 use crate::config::{Config, ListenAddr, Problems};
 use crate::identity::{ListenerName, SpiffeIdError};
@@ -47,7 +50,7 @@ pub struct Sidecar {
     threads: Threads,
 }
 
-/// Where a sidecar listens: with port 0 the kernel has chosen.
+/// Where a sidecar listens (with port 0 the kernel has chosen), and what it found on its way.
 #[derive(Debug, Clone, Default)]
 pub struct Started {
     /// The listeners, in the order of the configuration.
@@ -56,6 +59,28 @@ pub struct Started {
     pub admin: Option<SocketAddr>,
     /// The listener for probes.
     pub probe: Option<SocketAddr>,
+    /// What deserves a look about the key material.
+    pub warnings: Vec<String>,
+}
+
+/// Why a configuration that is sound cannot be carried out, at a start or a reload.
+#[derive(Debug, thiserror::Error)]
+pub enum Obstacle {
+    /// The key material cannot be used.
+    #[error("the key material cannot be used")]
+    Material(#[source] MaterialError),
+    /// The service's name cannot stand in a SPIFFE ID.
+    #[error("the service's name cannot stand in a SPIFFE ID")]
+    Service(#[source] SpiffeIdError),
+    /// The policy in Rego cannot be used.
+    #[error("policy in Rego: {0}")]
+    Rego(RegoError),
+    /// A listener cannot be made from configuration and material.
+    #[error("the configuration cannot be carried out")]
+    Build(#[source] BuildError),
+    /// An address cannot be bound.
+    #[error(transparent)]
+    Bind(BindError),
 }
 
 /// Why a sidecar did not start.
@@ -70,18 +95,9 @@ pub enum StartError {
     /// The key of the pseudonyms cannot be used.
     #[error("the key of the pseudonyms cannot be used")]
     Pseudonyms(#[source] audit::PseudonymsError),
-    /// The key material cannot be used.
-    #[error("the key material cannot be used")]
-    Material(#[source] MaterialError),
-    /// The service's name cannot stand in a SPIFFE ID.
-    #[error("the service's name cannot stand in a SPIFFE ID")]
-    Service(#[source] SpiffeIdError),
-    /// A listener cannot be made from configuration and material.
-    #[error("the configuration cannot be carried out")]
-    Build(#[source] BuildError),
-    /// An address cannot be bound.
+    /// The configuration cannot be carried out.
     #[error(transparent)]
-    Bind(BindError),
+    Obstacle(#[from] Obstacle),
     /// The metrics cannot be set up.
     #[error("the metrics cannot be set up")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
@@ -105,18 +121,9 @@ pub enum ReloadError {
          limits.connections"
     )]
     Held(ListenerName),
-    /// The key material cannot be used.
-    #[error("the key material cannot be used")]
-    Material(#[source] MaterialError),
-    /// The service's name cannot stand in a SPIFFE ID.
-    #[error("the service's name cannot stand in a SPIFFE ID")]
-    Service(#[source] SpiffeIdError),
-    /// A listener cannot be made from it.
-    #[error("the configuration cannot be carried out")]
-    Build(#[source] BuildError),
-    /// A new address cannot be bound.
+    /// It cannot be carried out.
     #[error(transparent)]
-    Bind(BindError),
+    Obstacle(#[from] Obstacle),
     /// The sidecar is at its end.
     #[error("the sidecar is shutting down")]
     Stopping,

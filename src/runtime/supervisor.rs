@@ -12,13 +12,15 @@ use tokio_util::sync::CancellationToken;
 use super::build::Given;
 use super::leniency::{Leniency, Said};
 use super::listeners::Listeners;
+use super::rego::rego;
 use super::restart::needs_restart;
 use super::shown::Shown;
 use super::supply::supply;
 use super::upkeep::Upkeep;
-use super::{ReloadError, StartError, Started, records};
+use super::{Obstacle, ReloadError, StartError, Started, records};
 use crate::admin::{self, Admin, Probes, Scope, View};
 use crate::audit::{Action, Audit, Origin, Pseudonyms, Record};
+use crate::authz::RegoPolicy;
 use crate::certs::{self, Loaded, Material, Rotator, Standing, Trigger};
 use crate::clock;
 use crate::config::{Config, Problems};
@@ -45,6 +47,8 @@ pub(super) enum Command {
 
 pub(super) struct Supervisor {
     config: Config,
+    /// What its `policy` narrows the rules by.
+    rego: Option<Arc<RegoPolicy>>,
     material: Live<Material>,
     trigger: Trigger,
     listeners: Listeners,
@@ -100,19 +104,18 @@ impl Supervisor {
         metrics: Metrics,
         audit: &Audit,
     ) -> Result<(Self, Started), StartError> {
-        let supply = supply(&config).map_err(StartError::Service)?;
+        let rego = rego(&config).map_err(Obstacle::Rego)?;
+        let supply = supply(&config).map_err(Obstacle::Service)?;
         let Loaded { material: first, warnings } =
-            supply.load().await.map_err(StartError::Material)?;
-        for warning in &warnings {
-            tracing::warn!("{warning}");
-        }
+            supply.load().await.map_err(Obstacle::Material)?;
         let inventory = Inventory::new(metrics.clone());
         inventory.of_peers(config.peers.keys());
         let (services, all) = ((audit.clone(), metrics.clone()), shutdown.clone());
         let mut listeners = Listeners::new(data, services.0, services.1, inventory.clone(), all);
-        let given = Given { config: &config, material: &first, configuration: 1 };
-        let plan = listeners.plan(given).map_err(StartError::Build)?;
-        let bound = listeners.bind(&plan).map_err(StartError::Bind)?;
+        let given =
+            Given { config: &config, material: &first, rego: rego.as_ref(), configuration: 1 };
+        let plan = listeners.plan(given).map_err(Obstacle::Build)?;
+        let bound = listeners.bind(&plan).map_err(Obstacle::Bind)?;
         let admin_socket = bind_admin(config.admin.listen).await?;
         let probe_socket = bind_admin(config.admin.probe_listen).await?;
 
@@ -136,7 +139,7 @@ impl Supervisor {
         let heard = audit.clone();
         admin_shutdown.spawn(rotator.run(move |event| heard.note_now(records::rotation(&event))));
         let mut started =
-            Started { listeners: listeners.addresses(&config), admin: None, probe: None };
+            Started { listeners: listeners.addresses(&config), warnings, ..Started::default() };
         let probes = Arc::new(Probes::new(&config.admin.probes));
         let (trail, metering) = (audit.clone(), metrics.clone());
         let admin = Admin { view: reader, audit: trail, metrics: metering, probes };
@@ -153,6 +156,7 @@ impl Supervisor {
         metrics.reloaded(true);
         let mut supervisor = Self {
             config,
+            rego,
             material,
             trigger,
             listeners,
@@ -251,25 +255,28 @@ impl Supervisor {
         if !keys.is_empty() {
             return Err(ReloadError::NeedsRestart(keys));
         }
-        let supply = supply(&config).map_err(ReloadError::Service)?;
-        let prepared = self.trigger.prepare(Some(supply)).await.map_err(ReloadError::Material)?;
+        let rego = rego(&config).map_err(Obstacle::Rego)?;
+        let supply = supply(&config).map_err(Obstacle::Service)?;
+        let prepared = self.trigger.prepare(Some(supply)).await.map_err(Obstacle::Material)?;
         let given = Given {
             config: &config,
             material: prepared.material(),
+            rego: rego.as_ref(),
             configuration: self.configurations + 1,
         };
-        let plan = self.listeners.plan(given).map_err(ReloadError::Build)?;
+        let plan = self.listeners.plan(given).map_err(Obstacle::Build)?;
         if let Some(listener) = self.listeners.held(&plan) {
             return Err(ReloadError::Held(listener));
         }
-        let bound = self.listeners.bind(&plan).map_err(ReloadError::Bind)?;
-        prepared.put_in_place().await.map_err(ReloadError::Material)?;
+        let bound = self.listeners.bind(&plan).map_err(Obstacle::Bind)?;
+        prepared.put_in_place().await.map_err(Obstacle::Material)?;
         self.listeners.put_in_place(plan, bound); // nothing can fail from here on
         if !config.warnings.is_empty() {
             tracing::warn!("the new configuration deserves a look\n{}", config.warnings);
         }
         self.shown.inventory.of_peers(config.peers.keys());
         self.config = config;
+        self.rego = rego;
         self.configurations += 1;
         Ok(())
     }
@@ -280,6 +287,7 @@ impl Supervisor {
         let given = Given {
             config: &self.config,
             material: &material.value,
+            rego: self.rego.as_ref(),
             configuration: self.configurations,
         };
         match self.listeners.plan(given) {
@@ -343,11 +351,7 @@ async fn bind_admin(
 ) -> Result<Option<(tokio::net::TcpListener, std::net::SocketAddr)>, StartError> {
     let Some(address) = address else { return Ok(None) };
     let failed = |source| {
-        StartError::Bind(BindError {
-            what: "admin".to_owned(),
-            address: address.to_string(),
-            source,
-        })
+        Obstacle::Bind(BindError { what: "admin".to_owned(), address: address.to_string(), source })
     };
     let socket = admin::bind(address).await.map_err(failed)?;
     let bound = socket.local_addr().map_err(failed)?;

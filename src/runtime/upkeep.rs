@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
+use crate::clock::has_passed;
 use crate::config::Config;
 use crate::telemetry::metrics::Metrics;
 
@@ -55,10 +56,6 @@ fn expired_rules(config: &Config, now: OffsetDateTime) -> Vec<String> {
         .filter(|(_, rule)| has_passed(rule.expires, now))
         .map(|(name, rule)| format!("rule `{name}/{}` (line {}) has expired", rule.name, rule.line))
         .collect()
-}
-
-fn has_passed(date: Option<OffsetDateTime>, now: OffsetDateTime) -> bool {
-    date.is_some_and(|date| date <= now)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::mesh::{Mesh, Setup};
-use crate::support::process::{Said, run};
+use crate::support::process::{Process, Said, run};
 use crate::support::workload::{Kind, Workload};
 
 pub(crate) async fn myelin(args: &[&str]) -> Said {
@@ -188,6 +188,25 @@ async fn warnings_are_printed_at_the_start_as_check_prints_them() {
 
     assert!(checked.stderr.starts_with("warning: nobody may connect"), "{checked:#?}");
     assert!(ran.starts_with(&checked.stderr), "{ran}");
+}
+
+#[tokio::test]
+async fn key_material_that_deserves_a_look_is_told_of_at_the_start_in_the_words_of_check() {
+    let mesh = Mesh::new();
+    let identity = mesh.pem("somebody-else");
+    let file = setup(&mesh).files(&identity, &[]).write();
+    let file = file.to_str().unwrap();
+
+    let checked = myelin(&["check", "-c", file]).await;
+    let warning = checked.stderr.lines().find(|line| line.contains("somebody-else"));
+    let mut running = Command::new(env!("CARGO_BIN_EXE_myelin"));
+    let mut running = Process::start(running.args(["run", "-c", file]).env("MYELIN_LOG", "info"));
+
+    let warning = warning.unwrap_or_else(|| panic!("{checked:#?}"));
+    assert!(warning.starts_with("warning: "), "{warning}");
+    running.says(&format!("{warning}\n")).await;
+    running.signal("TERM");
+    assert!(running.ended().await.success());
 }
 
 #[tokio::test]

@@ -145,6 +145,24 @@ async fn the_end_drains_and_takes_the_directory_away() {
 }
 
 #[tokio::test]
+async fn a_directory_that_a_killed_demonstration_left_behind_goes_with_the_next_start() {
+    let mut killed = Demo::start().await;
+    let mut alive = Process::start(&mut demo(killed.tmp.path(), &["--format", "json"]));
+    let guide: Value = serde_json::from_str(&alive.says("\n}\n").await).unwrap();
+    let in_use = Path::new(guide["dir"].as_str().unwrap());
+    let left = killed.dir();
+    killed.process.signal("KILL");
+    killed.process.ended().await;
+    assert!(left.exists());
+
+    let said = run(&mut demo(killed.tmp.path(), &["--once"]), "").await;
+
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    assert!(!left.exists());
+    assert!(in_use.exists(), "somebody is at work there");
+}
+
+#[tokio::test]
 async fn what_is_kept_can_be_checked_and_audited_afterwards() {
     let tmp = tempfile::tempdir().unwrap();
     let kept = tmp.path().join("kept");

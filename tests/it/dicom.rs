@@ -21,9 +21,9 @@ struct Pair {
 async fn pair(adjust: impl FnOnce(Setup) -> Setup) -> Pair {
     let (mesh, store) = (Mesh::new(), TempDir::new().unwrap());
     let (scp, target) = storescp(store.path(), &[]).await;
-    let pacs = mesh.inbound("pacs").allow("ct").with("protocol: dicom").phi();
+    let pacs = mesh.inbound("pacs").allow("ct").dicom().phi();
     let pacs = adjust(pacs.forward(&target)).start().await;
-    let ct = mesh.outbound("ct").allow("pacs").with("protocol: dicom").phi();
+    let ct = mesh.outbound("ct").allow("pacs").dicom().phi();
     let ct = ct.to(pacs.address()).start().await;
     Pair { ct, pacs, scp, store, _mesh: mesh }
 }
@@ -101,10 +101,9 @@ async fn an_object_of_100_megabytes_arrives_as_it_is() {
 #[tokio::test]
 async fn studies_are_found_through_a_pair() {
     let (mesh, dir) = (Mesh::new(), TempDir::new().unwrap());
-    let (_scp, target) = dcmqrscp(dir.path()).await;
-    let dicom = |setup: Setup| setup.with("protocol: dicom").phi();
-    let pacs = dicom(mesh.inbound("pacs").allow("ct").forward(&target)).start().await;
-    let ct = dicom(mesh.outbound("ct").allow("pacs").to(pacs.address())).start().await;
+    let (_scp, target) = dcmqrscp(dir.path(), &[]).await;
+    let pacs = mesh.inbound("pacs").allow("ct").dicom().phi().forward(&target).start().await;
+    let ct = mesh.outbound("ct").allow("pacs").dicom().phi().to(pacs.address()).start().await;
     let object = image(dir.path(), 1000).await;
 
     let said = asks("storescu", &ct, &[], &[object.to_str().unwrap()]).await;
@@ -123,7 +122,7 @@ async fn studies_are_found_through_a_pair() {
 async fn a_modality_with_tls_of_its_own_comes_to_one_sidecar() {
     let (mesh, store) = (Mesh::new(), TempDir::new().unwrap());
     let (_scp, target) = storescp(store.path(), &[]).await;
-    let setup = mesh.inbound("pacs").allow("ct").with("protocol: dicom").phi().forward(&target);
+    let setup = mesh.inbound("pacs").allow("ct").dicom().phi().forward(&target);
     let pacs = setup.start().await;
     let (ct, other) = (mesh.pem("ct"), mesh.pem("stranger"));
     let (known, stranger) = (tls(&ct), tls(&other));
@@ -236,9 +235,8 @@ async fn while_policy_is_observed_what_would_be_denied_goes_through_and_says_so(
 async fn a_workload_that_is_away_is_temporary_congestion() {
     let mesh = Mesh::new();
     let away = format!("127.0.0.1:{}", free_port());
-    let dicom = |setup: Setup| setup.with("protocol: dicom").phi();
-    let pacs = dicom(mesh.inbound("pacs").allow("ct").forward(&away)).start().await;
-    let ct = dicom(mesh.outbound("ct").allow("pacs").to(pacs.address())).start().await;
+    let pacs = mesh.inbound("pacs").allow("ct").dicom().phi().forward(&away).start().await;
+    let ct = mesh.outbound("ct").allow("pacs").dicom().phi().to(pacs.address()).start().await;
 
     let said = asks("echoscu", &ct, &[], &[]).await;
 

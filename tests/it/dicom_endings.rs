@@ -4,12 +4,11 @@ use tokio::net::TcpStream;
 
 use crate::support::client::connect;
 use crate::support::dicom::{
-    Called, End, RELEASE_REPLY, RELEASE_REQUEST, VERIFICATION, accept, pdu, request,
+    C_ECHO, Called, Calling, End, RELEASE_REPLY, RELEASE_REQUEST, VERIFICATION, accept, message,
+    request,
 };
 use crate::support::mesh::{Mesh, Setup};
 use crate::support::ward::{Ward, whatever_the_cause};
-
-type Calling = End<tokio_rustls::client::TlsStream<TcpStream>>;
 
 const ABORT: [u8; 10] = [7, 0, 0, 0, 0, 4, 0, 0, 2, 0];
 
@@ -23,7 +22,7 @@ async fn associated(mut calling: Calling, called: &Called) -> (Calling, End<TcpS
 }
 
 async fn releases(mut calling: Calling, mut called: End<TcpStream>) {
-    let data = pdu(4, b"still here");
+    let data = message(1, C_ECHO, VERIFICATION, b"still here");
     calling.send(&data).await;
     assert_eq!(called.next().await, data);
     calling.send(&RELEASE_REQUEST).await;
@@ -37,7 +36,7 @@ async fn releases(mut calling: Calling, mut called: End<TcpStream>) {
 #[tokio::test]
 async fn a_drain_waits_for_the_release() {
     let (mesh, workload) = (Mesh::new(), Called::new().await);
-    let setup = mesh.inbound("pacs").allow("ct").with("protocol: dicom");
+    let setup = mesh.inbound("pacs").allow("ct").dicom();
     let mut pacs = setup.forward(&workload.target()).spawn().await;
     let (calling, called) =
         associated(End::new(mesh.connect("ct", &pacs).await.stream), &workload).await;
@@ -56,7 +55,7 @@ async fn a_drain_waits_for_the_release() {
 #[tokio::test]
 async fn an_association_that_outlasts_the_drain_is_aborted_on_both_sides() {
     let (mesh, workload) = (Mesh::new(), Called::new().await);
-    let setup = mesh.inbound("pacs").allow("ct").with("protocol: dicom");
+    let setup = mesh.inbound("pacs").allow("ct").dicom();
     let setup = setup.file("limits: { drain_timeout: 300ms }");
     let mut pacs = setup.forward(&workload.target()).spawn().await;
     let (mut calling, mut called) =
@@ -76,7 +75,7 @@ async fn an_association_that_outlasts_the_drain_is_aborted_on_both_sides() {
 async fn an_association_whose_permit_is_withdrawn_may_come_to_its_release() {
     whatever_the_cause(|cause| async move {
         let workload = Called::new().await;
-        let dicom = |setup: Setup| setup.with("protocol: dicom").phi().forward(&workload.target());
+        let dicom = |setup: Setup| setup.dicom().phi().forward(&workload.target());
         let mut ward = Ward::inbound(cause, dicom);
         let ehr = ward.start(|setup| setup).await;
         let lab = connect(&ward.lab, ehr.address(), "ehr").await.unwrap();
@@ -97,7 +96,7 @@ async fn an_association_whose_permit_is_withdrawn_is_aborted_when_it_takes_too_l
     whatever_the_cause(|cause| async move {
         let workload = Called::new().await;
         let dicom = |setup: Setup| {
-            let setup = setup.with("protocol: dicom").phi().limits("drain_timeout: 300ms");
+            let setup = setup.dicom().phi().limits("drain_timeout: 300ms");
             setup.forward(&workload.target())
         };
         let mut ward = Ward::inbound(cause, dicom);
@@ -124,7 +123,7 @@ async fn an_association_whose_permit_is_withdrawn_is_aborted_when_it_takes_too_l
 async fn a_connection_that_has_asked_for_nothing_ends_when_its_permit_is_withdrawn() {
     whatever_the_cause(|cause| async move {
         let workload = Called::new().await;
-        let dicom = |setup: Setup| setup.with("protocol: dicom").phi().forward(&workload.target());
+        let dicom = |setup: Setup| setup.dicom().phi().forward(&workload.target());
         let mut ward = Ward::inbound(cause, dicom);
         let ehr = ward.start(|setup| setup).await;
         let lab = connect(&ward.lab, ehr.address(), "ehr").await.unwrap();
@@ -141,7 +140,7 @@ async fn a_connection_that_has_asked_for_nothing_ends_when_its_permit_is_withdra
 #[tokio::test]
 async fn an_idle_association_is_aborted() {
     let (mesh, workload) = (Mesh::new(), Called::new().await);
-    let setup = mesh.inbound("pacs").allow("ct").with("protocol: dicom");
+    let setup = mesh.inbound("pacs").allow("ct").dicom();
     let setup = setup.limits("idle_timeout: 1s").forward(&workload.target());
     let pacs = setup.start().await;
     let (mut calling, mut called) =

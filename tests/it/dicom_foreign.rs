@@ -2,6 +2,7 @@
 
 use tempfile::TempDir;
 
+use crate::audit::SmallDisk;
 use crate::support::dicom::{Called, End, VERIFICATION, accept, asks, pdu, request, storescp};
 use crate::support::mesh::Mesh;
 use crate::support::python::{finishes, peer, serves};
@@ -11,7 +12,7 @@ async fn pynetdicom_negotiates_everything_and_who_the_user_is_stays_out_of_the_t
     let mesh = Mesh::new();
     let (mut server, target) = serves(peer("dicom_peer", "pynetdicom", &["server"])).await;
     let rule = "associations: [ { calling_ae: CT2, called_ae: PACS, allow: [ct] } ]";
-    let setup = mesh.inbound("pacs").allow("ct").with("protocol: dicom").phi().with(rule);
+    let setup = mesh.inbound("pacs").allow("ct").dicom().phi().with(rule);
     let pacs = setup.forward(&target).start().await;
     let ct = mesh.pem("ct");
     let paths = [ct.cert(), ct.key(), ct.trust_bundle()].map(|path| path.display().to_string());
@@ -44,8 +45,8 @@ async fn more_associations_than_a_rate_allows_are_congestion() {
     let (_scp, target) = storescp(store.path(), &[]).await;
     let limited = "spiffe: spiffe://hospital.example/ct, limits: { rate: 1/h, burst: 2 }";
     let setup = mesh.inbound("pacs").peer("ct", limited).allow_known("ct");
-    let pacs = setup.with("protocol: dicom").phi().forward(&target).start().await;
-    let ct = mesh.outbound("ct").allow("pacs").with("protocol: dicom").to(pacs.address());
+    let pacs = setup.dicom().phi().forward(&target).start().await;
+    let ct = mesh.outbound("ct").allow("pacs").dicom().to(pacs.address());
     let ct = ct.start().await;
 
     for _ in 0..2 {
@@ -61,10 +62,43 @@ async fn more_associations_than_a_rate_allows_are_congestion() {
 }
 
 #[tokio::test]
+async fn an_association_that_cannot_be_put_on_record_is_congestion_and_reaches_nobody() {
+    let (mesh, workload) = (Mesh::new(), Called::new().await);
+    let disk = SmallDisk::new();
+    let audit = format!("dir: {}", disk.trail().display());
+    let setup = mesh.inbound("pacs").allow("ct").dicom().phi().forward(&workload.target());
+    let pacs = setup.audit(&audit).start().await;
+    let mut connected = Vec::new();
+    for _ in 0..30 {
+        connected.push(End::new(mesh.connect("ct", &pacs).await.stream));
+    }
+    pacs.trail().wait_for("connection-allowed", 30).await;
+
+    disk.fill();
+    let told = loop {
+        // What is left of the file's last page may take a record or two.
+        let mut calling = connected.pop().expect("the disk is full, and all passes");
+        calling.send(&request(&[VERIFICATION])).await;
+        tokio::select! {
+            told = calling.next() => break told,
+            mut called = workload.next() => {
+                called.next().await;
+                called.send(&accept(&[0])).await;
+            }
+        }
+    };
+
+    assert_eq!(told, pdu(3, &[0, 2, 3, 1]));
+    workload.is_alone().await;
+    let labels = [("listener", "pacs"), ("reason", "not_audited")];
+    pacs.metric_is("myelin_connections_denied_total", &labels, 1.0).await;
+}
+
+#[tokio::test]
 async fn more_associations_at_once_than_a_rule_allows_exceed_a_local_limit_until_one_is_over() {
     let (mesh, workload) = (Mesh::new(), Called::new().await);
     let rule = "associations: [ { calling_ae: CT2, allow: [ct], limits: { concurrency: 1 } } ]";
-    let setup = mesh.inbound("pacs").allow("ct").with("protocol: dicom").with(rule);
+    let setup = mesh.inbound("pacs").allow("ct").dicom().with(rule);
     let pacs = setup.forward(&workload.target()).start().await;
     let mut first = End::new(mesh.connect("ct", &pacs).await.stream);
     first.send(&request(&[VERIFICATION])).await;

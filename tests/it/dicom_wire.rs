@@ -3,12 +3,10 @@
 
 use crate::support::client::Peer;
 use crate::support::dicom::{
-    CT_IMAGE, Called, End, PATIENT, RELEASE_REPLY, RELEASE_REQUEST, VERIFICATION, accept, pdu,
-    request,
+    C_ECHO, CT_IMAGE, Called, Calling, End, PATIENT, RELEASE_REPLY, RELEASE_REQUEST, VERIFICATION,
+    accept, message, pdu, request,
 };
 use crate::support::mesh::{Mesh, Running, Setup};
-
-type Calling = End<tokio_rustls::client::TlsStream<tokio::net::TcpStream>>;
 
 /// A peer, a PACS's sidecar, and a PACS by hand.
 struct Site {
@@ -19,7 +17,7 @@ struct Site {
 
 async fn site(adjust: impl FnOnce(Setup) -> Setup) -> Site {
     let (mesh, called) = (Mesh::new(), Called::new().await);
-    let pacs = mesh.inbound("pacs").allow("ct").with("protocol: dicom").phi();
+    let pacs = mesh.inbound("pacs").allow("ct").dicom().phi();
     let pacs = adjust(pacs.forward(&called.target())).start().await;
     Site { mesh, pacs, called }
 }
@@ -58,7 +56,7 @@ async fn every_byte_of_an_association_goes_on_and_who_the_user_is_stays_out_of_t
     let site = site(|setup| setup).await;
 
     let (mut calling, mut called) = site.associated().await;
-    let data = pdu(4, PATIENT.as_bytes());
+    let data = message(1, C_ECHO, VERIFICATION, PATIENT.as_bytes());
     calling.send(&data).await;
     assert_eq!(called.next().await, data);
     called.send(&data).await;
@@ -142,7 +140,7 @@ async fn what_is_no_request_is_answered_with_an_abort_and_reaches_nobody() {
 async fn a_rule_that_has_expired_denies_and_the_log_says_that_it_is_still_asked_for() {
     let rule = "associations: [{name: ct, calling_ae: CT2, allow: [ct], expires: 2020-01-01}]";
     let (mesh, called) = (Mesh::new(), Called::new().await);
-    let setup = mesh.inbound("pacs").allow("ct").with("protocol: dicom").with(rule);
+    let setup = mesh.inbound("pacs").allow("ct").dicom().with(rule);
     let mut pacs = setup.forward(&called.target()).spawn().await;
 
     let mut calling = End::new(mesh.connect("ct", &pacs).await.stream);
@@ -276,7 +274,7 @@ async fn whose_other_side_is_lost_hears_an_abort_where_one_can_be_put_in() {
 async fn no_pdu_is_put_into_the_midst_of_another() {
     let site = site(|setup| setup).await;
     let (mut calling, mut called) = site.associated().await;
-    let data = pdu(4, &[7; 100]);
+    let data = message(1, C_ECHO, VERIFICATION, &[7; 100]);
 
     calling.send(&data[..50]).await;
     drop(calling);

@@ -87,8 +87,8 @@ async fn a_path_that_the_gate_refuses_is_no_question_for_the_rules() {
 
     for (path, says) in [
         ("fhir", "begins with '/'"),
-        ("/a?b=c", "leave out the query"),
-        ("/a#b", "leave out the query"),
+        ("/a#b", "no request has a fragment"),
+        ("/a/../b?c=d", "`..` segment"),
         ("/a/../b", "`..` segment"),
         ("/a/%2e%2e/b", "`..` segment"),
         ("/a%2fb", "percent-encoding"),
@@ -225,7 +225,17 @@ async fn every_protocol_is_asked_in_its_own_words() {
             "--peer lab --path /pdq --method POST --host PDQ.example --soap-action \
              urn:hl7-org:v3:PRPA_IN201305UV02",
             0,
-            "it is ITI-47; the body has to begin with PRPA_IN201305UV02",
+            "it is ITI-47; the body has to begin with {urn:hl7-org:v3}PRPA_IN201305UV02",
+        ),
+        (
+            "--peer lab --path /fhir/Patient?name=x",
+            0,
+            "the FHIR interaction search-type of Patient",
+        ),
+        (
+            "--peer lab --path /fhir/Patient?name=x&_revinclude=Observation%3Asubject",
+            1,
+            "nearest is route `search`: resource Patient, not Observation by `_revinclude`",
         ),
         ("--dns lis.lab.example --message ORU^R01 --sender LIS|MAIN", 0, "by adt/results"),
         ("--peer lab --message ADT^A01 --sender LIS|MAIN", 1, "no_message_rule: no rule is for"),

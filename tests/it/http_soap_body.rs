@@ -110,7 +110,7 @@ async fn a_message_that_is_what_it_claims_arrives_as_it_is() {
 async fn a_message_that_is_something_else_never_arrives() {
     let told = mismatch(claims_pdq(XML, "", envelope("", REVISE))).await;
     assert!(told.starts_with("soap_body: "), "{told}");
-    assert!(told.contains("wants PRPA_IN201305UV02"), "{told}");
+    assert!(told.contains("wants {urn:hl7-org:v3}PRPA_IN201305UV02"), "{told}");
     assert!(told.contains("begins with `PRPA_IN201302UV02`"), "{told}");
 
     let action = "<s:Header><a:Action>urn:hl7-org:v3:PRPA_IN201302UV02</a:Action></s:Header>";
@@ -134,6 +134,8 @@ async fn tricks_with_prefixes_comments_and_text_lead_nowhere() {
         ("", &*format!("<![CDATA[{FIND}]]>{REVISE}")),
         ("", &*format!("<Other xmlns=\"urn:x\" name=\"Meier\">{FIND}</Other>")),
         ("", "<PRPA_IN201305UV02.x/>"),
+        ("", "<PRPA_IN201305UV02/>"),
+        ("", "<PRPA_IN201305UV02 xmlns=\"urn:other\">PQ4711</PRPA_IN201305UV02>"),
     ] {
         let told = mismatch(claims_pdq(XML, "", envelope(header, body))).await;
         assert!(told.starts_with("soap_body: "), "{header}{body}: {told}");
@@ -245,7 +247,7 @@ async fn attachments_follow_the_message_that_they_belong_to() {
         )
     };
 
-    let good = parts("<ProvideAndRegisterDocumentSetRequest xmlns=\"urn:ihe\"/>");
+    let good = parts("<ProvideAndRegisterDocumentSetRequest xmlns=\"urn:ihe:iti:xds-b:2007\"/>");
     assert_eq!(status(&mesh, &ehr, request("/archive", &kind, &good)).await, 200);
     assert!(workload.only().body == good.as_bytes());
     let evil = parts("<RemoveObjectsRequest xmlns=\"urn:ihe\"/>");

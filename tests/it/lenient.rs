@@ -83,7 +83,7 @@ async fn a_message_that_no_rule_takes_goes_through_until_the_date_and_is_denied_
 async fn associations_come_in_plaintext_and_over_tls_to_one_port() {
     let (mesh, store) = (Mesh::new(), TempDir::new().unwrap());
     let (_scp, target) = storescp(store.path(), &[]).await;
-    let setup = mesh.inbound("pacs").allow("ct").with("protocol: dicom").phi().forward(&target);
+    let setup = mesh.inbound("pacs").allow("ct").dicom().phi().forward(&target);
     let pacs = setup.permissive(FAR).start().await;
 
     let plain = asks("echoscu", &pacs, &[], &[]).await;
@@ -102,7 +102,7 @@ async fn associations_come_in_plaintext_and_over_tls_to_one_port() {
 async fn an_association_that_no_rule_takes_goes_through_while_policy_is_observed() {
     let (mesh, store) = (Mesh::new(), TempDir::new().unwrap());
     let (_scp, target) = storescp(store.path(), &[]).await;
-    let setup = mesh.inbound("pacs").allow("ct").with("protocol: dicom").forward(&target);
+    let setup = mesh.inbound("pacs").allow("ct").dicom().forward(&target);
     let rules =
         "associations: [ { name: archive, calling_ae: CT9, called_ae: PACS, allow: [ct] } ]";
     let pacs = setup.with(rules).observing(FAR).start().await;

@@ -199,6 +199,10 @@ async fn a_batch_passes_where_all_of_its_messages_may() {
     let types: Vec<_> = allowed.iter().map(|allowed| allowed.text("myelin.hl7.type")).collect();
     assert_eq!(types, ["ADT^A01", "ADT^A08"]);
     assert_eq!(allowed[0].field("myelin.hl7.batch"), true);
+    let completed = ehr.trail().wait_for("message-completed", 2).await;
+    assert_eq!(hl7(&completed[0]), "message-completed finished ADT^A01 LIS/WARD 3 AA");
+    assert_eq!(hl7(&completed[1]), "message-completed finished ADT^A08 LIS/WARD 3 AA");
+    assert_eq!(completed[1].number("myelin.hl7.messages"), 1);
 }
 
 #[tokio::test]
@@ -216,6 +220,7 @@ async fn a_large_batch_of_one_type_is_recorded_once_and_counted_in_full() {
     assert_eq!(engine.received(), [batch]);
     let completed = ehr.trail().only("message-completed").await;
     assert_eq!(completed.field("myelin.hl7.batch"), true);
+    assert_eq!(completed.number("myelin.hl7.messages"), 2_000);
     assert_eq!(ehr.trail().all("message-allowed").len(), 1);
     let labels = [("kind", "ADT"), ("decision", "allowed")];
     ehr.metric_is("myelin_messages_total", &labels, 2_000.0).await;
@@ -357,5 +362,6 @@ async fn what_the_workload_says_by_itself_is_on_record_too() {
     assert_eq!(allowed.text("myelin.hl7.from"), "workload");
     let completed = ehr.trail().only("message-completed").await;
     assert_eq!(hl7(&completed), "message-completed finished ORU^R01 LIS/WARD 3 AE");
+    assert_eq!(completed.text("event.outcome"), "failure");
     assert_eq!(completed.number("destination.bytes"), message("ORU^R01", "9").len() as u64);
 }

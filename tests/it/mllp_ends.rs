@@ -189,3 +189,25 @@ async fn a_batch_larger_than_the_burst_is_charged_once_and_comes_whole() {
     assert_eq!(ehr.trail().only("message-denied").await.reason(), "rate_limit");
     assert_eq!(engine.received(), [batch.clone(), batch]);
 }
+
+#[tokio::test]
+async fn a_limit_is_no_less_for_a_message_behind_another_in_its_frame() {
+    let mesh = Mesh::new();
+    let engine = Engine::start().await;
+    let rules = "messages: [ \"ADT^*\", { name: results, types: [\"ORU^*\"], allow: [lab], \
+                 limits: { rate: 1/h, burst: 1 } } ]";
+    let setup = mesh.inbound("ehr").allow("lab").mllp().phi().with(rules);
+    let ehr = setup.forward(engine.target()).start().await;
+    let mut lab = mesh.connect("lab", &ehr).await;
+    let result = content("LIS", "ORU^R01", "2").repeat(3);
+    let batch = content("LIS", "ADT^A01", "1") + &result;
+
+    lab.send(framed(&batch)).await;
+    comes(&mut lab.stream, &ack("AA", "1")).await;
+    lab.send(framed(&batch)).await;
+
+    assert_eq!(lab.rest().await, b"");
+    let denied = ehr.trail().only("message-denied").await;
+    assert_eq!((denied.reason(), denied.text("rule.name")), ("rate_limit", "ehr/results"));
+    assert_eq!(engine.received(), [batch]);
+}

@@ -1,13 +1,14 @@
 //! MLLP with programs that nobody here wrote: python-hl7 as client and server, its `mllp_send`, and hl7apy.
 
-use std::path::Path;
 use std::process::Command;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::support::lenient::FAR;
 use crate::support::mesh::{Mesh, Running};
-use crate::support::mllp::{PHI, content, framed};
+use crate::support::mllp::{Engine, PHI, content, exchange, framed};
+use crate::support::node;
 use crate::support::process::{Process, needs, run};
 use crate::support::python::{finishes, peer, serves};
 use crate::support::trail::Record;
@@ -66,6 +67,31 @@ async fn python_hl7_with_tls_of_its_own_talks_to_one_sidecar() {
 }
 
 #[tokio::test]
+async fn python_hl7_in_plaintext_may_send_what_some_rule_lets_somebody_send() {
+    let mesh = Mesh::new();
+    let engine = Engine::start().await;
+    let setup = mesh.inbound("ehr").allow("lab").mllp().phi().with("messages: [ \"ADT^*\" ]");
+    let ehr = setup.permissive(FAR).forward(engine.target()).start().await;
+    let mut lab = mesh.connect("lab", &ehr).await;
+    exchange(&mut lab.stream, "ADT^A01", "9").await;
+
+    let port = ehr.address().port().to_string();
+    let said = finishes(peer("mllp_peer", "hl7", &["client", &port, "ADT^A08", "ORU^R01"])).await;
+
+    assert_eq!(said.stdout, "answer MSA|AA|PHIMRN0|PHIDOE is welcome\nclosed\n");
+    let allowed = ehr.trail().wait_for("message-allowed", 2).await;
+    assert!(allowed[0].field("myelin.plaintext").is_null(), "{allowed:#?}");
+    assert_eq!(allowed[1].field("myelin.plaintext"), true);
+    assert_eq!(allowed[1].text("myelin.hl7.type"), "ADT^A08");
+    let denied = ehr.trail().only("message-denied").await;
+    assert_eq!((denied.reason(), denied.text("myelin.peer")), ("no_message_rule", ""));
+    assert_eq!(denied.field("myelin.plaintext"), true);
+    let listener = [("listener", "ehr")];
+    ehr.metric_is("myelin_plaintext_connections_total", &listener, 1.0).await;
+    assert_eq!(engine.received().len(), 2);
+}
+
+#[tokio::test]
 async fn a_server_that_closes_after_each_message_gets_a_connection_for_each() {
     let (_mesh, mut server, ehr, lab) = pair("once", "hl7apy").await;
     let port = lab.address().port().to_string();
@@ -118,11 +144,7 @@ async fn python_hl7_sees_a_message_behind_a_blank_of_unicode_and_the_sidecar_doe
 
 /// Medplum's interface engine, a program of Node.
 fn medplum(args: &[&str]) -> Command {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/medplum");
-    assert!(home.join("node_modules").is_dir(), "npm ci --prefix tests/peers/medplum");
-    let mut command = Command::new(needs("node", "nodejs"));
-    command.arg(home.join("peer.mjs")).args(args);
-    command
+    node::peer("medplum", args)
 }
 
 #[tokio::test]
@@ -138,8 +160,14 @@ async fn medplum_sends_many_at_once_and_gets_both_acknowledgements_of_each() {
     let answers: String = (0..20).map(|number| format!("answer AA PHIMRN{number}\n")).collect();
     assert_eq!(said.stdout, answers);
     let completed = ehr.trail().wait_for("message-completed", 20).await;
-    let is_commit = |c: &Record| c.text("myelin.hl7.acknowledgement") == "CA";
-    assert!(completed.iter().all(is_commit), "the first that comes of two: {completed:#?}");
+    let is_paired = |c: &Record| {
+        let accepted = c.text("myelin.hl7.accept_acknowledgement.code");
+        let after = c.number("myelin.hl7.accept_acknowledgement.duration");
+        c.text("myelin.hl7.acknowledgement") == "AA"
+            && accepted == "CA"
+            && (1..=c.number("event.duration")).contains(&after)
+    };
+    assert!(completed.iter().all(is_paired), "{completed:#?}");
     ehr.ended("finished", 1.0).await;
 }
 

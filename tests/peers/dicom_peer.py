@@ -3,6 +3,9 @@
 dicom_peer.py server                            says "listening PORT"; takes everything, and tells who asked
 dicom_peer.py client PORT NAME CERT KEY CA      over mutual TLS: negotiates whatever can be negotiated, sends an
                                                 echo and an object, and is released; then asks again, and aborts
+dicom_peer.py members PORT NAME CERT KEY CA     the same, with commands that name other SOP classes than their
+                                                contexts: members of a meta SOP class, and UPS Push; the last one is
+                                                no service of its context
 """
 
 import ssl
@@ -17,7 +20,14 @@ from pynetdicom.pdu_primitives import (
     SOPClassExtendedNegotiation,
     UserIdentityNegotiation,
 )
-from pynetdicom.sop_class import CTImageStorage, Verification
+from pynetdicom.sop_class import (
+    BasicFilmSession,
+    BasicGrayscalePrintManagementMeta,
+    CTImageStorage,
+    UnifiedProcedureStepPush,
+    UnifiedProcedureStepWatch,
+    Verification,
+)
 
 
 def say(text):
@@ -28,6 +38,8 @@ def server():
     archive = AE(ae_title="PACS")
     archive.supported_contexts = AllStoragePresentationContexts
     archive.add_supported_context(Verification)
+    archive.add_supported_context(BasicGrayscalePrintManagementMeta)
+    archive.add_supported_context(UnifiedProcedureStepWatch)
 
     def asked(event):
         requestor = event.assoc.requestor
@@ -43,6 +55,8 @@ def server():
     handlers = [
         (evt.EVT_REQUESTED, asked),
         (evt.EVT_C_STORE, stored),
+        (evt.EVT_N_CREATE, lambda event: (0x0000, event.attribute_list)),
+        (evt.EVT_N_ACTION, lambda event: (0x0000, None)),
         (evt.EVT_USER_ID, lambda event: (True, None)),
         (evt.EVT_ABORTED, lambda event: say("aborted")),
         (evt.EVT_RELEASED, lambda event: say("released")),
@@ -83,9 +97,34 @@ def everything():
     return [user, window, extended, common, build_role(CTImageStorage, scu_role=True, scp_role=True)]
 
 
-def client(port, name, cert, key, ca):
+def tls(name, cert, key, ca):
     context = ssl.create_default_context(cafile=ca)
     context.load_cert_chain(cert, key)
+    return context, name
+
+
+def members(port, *identity):
+    modality = AE(ae_title="CT2")
+    modality.add_requested_context(BasicGrayscalePrintManagementMeta)
+    modality.add_requested_context(UnifiedProcedureStepWatch)
+    association = modality.associate("127.0.0.1", int(port), ae_title="PACS", tls_args=tls(*identity))
+    instance = "1.2.826.0.1.3680043.8.498.9"
+    session = Dataset()
+    session.NumberOfCopies = "1"
+    status, _ = association.send_n_create(
+        session, BasicFilmSession, instance, meta_uid=BasicGrayscalePrintManagementMeta
+    )
+    say(f"film session {status.Status:#06x}")
+    subscription = Dataset()
+    subscription.ReceivingAE = "CT2"
+    push = {"meta_uid": UnifiedProcedureStepWatch}
+    status, _ = association.send_n_action(subscription, 3, UnifiedProcedureStepPush, instance, **push)
+    say(f"subscribe {status.Status:#06x}")
+    status, _ = association.send_n_create(session, UnifiedProcedureStepPush, instance, **push)
+    say("create a step " + ("went through" if "Status" in status else "aborted"))
+
+
+def client(port, *identity):
     modality = AE(ae_title="CT2")
     modality.add_requested_context(Verification)
     modality.add_requested_context(CTImageStorage, [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
@@ -95,7 +134,7 @@ def client(port, name, cert, key, ca):
 
     def associate():
         return modality.associate(
-            "127.0.0.1", int(port), ae_title="PACS", tls_args=(context, name), ext_neg=everything()
+            "127.0.0.1", int(port), ae_title="PACS", tls_args=tls(*identity), ext_neg=everything()
         )
 
     association = associate()
@@ -113,4 +152,4 @@ def client(port, name, cert, key, ca):
 
 
 if __name__ == "__main__":
-    {"server": server, "client": client}[sys.argv[1]](*sys.argv[2:])
+    {"server": server, "client": client, "members": members}[sys.argv[1]](*sys.argv[2:])

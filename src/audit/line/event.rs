@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::audit::record::{Action, Record};
 use crate::outcome::{AssociationEnding, Ending};
+use crate::protocol::mllp::AckCode;
 
 /// What happened, in ECS's words.
 #[derive(Serialize)]
@@ -136,6 +137,7 @@ fn failed(record: &Record) -> bool {
             let status = record.request.as_ref().and_then(|request| request.status);
             let ending = Ending::ALL.into_iter().find(|e| Some(e.label()) == record.reason);
             status.is_some_and(|status| status >= 500)
+                || is_unaccepted(record)
                 || !matches!(ending, None | Some(Ending::Finished | Ending::Idle))
         }
         Action::ConnectionAllowed
@@ -148,4 +150,11 @@ fn failed(record: &Record) -> bool {
         | Action::ConfigLoaded
         | Action::CertificateRotated => false,
     }
+}
+
+/// Whether the receiver of an HL7 v2 message did not accept it.
+fn is_unaccepted(record: &Record) -> bool {
+    let said = record.hl7.as_ref().and_then(|hl7| hl7.acknowledgement);
+    let code = AckCode::ALL.into_iter().find(|code| Some(code.label()) == said);
+    code.is_some_and(AckCode::is_failure)
 }

@@ -5,10 +5,12 @@ pub(in crate::audit) mod encode;
 pub(in crate::audit) mod event;
 pub(in crate::audit) mod operation;
 pub(in crate::audit) mod own;
+mod question;
 pub(in crate::audit) mod rule;
 pub(in crate::audit) mod text;
 
 pub(in crate::audit) use encode::Encoded;
 pub(in crate::audit) use own::Own;
 pub use own::Sealed;
+pub use question::{question, samples};
 pub use rule::Origin;

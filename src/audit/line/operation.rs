@@ -1,11 +1,13 @@
 //! `myelin.fhir`, `myelin.dicomweb`, `myelin.soap`, `myelin.hl7` and `myelin.dicom`: what was asked for, in
 //! the words of healthcare. Never who the patient is.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
 
 use crate::audit::line::text::Text;
 use crate::audit::record::{Dicom, Hl7, Record, Words};
-use crate::protocol::dicom::sop_class_name;
+use crate::protocol::dicom::{Commands, sop_class_name};
 use crate::protocol::{Operation, dicomweb, fhir};
 
 /// The part of `myelin` that has what was asked for.
@@ -66,7 +68,20 @@ struct Hl7Fields<'a> {
     version: &'a str,
     batch: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accept_acknowledgement: Option<Accepted>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     acknowledgement: Option<&'static str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    acknowledgements: BTreeMap<&'static str, u32>,
+}
+
+#[derive(Serialize)]
+struct Accepted {
+    code: &'static str,
+    /// Nanoseconds since the message.
+    duration: u128,
 }
 
 #[derive(Serialize)]
@@ -83,7 +98,9 @@ struct DicomFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     implementation: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data_units: Option<DataUnits>,
+    data_units: Option<BothWays<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commands: Option<BothWays<Counts<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'static str>,
 }
@@ -98,9 +115,18 @@ struct Context<'a> {
 }
 
 #[derive(Serialize)]
-struct DataUnits {
-    up: u64,
-    down: u64,
+struct BothWays<T> {
+    up: T,
+    down: T,
+}
+
+/// How often each service was asked for, by its label.
+struct Counts<'a>(&'a Commands);
+
+impl Serialize for Counts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
 }
 
 impl<'a> Asked<'a> {
@@ -167,7 +193,12 @@ impl<'a> Hl7Fields<'a> {
             processing_id: &hl7.processing_id,
             version: &hl7.version,
             batch: hl7.is_batch,
+            messages: hl7.messages,
+            accept_acknowledgement: hl7
+                .accepted
+                .map(|(code, after)| Accepted { code, duration: after.as_nanos() }),
             acknowledgement: hl7.acknowledgement,
+            acknowledgements: hl7.acknowledgements.iter().copied().collect(),
         }
     }
 }
@@ -175,6 +206,7 @@ impl<'a> Hl7Fields<'a> {
 impl<'a> DicomFields<'a> {
     fn of(dicom: &'a Dicom) -> Self {
         let (up, down) = dicom.data_units;
+        let commands = dicom.commands.as_deref();
         Self {
             calling_ae: Text::short(&dicom.calling_ae),
             called_ae: Text::short(&dicom.called_ae),
@@ -188,7 +220,8 @@ impl<'a> DicomFields<'a> {
                 })
                 .collect(),
             implementation: dicom.implementation.as_deref().map(Text::short),
-            data_units: dicom.result.map(|_| DataUnits { up, down }),
+            data_units: dicom.result.map(|_| BothWays { up, down }),
+            commands: commands.map(|(up, down)| BothWays { up: Counts(up), down: Counts(down) }),
             result: dicom.result,
         }
     }

@@ -73,6 +73,14 @@ const PATHS: &[&str] = &[
     "/a/b/Patient/_search",
     "/a/b/studies",
 ];
+const QUERIES: &[&str] = &[
+    "name=x",
+    "_revinclude=Observation:subject",
+    "_include=Observation:patient",
+    "patient.name=x",
+    "_has:Group:member:_id=1&name=x",
+    "_query=x",
+];
 const TEMPLATES: &[&str] = &[
     "/",
     "/{rest...}",
@@ -250,16 +258,18 @@ proptest! {
         listener in listener(),
         routes in proptest::option::weighted(0.95, proptest::collection::vec(route(), 0..RULES)),
         who: Index,
-        (method, host, path, action) in (
+        (method, host, path, action, query) in (
             select(&METHODS[..]),
             proptest::option::of(select(&["a.example", "b.example", "c.example"][..])),
             select(PATHS),
             proptest::option::of(select(&["urn:a", "urn:b", "urn:d"][..])),
+            proptest::option::of(select(QUERIES)),
         ),
     ) {
         let routes = routes.map(|routes| named(routes, "route", |route| &mut route.rule));
         let listener = Inbound { routes, ..listener };
-        let asked = Requested { method: &method, host, path, soap_action: action };
+        let plain = Requested::plain(&method, path);
+        let asked = Requested { host, soap_action: action, query, ..plain };
         agree(&listener, &who, Asked::Request(&asked))?;
     }
 

@@ -76,7 +76,7 @@ impl Visit {
     }
 
     pub(super) fn asks(&self, method: Method, path: &str) -> Result<Grant, Denied> {
-        self.requests(&Requested { method: &method, host: None, path, soap_action: None })
+        self.requests(&Requested::plain(&method, path))
     }
 
     fn requests(&self, asked: &Requested<'_>) -> Result<Grant, Denied> {
@@ -159,9 +159,7 @@ fn a_fhir_route_lets_its_interactions_with_its_resources() {
 #[test]
 fn a_dicomweb_route_lets_its_transactions_at_its_host() {
     let lab = Visit::of("lab", 0);
-    let at = |host, path| {
-        lab.requests(&Requested { method: &Method::GET, host, path, soap_action: None })
-    };
+    let at = |host, path| lab.requests(&Requested { host, ..Requested::plain(&Method::GET, path) });
 
     let granted = at(Some("pacs.example"), "/pacs/studies").unwrap();
     assert_eq!(granted.operation(), Some(&Operation::DicomWeb(dicomweb::Transaction::Search)));
@@ -180,7 +178,7 @@ fn a_dicomweb_route_lets_its_transactions_at_its_host() {
 fn a_soap_route_lets_its_action_and_waits_for_the_body() {
     let lab = Visit::of("lab", 0);
     let claims = |soap_action| {
-        lab.requests(&Requested { method: &Method::POST, host: None, path: "/pdq", soap_action })
+        lab.requests(&Requested { soap_action, ..Requested::plain(&Method::POST, "/pdq") })
     };
 
     let granted = claims(Some("urn:hl7-org:v3:PRPA_IN201305UV02")).unwrap();
@@ -345,7 +343,7 @@ fn a_permit_of_an_older_policy_is_read_by_name() {
     };
     let old = policy(&allowing("a, b", "a"));
     let permit = old.authorize(&dns("a.x"), NOW).unwrap();
-    let asked = Requested { method: &Method::GET, host: None, path: "/", soap_action: None };
+    let asked = Requested::plain(&Method::GET, "/");
     let by = |config: Config| policy(&config).authorize_request(&permit, &asked, NOW);
 
     assert!(by(allowing("b, a", "a")).is_ok(), "its number is another's there");

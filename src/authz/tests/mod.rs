@@ -236,7 +236,7 @@ fn request(peer: &str, method: Method, path: &str) -> Result<String, (DenyReason
     let who = spiffe(&format!("spiffe://td/{peer}"));
     let now = datetime!(2026-11-22 12:00 UTC);
     let permit = policy.authorize(&who, now).unwrap();
-    let asked = Requested { method: &method, host: None, path, soap_action: None };
+    let asked = Requested::plain(&method, path);
     policy
         .authorize_request(&permit, &asked, now)
         .map(|request| request.rule().to_string())

@@ -35,7 +35,7 @@ fn strangers_are_only_let_in_and_told_of_while_policy_is_observed() {
     let config = hospital("enforce: false\n    until: 2026-11-22T13:00:00Z");
     let policy = ListenerPolicy::inbound(&config, &config.inbound[0]);
     let ct = spiffe("spiffe://td/ct-2");
-    let path = |path| Requested { method: &Method::GET, host: None, path, soap_action: None };
+    let path = |path| Requested::plain(&Method::GET, path);
 
     let permit = policy.authorize(&ct, NOW).unwrap();
     assert_eq!(permit.holder(), &Holder::Observed);
@@ -64,7 +64,7 @@ fn in_plaintext_goes_what_some_rule_lets_somebody_do() {
 
     let late = datetime!(2026-11-22 13:00 UTC);
     assert!(anybody.policy.plaintext(late).is_none());
-    let asked = Requested { method: &Method::GET, host: None, path: "/healthz", soap_action: None };
+    let asked = Requested::plain(&Method::GET, "/healthz");
     let denied = anybody.policy.authorize_request(&anybody.permit, &asked, late).unwrap_err();
     assert_eq!(denied.reason, DenyReason::PermitWithdrawn);
 }

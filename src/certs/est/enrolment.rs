@@ -32,7 +32,7 @@ pub(super) struct Subject {
 }
 
 /// A key and a request over it.
-pub(super) struct Asked {
+pub(super) struct KeyedRequest {
     kind: KeyType,
     key: Key,
     request: CertificateSigningRequestDer<'static>,
@@ -42,7 +42,7 @@ pub(super) struct Asked {
 /// 4.2.3).
 #[derive(Default)]
 pub(super) struct Waiting {
-    asked: Vec<Arc<Asked>>,
+    asked: Vec<Arc<KeyedRequest>>,
     /// Not before this.
     until: Option<OffsetDateTime>,
 }
@@ -97,7 +97,7 @@ impl Enrolment<'_> {
     /// Asks until there is a decision, as long as that is worth waiting for.
     async fn decided(
         &self,
-        asked: &Asked,
+        asked: &KeyedRequest,
         proof: &Proof,
         waiting: &mut Waiting,
     ) -> Result<KeptPair, EnrolError> {
@@ -118,15 +118,15 @@ impl Enrolment<'_> {
         }
     }
 
-    async fn ask(&self, kind: KeyType) -> Result<Asked, MaterialError> {
+    async fn ask(&self, kind: KeyType) -> Result<KeyedRequest, MaterialError> {
         let (subject, old) = (self.subject.clone(), self.old.clone());
-        let make = move || -> Result<Asked, KeyError> {
+        let make = move || -> Result<KeyedRequest, KeyError> {
             let key = Key::make(kind)?;
             let request = match old.and_then(|old| same_names(&old, &key)) {
                 Some(request) => request?,
                 None => request(&key, subject.names())?,
             };
-            Ok(Asked { kind, key, request })
+            Ok(KeyedRequest { kind, key, request })
         };
         self.blocking.run(move || Ok(make()?)).await
     }

@@ -40,7 +40,7 @@ pub(super) struct Issued {
 }
 
 #[derive(Serialize)]
-struct Asked<'a> {
+struct SigningRequest<'a> {
     csr: &'a str,
     /// For roles that do not take names from requests.
     uri_sans: &'a str,
@@ -100,7 +100,7 @@ impl<'a> Wish<'a> {
         let csr = request(key, names)
             .map_err(|error| unprepared(crate::report::Report(&error).to_string()))?;
         let dns: Vec<&str> = self.dns.iter().map(DnsName::as_str).collect();
-        let asked = Asked {
+        let asked = SigningRequest {
             csr: &pem(&csr),
             uri_sans: self.spiffe.as_str(),
             alt_names: (!dns.is_empty()).then(|| dns.join(",")),

@@ -13,12 +13,12 @@ use crate::certs::enrol::{EnrolError, EnrolFailure};
 use crate::report::Report;
 
 /// Whom we ask.
-pub(super) struct Asked {
+pub(super) struct Server {
     pub(super) url: Uri,
     pub(super) limits: Limits,
 }
 
-impl Asked {
+impl Server {
     pub(super) fn new(url: &Uri) -> Self {
         Self { url: url.clone(), limits: Limits::ANSWER }
     }

@@ -30,7 +30,7 @@ use tokio_rustls::TlsConnector;
 pub(super) use trust::WebTrust;
 
 use super::enrol::{EnrolError, EnrolFailure};
-use error::Asked;
+use error::Server;
 
 /// Redirects to the same origin are followed so often (RFC 7030, 3.2.1).
 const REDIRECTS: u32 = 3;
@@ -98,7 +98,7 @@ impl Web {
         trust: WebTrust,
         client: Option<Arc<CertifiedKey>>,
     ) -> Result<Self, EnrolError> {
-        let asked = Asked::new(&base);
+        let asked = Server::new(&base);
         if base.authority().is_none_or(|authority| authority.as_str().contains('@')) {
             let at = base.host().unwrap_or_default().to_owned(); // without the password
             let what = "has to be a URL with a host and without a user name".to_owned();
@@ -133,14 +133,14 @@ impl Web {
         let deadline = Instant::now() + self.limits.time;
         let mut url = self.url(call.path)?;
         for _ in 0..=REDIRECTS {
-            let asked = Asked { url: url.clone(), limits: self.limits };
+            let asked = Server { url: url.clone(), limits: self.limits };
             let answer = self.once(&asked, &call, deadline).await?;
             match redirected(&asked, &call.method, &answer)? {
                 Some(next) => url = next,
                 None => return Ok(answer),
             }
         }
-        let asked = Asked { url, limits: self.limits };
+        let asked = Server { url, limits: self.limits };
         Err(asked.bad_answer(format!("is redirected more than {REDIRECTS} times")))
     }
 
@@ -161,7 +161,7 @@ impl Web {
         }
         let mut parts = self.base.clone().into_parts();
         let joined = format!("{}{path}", self.base.path().trim_end_matches('/'));
-        let asked = Asked::new(&self.base);
+        let asked = Server::new(&self.base);
         let bad = || asked.unprepared(format!("cannot be followed by the path {path:?}"));
         parts.path_and_query = Some(joined.parse().map_err(|_invalid| bad())?);
         Uri::from_parts(parts).map_err(|_invalid| bad())
@@ -169,7 +169,7 @@ impl Web {
 
     async fn once(
         &self,
-        asked: &Asked,
+        asked: &Server,
         call: &Call<'_>,
         deadline: Instant,
     ) -> Result<Answer, EnrolError> {
@@ -187,7 +187,7 @@ impl Web {
         exchange(asked, tls, request, deadline).await
     }
 
-    async fn connect(&self, asked: &Asked) -> Result<TcpStream, EnrolError> {
+    async fn connect(&self, asked: &Server) -> Result<TcpStream, EnrolError> {
         let tcp = TcpStream::connect((asked.host(), asked.port())).await;
         let tcp = tcp.map_err(|error| asked.unreachable(&error))?;
         if matches!(self.trust, WebTrust::PlainLoopback) {
@@ -211,7 +211,7 @@ impl fmt::Debug for Web {
     }
 }
 
-fn request(asked: &Asked, call: &Call<'_>) -> Result<Request<Full<Bytes>>, EnrolError> {
+fn request(asked: &Server, call: &Call<'_>) -> Result<Request<Full<Bytes>>, EnrolError> {
     let url = &asked.url;
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     let host = url.authority().map_or("", |authority| authority.as_str());
@@ -230,7 +230,7 @@ fn request(asked: &Asked, call: &Call<'_>) -> Result<Request<Full<Bytes>>, Enrol
 
 /// One request and its answer on `stream`, until `deadline`.
 async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin>(
-    asked: &Asked,
+    asked: &Server,
     stream: S,
     request: Request<Full<Bytes>>,
     deadline: Instant,
@@ -252,7 +252,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin>(
     timeout_at(deadline, talking).await.map_err(|_elapsed| asked.too_slow("no whole answer"))?
 }
 
-async fn whole(asked: &Asked, response: Response<Incoming>) -> Result<Answer, EnrolError> {
+async fn whole(asked: &Server, response: Response<Incoming>) -> Result<Answer, EnrolError> {
     let (head, body) = response.into_parts();
     let body = Limited::new(body, asked.limits.body).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
@@ -265,7 +265,7 @@ async fn whole(asked: &Asked, response: Response<Incoming>) -> Result<Answer, En
 }
 
 /// Where `answer` sends us, if it does. Secrets are not carried to another origin.
-fn redirected(asked: &Asked, method: &Method, answer: &Answer) -> Result<Option<Uri>, EnrolError> {
+fn redirected(asked: &Server, method: &Method, answer: &Answer) -> Result<Option<Uri>, EnrolError> {
     let follows = match answer.status {
         StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => true,
         StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => method == Method::GET,

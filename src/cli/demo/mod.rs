@@ -7,6 +7,7 @@ mod clinic;
 mod evidence;
 mod follow;
 mod guide;
+mod leftover;
 mod place;
 mod ports;
 mod sidecars;
@@ -28,7 +29,7 @@ use guide::Guide;
 use place::Place;
 use ports::Ports;
 use sidecars::Sidecars;
-use signals::{Asked, Signals};
+use signals::{Order, Signals};
 use tour::{Happened, Tour};
 
 /// Between two looks at the trails.
@@ -147,8 +148,8 @@ async fn stay(
     loop {
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::Stop => break,
-                Asked::Reload => console::error(&sidecars.reload().await),
+                Order::Stop => break,
+                Order::Reload => console::error(&sidecars.reload().await),
             },
             () = sleep(LOOK) => if format == Format::Text {
                 follower.news().iter().for_each(|line| console::line(line));

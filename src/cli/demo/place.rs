@@ -1,6 +1,6 @@
 //! The directory of the demonstration: configurations, authority, trails, and PEM files to try things with.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
-use super::clinic;
+use super::{clinic, leftover};
 use crate::certs::embedded::Authority;
 use crate::identity::{SpiffeId, TrustDomain};
 
@@ -25,19 +25,25 @@ pub(super) const HL7: &str = "\x0bMSH|^~\\&|BILLING|CLINIC|LAB|CLINIC|2026010203
 /// The directory; gone when this is dropped, unless it is to be kept.
 pub(super) struct Place {
     dir: PathBuf,
-    temporary: Option<TempDir>,
+    /// With the mark that it is in use.
+    temporary: Option<(TempDir, File)>,
 }
 
 impl Place {
-    /// Makes `keep`, or a temporary directory. Nobody else may look into it.
+    /// Makes `keep`, or a temporary directory, which takes away those that were left behind. Nobody else may
+    /// look into it.
     pub(super) fn make(keep: Option<&Path>) -> anyhow::Result<Self> {
         let Some(keep) = keep else {
             let temporary = tempfile::Builder::new()
-                .prefix("myelin-demo-")
+                .prefix(leftover::PREFIX)
                 .permissions(Permissions::from_mode(0o700))
                 .tempdir()
                 .context("no temporary directory can be made; name another place with --keep")?;
-            return Ok(Self { dir: temporary.path().to_owned(), temporary: Some(temporary) });
+            let dir = temporary.path().to_owned();
+            let mark = leftover::mark(&dir)
+                .with_context(|| format!("cannot write to {}", dir.display()))?;
+            leftover::sweep(&dir);
+            return Ok(Self { dir, temporary: Some((temporary, mark)) });
         };
         let dir = std::path::absolute(keep).with_context(|| keep.display().to_string())?;
         DirBuilder::new()
@@ -73,7 +79,7 @@ impl Place {
     /// Takes it away, unless it is to be kept.
     pub(super) fn close(self) -> anyhow::Result<()> {
         match self.temporary {
-            Some(temporary) => temporary.close().with_context(|| {
+            Some((temporary, _mark)) => temporary.close().with_context(|| {
                 format!("cannot remove {}: remove it by hand", self.dir.display())
             }),
             None => Ok(()),

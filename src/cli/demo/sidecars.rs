@@ -10,7 +10,7 @@ use super::place::{Place, TRUST_DOMAIN};
 use super::ports::Ports;
 use crate::cli::load;
 use crate::report::Report;
-use crate::runtime::{Sidecar, StartError};
+use crate::runtime::{Obstacle, Sidecar, StartError};
 
 /// So often other ports are tried: between choosing one and binding it, somebody else may be quicker.
 const ATTEMPTS: usize = 5;
@@ -135,7 +135,7 @@ fn start<const N: usize>(
                     sidecar,
                 });
             }
-            Err(StartError::Bind(error)) if attempt < ATTEMPTS => {
+            Err(StartError::Obstacle(Obstacle::Bind(error))) if attempt < ATTEMPTS => {
                 tracing::debug!(service, "other ports are tried: {}", Report(&error));
                 attempt += 1;
             }

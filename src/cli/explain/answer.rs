@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::listeners::Listener;
 use super::who::Seen;
-use crate::authz::{Denied, Difference, Grant, ListenerPolicy, Permit, Weighed};
+use crate::authz::{Denied, Difference, Grant, Permit, RegoPolicy, Weighed};
 use crate::config::{Config, Question, TLS_HANDSHAKE};
 use crate::outcome::{DenyReason, Differs};
 use crate::protocol::Operation;
+use crate::review::{NotAsked, Scene};
 
 /// The answer of one listener.
 pub(super) struct Answer {
@@ -25,12 +27,15 @@ pub(super) struct Answer {
     why: String,
     /// Why not, were policy enforced.
     would_deny: Option<(DenyReason, String)>,
+    /// What Rego says to it, if it was asked.
+    rego: Option<String>,
     rules: Vec<Weighed>,
 }
 
 /// One listener that is asked.
 pub(super) struct Asking<'a> {
     pub(super) config: &'a Config,
+    pub(super) rego: Option<&'a Arc<RegoPolicy>>,
     pub(super) listener: Listener<'a>,
     pub(super) question: &'a Question,
     pub(super) now: OffsetDateTime,
@@ -39,7 +44,7 @@ pub(super) struct Asking<'a> {
 impl Asking<'_> {
     /// The answer for somebody whom the listener takes for `seen`.
     pub(super) fn answer(&self, seen: &Seen) -> Answer {
-        let policy = self.listener.policy(self.config);
+        let policy = self.listener.policy(self.config).narrowed_by(self.rego.cloned());
         let permit = match seen {
             Seen::Refused(why) => return self.refused(why.clone()),
             Seen::Peer(who) => policy.authorize(who, self.now),
@@ -52,21 +57,51 @@ impl Asking<'_> {
                 }
             },
         };
+        let who = match seen {
+            Seen::Peer(who) => Some(who),
+            Seen::Plaintext | Seen::Refused(_) => None,
+        };
+        let scene = self.listener.scene(self.config, &policy, who, self.now);
         match permit {
-            Ok(permit) => self.of_permit(&policy, &permit),
+            Ok(permit) => self.of_permit(&scene, &permit),
             Err(denied) => self.of_denied(&denied, Vec::new()),
         }
     }
 
-    fn of_permit(&self, policy: &ListenerPolicy, permit: &Permit) -> Answer {
+    /// The connection comes first, then what is asked for on it.
+    fn of_permit(&self, scene: &Scene<'_>, permit: &Permit) -> Answer {
+        match scene.narrow_permit(permit.clone()) {
+            Ok(Ok(permit)) => self.of_connected(scene, &permit),
+            Ok(Err(denied)) => self.of_denied(&denied, Vec::new()).told(self.says("no", scene)),
+            Err(why) => self.of_connected(scene, permit).told(self.says(&not_asked(&why), scene)),
+        }
+    }
+
+    fn of_connected(&self, scene: &Scene<'_>, permit: &Permit) -> Answer {
         self.question.put(|asked| {
-            let Some(asked) = asked else { return self.may_connect(permit) };
-            let rules = policy.explain(permit, asked, self.now).rules;
-            match policy.decide(permit, asked, self.now) {
-                Ok(grant) => self.of_grant(permit, &grant, rules),
-                Err(denied) => self.of_denied(&denied, rules),
+            let Some(asked) = asked else {
+                return self.may_connect(permit).told(self.says("yes", scene));
+            };
+            let rules = scene.policy.explain(permit, asked, self.now).rules;
+            let grant = match scene.policy.decide(permit, asked, self.now) {
+                Ok(grant) => grant,
+                Err(denied) => return self.of_denied(&denied, rules),
+            };
+            match scene.narrow(permit, grant.clone(), asked) {
+                Ok(Ok(grant)) => self.of_grant(permit, &grant, rules).told(self.says("yes", scene)),
+                Ok(Err(denied)) => self.of_denied(&denied, rules).told(self.says("no", scene)),
+                Err(why) => {
+                    let said = self.says(&not_asked(&why), scene);
+                    self.of_grant(permit, &grant, rules).told(said)
+                }
             }
         })
+    }
+
+    /// What there is to tell of Rego, with its query and files.
+    fn says(&self, what: &str, scene: &Scene<'_>) -> Option<String> {
+        let rego = scene.policy.rego()?;
+        Some(format!("{what}, by {} in {}", rego.query(), rego.files()))
     }
 
     fn may_connect(&self, permit: &Permit) -> Answer {
@@ -91,7 +126,7 @@ impl Asking<'_> {
             why.push_str(&format!("; the sidecar answers {} by itself", status.as_u16()));
         }
         if let Some(soap) = grant.soap() {
-            let bodies: Vec<_> = soap.bodies.iter().map(|body| &**body).collect();
+            let bodies: Vec<_> = soap.bodies.iter().map(ToString::to_string).collect();
             why.push_str(&format!("; the body has to begin with {}", bodies.join(" or ")));
         }
         let would_deny = grant.would_deny();
@@ -131,9 +166,14 @@ impl Asking<'_> {
             differs: None,
             why,
             would_deny: None,
+            rego: None,
             rules: Vec::new(),
         }
     }
+}
+
+fn not_asked(why: &NotAsked) -> String {
+    format!("not asked, for {why}; the sidecar asks")
 }
 
 fn who(permit: &Permit) -> String {
@@ -161,6 +201,11 @@ fn told(operation: &Operation) -> String {
 }
 
 impl Answer {
+    /// The same, with what Rego says. Where it was not asked of the connection, that stands.
+    fn told(self, rego: Option<String>) -> Self {
+        Self { rego, ..self }
+    }
+
     pub(super) fn json(&self) -> Value {
         let rules: Vec<_> = self.rules.iter().map(|rule| self.rule_json(rule)).collect();
         json!({
@@ -175,6 +220,7 @@ impl Answer {
             "would_deny": self.would_deny.as_ref().map(|(reason, why)| {
                 json!({ "reason": reason.label(), "why": why })
             }),
+            "rego": self.rego,
             "rules": rules,
         })
     }
@@ -217,6 +263,9 @@ impl fmt::Display for Answer {
         if let Some((reason, why)) = &self.would_deny {
             let reason = reason.label();
             write!(f, "\n  only while policy is observed; it would be denied: {reason}: {why}")?;
+        }
+        if let Some(rego) = &self.rego {
+            write!(f, "\n  Rego: {rego}")?;
         }
         let others = || self.rules.iter().filter(|rule| !rule.decides);
         let name = others().map(|rule| rule.name.chars().count()).max().unwrap_or(0);

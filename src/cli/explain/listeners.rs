@@ -1,9 +1,13 @@
 //! Which listeners a question is put to.
 
+use time::OffsetDateTime;
+
 use super::Unanswered;
 use crate::authz::ListenerPolicy;
 use crate::config::{self, Config, Inbound, Misfit, Outbound, Protocol, Question};
-use crate::identity::PeerName;
+use crate::identity::{PeerIdentity, PeerName};
+use crate::outcome::Direction;
+use crate::review::Scene;
 
 /// Most names that a message lists.
 const LISTED: usize = 10;
@@ -38,6 +42,24 @@ impl<'c> Listener<'c> {
             Self::Inbound(listener) => ListenerPolicy::inbound(config, listener),
             Self::Outbound(listener) => ListenerPolicy::outbound(config, listener),
         }
+    }
+
+    /// The question that `who` puts to it at `at`.
+    pub(super) fn scene<'a>(
+        self,
+        config: &'a Config,
+        policy: &'a ListenerPolicy,
+        who: Option<&'a PeerIdentity>,
+        at: OffsetDateTime,
+    ) -> Scene<'a>
+    where
+        'c: 'a,
+    {
+        let (listener, phi) = match self {
+            Self::Inbound(one) => ((&one.name, Direction::Inbound, one.protocol), one.phi),
+            Self::Outbound(one) => ((&one.name, Direction::Outbound, one.protocol), one.phi),
+        };
+        Scene { config, policy, listener, phi, who, at, is_precise: true }
     }
 
     fn protocol(self) -> Protocol {

@@ -5,6 +5,8 @@ mod listeners;
 mod question;
 mod who;
 
+use std::sync::Arc;
+
 use time::OffsetDateTime;
 
 use self::answer::{Answer, Asking};
@@ -13,8 +15,10 @@ use self::question::What;
 use self::who::{Peers, Who};
 use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, load};
+use crate::authz::RegoPolicy;
 use crate::clock;
 use crate::config::{Config, read_moment};
+use crate::runtime::rego;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 allowed on every listener asked about, 1 denied on one of them, 2 a bad argument, such as \
@@ -64,7 +68,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             return Ok(Exit::BadConfig);
         }
     };
-    let answers = match answers(&config, arguments) {
+    let rego = match rego(&config) {
+        Ok(rego) => rego,
+        Err(error) => {
+            console::error(&format!("error: {error}"));
+            return Ok(Exit::BadConfig);
+        }
+    };
+    let answers = match answers(&config, rego.as_ref(), arguments) {
         Ok(answers) => answers,
         Err(Unanswered { exit, problems }) => {
             for problem in problems {
@@ -83,14 +94,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(if answers.iter().all(|answer| answer.allowed) { Exit::Fine } else { Exit::Failed })
 }
 
-fn answers(config: &Config, arguments: &Arguments) -> Result<Vec<Answer>, Unanswered> {
+fn answers(
+    config: &Config,
+    rego: Option<&Arc<RegoPolicy>>,
+    arguments: &Arguments,
+) -> Result<Vec<Answer>, Unanswered> {
     let question = &arguments.what.question();
     let listeners = listeners::asked(config, arguments.listener.as_deref(), question)?;
     let now = arguments.at.unwrap_or_else(clock::now);
     let peers = Peers::of(config, &arguments.who, now)?;
     let answers = listeners.into_iter().map(|listener| {
         let seen = peers.seen_by(config, listener, now)?;
-        Ok(Asking { config, listener, question, now }.answer(&seen))
+        Ok(Asking { config, rego, listener, question, now }.answer(&seen))
     });
     answers.collect()
 }

@@ -13,9 +13,9 @@ use crate::protocol::soap::{self, NotAnAction};
 /// What it is about.
 #[derive(Debug, clap::Args)]
 pub(super) struct What {
-    /// HTTP: the path as a request has it, without a query
-    #[arg(long, value_parser = http::asked_path, conflicts_with_all = ["message", "calling_ae"])]
-    path: Option<String>,
+    /// HTTP: the path as a request has it, with its query: rules for FHIR look at that, too
+    #[arg(long, value_parser = http::asked_target, conflicts_with_all = ["message", "calling_ae"])]
+    path: Option<http::Target>,
     /// HTTP: the method [default: GET]
     #[arg(long, requires = "path", value_parser = http::method)]
     method: Option<Method>,
@@ -57,11 +57,11 @@ fn ae_title(text: &str) -> Result<String, NotATitle> {
 impl What {
     /// The question.
     pub(super) fn question(&self) -> Question {
-        if let Some(path) = &self.path {
+        if let Some(target) = &self.path {
             return Question::Request {
                 method: self.method.clone().unwrap_or(Method::GET),
                 host: self.host.clone(),
-                path: path.clone(),
+                target: target.clone(),
                 soap_action: self.soap_action.clone(),
             };
         }

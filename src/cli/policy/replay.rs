@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::report::Count;
 use crate::review::{Change, Denial, History, Judge, Replay, Verdict};
+use crate::runtime::rego;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -37,11 +38,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             return Ok(Exit::BadConfig);
         }
     };
+    let rego = match rego(&config) {
+        Ok(rego) => rego,
+        Err(error) => {
+            Findings::elsewhere(&config, "policy", error.to_string()).print(arguments.format)?;
+            return Ok(Exit::BadConfig);
+        }
+    };
     let history = match arguments.seen.history() {
         Ok(history) => history,
         Err(exit) => return Ok(exit),
     };
-    let replay = Replay::of(&history, &Judge::new(&config, clock::now()));
+    let judge = Judge::new(&config, clock::now()).narrowed_by(rego.as_ref());
+    let replay = Replay::of(&history, &judge);
     match arguments.format {
         Format::Text => console::print(&text(&config, &history, &replay)),
         Format::Json => {

@@ -11,6 +11,7 @@ use crate::config::{self, Case, Config, Problems};
 use crate::outcome::DenyReason;
 use crate::report::Count;
 use crate::review::{Tried, Verdict, try_all};
+use crate::runtime::rego;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -39,7 +40,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             return Ok(Exit::BadConfig);
         }
     };
-    let tried = try_all(&config, &cases, clock::now());
+    let rego = match rego(&config) {
+        Ok(rego) => rego,
+        Err(error) => {
+            Findings::elsewhere(&config, "policy", error.to_string()).print(arguments.format)?;
+            return Ok(Exit::BadConfig);
+        }
+    };
+    let tried = try_all(&config, rego.as_ref(), &cases, clock::now());
     let failed = tried.iter().filter(|tried| !tried.is_expected).count();
     let name = |path: &Path| path.file_name().map(Path::new).unwrap_or(path).display().to_string();
     let (cases, file) = (name(&arguments.cases), name(&config.path));

@@ -7,8 +7,8 @@ use crate::certs::Seen as Material;
 use crate::clock::rfc3339;
 use crate::config::Config;
 use crate::probe::{
-    Answer, Asked, Certificate, Check, Diagnosis, Judged, Level, Named, Negotiated, Ours, Outcome,
-    Part, Seen, Shaken, Verdict, alert_name,
+    Answer, Certificate, CertificateRequest, Check, Diagnosis, Judged, Level, Named, Negotiated,
+    Ours, Outcome, Part, Seen, Shaken, Verdict, alert_name,
 };
 use crate::report::Count;
 
@@ -143,7 +143,7 @@ fn answered(answer: &Answer) -> String {
     }
 }
 
-fn asks(steps: &mut Steps, asked: &Asked) {
+fn asks(steps: &mut Steps, asked: &CertificateRequest) {
     if asked.count == 0 {
         steps.step("asks", "for a certificate, of any authority");
         return;

@@ -36,7 +36,7 @@ fn covers(earlier: &AssociationRule, later: &AssociationRule) -> bool {
 
 fn rule(rules: &mut Rules<'_, '_, '_>, node: &Node) -> Option<(AssociationRule, Located<()>)> {
     let mut fields = Fields::open(rules.context.reader, node, &keys::ASSOCIATION)?;
-    let common = rules.common(&mut fields, Naming::Optional, true);
+    let mut common = rules.common(&mut fields, Naming::Optional, true);
     let calling = fields.optional("calling_ae", located(title));
     let called = fields.optional("called_ae", located(title));
     let sop_classes = fields.or("sop_classes", Vec::new(), |reader, node| {
@@ -45,6 +45,7 @@ fn rule(rules: &mut Rules<'_, '_, '_>, node: &Node) -> Option<(AssociationRule, 
     });
     fields.finish();
     let (calling, called) = (calling?, called?);
+    common.binds = calling.is_some();
     let shown = |title: &Option<Located<Arc<str>>>| {
         title.as_ref().map_or_else(|| "*".to_owned(), |title| title.value.to_string())
     };

@@ -34,5 +34,5 @@ pub(super) fn date(
 
 /// Whether `date` has passed.
 pub(super) fn has_passed(date: &Located<OffsetDateTime>) -> bool {
-    date.value < clock::now()
+    clock::has_passed(Some(date.value), clock::now())
 }

@@ -127,7 +127,8 @@ pub(super) fn senders(
 fn sender(rules: &mut Rules<'_, '_, '_>, node: &Node) -> Option<(SenderRule, Located<()>)> {
     let reader = rules.context.reader;
     let mut fields = Fields::open(reader, node, &keys::SENDER)?;
-    let common = rules.common(&mut fields, Naming::Optional, false);
+    let mut common = rules.common(&mut fields, Naming::Optional, false);
+    common.binds = true;
     let application = fields.optional("application", located(claim));
     let facility = fields.optional("facility", located(claim));
     let at = fields.at();

@@ -80,19 +80,15 @@ pub(super) fn file(
     let carried = carried(&mut fields, &context);
     context.peers.check_use(reader);
     let rego = fields.optional("policy", policy::settings);
-    if let Some(entry) = fields.entry("policy") {
-        // Refused for as long as nobody asks it: a policy that narrows nothing would fail open.
-        let fault = Fault::new("`policy` is not in this release: Rego is not asked yet");
-        reader.error(entry.at(), fault.hint("remove it, and say it with `allow` and rules"));
-    }
     let workers = fields.or("runtime", cores(), runtime);
     fields.finish();
 
     version?;
     let Carried { inbound, outbound, audit, admin } = carried?;
+    let rego = rego?;
     Some(Config {
         path: path.to_owned(),
-        digest,
+        digest: policy::version(digest, rego.as_ref()),
         service: service?,
         trust_domain: trust_domain?,
         identity: identity?,
@@ -103,7 +99,7 @@ pub(super) fn file(
         outbound,
         audit,
         admin,
-        rego: rego?,
+        rego,
         workers: workers?,
         limits: limits?,
         // Not known before the reader has let go of what it found.

@@ -9,7 +9,7 @@ use crate::config::problem::Fault;
 use crate::config::read::{At, Fields, Reader, one};
 use crate::config::{Inbound, Misfit, Protocol, Question};
 use crate::protocol::dicom;
-use crate::protocol::http::{asked_host, asked_path};
+use crate::protocol::http::{Target, asked_host, asked_target};
 use crate::protocol::mllp::{MessageKind, Sender};
 
 /// The listener that a case is put to.
@@ -116,10 +116,10 @@ fn request(fields: &mut Fields<'_, '_>) -> Option<Option<Question>> {
     let host = fields.optional("host", one(host));
     let soap_action = fields.optional("soap_action", one(action));
     let (path, method, host, soap_action) = (path?, method?, host?, soap_action?);
-    Some(path.map(|path| Question::Request {
+    Some(path.map(|target| Question::Request {
         method: method.unwrap_or(Method::GET),
         host,
-        path,
+        target,
         soap_action: soap_action.map(|action| action.to_string()),
     }))
 }
@@ -145,8 +145,8 @@ fn association(fields: &mut Fields<'_, '_>) -> Option<Option<Question>> {
     }))
 }
 
-fn path(text: &str) -> Result<String, Fault> {
-    asked_path(text).map_err(|error| Fault::new("is not a path that rules see").quoting(error))
+fn path(text: &str) -> Result<Target, Fault> {
+    asked_target(text).map_err(|error| Fault::new("is not a path that rules see").quoting(error))
 }
 
 fn host(text: &str) -> Result<String, Fault> {

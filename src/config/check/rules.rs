@@ -35,6 +35,10 @@ pub(super) struct Rules<'r, 'c, 'a> {
     kind: &'static Kind,
     /// The names that are taken, and who has them.
     names: BTreeMap<String, String>,
+    /// Those that do not say who may, and whether they bind what somebody claims to be.
+    silent: Vec<(Located<()>, bool)>,
+    /// Whether any says who may.
+    some_say: bool,
 }
 
 /// Whether a rule must have a name.
@@ -51,7 +55,9 @@ pub(super) struct Common<'f> {
     at: At<'f>,
     /// `None` when it is wrong, or missing and required.
     name: Option<Option<Located<String>>>,
-    allow: Option<Vec<Located<PeerName>>>,
+    /// Whether it is for those who claim to be somebody.
+    pub(super) binds: bool,
+    allow: Option<Option<Vec<Located<PeerName>>>>,
     expires: Option<Option<OffsetDateTime>>,
     limits: Option<Option<Quota>>,
 }
@@ -63,7 +69,7 @@ impl<'r, 'c, 'a> Rules<'r, 'c, 'a> {
         kind: &'static Kind,
         allow: Option<&'r [Located<PeerName>]>,
     ) -> Self {
-        Self { context, allow, kind, names: BTreeMap::new() }
+        Self { context, allow, kind, names: BTreeMap::new(), silent: Vec::new(), some_say: false }
     }
 
     /// Reads all of them, and warns of those that are never reached. `covers`: the first decides about
@@ -92,6 +98,7 @@ impl<'r, 'c, 'a> Rules<'r, 'c, 'a> {
             earlier.push((rule.clone(), mark));
             Some(rule)
         })?;
+        self.inherited();
         if list.is_empty() {
             let Kind { key, things, otherwise, .. } = kind;
             let text = format!("an empty list of {key}: all {things} are denied");
@@ -113,7 +120,7 @@ impl<'r, 'c, 'a> Rules<'r, 'c, 'a> {
             Naming::Required => fields.required("name", located(name)).map(Some),
             Naming::Optional => fields.optional("name", located(name)),
         };
-        let allow = fields.or("allow", Vec::new(), |reader, node| peers.list(reader, node));
+        let allow = fields.optional("allow", |reader, node| peers.list(reader, node));
         let what = match &name {
             Some(Some(name)) => format!("{} {}", self.kind.one, quoted(&name.written)),
             _ => format!("this {}", self.kind.one),
@@ -122,7 +129,7 @@ impl<'r, 'c, 'a> Rules<'r, 'c, 'a> {
             (format!("{what} has expired: it lets nobody in any more"), "remove the rule")
         });
         let limits = if limits { fields.optional("limits", quota) } else { Some(None) };
-        let common = Common { at: fields.at(), name, allow, expires, limits };
+        let common = Common { at: fields.at(), name, binds: false, allow, expires, limits };
         self.who(&common, &what);
         common
     }
@@ -133,7 +140,7 @@ impl<'r, 'c, 'a> Rules<'r, 'c, 'a> {
         common: Common<'_>,
         says: impl FnOnce() -> String,
     ) -> Option<(Rule, Located<()>)> {
-        let Common { at, name, allow, expires, limits } = common;
+        let Common { at, name, binds, allow, expires, limits } = common;
         let (name, mark) = match name? {
             Some(name) => {
                 self.unique(&name);
@@ -141,10 +148,16 @@ impl<'r, 'c, 'a> Rules<'r, 'c, 'a> {
             }
             None => self.unnamed(at, says()),
         };
+        let allow = allow?;
+        match &allow {
+            Some(_) => self.some_say = true,
+            None => self.silent.push((mark.clone(), binds)),
+        }
+        let allow = allow.as_deref().or(self.allow)?;
         let rule = Rule {
             name: Arc::from(name),
             line: at.line(),
-            allow: allow?.into_iter().map(|peer| peer.value).collect(),
+            allow: allow.iter().map(|peer| peer.value.clone()).collect(),
             expires: expires?,
             limits: limits?,
         };
@@ -180,13 +193,39 @@ impl<'r, 'c, 'a> Rules<'r, 'c, 'a> {
         (name, mark)
     }
 
+    /// Warns of rules that all may use who may connect, where that is likely not what was meant.
+    fn inherited(&self) {
+        let count = self.allow.map_or(0, <[_]>::len);
+        if count < 2 {
+            return;
+        }
+        for (mark, binds) in &self.silent {
+            let what = format!("{} {} has no `allow`", self.kind.one, quoted(&mark.written));
+            let may = format!("all {count} peers that may connect may use it");
+            let (text, hint) = match (binds, self.some_say) {
+                (true, _) => {
+                    (format!("{what}, so it binds nothing: {may}"), "name in `allow` whose it is")
+                }
+                (false, true) => (
+                    format!("{what}, unlike others here: {may}"),
+                    "name peers in `allow`, all of them if that is meant",
+                ),
+                (false, false) => continue,
+            };
+            self.context.reader.warn(mark.at(), Fault::new(text).hint(hint));
+        }
+    }
+
     /// Warns of a rule that lets nobody in, or not all that it lists.
     fn who(&self, common: &Common<'_>, what: &str) {
         let reader = self.context.reader;
-        let Some(allow) = &common.allow else { return };
+        let Some(Some(allow)) = &common.allow else { return };
         if allow.is_empty() {
             let fault = Fault::new(format!("nobody may use {what}: it allows no peer"));
-            reader.warn(common.at, fault.hint("name peers in `allow`"));
+            reader.warn(
+                common.at,
+                fault.hint("name peers in `allow`, or leave the key out for all who may connect"),
+            );
         }
         let Some(listed) = self.allow else { return };
         let may = |peer: &Located<PeerName>| listed.iter().any(|other| other.value == peer.value);

@@ -194,13 +194,6 @@ error: `name` is missing in inbound[0].routes[4]
    |           ^^^^
    = help: add it, like `name: read-patient`
 
-warning: nobody may use this route: it allows no peer
-  --> m.yaml:17:11
-   |
-17 |       - { path: "/a/{x}b" }
-   |           ^^^^
-   = help: name peers in `allow`
-
 error: `path: /a/{x}b` is not a path
   --> m.yaml:17:17
    |
@@ -282,7 +275,7 @@ inbound:
     routes:
       - {name: all, path: "/a/{rest...}", allow: [a, b]}
       - {name: never, methods: [GET], path: /a/x, allow: [a]}
-      - {name: nobody, path: /b}
+      - {name: nobody, path: /b, allow: []}
   - {name: relay, listen: "0.0.0.0:8444", forward: "127.0.0.1:9002", protocol: tcp, allow: [a]}
 outbound:
   - {name: out, listen: "127.0.0.1:9002", to: ["h:1", "H:1"], expect: [a], protocol: tcp}
@@ -332,9 +325,9 @@ warning: route `never` is never reached: `all` before it takes all of its reques
 warning: nobody may use route `nobody`: it allows no peer
   --> m.yaml:23:10
    |
-23 |       - {name: nobody, path: /b}
+23 |       - {name: nobody, path: /b, allow: []}
    |          ^^^^
-   = help: name peers in `allow`
+   = help: name peers in `allow`, or leave the key out for all who may connect
 
 warning: `127.0.0.1:9002` is this sidecar's own `outbound[0].listen`: what peers send goes out again under this sidecar's identity
   --> m.yaml:24:52

@@ -13,6 +13,7 @@ mod properties;
 mod routes;
 mod rules;
 mod sources;
+mod undone;
 mod wrong_rules;
 
 use std::path::Path;

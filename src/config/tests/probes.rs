@@ -76,13 +76,6 @@ error: `key_file` is missing in audit.pseudonyms
   |                     ^^^^^^^^^^
   = help: add it, like `key_file: /etc/myelin/pseudonyms.key`
 
-error: `policy` is not in this release: Rego is not asked yet
- --> m.yaml:6:1
-  |
-6 | policy: {rego: [], query: myelin.allow, timeout: 1m}
-  | ^^^^^^
-  = help: remove it, and say it with `allow` and rules
-
 error: an empty list of modules
  --> m.yaml:6:10
   |

@@ -24,7 +24,8 @@ fn routes(config: &Config) -> &[Route] {
 fn soap(route: &Route) -> Vec<(String, String, Option<&'static str>)> {
     let RouteKind::Soap(actions) = &route.kind else { panic!("{:?}", route.kind) };
     let one = |action: &crate::config::SoapAction| {
-        (action.uri.to_string(), action.bodies.join(" "), action.ihe)
+        let bodies: Vec<_> = action.bodies.iter().map(ToString::to_string).collect();
+        (action.uri.to_string(), bodies.join(" "), action.ihe)
     };
     actions.iter().map(one).collect()
 }
@@ -33,7 +34,7 @@ fn soap(route: &Route) -> Vec<(String, String, Option<&'static str>)> {
 fn an_action_brings_what_its_body_begins_with() {
     let config = parse(&with(
         r#"      - {name: follows, path: /a, soap_action: "urn:x:GetBill", allow: [a]}
-      - {name: said, path: /b, soap_action: ["urn:x:1", "urn:x:2"], soap_body: [Bill, Note], allow: [a]}
+      - {name: said, path: /b, soap_action: ["urn:x:1", "urn:x:2"], soap_body: [Bill, "{urn:x}Note"], allow: [a]}
       - {name: known, path: /c, soap_action: "urn:ihe:iti:2007:RegistryStoredQuery", allow: [a]}
       - {name: ihe, path: /d, ihe: [iti-47, ITI-18], allow: [a]}
 "#,
@@ -43,13 +44,17 @@ fn an_action_brings_what_its_body_begins_with() {
     let [follows, said, known, ihe] = routes(&config) else { panic!() };
     let one = |uri: &str, bodies: &str, ihe| (uri.to_owned(), bodies.to_owned(), ihe);
     let stored = "urn:ihe:iti:2007:RegistryStoredQuery";
+    let query = "{urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0}AdhocQueryRequest";
     assert_eq!(soap(follows), [one("urn:x:GetBill", "GetBill GetBillRequest", None)]);
-    assert_eq!(soap(said), [one("urn:x:1", "Bill Note", None), one("urn:x:2", "Bill Note", None)]);
-    assert_eq!(soap(known), [one(stored, "AdhocQueryRequest", Some("ITI-18"))]);
-    assert!(soap(ihe).contains(&one(stored, "AdhocQueryRequest", Some("ITI-18"))));
+    assert_eq!(
+        soap(said),
+        [one("urn:x:1", "Bill {urn:x}Note", None), one("urn:x:2", "Bill {urn:x}Note", None)]
+    );
+    assert_eq!(soap(known), [one(stored, query, Some("ITI-18"))]);
+    assert!(soap(ihe).contains(&one(stored, query, Some("ITI-18"))));
     assert!(soap(ihe).contains(&one(
         "urn:hl7-org:v3:PRPA_IN201305UV02",
-        "PRPA_IN201305UV02",
+        "{urn:hl7-org:v3}PRPA_IN201305UV02",
         Some("ITI-47")
     )));
 }
@@ -160,7 +165,7 @@ error: nothing says what bodies of `http://x.example/` begin with
    |
 17 |       - {name: five, path: /a, soap_action: "http://x.example/", allow: [a]}
    |                                             ^^^^^^^^^^^^^^^^^^^
-   = help: add `soap_body` with the element's local name
+   = help: add `soap_body` with the element's name
 
 error: `soap_action: urn x` is not the URI of an action
   --> m.yaml:18:44
@@ -183,12 +188,12 @@ error: `soap_body` without `soap_action`: it tells what an action's body is
    |                                 ^^^^^^^^^
    = help: add `soap_action`, or name the transaction in `ihe`
 
-error: `soap_body: x:Bill` is not the local name of an element
+error: `soap_body: x:Bill` is not the name of an element
   --> m.yaml:20:74
    |
 20 |       - {name: eight, path: /a, soap_action: "urn:x:GetBill", soap_body: "x:Bill", allow: [a]}
    |                                                                          ^^^^^^^^
-   = help: write it without its prefix, like PRPA_IN201305UV02
+   = help: write it without its prefix, like PRPA_IN201305UV02, or behind its namespace, like {urn:hl7-org:v3}PRPA_IN201305UV02
 
 error: `fhir.example:443` has a port, and hosts are told without
   --> m.yaml:21:40

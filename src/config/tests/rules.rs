@@ -143,3 +143,24 @@ outbound:
     assert_eq!(routes.iter().map(|r| r.rule.line).collect::<Vec<_>>(), [19, 22, 24]);
     assert_eq!(config.outbound[0].line, 29);
 }
+
+#[test]
+fn a_rule_that_does_not_say_who_may_is_for_all_who_may_connect() {
+    let text = [
+        HEAD,
+        "peers: {lab: {dns: lab.example}, ct: {dns: ct.example}, mr: {dns: mr.example}}\n\
+         inbound:\n  \
+         - {name: pacs, listen: \"0.0.0.0:2762\", forward: \"127.0.0.1:11112\", protocol: dicom,\n     \
+            allow: [ct, mr], associations: [{calling_ae: CT2, called_ae: PACS}, {allow: []}]}\n  \
+         - {name: api, listen: \"0.0.0.0:8443\", forward: \"127.0.0.1:8080\", protocol: http,\n     \
+            allow: [lab, mr], routes: [{name: all, path: /a}, {name: none, path: /b, allow: []}]}\n",
+    ];
+    let config = parse(&text.concat()).unwrap();
+
+    let associations = config.inbound[0].associations.as_ref().unwrap();
+    assert_eq!(names(&associations[0].rule).2, ["ct", "mr"]);
+    assert!(associations[1].rule.allow.is_empty());
+    let routes = config.inbound[1].routes.as_ref().unwrap();
+    assert_eq!(names(&routes[0].rule).2, ["lab", "mr"]);
+    assert!(routes[1].rule.allow.is_empty());
+}

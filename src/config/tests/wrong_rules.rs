@@ -55,13 +55,6 @@ error: `name` is missing in inbound[0].messages[3]
    |                                                      ^^^^^
    = help: add it, like `name: results`
 
-warning: nobody may use this rule: it allows no peer
-  --> m.yaml:12:54
-   |
-12 |     messages: ["ADT", "adt^a01", "ADT^A01^ADT_A01", {types: []}, "ORU^*", "ORU^R01"]
-   |                                                      ^^^^^
-   = help: name peers in `allow`
-
 error: an empty list of types
   --> m.yaml:12:54
    |
@@ -285,5 +278,61 @@ warning: an empty list of associations: all associations are denied
 13 |      associations: []}
    |      ^^^^^^^^^^^^
    = help: remove `associations` to let listed peers have any association"#
+    );
+}
+
+#[test]
+fn rules_that_all_may_use_are_told_where_that_is_likely_not_meant() {
+    let screen = screen(
+        &[
+            HEAD,
+            PEERS,
+            r#"inbound:
+  - name: pacs
+    listen: 0.0.0.0:2762
+    forward: 127.0.0.1:11112
+    protocol: dicom
+    allow: [lab, ct]
+    associations: [{calling_ae: CT2}, {called_ae: PACS}]
+  - name: adt
+    listen: 0.0.0.0:2575
+    forward: 127.0.0.1:2576
+    protocol: mllp
+    allow: [lab, ct]
+    messages: ["ADT^*", {name: a, types: ["ORU^*"], allow: [lab]}, {name: b, types: ["ORM^*"]}]
+    senders: [{application: LIS}]
+  - name: one
+    listen: 0.0.0.0:2763
+    forward: 127.0.0.1:11113
+    protocol: dicom
+    allow: [ct]
+    associations: [{calling_ae: CT2}, {calling_ae: CT3, allow: [ct]}]
+"#,
+        ]
+        .concat(),
+    );
+
+    assert_eq!(
+        screen,
+        r#"warning: rule `CT2>*` has no `allow`, so it binds nothing: all 2 peers that may connect may use it
+  --> m.yaml:12:21
+   |
+12 |     associations: [{calling_ae: CT2}, {called_ae: PACS}]
+   |                     ^^^^^^^^^^
+   = help: name in `allow` whose it is
+
+warning: rule `b` has no `allow`, unlike others here: all 2 peers that may connect may use it
+  --> m.yaml:18:75
+   |
+18 |     messages: ["ADT^*", {name: a, types: ["ORU^*"], allow: [lab]}, {name: b, types: ["ORM^*"]}]
+   |                                                                           ^
+   = help: name peers in `allow`, all of them if that is meant
+
+warning: sender `LIS|*` has no `allow`, so it binds nothing: all 2 peers that may connect may use it
+  --> m.yaml:19:16
+   |
+19 |     senders: [{application: LIS}]
+   |                ^^^^^^^^^^^
+   = help: name in `allow` whose it is"#
     );
 }

@@ -62,6 +62,9 @@ impl InboundDicom<'_> {
         let (InboundState { policy, quotas, .. }, at) = (&now.value, clock::now());
         let permit = self.held.permit(&now.value, at)?;
         let grant = policy.authorize_association(&permit, request, at)?;
+        let connection = self.held.member().connection();
+        let record = |grant: &Grant| associations::allowed(connection, request, grant);
+        let grant = self.services.narrow(policy, grant, None, record, at)?;
         let running = quotas.begin(&permit, Some(&grant), at).map_err(|over| over.denied)?;
         Ok((grant, running))
     }
@@ -88,7 +91,12 @@ impl InboundDicom<'_> {
                 return ending;
             }
         };
-        let terms = Terms { idle: self.limits.idle_timeout, metrics: &services.metrics, end };
+        let terms = Terms {
+            idle: self.limits.idle_timeout,
+            metrics: &services.metrics,
+            end,
+            is_bound: ticket.is_bound(),
+        };
         let relaying = dicom::relay(self.permit, asked, downstream, upstream, &terms, &mut carried);
         let (over, parting) = relaying.await;
         life.moved = carried.moved;

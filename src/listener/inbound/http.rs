@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
 use super::state::InboundState;
-use crate::audit::Connection;
+use crate::audit::{Connection, Record};
 use crate::authz::{Denied, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
@@ -21,10 +21,10 @@ use crate::listener::{Services, record};
 use crate::live::{Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
 use crate::protocol::http::host_name;
-use crate::protocol::soap;
+use crate::protocol::{fhir, soap};
 use crate::proxy::l7::{
-    ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd, Rough,
-    Spoken, Wanted,
+    ConnectError, Connected, Facing, Head, Host, Inside, NotAudited, PoolKey, Rejection,
+    RequestEnd, Rough, Sought, Spoken, Wanted,
 };
 
 /// The exchanges of one inbound connection.
@@ -41,12 +41,21 @@ pub(super) struct InboundHttp {
 /// Policy's yes.
 pub(super) struct Judged {
     permit: Grant,
+    /// What is told of a search if it is turned away for its form.
+    told: Option<Asked>,
     /// Whom it was said to, by which rules, and when.
     holder: Permit,
     state: Arc<Snapshot<InboundState>>,
     at: OffsetDateTime,
     /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
     phi: bool,
+}
+
+impl Judged {
+    /// What is told of the request if it is turned away for its body.
+    fn told(&self) -> Asked {
+        self.told.clone().unwrap_or_else(|| Asked::plain(&self.permit))
+    }
 }
 
 /// Policy's no.
@@ -86,6 +95,15 @@ impl InboundHttp {
     }
 }
 
+impl InboundHttp {
+    /// The record of a request that `grant` lets through.
+    fn yes(&self, head: &Head<'_>, grant: &Grant) -> Record {
+        let asked = Asked::granted(grant, head, self.services.audit.pseudonyms());
+        let request = requests::described(head, asked, grant.phi());
+        requests::allowed(&self.connection, request, record::granted(grant))
+    }
+}
+
 impl Host for InboundHttp {
     type Io = Plain;
     type Link = ();
@@ -109,16 +127,23 @@ impl Host for InboundHttp {
         let (policy, at) = (&now.value.policy, clock::now());
         let host = head.host.map(host_name);
         let host = host.as_deref();
-        let asked = Requested { method: head.method, host, path: head.path, soap_action: None };
+        let (query, condition) = (head.query, condition(head.headers));
+        let plain = Requested::plain(head.method, head.path);
+        let asked = Requested { host, query, condition, ..plain };
         let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
         let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
         let judged = self.held.permit(&now.value, at).and_then(|holder| {
-            policy.authorize_claim(&holder, &asked, claim, at).map(|permit| (permit, holder))
+            let grant = policy.authorize_claim(&holder, &asked, claim, at)?;
+            let record = |grant: &Grant| self.yes(head, grant);
+            let permit = self.services.narrow(policy, grant, host, record, at)?;
+            Ok((permit, holder))
         });
         match judged {
             Ok((permit, holder)) => {
                 let phi = now.value.config.phi;
-                Ok(Judged { permit, holder, at, phi, state: now })
+                let key = self.services.audit.pseudonyms();
+                let told = permit.form().map(|_| Asked::granted(&permit, head, key));
+                Ok(Judged { permit, told, holder, at, phi, state: now })
             }
             Err(denied) => {
                 let routes = now.value.config.routes.as_deref().unwrap_or_default();
@@ -128,31 +153,35 @@ impl Host for InboundHttp {
         }
     }
 
-    fn is_soap(&self, judged: &Judged) -> bool {
-        judged.permit.soap().is_some()
+    fn sought(&self, judged: &Judged) -> Option<Sought> {
+        let form = judged.permit.form().map(|_| Sought::Form);
+        judged.permit.soap().map(|_| Sought::Soap).or(form)
     }
 
-    /// Waiting for the message may have taken a while: the peer is judged once more.
-    fn judge_soap(
-        &self,
-        judged: Judged,
-        message: Result<&soap::Found, soap::Unreadable>,
-    ) -> Result<Judged, Denial> {
+    /// Waiting for the body may have taken a while: the peer is judged once more.
+    fn judge_inside(&self, judged: Judged, inside: Inside<'_>) -> Result<Judged, Denial> {
         let now = self.live.snapshot();
         let (policy, at) = (&now.value.policy, clock::now());
-        let asked = Asked::plain(&judged.permit);
+        let asked = judged.told();
         self.held
             .permit(&now.value, at)
-            .and_then(|_still| policy.authorize_soap(judged.permit, message, at))
+            .and_then(|_still| match inside {
+                Inside::Soap(message) => policy.authorize_soap(judged.permit, message, at),
+                Inside::Form(form) => policy.authorize_form(judged.permit, form, at),
+            })
             .map(|permit| Judged { permit, ..judged })
             .map_err(|denied| Denial { denied, asked, retry_after: None })
     }
 
     fn abandoned(&self, rough: &Rough<'_>, judged: &Judged) {
+        let (reason, why) = match self.sought(judged) {
+            Some(Sought::Form) => (DenyReason::NoRoute, fhir::Unreadable::Lost.text()),
+            Some(Sought::Soap) | None => (DenyReason::SoapMismatch, soap::Unreadable::Lost.text()),
+        };
         let refused = Refused {
-            reason: DenyReason::SoapMismatch,
-            message: Some(soap::Unreadable::Lost.text().to_owned()),
-            asked: Asked::plain(&judged.permit),
+            reason,
+            message: Some(why.to_owned()),
+            asked: judged.told(),
             rule: Some(record::granted(&judged.permit)),
             status: 499, // as proxies count it
         };
@@ -269,6 +298,17 @@ impl Host for InboundHttp {
 
     fn completed(&self, ticket: Ticket, end: RequestEnd) {
         requests::completed(&self.services, ticket, end);
+    }
+}
+
+/// The search that is made before something is created. One that cannot be read might search for anything,
+/// which is what a lone `%` is taken for.
+fn condition(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all("if-none-exist").iter();
+    let value = values.next()?;
+    match values.next() {
+        None => Some(value.to_str().unwrap_or("%")),
+        Some(_another) => Some("%"),
     }
 }
 

@@ -240,18 +240,22 @@ impl InboundListener {
                 }
             },
         };
-        let (permit, running) = match judged.and_then(|permit| state.begin(permit, now)) {
+        if let Ok(permit) = &judged {
+            connection.peer = permit.peer().cloned();
+        }
+        let connection = Arc::new(connection);
+        let narrow = |permit| services.narrow_permit(&state.policy, permit, &connection, now);
+        let admitted = judged.and_then(narrow).and_then(|permit| state.begin(permit, now));
+        let (permit, running) = match admitted {
             Ok(admitted) => admitted,
             Err(denied) => {
                 services.denied(&denied);
-                let record = record::denied(&Arc::new(connection), &denied);
+                let record = record::denied(&connection, &denied);
                 services.audit.note(record).await;
                 tls::part(arrival.into_stream()).await;
                 return Err(Ending::Denied);
             }
         };
-        connection.peer = permit.peer().cloned();
-        let connection = Arc::new(connection);
         match self.put_on_record(&permit, &connection, arrival, life).await {
             Some(arrival) => {
                 Ok(Entered { arrival, permit, connection, _slot: slot, _running: running })

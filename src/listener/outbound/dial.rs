@@ -165,18 +165,23 @@ async fn admit(
     session: Session,
 ) -> Result<Dialed, DialFailed> {
     let mut connection = describe(state, Some(candidate), source, Some(Ok(&session)));
-    let permit = match state.policy.authorize(&session.peer, clock::now()) {
+    let now = clock::now();
+    let authorized = state.policy.authorize(&session.peer, now);
+    if let Ok(permit) = &authorized {
+        connection.peer = permit.peer().cloned();
+    }
+    let connection = Arc::new(connection);
+    let narrow = |permit| services.narrow_permit(&state.policy, permit, &connection, now);
+    let permit = match authorized.and_then(narrow) {
         Ok(permit) => permit,
         Err(denied) => {
             services.denied(&denied);
-            services.audit.note(record::denied(&Arc::new(connection), &denied)).await;
+            services.audit.note(record::denied(&connection, &denied)).await;
             return Err(DialFailed::Refused);
         }
     };
-    connection.peer = permit.peer().cloned();
     services.seen(&permit, &connection, &session);
 
-    let connection = Arc::new(connection);
     let allowed = record::allowed(&connection, &permit);
     if services.audit.permit(allowed, state.config.phi).await.is_err() {
         services.metrics.denied(DenyReason::NotAudited);

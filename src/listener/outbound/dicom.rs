@@ -65,8 +65,12 @@ impl OutboundDicom<'_> {
         };
         let Called { asked, stream, permit, held, ticket } = called;
         let member = held.member();
-        let terms =
-            Terms { idle: limits.idle_timeout, metrics: &services.metrics, end: member.end() };
+        let terms = Terms {
+            idle: limits.idle_timeout,
+            metrics: &services.metrics,
+            end: member.end(),
+            is_bound: ticket.is_bound(),
+        };
         let mut carried = Carried::default();
         let relaying = dicom::relay(&permit, asked, downstream, stream, &terms, &mut carried);
         let (mut over, parting) = relaying.await;

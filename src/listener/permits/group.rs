@@ -12,6 +12,7 @@ use super::lost::{Lost, Without};
 use super::member::Member;
 use super::{LATEST, Terms};
 use crate::authz::Permit;
+use crate::clock;
 use crate::identity::{Fingerprint, PeerCertificate, PeerIdentity};
 use crate::live::{Generation, Snapshot};
 use crate::tls::{Grounds, Session, Trust};
@@ -93,7 +94,8 @@ impl Group {
             proven,
             members: Mutex::new(Members {
                 judged: seen.generation,
-                until: due(session.map(|session| session.grounds), permit),
+                until: due(session.map(|session| session.grounds), permit)
+                    .min(seen.value.policy().asks_again(clock::now())),
                 closed: false,
                 next: 0,
                 all: HashMap::new(),
@@ -111,6 +113,13 @@ impl Group {
         members.next += 1;
         members.all.insert(id, Arc::clone(member));
         Some(id)
+    }
+
+    /// Those who are in it, and have not lost their permit.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        let members = self.lock();
+        let held = members.all.values().filter(|member| member.withdrawn().is_none());
+        held.map(Arc::clone).collect()
     }
 
     /// Lets a member go; whether it was the last.
@@ -163,14 +172,14 @@ impl Group {
         &self,
         now: &Snapshot<S>,
         at: OffsetDateTime,
-    ) -> Result<(), Lost> {
+    ) -> Result<Permit, Lost> {
         let (permit, grounds) = self.permit(&now.value, at).map_err(Without::lost)?;
         let mut members = self.lock();
         if members.judged <= now.generation {
             members.judged = now.generation;
-            members.until = due(grounds, &permit);
+            members.until = due(grounds, &permit).min(now.value.policy().asks_again(at));
         }
-        Ok(())
+        Ok(permit)
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {

@@ -3,7 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use time::OffsetDateTime;
+
+use super::lost::Lost;
+use super::{Services, Terms};
 use crate::audit::Connection;
+use crate::authz::Permit;
 use crate::outcome::{Ending, Withdrawal};
 use crate::shutdown::Shutdown;
 
@@ -42,6 +47,18 @@ impl Member {
     /// Why the permit was withdrawn, if it was.
     pub(in crate::listener) fn withdrawn(&self) -> Option<Withdrawal> {
         self.withdrawn.get().copied()
+    }
+
+    /// The permit of its group, unless Rego objects to this connection by these rules.
+    pub(super) fn narrowed<S: Terms>(
+        &self,
+        services: &Services,
+        rules: &S,
+        permit: Permit,
+        at: OffsetDateTime,
+    ) -> Result<Permit, Lost> {
+        let narrowed = services.narrow_permit(rules.policy(), permit, &self.connection, at);
+        narrowed.map_err(Lost::denied)
     }
 
     /// From here on the bytes are nobody's messages that we know: a tunnel.

@@ -109,8 +109,13 @@ impl<S: Terms> Permits<S> {
         // It is in the register, so whatever is published from here on is the watch's to see.
         let (now, at) = (self.register.live.snapshot(), clock::now());
         // It may have waited for a slot, or for its record, beyond the end of what its permit rests on.
-        if held.group.is_due(&now, at)
-            && let Err(lost) = held.group.judge(&now, at)
+        let is_new = held.group.is_due(&now, at);
+        let judged = if is_new { held.group.judge(&now, at) } else { Ok(permit.clone()) };
+        let judged = judged.and_then(|permit| match seen.generation == now.generation {
+            true => Ok(permit), // Rego has been asked by these rules
+            false => held.member.narrowed(&self.register.services, &now.value, permit, at),
+        });
+        if let Err(lost) = judged
             && held.member.withdraw(lost.reason)
         {
             metrics.withdrawn(lost.reason);

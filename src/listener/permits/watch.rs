@@ -6,12 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::group::Group;
 use super::lost::Lost;
 use super::{LATEST, Member, Register, Services, Terms};
+use crate::authz::Permit;
 use crate::clock;
 use crate::live::Generation;
 use crate::outcome::Refusal;
@@ -95,17 +98,20 @@ impl<S: Terms> Register<S> {
                 next = at; // the others in another sweep, at once; those that are judged are not due then
                 break;
             }
-            if group.is_due(&now, at)
-                && let Err(lost) = judged(|| group.judge(&now, at))
-            {
-                let members = group.close();
-                self.forget(&mut self.groups(), group);
-                let lost = Arc::new(lost);
-                let members = members.into_iter().filter(|member| member.withdraw(lost.reason));
-                losers.extend(members.map(|member| Loser { member, lost: Arc::clone(&lost) }));
-            } else {
-                next = next.min(group.due());
+            let verdict = group.is_due(&now, at).then(|| judged(|| group.judge(&now, at)));
+            match verdict {
+                Some(Err(lost)) => {
+                    let members = group.close();
+                    self.forget(&mut self.groups(), group);
+                    let lost = Arc::new(lost);
+                    let members = members.into_iter().filter(|member| member.withdraw(lost.reason));
+                    losers.extend(members.map(|member| Loser { member, lost: Arc::clone(&lost) }));
+                    continue;
+                }
+                Some(Ok(permit)) => losers.extend(self.objected(group, &now.value, &permit, at)),
+                None => {}
             }
+            next = next.min(group.due());
         }
         for loser in &losers {
             self.services.metrics.withdrawn(loser.lost.reason);
@@ -115,6 +121,25 @@ impl<S: Terms> Register<S> {
         Swept { generation: now.generation, losers, drain_timeout }
     }
 
+    /// Those of a group to whom Rego objects: each connection is a question of its own.
+    fn objected(
+        &self,
+        group: &Group,
+        rules: &S,
+        permit: &Permit,
+        at: OffsetDateTime,
+    ) -> Vec<Loser> {
+        if rules.policy().rego().is_none() {
+            return Vec::new();
+        }
+        let objected = group.members().into_iter().filter_map(|member| {
+            let narrow = || member.narrowed(&self.services, rules, permit.clone(), at);
+            let lost = judged(narrow).err()?;
+            member.withdraw(lost.reason).then(|| Loser { member, lost: Arc::new(lost) })
+        });
+        objected.collect()
+    }
+
     fn wake_at(&self) -> Instant {
         let left = Duration::try_from(*self.look() - clock::now()).unwrap_or_default();
         Instant::now() + left.min(LOOK)
@@ -122,7 +147,7 @@ impl<S: Terms> Register<S> {
 }
 
 /// A verdict that breaks off is a no: one chain that cannot be judged keeps no other from being judged.
-fn judged(judge: impl FnOnce() -> Result<(), Lost>) -> Result<(), Lost> {
+fn judged<T>(judge: impl FnOnce() -> Result<T, Lost>) -> Result<T, Lost> {
     catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_panic| {
         let message = "the certificate could not be judged again: a defect, see the log".to_owned();
         Err(Lost::refused((Refusal::BadCertificate, message)))
@@ -189,7 +214,7 @@ mod tests {
     fn a_verdict_that_breaks_off_is_a_no() {
         assert!(judged(|| Ok(())).is_ok());
 
-        let lost = judged(|| panic!("a defect")).unwrap_err();
+        let lost = judged::<()>(|| panic!("a defect")).unwrap_err();
 
         assert_eq!(lost.reason.label(), "bad_certificate");
     }

@@ -143,11 +143,35 @@ impl Quotas {
         grant: Option<&Grant>,
         now: OffsetDateTime,
     ) -> Result<Running, Box<Over>> {
+        self.used(permit, grant, now);
+        let of_peer = self.peer(permit).and_then(|peer| peer.meter.as_ref());
+        self.take(permit, grant, of_peer)
+    }
+
+    /// What has begun goes on with something under another rule: that costs what the rule allows, and nothing
+    /// of what the peer may have.
+    ///
+    /// # Errors
+    ///
+    /// The rule has a limit for this peer that is used up.
+    pub fn begin_further(
+        &self,
+        permit: &Permit,
+        grant: &Grant,
+        now: OffsetDateTime,
+    ) -> Result<Running, Box<Over>> {
+        self.used(permit, Some(grant), now);
+        self.take(permit, Some(grant), None)
+    }
+
+    fn take(
+        &self,
+        permit: &Permit,
+        grant: Option<&Grant>,
+        of_peer: Option<&Arc<Meter>>,
+    ) -> Result<Running, Box<Over>> {
         let peer = self.peer(permit);
         let rule = grant.and_then(Grant::rule_number).and_then(|number| self.rule(number));
-        self.used(permit, grant, now);
-
-        let of_peer = peer.and_then(|peer| peer.meter.as_ref());
         let of_rule = rule.and_then(|rule| rule.limit.as_ref()).map(|limit| limit.of(permit));
         if of_peer.is_none() && of_rule.is_none() {
             return Ok(Running::default());

@@ -50,7 +50,7 @@ impl Desk {
     }
 
     fn ask(&self, permit: &Permit) -> Result<Running, Box<Over>> {
-        let asked = Requested { method: &Method::GET, host: None, path: "/a", soap_action: None };
+        let asked = Requested::plain(&Method::GET, "/a");
         let grant = self.policy.authorize_request(permit, &asked, NOW).unwrap();
         self.quotas.begin(permit, Some(&grant), NOW)
     }

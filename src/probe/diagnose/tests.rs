@@ -8,7 +8,7 @@ use super::*;
 use crate::config::Endpoint;
 use crate::probe::Spoken;
 use crate::probe::seen::{
-    Asked, Attempt, Certificate, Judged, Negotiated, Recognition, Stage, Unreached,
+    Attempt, Certificate, CertificateRequest, Judged, Negotiated, Recognition, Stage, Unreached,
 };
 
 const NOW: OffsetDateTime = datetime!(2027-03-01 12:00 UTC);
@@ -51,7 +51,7 @@ fn shaken(outcome: Outcome, answer: Option<Answer>) -> Seen {
     seen.handshake = Some(Shaken {
         outcome,
         negotiated: Negotiated::default(),
-        asked: Some(Asked { authorities: vec![], count: 0, verifies_our_key: true }),
+        asked: Some(CertificateRequest { authorities: vec![], count: 0, verifies_our_key: true }),
         answer,
         milliseconds: 1,
     });

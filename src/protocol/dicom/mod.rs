@@ -1,16 +1,21 @@
 //! The DICOM upper layer (PS3.8): associations, as far as they say who wants what of whom.
 //!
-//! Requests and their answers are read whole, within bounds. Of everything after that only headers are:
-//! what P-DATA-TF carries is PHI.
+//! Requests and their answers are read whole, within bounds. Of everything after that only headers and command
+//! sets are: the data sets that P-DATA-TF carries are PHI.
 
 mod associate;
+mod command;
+mod contexts;
 mod item;
+mod messages;
 mod names;
 mod pdu;
 mod sop_classes;
 mod transfer;
 
 pub use self::associate::{Answer, accept, reject, request};
+pub use self::command::{Commands, Misfit, Service};
+pub use self::contexts::Contexts;
 pub use self::names::{NotATitle, check_title, is_uid};
 pub use self::pdu::{
     Abort, Header, Kind, LENGTH_OF_HEADER, LONGEST_ASSOCIATE, Malformed, Pdu, Reject,
@@ -57,4 +62,4 @@ impl Request {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -101,7 +101,7 @@ pub enum Malformed {
     /// No UID.
     #[error("a UID with characters or of a length that it may not have")]
     Uid,
-    /// A presentation context whose identifier is even, or another one's.
+    /// A presentation context whose identifier is even, another one's, or none that was accepted.
     #[error("a presentation context with an identifier that it may not have")]
     ContextId,
     /// An item in a place where it may not be.
@@ -113,6 +113,12 @@ pub enum Malformed {
     /// An item that must be there is not.
     #[error("an item that must be there is missing")]
     Missing,
+    /// A fragment of a message that is not the one under way.
+    #[error("a fragment of one message in the midst of another, or of none")]
+    Interleaved,
+    /// A command set that is longer than what is read.
+    #[error("a command set of more than 64 KiB")]
+    LongCommand,
 }
 
 impl Malformed {
@@ -121,14 +127,15 @@ impl Malformed {
         let reason = match self {
             Self::UnrecognizedPdu => 1,
             Self::UnexpectedPdu => 2,
-            Self::Misplaced | Self::Repeated => 5,
+            Self::Misplaced | Self::Repeated | Self::Interleaved => 5,
             Self::Length
             | Self::Truncated
             | Self::Version
             | Self::AeTitle
             | Self::Uid
             | Self::ContextId
-            | Self::Missing => 6,
+            | Self::Missing
+            | Self::LongCommand => 6,
         };
         Abort { source: 2, reason }
     }
@@ -146,6 +153,8 @@ pub struct Abort {
 impl Abort {
     /// The provider's, without a reason.
     pub const UNSPECIFIED: Self = Self { source: 2, reason: 0 };
+    /// The provider's: a value that may not be.
+    pub const INVALID_VALUE: Self = Self { source: 2, reason: 6 };
 
     /// Reads one; `body` is what comes after its header.
     ///

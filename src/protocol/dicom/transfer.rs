@@ -1,10 +1,12 @@
-//! One direction of an association that was accepted: headers are looked at, everything else goes by.
+//! One direction of an association that was accepted: headers and command sets are looked at, everything
+//! else goes by.
 
+use super::messages::Messages;
 use super::pdu::{Abort, Header, Kind, LENGTH_OF_HEADER, Malformed};
+use super::{Commands, Contexts, Misfit};
 
 /// How far one direction has come.
-#[derive(Debug, Clone, Default)]
-pub struct Transfer {
+pub struct Transfer<'a> {
     head: [u8; LENGTH_OF_HEADER],
     /// How many bytes of `head` there are, while a header is being read.
     have: usize,
@@ -14,6 +16,7 @@ pub struct Transfer {
     within: Option<Kind>,
     /// The last bytes of an A-ABORT.
     tail: [u8; 4],
+    messages: Messages<'a>,
     units: u64,
     requested: bool,
     stage: Stage,
@@ -39,14 +42,34 @@ pub enum Stopped {
     Aborted(Abort),
     /// By something that may not go on.
     Malformed(Malformed),
+    /// By a command that its presentation context is not for.
+    Misfit,
 }
 
-impl Transfer {
-    /// Looks at the next `bytes`: how many of them may go on, and why no more of them if it is not all.
+impl<'a> Transfer<'a> {
+    /// Nothing has come yet. `is_bound`: it ends with a command that its context is not for.
+    pub fn new(contexts: &'a Contexts, is_bound: bool) -> Self {
+        Self {
+            head: [0; LENGTH_OF_HEADER],
+            have: 0,
+            left: 0,
+            within: None,
+            tail: [0; 4],
+            messages: Messages::new(contexts, is_bound),
+            units: 0,
+            requested: false,
+            stage: Stage::default(),
+        }
+    }
+
+    /// Looks at the next `bytes`: how many of them may go on, and why no more of them if it is not all. Of
+    /// the PDU that is at fault nothing goes on that has not before, and never all of it.
     pub fn pass(&mut self, bytes: &[u8]) -> (usize, Option<Stopped>) {
-        let mut rest = bytes;
+        let (mut rest, mut begins) = (bytes, None);
         loop {
-            let before = rest.len();
+            if self.is_between() {
+                begins = Some(bytes.len() - rest.len());
+            }
             match self.step(&mut rest) {
                 Ok(()) if rest.is_empty() && !self.is_aborted() => return (bytes.len(), None),
                 Ok(()) if self.is_aborted() => {
@@ -55,16 +78,32 @@ impl Transfer {
                     return (bytes.len() - rest.len(), Some(abort));
                 }
                 Ok(()) => {}
-                Err(malformed) => {
-                    return (bytes.len() - before, Some(Stopped::Malformed(malformed)));
-                }
+                Err(stopped) => return (self.step_back(begins), Some(stopped)),
             }
         }
+    }
+
+    /// To where the current PDU begins, if that is among the bytes that have just come.
+    fn step_back(&mut self, begins: Option<usize>) -> usize {
+        let Some(begins) = begins else { return 0 };
+        self.units -= u64::from(self.left > 0 && self.within == Some(Kind::Data));
+        (self.have, self.left) = (0, 0);
+        begins
     }
 
     /// How many P-DATA-TF have begun.
     pub fn units(&self) -> u64 {
         self.units
+    }
+
+    /// What was asked for.
+    pub fn commands(&self) -> &Commands {
+        &self.messages.commands
+    }
+
+    /// The first command that its context is not for.
+    pub fn misfit(&self) -> Option<&Misfit> {
+        self.messages.misfit.as_ref()
     }
 
     /// Whether another PDU could be put in here.
@@ -87,12 +126,14 @@ impl Transfer {
     }
 
     /// To the end of a header, of a PDU or of `rest`.
-    fn step(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
+    fn step(&mut self, rest: &mut &[u8]) -> Result<(), Stopped> {
         if self.left > 0 {
             let here = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
             let (body, after) = rest.split_at(here);
-            if self.within == Some(Kind::Abort) {
-                self.keep(body);
+            match self.within {
+                Some(Kind::Data) => self.messages.read(body, self.left)?,
+                Some(Kind::Abort) => self.keep(body),
+                Some(_) | None => {}
             }
             self.left -= u32::try_from(here).unwrap_or(self.left);
             *rest = after;
@@ -100,7 +141,8 @@ impl Transfer {
         }
         // Who may not speak is stopped at the first byte.
         if let (0, Some(first)) = (self.have, rest.first()) {
-            self.may_begin(Kind::of(*first)?)?;
+            let begun = Kind::of(*first).and_then(|kind| self.may_begin(kind));
+            begun.map_err(Stopped::Malformed)?;
         }
         let wanted = self.head.get_mut(self.have..).unwrap_or_default();
         let here = wanted.len().min(rest.len());
@@ -108,7 +150,7 @@ impl Transfer {
         wanted.iter_mut().zip(head).for_each(|(to, from)| *to = *from);
         self.have += here;
         if self.have == LENGTH_OF_HEADER {
-            self.begin(Header::read(self.head)?);
+            self.begin(Header::read(self.head).map_err(Stopped::Malformed)?);
         }
         *rest = after;
         Ok(())

@@ -167,6 +167,27 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// The operation, with its `$`.
+    pub fn operation(&self) -> Option<&'a str> {
+        (self.interaction == Interaction::Operation).then(|| self.word())
+    }
+
+    /// Whether it is a search whose parameters may stand in its body, as a form.
+    pub fn has_form(&self) -> bool {
+        self.word() == "_search"
+    }
+
+    /// The last word of the path, where it is one of the standard's.
+    fn word(&self) -> &'a str {
+        match self.shape {
+            Shape::System(word)
+            | Shape::Type(_, word)
+            | Shape::Instance(_, word)
+            | Shape::Version(_, word)
+            | Shape::Compartment(_, _, word) => word,
+        }
+    }
+
     /// The path below `base` with names in place of ids: `/fhir/Patient/{id}/_history/{vid}`.
     pub fn template(&self, base: &str) -> String {
         let mut text = base.trim_end_matches('/').to_owned();

@@ -1,13 +1,18 @@
 //! HL7 FHIR REST (R4, 3.1 RESTful API): which interaction a request is, with which type of resource.
 
 mod classify;
+mod form;
 mod names;
+mod percent;
+mod reach;
 mod resources;
 mod search;
 #[cfg(test)]
 mod tests;
 
 pub use classify::{Asked, classify};
+pub use form::{Form, Unreadable};
+pub use reach::{By, Reach, Reached};
 pub use resources::{RESOURCES, is_resource};
 pub use search::{Search, search};
 

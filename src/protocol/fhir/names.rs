@@ -93,7 +93,13 @@ const NAMES: [&str; 563] = [
 
 /// Whether a standard, and not a peer, has made up this name.
 pub(super) fn is_known(name: &str) -> bool {
-    NAMES.binary_search(&name).is_ok()
+    known(name).is_some()
+}
+
+/// The name of a standard that this is.
+pub(super) fn known(name: &str) -> Option<&'static str> {
+    let at = NAMES.binary_search(&name).ok()?;
+    NAMES.get(at).copied()
 }
 
 #[cfg(test)]

@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 
 use super::classify::is_id;
 use super::names::is_known;
+use super::percent::{self, LONGEST};
 use super::resources::{is_resource, resource};
 
 /// Most names that are told.
 const MOST_NAMES: usize = 16;
 /// Most resources that are told.
 const MOST_SUBJECTS: usize = 8;
-/// The longest name or value that is looked at.
-const LONGEST: usize = 512;
 /// Most parts of a name: `_has:Observation:patient:_has:AuditEvent:entity:agent` is in the standard.
 const MOST_PARTS: usize = 8;
 
@@ -101,26 +100,10 @@ fn tail(value: Cow<'_, str>, start: usize) -> Cow<'_, str> {
 
 /// Percent-encoding taken off. `None`: too long, or not UTF-8.
 fn decoded(text: &str) -> Option<Cow<'_, str>> {
-    if text.len() > LONGEST {
-        return None;
-    }
-    if !text.contains('%') {
+    if text.len() <= LONGEST && !text.contains('%') {
         return Some(Cow::Borrowed(text));
     }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let [high, low, tail @ ..] = rest else { return None };
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        bytes.push(u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?);
-        rest = tail;
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
+    percent::decoded(text, &mut [0; LONGEST]).map(|text| Cow::Owned(text.to_owned()))
 }
 
 #[cfg(test)]

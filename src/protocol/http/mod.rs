@@ -8,4 +8,4 @@ mod path;
 pub use self::ambiguous::Ambiguous;
 pub use self::host::{NotAHost, asked_host, host_name, is_host};
 pub use self::method::{NotAMethod, is_carried, method};
-pub use self::path::{NotAPath, asked_path, check_segment, decode};
+pub use self::path::{NotAPath, Target, asked_target, check_segment, decode};

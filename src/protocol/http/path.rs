@@ -16,9 +16,12 @@ use super::Ambiguous;
 /// Why no request that reaches a rule has this path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPath {
-    /// A query or a fragment.
-    #[error("rules look at the path alone: leave out the query and the fragment")]
+    /// A query that no request has.
+    #[error("a query is ASCII without blanks: write it percent-encoded, as the request has it")]
     Query,
+    /// A fragment, which no request has.
+    #[error("no request has a fragment: leave out what begins with '#'")]
+    Fragment,
     /// It would pass with its characters encoded.
     #[error("a request has it encoded: write {0}")]
     Raw(String),
@@ -27,17 +30,37 @@ pub enum NotAPath {
     Refused(Ambiguous),
 }
 
-/// The path of a request that is asked for, as rules see it. `text`: as the request has it.
+/// What is asked for, as rules see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The decoded path.
+    pub path: String,
+    /// What comes after `?`, as the request has it.
+    pub query: Option<String>,
+}
+
+/// The target of a request that is asked for. `text`: as the request has it.
 ///
 /// # Errors
 ///
-/// Rules see no such path.
-pub fn asked_path(text: &str) -> Result<String, NotAPath> {
+/// Rules see no such path, or no such query.
+pub fn asked_target(text: &str) -> Result<Target, NotAPath> {
+    if text.contains('#') {
+        return Err(NotAPath::Fragment);
+    }
+    let (path, query) = match text.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (text, None),
+    };
+    if query.is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Err(NotAPath::Query);
+    }
+    Ok(Target { path: asked_path(path)?, query: query.map(ToOwned::to_owned) })
+}
+
+fn asked_path(text: &str) -> Result<String, NotAPath> {
     if !text.starts_with('/') {
         return Err(NotAPath::Refused(Ambiguous::NotAbsolute));
-    }
-    if text.contains(['?', '#']) {
-        return Err(NotAPath::Query);
     }
     match decode(text) {
         Ok(path) => Ok(path.into_owned()),
@@ -317,9 +340,12 @@ mod tests {
         assert_eq!(asked_path("/a\n"), Err(NotAPath::Refused(Ambiguous::Character)));
         assert_eq!(asked_path("/a/../b"), Err(NotAPath::Refused(Ambiguous::DotSegment)));
         assert_eq!(asked_path("fhir"), Err(NotAPath::Refused(Ambiguous::NotAbsolute)));
-        for query in ["/a?b=c", "/a#b"] {
-            assert_eq!(asked_path(query), Err(NotAPath::Query), "{query}");
-        }
+        let target = asked_target("/a%20b?_has%3Ax=y%20z").unwrap();
+        assert_eq!((&*target.path, target.query.as_deref()), ("/a b", Some("_has%3Ax=y%20z")));
+        assert_eq!(asked_target("/a?").unwrap().query.as_deref(), Some(""));
+        assert_eq!(asked_target("/a?b=c d"), Err(NotAPath::Query));
+        assert_eq!(asked_target("/a?b=c#d"), Err(NotAPath::Fragment));
+        assert_eq!(asked_target("a?b"), Err(NotAPath::Refused(Ambiguous::NotAbsolute)));
     }
 
     /// As most libraries do it: what is no escape stays as it is.

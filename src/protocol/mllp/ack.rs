@@ -36,6 +36,14 @@ impl AckCode {
         }
     }
 
+    /// Whether the receiver did not accept the message.
+    pub fn is_failure(self) -> bool {
+        match self {
+            Self::Aa | Self::Ca => false,
+            Self::Ae | Self::Ar | Self::Ce | Self::Cr => true,
+        }
+    }
+
     /// Upper or lower case: some workloads answer in the latter.
     fn parse(text: &[u8]) -> Option<Self> {
         let text = text.trim_ascii();

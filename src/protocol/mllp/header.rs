@@ -5,8 +5,8 @@ use super::segment_end;
 
 /// A header is not read beyond this: what matters of it stands in its first fields.
 const HEADER_MAX: usize = 4 * 1024;
-/// Tokens between separators up to MSH-12, its last that is read.
-const TOKENS: usize = 12;
+/// Tokens between separators up to MSH-16, its last that is read.
+const TOKENS: usize = 16;
 
 /// What the header of a message says (HL7 v2.x, 2.14.9): bytes of the sender, believed as far as a claim is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +33,10 @@ pub struct Header<'a> {
     pub processing_id: &'a [u8],
     /// MSH-12.1, like `2.5.1`.
     pub version: &'a [u8],
+    /// MSH-15: when an accept acknowledgement is wanted (`AL`, `NE`, `ER`, `SU`).
+    pub accept_acknowledgement: &'a [u8],
+    /// MSH-16: the same for an application acknowledgement.
+    pub application_acknowledgement: &'a [u8],
     /// It is the header of a file or batch (FHS, BHS), or of the first message in one: how many messages
     /// follow is not known.
     pub is_batch: bool,
@@ -64,6 +68,8 @@ impl<'a> Header<'a> {
             control_id: fields.at(10),
             processing_id: header.components(fields.at(11)).next().unwrap_or_default(),
             version: header.components(fields.at(12)).next().unwrap_or_default(),
+            accept_acknowledgement: fields.at(15),
+            application_acknowledgement: fields.at(16),
             ..header
         })
     }
@@ -89,6 +95,16 @@ impl<'a> Header<'a> {
         match (word(self.code), word(self.trigger)) {
             (code, "") => code.to_owned(),
             (code, trigger) => format!("{code}^{trigger}"),
+        }
+    }
+
+    /// Whether an application acknowledgement may follow an accept acknowledgement (HL7 v2.x, 2.9.3). Senders
+    /// that ask for neither may get both.
+    pub fn awaits_application(&self) -> bool {
+        match self.application_acknowledgement {
+            b"" => self.accept_acknowledgement.is_empty(),
+            b"NE" => false,
+            _ => true,
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Lead<'a> {
     pub header: Header<'a>,
     /// Its MSA, where it was looked for.
     pub ack: Option<Ack<'a>>,
+    /// The headers of file and batch before it.
+    pub(super) envelopes: &'a [u8],
 }
 
 impl<'a> Lead<'a> {
@@ -43,13 +45,27 @@ impl<'a> Lead<'a> {
             Found::Not => return Found::Not,
         };
         if !answers && header.code != b"ACK" {
-            return Found::It((Self { header, ack: None }, 0));
+            return Found::It((Self { header, ack: None, envelopes: &[] }, 0));
         }
         match Ack::find(text, header.separator, more && text.len() < LEAD_MAX) {
-            Found::It(ack) => Found::It((Self { header, ack: Some(ack) }, 0)),
-            Found::Not => Found::It((Self { header, ack: None }, 0)),
+            Found::It(ack) => Found::It((Self { header, ack: Some(ack), envelopes: &[] }, 0)),
+            Found::Not => Found::It((Self { header, ack: None, envelopes: &[] }, 0)),
             Found::More => Found::More,
         }
+    }
+
+    /// The headers of file and batch that the message comes in: who sends, once more.
+    pub fn envelopes(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
+        let mut rest = self.envelopes;
+        std::iter::from_fn(move || {
+            let segment = rest.get(skip_blanks(rest)..)?;
+            let end = segment.iter().position(|byte| breaks(*byte)).unwrap_or(segment.len());
+            rest = segment.get(end..).unwrap_or_default();
+            match Header::batch(segment, false) {
+                Found::It(header) => Some(header),
+                Found::More | Found::Not => None,
+            }
+        })
     }
 
     /// FHS and BHS, and the first message behind them: what is in a batch is judged by its messages. A batch
@@ -60,18 +76,18 @@ impl<'a> Lead<'a> {
             Found::More => return Found::More,
             Found::Not => return Found::Not,
         };
-        let mut at = 0;
+        let (mut at, mut last) = (0, 0);
         loop {
             let rest = text.get(at..).unwrap_or_default();
             let Some(end) = rest.iter().position(|byte| breaks(*byte)) else {
-                return if more { Found::More } else { batch_only(first) };
+                return if more { Found::More } else { batch_only(first, text, last) };
             };
             at += end;
             at += skip_blanks(text.get(at..).unwrap_or_default());
             let segment = text.get(at..).unwrap_or_default();
             match segment.get(..3) {
                 Some(b"FHS" | b"BHS") => match Header::batch(segment, more) {
-                    Found::It(_) => {}
+                    Found::It(_) => last = at,
                     Found::More => return Found::More,
                     Found::Not => return Found::Not,
                 },
@@ -82,17 +98,25 @@ impl<'a> Lead<'a> {
                         Found::Not => return Found::Not,
                     };
                     let header = Header { is_batch: true, ..found.header };
-                    return Found::It((Self { header, ..found }, at));
+                    let envelopes = text.get(..at).unwrap_or_default();
+                    return Found::It((Self { header, envelopes, ..found }, at));
                 }
                 None if more => return Found::More,
-                Some(_) | None => return batch_only(first),
+                Some(_) | None => {
+                    return batch_only(first, text.get(..at).unwrap_or_default(), last);
+                }
             }
         }
     }
 }
 
-fn batch_only(header: Header<'_>) -> Found<(Lead<'_>, usize)> {
-    Found::It((Lead { header, ack: None }, 0))
+/// Headers alone, the last of which begins at `last`.
+fn batch_only<'a>(
+    header: Header<'a>,
+    envelopes: &'a [u8],
+    last: usize,
+) -> Found<(Lead<'a>, usize)> {
+    Found::It((Lead { header, ack: None, envelopes }, last))
 }
 
 /// How many bytes come before the first segment: some senders begin with line feeds or a byte order mark.

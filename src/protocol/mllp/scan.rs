@@ -31,6 +31,9 @@ pub enum Step<'a> {
     /// A message begins, and may pass if whoever judges says so; then so many bytes pass. `further`: it is
     /// in the frame of an earlier one.
     Message(Lead<'a>, usize, bool),
+    /// In a frame another header of a file or a batch begins, and may pass if whoever judges says so; then so
+    /// many bytes pass. `None`: we cannot read it, somebody's receiver may.
+    Envelope(Option<Header<'a>>, usize),
     /// A frame begins that has no message: nothing at all, or a reply of MLLP's release 2 (`06`, `15`).
     Other(Option<bool>, usize),
     /// So many may pass, and end the frame.
@@ -66,6 +69,8 @@ pub enum Malformed {
 pub struct Scanner {
     reading: Reading,
     place: Place,
+    /// The frame began as a file or a batch.
+    in_batch: bool,
 }
 
 /// Where in the stream one stands.
@@ -82,7 +87,7 @@ enum Place {
 impl Scanner {
     /// At the beginning of a stream.
     pub fn new(reading: Reading) -> Self {
-        Self { reading, place: Place::Between(0) }
+        Self { reading, place: Place::Between(0), in_batch: false }
     }
 
     /// Whether a frame has begun and not ended.
@@ -173,6 +178,7 @@ impl Scanner {
         match Lead::read(content, !is_whole, self.reading == Reading::Answers) {
             Found::It((lead, at)) => {
                 self.place = Place::Inside(Segments::default(), 0);
+                self.in_batch = lead.header.is_batch;
                 Ok(Step::Message(lead, 1 + at + 3, false))
             }
             Found::More if !is_full => Ok(Step::More),
@@ -196,6 +202,7 @@ impl Scanner {
     }
 
     fn other<'a>(&mut self, reply: Option<bool>) -> Step<'a> {
+        self.in_batch = false;
         self.place = Place::Inside(Segments::default(), 0);
         Step::Other(reply, 1)
     }
@@ -211,6 +218,7 @@ impl Scanner {
         let content = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
         let header = match self.reading {
             Reading::Messages => segments.next(content),
+            Reading::Answers if self.in_batch => segments.next(content),
             Reading::Answers => None,
         };
         match (header, end) {
@@ -247,17 +255,32 @@ impl Scanner {
         more: bool,
     ) -> Result<Step<'a>, Malformed> {
         let bounded = content.get(..LEAD_MAX).unwrap_or(content);
-        let is_full = bounded.len() == LEAD_MAX;
-        match Lead::read_message(bounded, more && !is_full, false) {
-            Found::It((lead, _)) => {
-                self.pass(segments, content, 3);
-                let lead = Lead { header: Header { is_batch: true, ..lead.header }, ..lead };
-                Ok(Step::Message(lead, 3, true))
-            }
-            Found::More => Ok(Step::More),
-            // Whatever its fourth byte is: what we cannot read, somebody's receiver may.
-            Found::Not if content.starts_with(b"MSH") => Err(Malformed::NoHeader),
-            Found::Not => Ok(self.pass(segments, content, content.len())),
+        let more = more && bounded.len() < LEAD_MAX;
+        let answers = self.reading == Reading::Answers;
+        match content.first() {
+            Some(b'F' | b'B') => match Header::batch(bounded, more) {
+                Found::It(header) => {
+                    self.pass(segments, content, 3);
+                    Ok(Step::Envelope(Some(header), 3))
+                }
+                Found::More => Ok(Step::More),
+                Found::Not if content.len() >= 3 => {
+                    self.pass(segments, content, 3);
+                    Ok(Step::Envelope(None, 3))
+                }
+                Found::Not => Ok(self.pass(segments, content, content.len())),
+            },
+            _ => match Lead::read_message(bounded, more, answers) {
+                Found::It((lead, _)) => {
+                    self.pass(segments, content, 3);
+                    let lead = Lead { header: Header { is_batch: true, ..lead.header }, ..lead };
+                    Ok(Step::Message(lead, 3, true))
+                }
+                Found::More => Ok(Step::More),
+                // Whatever its fourth byte is: what we cannot read, somebody's receiver may.
+                Found::Not if content.len() >= 3 && !answers => Err(Malformed::NoHeader),
+                Found::Not => Ok(self.pass(segments, content, content.len())),
+            },
         }
     }
 }

@@ -17,6 +17,8 @@ pub const LIMIT: usize = 64 * 1024;
 pub struct Found {
     /// Local name of the body's first element; `None` for an empty body.
     pub body: Option<Box<str>>,
+    /// The namespace of that element; empty if it has none.
+    pub namespace: Box<str>,
     /// The actions that the message itself names: that of its root part, and `wsa:Action`.
     pub actions: Vec<Box<str>>,
 }
@@ -86,7 +88,7 @@ impl Beginning {
             }
             let Found { mut actions, .. } = std::mem::take(&mut self.found);
             actions.extend(seen.action);
-            return Ok(Some(Found { body: seen.body, actions }));
+            return Ok(Some(Found { body: seen.body, namespace: seen.namespace, actions }));
         }
         Ok(None)
     }

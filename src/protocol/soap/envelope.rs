@@ -14,6 +14,8 @@ const ACTION: usize = 2048;
 pub(super) struct Seen {
     /// Local name of the body's first element, if it has one.
     pub(super) body: Option<Box<str>>,
+    /// The namespace of that element.
+    pub(super) namespace: Box<str>,
     /// What the header says the action is.
     pub(super) action: Option<Box<str>>,
 }
@@ -158,11 +160,12 @@ impl Envelope {
         if tag.attributes()?.iter().any(is_elsewhere) {
             return Err(Unreadable::Envelope);
         }
-        Ok(self.seen(Some(local)))
+        let namespace = self.namespaces.of(tag.name).into();
+        Ok(Seen { namespace, ..self.seen(Some(local)) })
     }
 
     fn seen(&mut self, body: Option<&str>) -> Seen {
         let action = self.action.take().map(|action| action.trim_matches(SPACE).into());
-        Seen { body: body.map(Into::into), action }
+        Seen { body: body.map(Into::into), namespace: Box::default(), action }
     }
 }

@@ -8,6 +8,7 @@
 
 mod action;
 mod beginning;
+mod element;
 mod envelope;
 mod media_type;
 mod multipart;
@@ -17,9 +18,8 @@ mod xml;
 
 pub use action::{NotAnAction, check_action, claimed};
 pub use beginning::{Beginning, Found, LIMIT};
+pub use element::Element;
 pub use unreadable::Unreadable;
-
-use std::sync::Arc;
 
 use super::shape;
 
@@ -30,6 +30,8 @@ pub enum Mismatch {
     Action(Box<str>),
     /// The body begins with another element; `None`: it has none.
     Body(Option<Box<str>>),
+    /// The body begins with an element of the right name, and of another namespace.
+    Namespace(Box<str>),
 }
 
 /// Holds what was found against what a request claims: the action everywhere the same, and a body that
@@ -38,12 +40,17 @@ pub enum Mismatch {
 /// # Errors
 ///
 /// Says what differs.
-pub fn check(found: &Found, action: &str, bodies: &[Arc<str>]) -> Result<(), Mismatch> {
+pub fn check(found: &Found, action: &str, bodies: &[Element]) -> Result<(), Mismatch> {
     if let Some(other) = found.actions.iter().find(|named| &***named != action) {
         return Err(Mismatch::Action(other.clone()));
     }
-    let fits = found.body.as_deref().is_some_and(|body| bodies.iter().any(|name| &**name == body));
-    if fits { Ok(()) } else { Err(Mismatch::Body(found.body.clone())) }
+    let Some(body) = &found.body else { return Err(Mismatch::Body(None)) };
+    if bodies.iter().any(|wanted| wanted.is(&found.namespace, body)) {
+        return Ok(());
+    }
+    let is_named = bodies.iter().any(|wanted| *wanted.local == **body);
+    let body = body.clone();
+    Err(if is_named { Mismatch::Namespace(body) } else { Mismatch::Body(Some(body)) })
 }
 
 impl Mismatch {
@@ -56,6 +63,7 @@ impl Mismatch {
             }
             Self::Action(_) => "the message itself says that it is of another action".to_owned(),
             Self::Body(Some(other)) => format!("the body begins with {}", shown(other)),
+            Self::Namespace(name) => format!("{} there is of another namespace", shown(name)),
             Self::Body(None) => "the body is empty".to_owned(),
         }
     }

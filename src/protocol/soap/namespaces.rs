@@ -38,11 +38,19 @@ impl Space {
     }
 }
 
+/// A prefix, and what it stands for.
+struct Declared {
+    /// Where its element stands.
+    depth: usize,
+    prefix: Box<str>,
+    space: Space,
+    uri: Box<str>,
+}
+
 /// The declarations that hold where reading has come to.
 #[derive(Default)]
 pub(super) struct Namespaces {
-    /// Depth, prefix, and what it stands for.
-    declared: Vec<(usize, Box<str>, Space)>,
+    declared: Vec<Declared>,
 }
 
 impl Namespaces {
@@ -61,14 +69,15 @@ impl Namespaces {
             if self.declared.len() == DECLARATIONS {
                 return Err(Unreadable::TooComplex);
             }
-            self.declared.push((depth, prefix.into(), Space::of(&uri)));
+            let space = Space::of(&uri);
+            self.declared.push(Declared { depth, prefix: prefix.into(), space, uri: uri.into() });
         }
         Ok(())
     }
 
     /// Forgets what elements at `depth` and deeper declared.
     pub(super) fn leave(&mut self, depth: usize) {
-        while self.declared.last().is_some_and(|(of, ..)| *of >= depth) {
+        while self.declared.last().is_some_and(|of| of.depth >= depth) {
             self.declared.pop();
         }
     }
@@ -76,11 +85,20 @@ impl Namespaces {
     /// Namespace and local name of an element.
     pub(super) fn resolve<'a>(&self, name: &'a str) -> Result<(Space, &'a str), Unreadable> {
         let (prefix, local) = name.split_once(':').unwrap_or(("", name));
-        let declared = self.declared.iter().rev().find(|(_, known, _)| **known == *prefix);
-        match declared {
-            Some((.., space)) => Ok((*space, local)),
+        match self.declared(prefix) {
+            Some(declared) => Ok((declared.space, local)),
             None if prefix.is_empty() || prefix == "xml" => Ok((Space::Other, local)),
             None => Err(Unreadable::Namespace),
         }
+    }
+
+    /// The namespace of an element as it was declared; empty if it has none.
+    pub(super) fn of(&self, name: &str) -> &str {
+        let prefix = name.split_once(':').map_or("", |(prefix, _)| prefix);
+        self.declared(prefix).map_or("", |declared| &declared.uri)
+    }
+
+    fn declared(&self, prefix: &str) -> Option<&Declared> {
+        self.declared.iter().rev().find(|known| *known.prefix == *prefix)
     }
 }

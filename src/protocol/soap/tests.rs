@@ -237,7 +237,8 @@ fn the_root_part_of_mtom_is_read() {
     let whole = "Content-Type: application/xop+xml; charset=UTF-8;\r\n\ttype=\"application/soap+xml; \
                  action=\\\"urn:x\\\"\"\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <root>";
     let found = read_as(RELATED, &part(whole)).unwrap();
-    assert_eq!(found, Found { body: Some("Find".into()), actions: vec!["urn:x".into()] });
+    assert_eq!((found.body.as_deref(), &*found.namespace), (Some("Find"), ""));
+    assert_eq!(found.actions, ["urn:x".into()]);
 
     let begun = [b"\r\n", &*part("content-type: text/xml\r\ncontent-id: root")].concat();
     assert_eq!(read_as(RELATED, &begun).unwrap().body.unwrap(), "Find".into());
@@ -308,9 +309,10 @@ fn a_boundary_that_some_unescape_and_others_do_not_has_no_parts() {
 
 #[test]
 fn what_was_found_is_held_against_the_claim() {
-    let bodies = ["PRPA_IN201305UV02".into()];
+    let bodies = [Element::new(None, "PRPA_IN201305UV02")];
     let found = |body: Option<&str>, actions: &[&str]| Found {
         body: body.map(Into::into),
+        namespace: "urn:hl7-org:v3".into(),
         actions: actions.iter().map(|action| (*action).into()).collect(),
     };
 
@@ -327,4 +329,30 @@ fn what_was_found_is_held_against_the_claim() {
     let named = check(&found(Some("Jürgen"), &[]), PDQ, &bodies).unwrap_err();
     assert_eq!(named.text(), "the body begins with another one, whose name is not plain");
     assert!(check(&found(Some("x"), &[]), PDQ, &[]).is_err(), "nothing fits no name");
+}
+
+#[test]
+fn an_element_of_another_namespace_is_another_element() {
+    let wanted = [Element::new(Some("urn:hl7-org:v3"), "Find")];
+    let of = |start: &str| {
+        let found = read(&envelope("", &format!("<s:Body>{start}</s:Body>"))).unwrap();
+        check(&found, PDQ, &wanted).map_err(|mismatch| mismatch.text())
+    };
+    let foreign = Err("`Find` there is of another namespace".to_owned());
+
+    assert_eq!(of("<Find xmlns=\"urn:hl7-org:v3\"/>"), Ok(()));
+    assert_eq!(of("<x:Find xmlns:x='urn:hl7-org:v3'/>"), Ok(()));
+    assert_eq!(of("<x:Find xmlns:x='urn:hl7&#45;org:v3'/>"), Ok(()));
+    for start in [
+        "<Find/>",
+        "<Find xmlns=\"\"/>",
+        "<Find xmlns=\"urn:hl7-org:v2\"/>",
+        "<Find xmlns:x=\"urn:hl7-org:v3\"/>",
+        "<x:Find xmlns=\"urn:hl7-org:v3\" xmlns:x=\"urn:x\"/>",
+        "<Find xmlns=\" urn:hl7-org:v3\"/>",
+    ] {
+        assert_eq!(of(start), foreign, "{start}");
+    }
+    let shown = format!("{} {}", wanted[0], Element::new(None, "Find"));
+    assert_eq!(shown, "{urn:hl7-org:v3}Find Find");
 }

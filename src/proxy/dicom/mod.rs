@@ -1,5 +1,5 @@
 //! DICOM associations (PS3.8): the request is read and judged before anybody else hears of it, what comes
-//! after is moved like any bytes, and only the headers of PDUs are looked at.
+//! after is moved like any bytes, and only headers and command sets are looked at.
 //!
 //! A connection has one association. It is over with a release, a rejection or an abort; what breaks the
 //! protocol, and what is cut, ends with A-ABORT wherever another PDU can still be put in.
@@ -17,7 +17,7 @@ pub use self::ask::{Asked, Unasked, ask};
 pub use self::part::{Parting, abort, close, reject};
 pub use self::relay::relay;
 use crate::outcome::{AssociationEnding, Ending};
-use crate::protocol::dicom::Answer;
+use crate::protocol::dicom::{Answer, Commands, Misfit};
 use crate::proxy::l4::Moved;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -35,6 +35,8 @@ pub struct Terms<'a> {
     pub metrics: &'a ListenerMetrics,
     /// The connection's end.
     pub end: &'a Shutdown,
+    /// Whether it ends with a command of the calling side that its presentation context is not for.
+    pub is_bound: bool,
 }
 
 /// What went through an association, filled while it lives.
@@ -46,6 +48,10 @@ pub struct Carried {
     pub data_units: (u64, u64),
     /// What became of the contexts; `None` without an A-ASSOCIATE-AC.
     pub answers: Option<Vec<Answer>>,
+    /// What was asked for, up and down; `None` without an A-ASSOCIATE-AC.
+    pub commands: Option<Box<(Commands, Commands)>>,
+    /// The first command of the calling side that its presentation context is not for.
+    pub misfit: Option<Misfit>,
 }
 
 impl Carried {
@@ -72,3 +78,6 @@ pub struct End {
     /// The error of the stream that broke, if one did.
     pub cause: Option<io::Error>,
 }
+
+#[cfg(test)]
+mod tests;

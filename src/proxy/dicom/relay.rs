@@ -27,7 +27,7 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let over = match respond(&mut downstream, &mut upstream, asked, terms, carried).await {
-        Ok(()) => transfer(&mut downstream, &mut upstream, terms, carried).await,
+        Ok(contexts) => transfer(&mut downstream, &mut upstream, &contexts, terms, carried).await,
         Err(over) => over,
     };
     let parting = Parting { downstream: (downstream, over.down), upstream: (upstream, over.up) };
@@ -88,6 +88,14 @@ impl Over {
             Side::Calling => Self { end, down: told, ..ours },
             Side::Called => Self { end, up: told, ..ours },
         }
+    }
+
+    /// The calling side asked for what it may not, and hears of which kind its fault is.
+    pub(super) fn misfit() -> Self {
+        let ours = Self::ours(Ending::Denied);
+        let message = "the calling side: a command that its presentation context is not for";
+        let end = End { message: Some(message.to_owned()), ..ours.end };
+        Self { end, down: Last::Say(Abort::INVALID_VALUE.pdu()), ..ours }
     }
 
     /// A connection ended without a word: the other side hears an A-ABORT.

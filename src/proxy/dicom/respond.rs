@@ -10,10 +10,10 @@ use super::relay::{Over, Side};
 use super::{Asked, Carried, Terms};
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{
-    Abort, Answer, Kind, LENGTH_OF_HEADER, Malformed, Reject, accept, reject,
+    Abort, Answer, Contexts, Kind, LENGTH_OF_HEADER, Malformed, Reject, accept, reject,
 };
 
-/// Hands the request on, and the answer back.
+/// Hands the request on, and the answer back: on which contexts something may be said.
 ///
 /// # Errors
 ///
@@ -24,7 +24,7 @@ pub(super) async fn respond<D, U>(
     asked: Asked,
     terms: &Terms<'_>,
     carried: &mut Carried,
-) -> Result<(), Over>
+) -> Result<Contexts, Over>
 where
     D: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
@@ -32,7 +32,8 @@ where
     let responding = async {
         write(upstream, &asked.bytes).await.map_err(lost(Ending::UpstreamLost))?;
         carried.up(asked.bytes.len(), terms);
-        drop(asked);
+        let Asked { request, bytes } = asked;
+        drop(bytes);
         let (bytes, answered) = tokio::select! {
             biased;
             answer = answer(upstream) => answer?,
@@ -42,8 +43,9 @@ where
         carried.down(bytes.len(), terms);
         match answered {
             Answered::Accepted(answers) => {
+                let contexts = Contexts::accepted(request, &answers);
                 carried.answers = Some(answers);
-                Ok(())
+                Ok(contexts)
             }
             Answered::Rejected(Reject { result, source, reason }) => {
                 let message = format!(

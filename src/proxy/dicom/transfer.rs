@@ -1,4 +1,4 @@
-//! From the acceptance of an association to its end: bytes go by, and their headers are looked at.
+//! From the acceptance of an association to its end: bytes go by, their headers and command sets are looked at.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -8,13 +8,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::relay::{Over, Side};
 use super::{Carried, Terms};
 use crate::outcome::{AssociationEnding, Ending};
-use crate::protocol::dicom::{Stopped, Transfer};
+use crate::protocol::dicom::{Contexts, Stopped, Transfer};
 use crate::proxy::l4::{Broken, IdleWatch, Look, Moved, Way};
 
 /// Relays until the association is over.
 pub(super) async fn transfer<D, U>(
     downstream: &mut D,
     upstream: &mut U,
+    contexts: &Contexts,
     terms: &Terms<'_>,
     carried: &mut Carried,
 ) -> Over
@@ -22,7 +23,7 @@ where
     D: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut both = Both::default();
+    let mut both = Both::new(contexts, terms.is_bound);
     let mut idle = IdleWatch::new(terms.idle);
     let begun = carried.moved;
     let relaying = poll_fn(|cx| {
@@ -46,31 +47,31 @@ where
         over = relaying => over,
         () = terms.end.cutting() => Over::ours(Ending::Cut),
     };
+    let (up, down) = (&both.up.seen.transfer, &both.down.seen.transfer);
+    carried.commands = Some(Box::new((up.commands().clone(), down.commands().clone())));
+    carried.misfit = up.misfit().cloned();
     over.where_it_fits(both.down.is_open(), both.up.is_open())
 }
 
 /// The two directions.
-#[derive(Default)]
-struct Both {
-    up: Directed,
-    down: Directed,
+struct Both<'a> {
+    up: Directed<'a>,
+    down: Directed<'a>,
 }
 
 /// One direction: who reads its end is told by the way, what passes by the headers.
-#[derive(Default)]
-struct Directed {
+struct Directed<'a> {
     way: Way,
-    seen: Seen,
+    seen: Seen<'a>,
     has_ended: bool,
 }
 
-#[derive(Default)]
-struct Seen {
-    transfer: Transfer,
+struct Seen<'a> {
+    transfer: Transfer<'a>,
     stopped: Option<Stopped>,
 }
 
-impl Look for Seen {
+impl Look for Seen<'_> {
     fn pass(&mut self, bytes: &[u8]) -> usize {
         let (passing, stopped) = self.transfer.pass(bytes);
         self.stopped = stopped;
@@ -86,7 +87,12 @@ impl Look for Seen {
     }
 }
 
-impl Directed {
+impl<'a> Directed<'a> {
+    fn new(contexts: &'a Contexts, is_bound: bool) -> Self {
+        let seen = Seen { transfer: Transfer::new(contexts, is_bound), stopped: None };
+        Self { way: Way::default(), seen, has_ended: false }
+    }
+
     fn poll<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -115,7 +121,12 @@ impl Directed {
     }
 }
 
-impl Both {
+impl<'a> Both<'a> {
+    /// Rules are for the calling side: the called one may say what it likes on a context that it accepted.
+    fn new(contexts: &'a Contexts, is_bound: bool) -> Self {
+        Self { up: Directed::new(contexts, is_bound), down: Directed::new(contexts, false) }
+    }
+
     /// Moves what can be moved; the end, if it has come.
     fn poll<D, U>(
         &mut self,
@@ -135,6 +146,7 @@ impl Both {
             match stopped {
                 Some(Stopped::Aborted(abort)) => return Some(Over::aborted(by, abort)),
                 Some(Stopped::Malformed(malformed)) => return Some(Over::malformed(by, malformed)),
+                Some(Stopped::Misfit) => return Some(Over::misfit()),
                 None => {}
             }
         }
@@ -153,7 +165,7 @@ impl Both {
     /// Whether each who has asked for the release was answered, and has heard it.
     fn is_released(&self) -> bool {
         let (up, down) = (&self.up.seen.transfer, &self.down.seen.transfer);
-        let answered = |asked: &Transfer, by: &Transfer| {
+        let answered = |asked: &Transfer<'_>, by: &Transfer<'_>| {
             !asked.has_requested_release() || by.has_replied_to_release()
         };
         (up.has_requested_release() || down.has_requested_release())
@@ -166,7 +178,7 @@ impl Both {
     /// A connection that has ended without a word. A side that has asked for the release may end its half
     /// before the answer.
     fn ended(&self) -> Option<Over> {
-        let gone = |this: &Directed, other: &Directed| {
+        let gone = |this: &Directed<'_>, other: &Directed<'_>| {
             this.has_ended && (other.has_ended || !this.seen.transfer.has_requested_release())
         };
         if gone(&self.up, &self.down) {

@@ -15,8 +15,8 @@ use super::expect::{Expectation, Held, Release};
 use super::flow::Flow;
 use super::headers;
 use super::host::Host;
+use super::inside::Ahead;
 use super::pool::Lease;
-use super::soap::Ahead;
 use crate::outcome::Ending;
 
 /// Why a body does not come to its end.

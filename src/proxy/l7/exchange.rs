@@ -18,11 +18,11 @@ use super::framing::Verdicts;
 use super::gate::{self, Checked};
 use super::headers::{self, Length};
 use super::host::{Facing, Head, Host, Rejection, Rough, Spoken, Wanted};
+use super::inside::Ahead;
 use super::methods::known_method;
 use super::pool::{Lease, Pool};
 use super::respond::{self, Failure};
 use super::sending::spare;
-use super::soap::Ahead;
 use super::upgrade::{self, Tunnel};
 use crate::config::{Limits, WorkloadHttp};
 
@@ -55,6 +55,12 @@ impl<P> Admitted<P> {
     pub(super) fn head<'a>(&'a self, parts: &'a request::Parts) -> Head<'a> {
         let Self { number, version, checked, permit: _ } = self;
         head(*number, *version, &parts.method, &parts.uri, &parts.headers, checked)
+    }
+
+    /// The same with what `judge` makes of its permit.
+    pub(super) fn judged<E>(self, judge: impl FnOnce(P) -> Result<P, E>) -> Result<Self, E> {
+        let Self { number, version, checked, permit } = self;
+        judge(permit).map(|permit| Self { number, version, checked, permit })
     }
 
     /// What is told of the request if it is turned away after all.
@@ -183,8 +189,8 @@ impl<H: Host> Connection<H> {
             };
         }
         let mut ahead = None;
-        if self.host.is_soap(&admitted.permit) {
-            let looked = Box::pin(self.look(admitted, &mut parts, &mut body)).await;
+        if let Some(sought) = self.host.sought(&admitted.permit) {
+            let looked = Box::pin(self.look(sought, admitted, &mut parts, &mut body)).await;
             let (judged, read) = match looked {
                 Ok(looked) => looked,
                 Err(response) => return response,

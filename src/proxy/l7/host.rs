@@ -10,14 +10,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::malformed::Malformed;
 use crate::config::WorkloadHttp;
 use crate::outcome::Ending;
-use crate::protocol::soap;
+use crate::protocol::{fhir, soap};
 use crate::shutdown::Shutdown;
 
 /// What the listener does for its HTTP exchanges. One per downstream connection.
 ///
 /// The order in which an exchange calls: [`judge`](Self::judge), [`begin`](Self::begin),
-/// [`judge_soap`](Self::judge_soap) if [`is_soap`](Self::is_soap), then [`connect`](Self::connect) or a
-/// pooled connection, then [`record`](Self::record), and only then the first byte goes upstream. A
+/// [`judge_inside`](Self::judge_inside) if something is [`sought`](Self::sought), then
+/// [`connect`](Self::connect) or a pooled connection, then [`record`](Self::record), and only then the first byte goes upstream. A
 /// request that has to be sent a second time is judged, connected and recorded once more. Each ticket comes back through [`completed`](Self::completed) exactly once, whatever happens.
 pub trait Host: Send + Sync + 'static {
     /// The transport of an upstream connection.
@@ -62,26 +62,25 @@ pub trait Host: Send + Sync + 'static {
     /// Request `number` by the name that records know it by, for whom it was denied to.
     fn request_id(&self, number: u64) -> Option<HeaderValue>;
 
-    /// Whether the beginning of its message has to be judged, too, before a request that `judge` let
-    /// through may pass.
-    fn is_soap(&self, _permit: &Self::Permit) -> bool {
-        false
+    /// What of its body has to be judged, too, before a request that `judge` let through may pass.
+    fn sought(&self, _permit: &Self::Permit) -> Option<Sought> {
+        None
     }
 
-    /// Policy, once it is known what a message is, or why that cannot be told. Pure and quick.
+    /// Policy, once it is known what is in a body, or why that cannot be told. Pure and quick.
     ///
     /// # Errors
     ///
     /// The request may not pass: 403.
-    fn judge_soap(
+    fn judge_inside(
         &self,
         permit: Self::Permit,
-        _message: Result<&soap::Found, soap::Unreadable>,
+        _inside: Inside<'_>,
     ) -> Result<Self::Permit, Self::Denial> {
         Ok(permit)
     }
 
-    /// A request that `judge` let through was given up by its downstream before its message had begun.
+    /// A request that `judge` let through was given up by its downstream before what is sought had come.
     fn abandoned(&self, _rough: &Rough<'_>, _permit: &Self::Permit) {}
 
     /// Opens an upstream connection. Bounded by the host.
@@ -112,6 +111,24 @@ pub trait Host: Send + Sync + 'static {
 
     /// The exchange has ended, or broke off.
     fn completed(&self, ticket: Self::Ticket, end: RequestEnd);
+}
+
+/// What policy has to know of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sought {
+    /// What a SOAP message begins with.
+    Soap,
+    /// The parameters of a search: all of a form.
+    Form,
+}
+
+/// What is in a body, or why that cannot be told.
+#[derive(Debug, Clone, Copy)]
+pub enum Inside<'a> {
+    /// The beginning of a SOAP message.
+    Soap(Result<&'a soap::Found, soap::Unreadable>),
+    /// A form as it came in.
+    Form(Result<&'a str, fhir::Unreadable>),
 }
 
 /// Facts about one upstream connection, and its right to be used.

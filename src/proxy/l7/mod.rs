@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of TLS, listeners and records: a [`Host`] judges, connects and records for it.
 //! Reading order: [`serve`] and `drive` have the life of one downstream connection, `exchange` and
-//! `sending` that of a request, `soap` looks into its body where policy wants that, `gate`, `path`, `names` and `framing` refuse what is ambiguous,
+//! `sending` that of a request, `inside` looks into its body where policy wants that, `gate`, `path`, `names` and `framing` refuse what is ambiguous,
 //! `headers` and `body` carry what passes, `pool` keeps upstream connections.
 
 mod body;
@@ -15,6 +15,7 @@ mod framing;
 mod gate;
 mod headers;
 mod host;
+mod inside;
 mod malformed;
 mod methods;
 mod names;
@@ -23,7 +24,6 @@ mod resets;
 mod respond;
 mod sending;
 mod sniff;
-mod soap;
 #[cfg(test)]
 mod tests;
 mod tracked;
@@ -46,8 +46,8 @@ use crate::outcome::Ending;
 use crate::shutdown::Shutdown;
 
 pub use host::{
-    ConnectError, Connected, Facing, Head, Host, Link, NotAudited, PoolKey, Rejection, RequestEnd,
-    Rough, Spoken, Wanted,
+    ConnectError, Connected, Facing, Head, Host, Inside, Link, NotAudited, PoolKey, Rejection,
+    RequestEnd, Rough, Sought, Spoken, Wanted,
 };
 pub use malformed::Malformed;
 pub use methods::known_method;

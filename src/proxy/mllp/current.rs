@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::exchanges::Open;
+use super::open::{Id, Open};
 use crate::protocol::mllp::Header;
 
 /// The frame that a way is in.
@@ -11,37 +11,54 @@ pub(super) enum Current<T> {
     Nothing,
     /// A message, by its number among those that wait.
     Message(u64),
-    /// The acknowledgement of a message of the other way.
-    Answer(Open<T>),
+    /// The acknowledgement of messages of the other way; what is answered at its end.
+    Answer(Vec<Open<T>>),
     /// A message that does not pass; this is the answer to it.
     Discarded(Vec<u8>),
 }
 
-/// The type and the sender of a message.
-#[derive(Debug, Default)]
-pub(super) struct Said(Vec<u8>);
+/// Types and senders that are told apart in one frame.
+pub(super) const KINDS: usize = 64;
 
-impl Said {
-    /// Whether this header says the same; from now on this is what was said.
-    pub(super) fn is(&mut self, header: &Header<'_>) -> bool {
+/// The types and the senders of the messages in a frame.
+#[derive(Debug, Default)]
+pub(super) struct Kinds(Vec<Vec<u8>>);
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The first message of it.
+    New,
+    /// It has this number.
+    Known(usize),
+}
+
+impl Kinds {
+    /// Another frame has begun.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether a message like this one came before. Beyond [`KINDS`] every one is new.
+    pub(super) fn of(&mut self, header: &Header<'_>) -> Kind {
         let Header { code, trigger, sending_application, sending_facility, .. } = header;
-        let now = [code, trigger, sending_application, sending_facility];
+        let said = [code, trigger, sending_application, sending_facility];
         // Fields cannot hold the end of a segment.
-        let is_same = now.into_iter().copied().eq(self.0.split(|byte| *byte == b'\r'));
-        if !is_same {
-            self.0.clear();
-            for (number, field) in now.into_iter().enumerate() {
-                self.0.extend_from_slice(if number > 0 { b"\r" } else { b"" });
-                self.0.extend_from_slice(field);
-            }
+        let is_same =
+            |known: &Vec<u8>| said.into_iter().copied().eq(known.split(|byte| *byte == b'\r'));
+        if let Some(number) = self.0.iter().position(is_same) {
+            return Kind::Known(number);
         }
-        is_same
+        if self.0.len() < KINDS {
+            self.0.push(said.map(|part| *part).join(&b'\r'));
+        }
+        Kind::New
     }
 }
 
 /// SHA-256 of an identifier, its first 16 bytes: by that messages and acknowledgements find each other, and
 /// that is what goes on record, for some senders put a patient's number into it.
-pub(super) fn control_id(text: &[u8]) -> Option<[u8; 16]> {
+pub(super) fn control_id(text: &[u8]) -> Option<Id> {
     let hash = digest(&SHA256, text);
     hash.as_ref().first_chunk().copied().filter(|_| !text.is_empty())
 }

@@ -4,15 +4,18 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
-use super::host::{Flow, Host, MessageEnd};
+use super::current::{KINDS, Kind};
+use super::host::{Flow, Host};
+use super::open::{Beginning, Id, Open};
 use crate::outcome::Ending;
 use crate::protocol::mllp::AckCode;
 
 /// Messages of one way that may wait at once. Of senders that want no acknowledgements the oldest are then
 /// taken to have got none.
 const OUTSTANDING: usize = 256;
+/// Identifiers of one way that are remembered at once. Further ones in a batch are counted, and not paired.
+const IDS: usize = 4096;
 
 /// The messages of a connection that wait for their acknowledgements, both ways.
 pub(super) struct Exchanges<'a, H: Host> {
@@ -30,125 +33,127 @@ struct Waiting<T> {
     answering: usize,
 }
 
-/// One message that waits.
-pub(super) struct Open<T> {
-    id: u64,
-    flow: Flow,
-    control_id: Option<[u8; 16]>,
-    ticket: T,
-    begun: Instant,
-    /// Bytes of its frame that have passed.
-    bytes: u64,
-    is_batch: bool,
-    /// What the receiver's transport said (MLLP release 2).
-    commit: Option<AckCode>,
-    code: Option<AckCode>,
-}
-
 impl<'a, H: Host> Exchanges<'a, H> {
     pub(super) fn new(host: &'a H) -> Self {
         let waiting = || Mutex::new(Waiting { all: VecDeque::new(), next: 0, answering: 0 });
         Self { host, up: waiting(), down: waiting(), settled: Notify::new() }
     }
 
-    /// A message passes; the number is how its frame's end is told.
-    pub(super) fn begin(
-        &self,
-        flow: Flow,
-        control_id: Option<[u8; 16]>,
-        ticket: H::Ticket,
-        is_batch: bool,
-    ) -> u64 {
-        let mut waiting = self.waiting(flow);
-        let oldest = match waiting.all.len() < OUTSTANDING {
-            true => None,
-            false => waiting.all.pop_front(),
-        };
+    /// A frame with a message passes; the number is how its end is told.
+    pub(super) fn begin(&self, beginning: Beginning<H::Ticket>) -> u64 {
+        let mut waiting = self.waiting(beginning.flow);
+        let oldest = waiting.without_room();
         let id = waiting.next;
         waiting.next += 1;
-        let (begun, bytes, commit, code) = (Instant::now(), 0, None, None);
-        let open = Open { id, flow, control_id, ticket, begun, bytes, is_batch, commit, code };
-        waiting.all.push_back(open);
+        waiting.all.push_back(Open::new(id, beginning));
         drop(waiting);
-        if let Some(oldest) = oldest {
-            self.complete(oldest, Ending::Finished, 0);
+        for oldest in oldest {
+            self.complete(oldest, Ending::Finished);
         }
         id
     }
 
-    /// More of a message's frame has passed.
+    /// A frame has another message in it. Beyond [`KINDS`] of them, those of one more kind are told of at once.
+    pub(super) fn further(
+        &self,
+        (flow, id): (Flow, u64),
+        (kind, control_id): (Kind, Option<Id>),
+        ticket: H::Ticket,
+    ) {
+        let mut waiting = self.waiting(flow);
+        let has_room = waiting.all.iter().map(Open::ids).sum::<usize>() < IDS;
+        let Some(open) = waiting.all.iter_mut().find(|open| open.id == id) else { return };
+        let kind = match kind {
+            Kind::Known(kind) => {
+                open.again(kind);
+                kind
+            }
+            Kind::New if open.tickets() < KINDS => open.also(ticket),
+            Kind::New => {
+                drop(waiting);
+                let alone = Open::new(id, Beginning::further(flow, ticket));
+                return self.complete(alone, Ending::Finished);
+            }
+        };
+        if let Some(id) = control_id.filter(|_| has_room) {
+            open.knows(id, kind);
+        }
+    }
+
+    /// More of a frame has passed.
     pub(super) fn passed(&self, flow: Flow, id: u64, bytes: u64) {
         if let Some(open) = self.waiting(flow).all.iter_mut().find(|open| open.id == id) {
             open.bytes = bytes;
         }
     }
 
-    /// A message's frame has another one in it.
-    pub(super) fn is_batch(&self, flow: Flow, id: u64) {
-        if let Some(open) = self.waiting(flow).all.iter_mut().find(|open| open.id == id) {
-            open.is_batch = true;
-        }
-    }
-
-    /// The message of this way that an acknowledgement is for: the one with its identifier, or the oldest
+    /// The frame of this way that an acknowledgement is for: the one with its identifier, or the oldest
     /// where one of the two has none. It goes on to count as waiting until it is [`answered`](Self::answered).
     pub(super) fn acknowledged(
         &self,
         flow: Flow,
-        control_id: Option<[u8; 16]>,
+        control_id: Option<Id>,
         code: Option<AckCode>,
     ) -> Option<Open<H::Ticket>> {
         let mut waiting = self.waiting(flow);
-        let fits = |open: &Open<H::Ticket>| match (open.control_id, control_id) {
-            (Some(message), Some(answer)) => message == answer,
-            _ => false,
-        };
-        let at = match waiting.all.iter().position(fits) {
+        let at = match waiting.all.iter().position(|open| open.is_known_by(control_id)) {
             Some(at) => at,
-            None if control_id.is_none() => 0,
-            None => waiting.all.iter().position(|open| open.control_id.is_none())?,
+            None if control_id.is_none() => {
+                waiting.all.iter().position(|open| open.commit.is_none()).unwrap_or(0)
+            }
+            None => waiting.all.iter().position(|open| open.ids() == 0)?,
         };
         let mut open = waiting.all.remove(at)?;
         waiting.answering += 1;
-        open.code = code;
+        open.acknowledge(control_id, code);
         Some(open)
     }
 
-    /// A message has its acknowledgement, of so many bytes.
-    pub(super) fn answered(&self, open: Open<H::Ticket>, bytes: u64) {
-        self.waiting(open.flow).answering -= 1;
-        self.complete(open, Ending::Finished, bytes);
+    /// A frame has its acknowledgement, of so many bytes.
+    pub(super) fn answered(&self, mut open: Open<H::Ticket>, bytes: u64) {
+        let mut waiting = self.waiting(open.flow);
+        waiting.answering -= 1;
+        if open.answered(bytes) {
+            let at = waiting.all.partition_point(|other| other.id < open.id);
+            waiting.all.insert(at, open);
+            drop(waiting);
+        } else {
+            drop(waiting);
+            self.complete(open, Ending::Finished);
+        }
         self.settled.notify_waiters();
     }
 
-    /// The frame of a message does not come to its end.
+    /// A frame does not come to its end.
     pub(super) fn broken_off(&self, flow: Flow, id: u64, bytes: u64, ending: Ending) {
         let mut waiting = self.waiting(flow);
         let at = waiting.all.iter().position(|open| open.id == id);
         let open = at.and_then(|at| waiting.all.remove(at));
         drop(waiting);
-        if let Some(open) = open {
-            self.complete(Open { bytes, ..open }, ending, 0);
+        if let Some(mut open) = open {
+            open.bytes = bytes;
+            self.complete(open, ending);
             self.settled.notify_waiters();
         }
     }
 
-    /// The acknowledgement of a message does not come to its end.
-    pub(super) fn unanswered(&self, open: Open<H::Ticket>, ending: Ending) {
+    /// The acknowledgement of a frame does not come to its end.
+    pub(super) fn unanswered(&self, mut open: Open<H::Ticket>, ending: Ending) {
         self.waiting(open.flow).answering -= 1;
-        self.complete(Open { code: None, ..open }, ending, 0);
+        open.unanswered();
+        self.complete(open, ending);
         self.settled.notify_waiters();
     }
 
-    /// The receiver's transport has, or has not, put the oldest message that waits in a safe place.
+    /// The receiver's transport has, or has not, put the oldest frame that waits in a safe place.
     pub(super) fn committed(&self, flow: Flow, is_safe: bool) {
         if let Some(open) = self.waiting(flow).all.iter_mut().find(|open| open.commit.is_none()) {
-            open.commit = Some(if is_safe { AckCode::Ca } else { AckCode::Cr });
+            open.committed(is_safe);
         }
         self.settled.notify_waiters();
     }
 
-    /// Resolves when no message of this way waits for anything.
+    /// Resolves when nothing of this way waits for anything.
     pub(super) async fn settled(&self, flow: Flow) {
         loop {
             let mut changed = std::pin::pin!(self.settled.notified());
@@ -166,25 +171,15 @@ impl<'a, H: Host> Exchanges<'a, H> {
             let all = std::mem::take(&mut self.waiting(flow).all);
             for open in all {
                 let ending = if open.commit.is_some() { Ending::Finished } else { ending };
-                self.complete(open, ending, 0);
+                self.complete(open, ending);
             }
         }
     }
 
-    fn complete(&self, open: Open<H::Ticket>, ending: Ending, answer: u64) {
-        let (sent_up, sent_down) = match open.flow {
-            Flow::Up => (open.bytes, answer),
-            Flow::Down => (answer, open.bytes),
-        };
-        let end = MessageEnd {
-            ending,
-            acknowledgement: open.code.or(open.commit),
-            is_batch: open.is_batch,
-            sent_up,
-            sent_down,
-            duration: open.begun.elapsed(),
-        };
-        self.host.completed(open.ticket, end);
+    fn complete(&self, open: Open<H::Ticket>, ending: Ending) {
+        for (ticket, end) in open.ends(ending) {
+            self.host.completed(ticket, end);
+        }
     }
 
     fn waiting(&self, flow: Flow) -> MutexGuard<'_, Waiting<H::Ticket>> {
@@ -199,6 +194,19 @@ impl<'a, H: Host> Exchanges<'a, H> {
 impl<T> Waiting<T> {
     fn is_settled(&self) -> bool {
         self.answering == 0 && self.all.iter().all(|open| open.commit.is_some())
+    }
+
+    /// Takes out the oldest, until there is room for one more.
+    fn without_room(&mut self) -> Vec<Open<T>> {
+        let mut tickets: usize = self.all.iter().map(Open::tickets).sum();
+        let mut oldest = Vec::new();
+        while tickets >= OUTSTANDING
+            && let Some(open) = self.all.pop_front()
+        {
+            tickets -= open.tickets();
+            oldest.push(open);
+        }
+        oldest
     }
 }
 

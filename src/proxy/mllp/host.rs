@@ -44,13 +44,13 @@ pub struct Message<'a> {
     pub flow: Flow,
     /// What it says of itself.
     pub header: &'a Header<'a>,
-    /// SHA-256 of MSH-10, its first 16 bytes; `None` if that is empty.
-    pub control_id: Option<[u8; 16]>,
     /// It is in the frame of an earlier one, of which a part may have passed.
     pub is_further: bool,
-    /// It says the same of its type and its sender as the one before it in the same frame: judged like all
-    /// others, it need not go on record once more.
+    /// One of the same type and sender came before it in the same frame: judged like all others, it need not
+    /// go on record once more.
     pub is_repeated: bool,
+    /// It is no message, but the header of a file or a batch of them: it only says who sends.
+    pub is_envelope: bool,
 }
 
 /// A message may not pass.
@@ -62,15 +62,22 @@ pub enum No {
     Nack(Vec<u8>),
 }
 
-/// How a message came to its end.
+/// How a message, or those of one type and sender in a frame, came to an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageEnd {
     /// [`Ending::Finished`] with an acknowledgement; else how the connection ended.
     pub ending: Ending,
-    /// What the acknowledgement says, as far as it can be read.
+    /// What the acknowledgement says, as far as it can be read; of several, the worst.
     pub acknowledgement: Option<AckCode>,
+    /// The accept acknowledgement that came before it, and after how long.
+    pub accepted: Option<(AckCode, Duration)>,
+    /// How many of each code there were, in the order of [`AckCode::ALL`], where each message of a batch got
+    /// one of its own.
+    pub codes: [u32; AckCode::ALL.len()],
     /// Several messages came in its frame.
     pub is_batch: bool,
+    /// How many messages it stands for.
+    pub messages: u32,
     /// Bytes from downstream to upstream: of its frame, or of its acknowledgement's.
     pub sent_up: u64,
     /// Bytes from upstream to downstream.

@@ -8,7 +8,9 @@
 mod chunk;
 mod current;
 mod exchanges;
+mod frames;
 mod host;
+mod open;
 mod relay;
 #[cfg(test)]
 mod tests;

@@ -13,10 +13,11 @@ use tokio::time::Instant;
 
 use super::Exchanges;
 use super::chunk::Chunk;
-use super::current::{Current, Said, control_id};
-use super::host::{Flow, Host, Message, No};
+use super::current::{Current, Kinds};
+use super::host::{Flow, Host};
+use super::open::Open;
 use crate::outcome::Ending;
-use crate::protocol::mllp::{Lead, Reading, Scanner, Step};
+use crate::protocol::mllp::{Reading, Scanner, Step};
 use crate::shutdown::Shutdown;
 
 /// Why a way carries nothing more.
@@ -75,23 +76,23 @@ pub(super) enum Nacks {
 
 /// One of the two ways.
 pub(super) struct Way<'a, H: Host, R, W> {
-    shared: &'a Shared<'a, H>,
-    flow: Flow,
+    pub(super) shared: &'a Shared<'a, H>,
+    pub(super) flow: Flow,
     reader: R,
     writer: W,
     scanner: Scanner,
-    nacks: Nacks,
+    pub(super) nacks: Nacks,
     /// Read, and too little yet to be judged.
     held: Vec<u8>,
-    current: Current<H::Ticket>,
+    pub(super) current: Current<H::Ticket>,
     /// Messages so far.
-    number: u64,
-    /// What the last of them said of itself.
-    last: Said,
+    pub(super) number: u64,
+    /// What those of the current frame say of themselves.
+    pub(super) kinds: Kinds,
     /// Bytes of the current frame.
-    frame: u64,
-    /// Acknowledgements that are in the current chunk to their ends, with their sizes.
-    answered: Vec<(super::exchanges::Open<H::Ticket>, u64)>,
+    pub(super) frame: u64,
+    /// What has its acknowledgement in the current chunk, to its end, with its size.
+    pub(super) answered: Vec<(Open<H::Ticket>, u64)>,
     /// Bytes that the writer has taken.
     pub(super) moved: u64,
     counter: &'a Counter,
@@ -110,7 +111,7 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
             Flow::Down => Reading::Answers,
         });
         let (held, answered, current) = (Vec::new(), Vec::new(), Current::Nothing);
-        let (number, frame, moved, last) = (0, 0, 0, Said::default());
+        let (number, frame, moved, kinds) = (0, 0, 0, Kinds::default());
         Self {
             shared,
             flow,
@@ -121,7 +122,7 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
             held,
             current,
             number,
-            last,
+            kinds,
             frame,
             answered,
             moved,
@@ -140,19 +141,6 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
             self.give_up(Ending::Denied); // nobody will acknowledge half a frame
         }
         stop
-    }
-
-    /// Tells of what the way was in the middle of when it stopped.
-    pub(super) fn give_up(&mut self, ending: Ending) {
-        let exchanges = &self.shared.exchanges;
-        match std::mem::replace(&mut self.current, Current::Nothing) {
-            Current::Nothing | Current::Discarded(_) => {}
-            Current::Message(id) => exchanges.broken_off(self.flow, id, self.frame, ending),
-            Current::Answer(open) => exchanges.unanswered(open, ending),
-        }
-        for (open, _) in self.answered.drain(..) {
-            exchanges.unanswered(open, ending);
-        }
     }
 
     /// Ends the writer, within what the caller allows.
@@ -252,6 +240,12 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
                     self.message(&lead, is_further).await?;
                     at += self.passed(count);
                 }
+                Step::Envelope(header, count) => {
+                    self.write(before).await?;
+                    sent = at;
+                    self.further_envelope(header).await?;
+                    at += self.passed(count);
+                }
                 Step::End(count) => {
                     at += self.passed(count);
                     if let Some(nack) = self.ended() {
@@ -276,79 +270,6 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
         count
     }
 
-    /// A message begins: an acknowledgement of what went the other way, or one that has to be admitted.
-    async fn message(&mut self, lead: &Lead<'_>, is_further: bool) -> Result<(), Stop> {
-        if is_further && matches!(self.current, Current::Discarded(_)) {
-            return Ok(());
-        }
-        if !is_further {
-            if self.flow == Flow::Up && self.shared.end.is_draining() {
-                return Err(Stop::Drained);
-            }
-            self.frame = 0;
-            if self.answers(lead) {
-                return Ok(());
-            }
-        }
-        self.number += 1;
-        let control_id = control_id(lead.header.control_id);
-        let (number, flow, header) = (self.number, self.flow, &lead.header);
-        let same = self.last.is(header);
-        let is_repeated = is_further && same;
-        let message = Message { number, flow, header, control_id, is_further, is_repeated };
-        let Shared { host, exchanges, .. } = self.shared;
-        match (host.admit(&message).await, &self.current) {
-            (Ok(_ticket), Current::Message(id)) if is_further => exchanges.is_batch(flow, *id),
-            (Ok(_ticket), _) if is_further => {}
-            (Ok(ticket), _) => {
-                let id = exchanges.begin(flow, control_id, ticket, header.is_batch);
-                self.current = Current::Message(id);
-            }
-            (Err(No::Nack(nack)), _) if !is_further => self.current = Current::Discarded(nack),
-            (Err(_), _) => return Err(Stop::Denied),
-        }
-        Ok(())
-    }
-
-    /// Whether a message is the answer to one that went the other way.
-    fn answers(&mut self, lead: &Lead<'_>) -> bool {
-        let (id, code) = match &lead.ack {
-            Some(ack) => (control_id(ack.control_id), ack.code),
-            None if lead.header.code == b"ACK" => (None, None),
-            None => return false,
-        };
-        let open = self.shared.exchanges.acknowledged(self.flow.other(), id, code);
-        let is_answer = open.is_some();
-        if let Some(open) = open {
-            self.current = Current::Answer(open);
-        } else if self.flow == Flow::Down && lead.header.code == b"ACK" {
-            self.current = Current::Nothing; // late, or for a message of another connection
-            return true;
-        }
-        is_answer
-    }
-
-    /// A frame has ended; the answer to it, if it is our own.
-    fn ended(&mut self) -> Option<Vec<u8>> {
-        match std::mem::replace(&mut self.current, Current::Nothing) {
-            Current::Nothing => {}
-            Current::Message(id) => self.shared.exchanges.passed(self.flow, id, self.frame),
-            Current::Answer(open) => self.answered.push((open, self.frame)),
-            Current::Discarded(nack) => return Some(nack),
-        }
-        None
-    }
-
-    /// Has the other way send a rejection, after the acknowledgements of what came before.
-    #[expect(clippy::needless_pass_by_ref_mut, reason = "shared, a way would have to be Sync")]
-    async fn reject(&mut self, nack: Vec<u8>) -> Result<(), Stop> {
-        self.shared.exchanges.settled(self.flow).await;
-        match &self.nacks {
-            Nacks::To(nacks) => nacks.send(nack).await.map_err(|_gone| Stop::Denied),
-            Nacks::From(_) => Err(Stop::Denied),
-        }
-    }
-
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -368,13 +289,4 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
 enum Next {
     Chunk(Chunk),
     Nack(Vec<u8>),
-}
-
-impl Flow {
-    fn other(self) -> Self {
-        match self {
-            Self::Up => Self::Down,
-            Self::Down => Self::Up,
-        }
-    }
 }

@@ -6,7 +6,7 @@ use super::draft::{Alike, Evidence, Kind, ListenerDraft, RuleDraft, Terms, alike
 use super::namer::Namer;
 use crate::config::{PathTemplate, Segment};
 use crate::protocol::{fhir, ihe};
-use crate::review::candidates::{Interaction, fhir_at, of_dicomweb, of_fhir};
+use crate::review::candidates::{Interaction, fhir_at, is_wide, of_dicomweb, of_fhir};
 use crate::review::what::{What, Words, canonical, segments};
 
 /// So many words in one place are an interface's; more are data.
@@ -101,6 +101,9 @@ impl Sorted {
             return;
         };
         let parts = segments(path);
+        if is_wide(method, &parts) {
+            return self.plain.push((parts, method.clone(), evidence));
+        }
         match words {
             Some(Words::Soap(action)) if is_telling(action) => {
                 return alike(&mut self.soap, (path.to_owned(), action.clone()), evidence);
@@ -162,7 +165,7 @@ fn is_telling(action: &str) -> bool {
     let is_uri = !action.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
     is_uri
         && !action.ends_with('…')
-        && (!ihe::bodies(action).is_empty() || (begins && last.chars().all(plain)))
+        && (ihe::is_action(action) || (begins && last.chars().all(plain)))
 }
 
 fn soap(all: Alike<(String, String)>, namer: &mut Namer) -> Vec<RuleDraft> {

@@ -20,7 +20,7 @@ fn scan<'a>(reading: Reading, pieces: impl Iterator<Item = &'a [u8]>) -> Option<
             let (pass, skip) = match scanner.step(rest).ok()? {
                 Step::Pass(n) | Step::Other(_, n) | Step::End(n) => (n, 0),
                 Step::Drop(n) => (0, n),
-                Step::Message(_, n, _) => {
+                Step::Message(_, n, _) | Step::Envelope(_, n) => {
                     judged += 1;
                     (n, 0)
                 }

@@ -24,7 +24,11 @@ pub(super) fn check(bytes: &[u8]) {
     let text = std::str::from_utf8(message).ok().filter(|_| !is_multipart);
     let document = text.and_then(|text| roxmltree::Document::parse(text).ok());
     if let (Ok(found), Some(document)) = (found, document) {
-        assert_eq!(found.body.as_deref(), body(&document), "{document:?}");
+        let read = found.body.as_deref().map(|local| (&*found.namespace, local));
+        // White space in a namespace is a blank to a whole parser of XML, and to us another namespace.
+        if !found.namespace.contains(['\t', '\r', '\n']) {
+            assert_eq!(read, body(&document), "{document:?}");
+        }
     }
 }
 
@@ -43,13 +47,14 @@ fn read<'a>(
     beginning.read(&message, true).map(|found| found.expect("an answer at the end"))
 }
 
-/// Local name of the first element in the body.
-fn body<'a>(document: &'a roxmltree::Document<'_>) -> Option<&'a str> {
+/// Namespace and local name of the first element in the body.
+fn body<'a>(document: &'a roxmltree::Document<'_>) -> Option<(&'a str, &'a str)> {
     let envelope = document.root_element();
     let namespace = envelope.tag_name().namespace();
     let is_body = |node: &roxmltree::Node<'_, '_>| {
         node.tag_name().name() == "Body" && node.tag_name().namespace() == namespace
     };
     let body = envelope.children().find(is_body).expect("a body");
-    body.first_element_child().map(|element| element.tag_name().name())
+    let element = body.first_element_child()?;
+    Some((element.tag_name().namespace().unwrap_or_default(), element.tag_name().name()))
 }

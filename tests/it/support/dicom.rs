@@ -1,5 +1,6 @@
 //! DICOM: dcmtk's programs, and associations by hand, byte by byte.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -7,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::PATIENCE;
+use super::mesh::Setup;
 use super::outside::Outside;
 use super::pki::Identity;
 use super::process::{Process, Said, free_port, loopback, needs, run, write};
@@ -15,6 +17,18 @@ pub(crate) const VERIFICATION: &str = "1.2.840.10008.1.1";
 pub(crate) const CT_IMAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
 pub(crate) const RELEASE_REQUEST: [u8; 10] = [5, 0, 0, 0, 0, 4, 0, 0, 0, 0];
 pub(crate) const RELEASE_REPLY: [u8; 10] = [6, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+
+/// Command fields of requests (PS3.7, table E.1-1).
+pub(crate) const C_STORE: u16 = 0x0001;
+pub(crate) const C_FIND: u16 = 0x0020;
+pub(crate) const C_ECHO: u16 = 0x0030;
+
+impl Setup {
+    /// Carries DICOM.
+    pub(crate) fn dicom(self) -> Self {
+        self.with("protocol: dicom")
+    }
+}
 
 /// What must never be seen outside of an object.
 pub(crate) const PATIENT: &str = "ZEBRAFINCH^ANNA";
@@ -56,20 +70,40 @@ pub(crate) async fn storescp(dir: &Path, args: &[&str]) -> (Process, String) {
     (process, format!("127.0.0.1:{port}"))
 }
 
-/// `dcmqrscp` as PACS: what is stored can be asked for.
-pub(crate) async fn dcmqrscp(dir: &Path) -> (Process, String) {
+/// `dcmqrscp` as PACS: what is stored can be asked for, and moved to the AE titles of `hosts`.
+pub(crate) async fn dcmqrscp(dir: &Path, hosts: &[(&str, SocketAddr)]) -> (Process, String) {
     let port = free_port();
     let store = dir.join("pacs");
     std::fs::create_dir_all(&store).unwrap();
+    let host = |(title, at): &(&str, SocketAddr)| {
+        format!("{} = ({title}, {}, {})\n", title.to_lowercase(), at.ip(), at.port())
+    };
+    let hosts: String = hosts.iter().map(host).collect();
     let config = format!(
         "NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n\
-         HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n\
+         HostTable BEGIN\n{hosts}HostTable END\nVendorTable BEGIN\nVendorTable END\n\
          AETable BEGIN\nPACS {} RW (200, 1024mb) ANY\nAETable END\n",
         store.display()
     );
     let config = write(dir, "dcmqrscp.cfg", &config);
     let mut command = dcmtk("dcmqrscp");
     let mut process = Process::start(command.arg("-c").arg(config));
+    process.listens(loopback(port)).await;
+    (process, format!("127.0.0.1:{port}"))
+}
+
+/// Orthanc as PACS, for whoever asks.
+pub(crate) async fn orthanc(dir: &Path) -> (Process, String) {
+    let port = free_port();
+    let config = format!(
+        r#"{{ "DicomPort": {port}, "DicomAet": "PACS", "DicomServerEnabled": true,
+             "HttpServerEnabled": false, "StorageDirectory": "{0}", "IndexDirectory": "{0}",
+             "DicomAlwaysAllowStore": true, "DicomAlwaysAllowFind": true,
+             "DicomAlwaysAllowGet": true, "Plugins": [] }}"#,
+        dir.join("orthanc").display()
+    );
+    let config = write(dir, "orthanc.json", &config);
+    let mut process = Process::start(Command::new(needs("Orthanc", "orthanc")).arg(config));
     process.listens(loopback(port)).await;
     (process, format!("127.0.0.1:{port}"))
 }
@@ -120,6 +154,33 @@ pub(crate) fn pdu(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind, 0], length.as_slice(), body].concat()
 }
 
+/// A message in a PDU of its own: a command that names `class`, and its data set, if there is one.
+pub(crate) fn message(context: u8, field: u16, class: &str, data: &[u8]) -> Vec<u8> {
+    let element = |number: u16, value: &[u8]| {
+        let length = u32::try_from(value.len()).unwrap().to_le_bytes();
+        [&[0, 0], number.to_le_bytes().as_slice(), &length, value].concat()
+    };
+    let fragment = |control: u8, body: &[u8]| {
+        let length = u32::try_from(body.len() + 2).unwrap().to_be_bytes();
+        [length.as_slice(), &[context, control], body].concat()
+    };
+    let mut class = class.as_bytes().to_vec();
+    class.resize(class.len().next_multiple_of(2), 0);
+    let follows: u16 = if data.is_empty() { 0x0101 } else { 0 };
+    let elements = [
+        element(0x0002, &class),
+        element(0x0100, &field.to_le_bytes()),
+        element(0x0110, &[1, 0]),
+        element(0x0700, &[0, 0]),
+        element(0x0800, &follows.to_le_bytes()),
+    ];
+    let elements = elements.concat();
+    let length = u32::try_from(elements.len()).unwrap().to_le_bytes();
+    let command = fragment(3, &[element(0, &length), elements].concat());
+    let data = if data.is_empty() { Vec::new() } else { fragment(2, data) };
+    pdu(4, &[command, data].concat())
+}
+
 /// What of A-ASSOCIATE-RQ and -AC is the same, between titles and contexts.
 fn associate(kind: u8, calling: &str, called: &str, contexts: &[u8], user: &[u8]) -> Vec<u8> {
     let body = [
@@ -152,6 +213,9 @@ pub(crate) fn accept(results: &[u8]) -> Vec<u8> {
     associate(2, "CT2", "PACS", &contexts.collect::<Vec<_>>(), &[])
 }
 
+/// The calling end of an association over TLS.
+pub(crate) type Calling = End<tokio_rustls::client::TlsStream<TcpStream>>;
+
 /// One end of an association, by hand.
 pub(crate) struct End<S> {
     stream: S,
@@ -180,6 +244,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
         let length = u32::from_be_bytes(bytes[2..].try_into().unwrap());
         bytes.resize(6 + length as usize, 0);
         self.stream.read_exact(&mut bytes[6..]).await.unwrap();
+        bytes
+    }
+
+    /// So many bytes, whatever they are.
+    pub(crate) async fn some(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let reading = self.stream.read_exact(&mut bytes);
+        tokio::time::timeout(PATIENCE, reading).await.expect("so many bytes").unwrap();
         bytes
     }
 

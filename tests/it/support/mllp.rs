@@ -125,8 +125,9 @@ impl Engine {
 async fn serve(stream: TcpStream, seen: Arc<Seen>) {
     let mut stream = BufReader::new(stream);
     while let Some(content) = whole(&mut stream, &seen.begun).await {
-        let id =
-            content.split('|').nth(9).unwrap_or_default().trim_start_matches("PHIMRN").to_owned();
+        let header = content.split("MSH|").nth(1).unwrap_or_default();
+        let id = header.split('|').nth(8).unwrap_or_default();
+        let id = id.trim_start_matches("PHIMRN").to_owned();
         seen.received.lock().unwrap().push(content);
         if seen.closes {
             return;

@@ -16,6 +16,7 @@ pub(crate) mod lenient;
 pub(crate) mod load;
 pub(crate) mod mesh;
 pub(crate) mod mllp;
+pub(crate) mod node;
 pub(crate) mod openssl;
 pub(crate) mod outside;
 pub(crate) mod paper;

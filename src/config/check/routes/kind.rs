@@ -7,7 +7,8 @@ use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, Reader, located, one};
 use crate::config::yaml::{Node, Value};
 use crate::config::{RouteKind, SoapAction, keys};
-use crate::protocol::{dicomweb, ihe, soap};
+use crate::protocol::soap::{self, Element};
+use crate::protocol::{dicomweb, ihe};
 
 /// Longest URI of an action, and longest local name, in bytes.
 const MAX_TEXT: usize = 1024;
@@ -33,7 +34,7 @@ pub(super) fn kind(reader: &Reader<'_>, fields: &mut Fields<'_, '_>) -> Option<R
     let body = fields.entry("soap_body");
     let bodies = fields.optional("soap_body", |reader, node| {
         let empty = ("an empty list of elements", "remove the key: they follow from `soap_action`");
-        reader.one_or_some(node, one(local_name), empty)
+        reader.one_or_some(node, one(element), empty)
     });
     let transactions = fields.optional("ihe", transactions);
     let fhir = fields.optional("fhir", fhir);
@@ -58,10 +59,10 @@ pub(super) fn kind(reader: &Reader<'_>, fields: &mut Fields<'_, '_>) -> Option<R
 fn soap(
     reader: &Reader<'_>,
     actions: Vec<Located<Arc<str>>>,
-    said: Option<&[Arc<str>]>,
+    said: Option<&[Element]>,
 ) -> Option<Vec<SoapAction>> {
     let one = |action: Located<Arc<str>>| {
-        let known = ihe::bodies(&action.value).iter().map(|body| Arc::from(*body)).collect();
+        let known = ihe::bodies(&action.value).collect();
         let bodies = said.map_or(known, <[_]>::to_vec);
         let bodies = if bodies.is_empty() { following(&action.value) } else { bodies };
         if bodies.is_empty() {
@@ -69,7 +70,7 @@ fn soap(
                 format!("nothing says what bodies of {} begin with", quoted(&action.written));
             reader.error(
                 action.at(),
-                Fault::new(text).hint("add `soap_body` with the element's local name"),
+                Fault::new(text).hint("add `soap_body` with the element's name"),
             );
             return None;
         }
@@ -81,10 +82,10 @@ fn soap(
 }
 
 /// The last part of an action's URI, and the same with `Request`, as tools for WSDL name elements.
-fn following(uri: &str) -> Vec<Arc<str>> {
+fn following(uri: &str) -> Vec<Element> {
     let last = uri.rsplit(['/', '#', ':']).next().unwrap_or_default();
     match local_name(last) {
-        Ok(name) => vec![Arc::clone(&name), format!("{name}Request").into()],
+        Ok(name) => [name, &format!("{name}Request")].map(|name| Element::new(None, name)).into(),
         Err(_not_a_name) => Vec::new(),
     }
 }
@@ -96,7 +97,7 @@ fn transactions(reader: &Reader<'_>, node: &Node) -> Option<Vec<SoapAction>> {
     let actions = listed.iter().flat_map(|transaction| {
         transaction.actions.iter().map(|uri| SoapAction {
             uri: Arc::from(*uri),
-            bodies: transaction.bodies_of(uri).iter().map(|body| Arc::from(*body)).collect(),
+            bodies: transaction.bodies_of(uri).collect(),
             ihe: Some(transaction.name),
         })
     });
@@ -136,15 +137,27 @@ pub(in crate::config::check) fn uri(text: &str) -> Result<Arc<str>, Fault> {
     }
 }
 
-/// The local name of an element: a name of XML without a colon.
-fn local_name(text: &str) -> Result<Arc<str>, Fault> {
+/// The name of an element: `{urn:hl7-org:v3}PRPA_IN201305UV02`, or the local name alone for whichever namespace.
+fn element(text: &str) -> Result<Element, Fault> {
+    match text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+        Some((namespace, local)) if uri(namespace).is_ok() => {
+            Ok(Element::new(Some(namespace), local_name(local)?))
+        }
+        Some(_) | None => Ok(Element::new(None, local_name(text)?)),
+    }
+}
+
+/// A local name: a name of XML without a colon.
+fn local_name(text: &str) -> Result<&str, Fault> {
     let begins = text.starts_with(|c: char| c.is_alphabetic() || c == '_');
     let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
     if !begins || text.len() > MAX_TEXT || !text.chars().all(plain) {
-        return Err(Fault::new("is not the local name of an element")
-            .hint("write it without its prefix, like PRPA_IN201305UV02"));
+        return Err(Fault::new("is not the name of an element").hint(
+            "write it without its prefix, like PRPA_IN201305UV02, or behind its namespace, like \
+             {urn:hl7-org:v3}PRPA_IN201305UV02",
+        ));
     }
-    Ok(text.into())
+    Ok(text)
 }
 
 #[cfg(test)]

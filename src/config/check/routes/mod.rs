@@ -3,6 +3,7 @@
 mod covers;
 mod kind;
 mod text;
+mod undoes;
 
 pub(super) use self::kind::uri as action;
 pub(super) use self::text::method;
@@ -29,7 +30,19 @@ pub(super) fn all(
     node: &Node,
 ) -> Option<Vec<Route>> {
     let rules = Rules::new(context, &KIND, allow);
-    rules.list(node, |rules, node| route(rules, ledger, phi, node), covers::covers)
+    let mut earlier: Vec<Route> = Vec::new();
+    let one = |rules: &mut Rules<'_, '_, '_>, node: &Node| {
+        let (route, mark) = route(rules, ledger, phi, node)?;
+        // What is never reached is told of as such, and undoes nothing that is not undone already.
+        let is_reached = !earlier.iter().any(|other| covers::covers(other, &route));
+        let mut undone = earlier.iter().filter_map(|other| undoes::undone(&route, other));
+        if let Some(fault) = undone.next().filter(|_| is_reached) {
+            context.reader.warn(mark.at(), fault);
+        }
+        earlier.push(route.clone());
+        Some((route, mark))
+    };
+    rules.list(node, one, covers::covers)
 }
 
 fn route(

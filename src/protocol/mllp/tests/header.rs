@@ -79,12 +79,15 @@ fn what_is_no_header_is_none() {
 }
 
 #[test]
-fn a_header_is_read_as_soon_as_its_version_has_come() {
+fn a_header_is_read_as_soon_as_what_it_asks_for_has_come() {
     let begun = b"MSH|^~\\&|A|B|C|D|||ADT^A01|1|P|2.3";
     assert!(matches!(Header::message(begun, true), Found::More));
 
-    let whole = b"MSH|^~\\&|A|B|C|D|||ADT^A01|1|P|2.3|";
-    assert!(matches!(Header::message(whole, true), Found::It(header) if header.version == b"2.3"));
+    let whole = b"MSH|^~\\&|A|B|C|D|||ADT^A01|1|P|2.3|||AL|NE|";
+    let Found::It(header) = Header::message(whole, true) else { panic!("not read") };
+    assert_eq!(header.version, b"2.3");
+    assert_eq!(header.accept_acknowledgement, b"AL");
+    assert_eq!(header.application_acknowledgement, b"NE");
 }
 
 #[test]

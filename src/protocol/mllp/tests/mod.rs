@@ -22,6 +22,8 @@ struct Seen {
     passed: Vec<u8>,
     /// `CODE^TRIGGER` of what was judged, a plus sign before what came in a frame of another.
     judged: Vec<String>,
+    /// FHS-3 and BHS-3, where they can be read.
+    envelopes: Vec<Option<String>>,
     /// MSA-1 and MSA-2 of those that have one.
     acks: Vec<(Option<AckCode>, String)>,
     /// Frames that ended.
@@ -56,7 +58,13 @@ fn scan_pieces<'a>(reading: Reading, pieces: impl IntoIterator<Item = &'a [u8]>)
                     let [code, trigger] = [lead.header.code, lead.header.trigger].map(text);
                     let plus = if further { "+" } else { "" };
                     seen.judged.push(format!("{plus}{code}^{trigger}"));
+                    let names = lead.envelopes().map(|header| text(header.sending_application));
+                    seen.envelopes.extend(names.map(Some));
                     seen.acks.extend(lead.ack.map(|ack| (ack.code, text(ack.control_id))));
+                    (n, 0)
+                }
+                Step::Envelope(header, n) => {
+                    seen.envelopes.push(header.map(|header| text(header.sending_application)));
                     (n, 0)
                 }
                 Step::More => break,

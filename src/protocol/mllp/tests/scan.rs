@@ -253,3 +253,30 @@ fn fifty_megabytes_pass_in_one_message() {
     assert_eq!(seen.judged, ["ADT^A01"]);
     assert_eq!(seen.passed.len(), stream.len());
 }
+
+#[test]
+fn the_headers_of_files_and_batches_are_told_of_wherever_they_stand() {
+    let bhs = |name: &str| format!("BHS|^~\\&|{name}|MAIN\r");
+    let content = format!(
+        "FHS|^~\\&|A\r{}{ADT}BTS|1\r{}{ADT}OBX|1|TX|||BHS|a\tBHS|b\r BHS pneumonia\r",
+        bhs("B"),
+        bhs("C")
+    );
+
+    let seen = scan(framed(&content));
+
+    let names = [Some("A"), Some("B"), Some("C"), None].map(|name| name.map(str::to_owned));
+    assert_eq!(seen.envelopes, names);
+    assert_eq!(seen.judged, ["ADT^A01", "+ADT^A01"]);
+    assert_eq!(seen.passed, framed(&content));
+    let pieces = framed(&content);
+    assert_eq!(scan_pieces(Reading::Messages, pieces.chunks(1)), seen);
+}
+
+#[test]
+fn all_headers_before_an_empty_batch_are_told_of() {
+    let seen = scan(framed("FHS|^~\\&|A\rBHS|^~\\&|B\rBTS|0\rFTS|1\r"));
+
+    assert_eq!(seen.envelopes, ["A", "B"].map(|name| Some(name.to_owned())));
+    assert_eq!(seen.judged, ["^"]);
+}

@@ -13,10 +13,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::config::{Limits, WorkloadHttp};
-use crate::protocol::soap;
 use crate::proxy::l7::{
-    ConnectError, Connected, Downstream, Facing, Head, Host, Link, NotAudited, Pool, PoolKey,
-    PoolLimits, Rejection, RequestEnd, Rough, Served, Spoken, Wanted, serve,
+    ConnectError, Connected, Downstream, Facing, Head, Host, Inside, Link, NotAudited, Pool,
+    PoolKey, PoolLimits, Rejection, RequestEnd, Rough, Served, Sought, Spoken, Wanted, serve,
 };
 use crate::shutdown::Shutdown;
 
@@ -42,7 +41,7 @@ pub(super) struct Stage {
     pub(super) limits: Limits,
     pub(super) audited: bool,
     /// All requests are SOAP, and say `Find`.
-    pub(super) soap: bool,
+    pub(super) sought: Option<Sought>,
     /// Policy says no to everybody from now on.
     pub(super) withdrawn: Arc<AtomicBool>,
     /// The methods that were to be written down.
@@ -91,7 +90,7 @@ impl Stage {
             spoken: None,
             limits: Limits::default(),
             audited: true,
-            soap: false,
+            sought: None,
             withdrawn: Arc::default(),
             methods: Mutex::default(),
             connects: AtomicUsize::new(0),
@@ -205,19 +204,17 @@ impl Host for Stage {
         if is_withdrawn || head.path.starts_with("/denied") { Err("denied") } else { Ok(()) }
     }
 
-    fn is_soap(&self, _permit: &()) -> bool {
-        self.soap
+    fn sought(&self, _permit: &()) -> Option<Sought> {
+        self.sought
     }
 
-    fn judge_soap(
-        &self,
-        _permit: (),
-        message: Result<&soap::Found, soap::Unreadable>,
-    ) -> Result<(), &'static str> {
-        match message.map(|found| found.body.as_deref()) {
-            Ok(Some("Find")) => Ok(()),
-            Ok(_) => Err("other"),
-            Err(why) => Err(why.text()),
+    fn judge_inside(&self, _permit: (), inside: Inside<'_>) -> Result<(), &'static str> {
+        match inside {
+            Inside::Soap(Ok(found)) if found.body.as_deref() == Some("Find") => Ok(()),
+            Inside::Form(Ok("name=Find")) => Ok(()),
+            Inside::Soap(Ok(_)) | Inside::Form(Ok(_)) => Err("other"),
+            Inside::Soap(Err(why)) => Err(why.text()),
+            Inside::Form(Err(why)) => Err(why.text()),
         }
     }
 

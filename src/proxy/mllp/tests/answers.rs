@@ -90,3 +90,73 @@ async fn senders_that_want_no_acknowledgements_may_send_any_number() {
     assert_eq!(given_up, 300 - 256);
     assert_eq!(said.len(), 300 + given_up);
 }
+
+/// What is said of a message that asks for such acknowledgements (MSH-15, MSH-16), and gets these.
+async fn enhanced(asks: &str, codes: &[&str]) -> Vec<String> {
+    let mut stage = Stage::new();
+    let sent = message("ADT^A01", "1").replace("|2.5\r", &format!("|2.5|||{asks}\r"));
+    stage.sends(&sent).await;
+    stage.arrives(&sent).await;
+    for code in codes {
+        stage.answers(ack(code, "1")).await;
+        stage.comes_back(&ack(code, "1")).await;
+    }
+    stage.end.drain();
+
+    let (_, _, _, said) = stage.over().await;
+    said[1..].iter().map(|said| said.split(' ').skip(2).collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[tokio::test]
+async fn an_accept_acknowledgement_and_the_applications_own_belong_to_one_message() {
+    let (one, both) = (ack("CA", "1").len(), ack("CA", "1").len() + ack("AE", "1").len());
+    let sent = |asks: &str| message("ADT^A01", "1").len() + 3 + asks.len();
+
+    for asks in ["|", "AL|AL", "AL|ER", "|AL"] {
+        let said = enhanced(asks, &["CA", "AE"]).await;
+        assert_eq!(said, [format!("CAAE finished {}/{both}", sent(asks))], "{asks}");
+    }
+    for asks in ["AL|NE", "AL|", "ER|NE"] {
+        let said = enhanced(asks, &["CA"]).await;
+        assert_eq!(said, [format!("CA finished {}/{one}", sent(asks))], "{asks}");
+    }
+}
+
+#[tokio::test]
+async fn an_accept_acknowledgement_is_the_last_word_where_none_follows_or_it_says_no() {
+    assert_eq!(enhanced("AL|AL", &["CA"]).await[0].split(' ').next(), Some("CA"));
+    let refused = enhanced("AL|AL", &["CR"]).await;
+    assert_eq!(refused[0].split(' ').next(), Some("CR"));
+}
+
+#[tokio::test]
+async fn a_message_that_is_to_be_paired_is_complete_as_soon_as_nothing_more_will_come() {
+    for (asks, code, completed) in [("AL|NE", "CA", 1), ("AL|AL", "CA", 0), ("AL|AL", "CE", 1)] {
+        let mut stage = Stage::new();
+        let sent = message("ADT^A01", "1").replace("|2.5\r", &format!("|2.5|||{asks}\r"));
+        stage.sends(&sent).await;
+        stage.arrives(&sent).await;
+        stage.answers(ack(code, "1")).await;
+        stage.comes_back(&ack(code, "1")).await;
+        stage.exchange("2").await;
+
+        let said = stage.said();
+        let ended =
+            said.iter().filter(|said| said.starts_with("ADT 1") && said.contains("finished"));
+        assert_eq!(ended.count(), completed, "{asks} {code} {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn both_acknowledgements_may_come_at_once() {
+    let mut stage = Stage::new();
+    stage.sends(message("ADT^A01", "1")).await;
+    stage.arrives(&message("ADT^A01", "1")).await;
+
+    stage.answers(ack("CA", "1") + &ack("AA", "1")).await;
+    stage.comes_back(&(ack("CA", "1") + &ack("AA", "1"))).await;
+    stage.end.drain();
+
+    let (_, _, _, said) = stage.over().await;
+    assert!(said[1].starts_with("ADT 1 CAAA finished"), "{said:?}");
+}

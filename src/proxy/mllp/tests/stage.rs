@@ -59,6 +59,11 @@ impl Host for Judge {
         let header = message.header;
         let way = if message.flow == Flow::Up { "" } else { "down " };
         let further = if message.is_further { "+" } else { "" };
+        if message.is_envelope {
+            let sender = text(header.sending_application);
+            self.say(format!("{further}batch of {sender}"));
+            return if sender == "PACS" { Err(No::Close) } else { Ok(sender) };
+        }
         let name = format!("{way}{further}{} {}", text(header.code), text(header.control_id));
         match header.code {
             b"ORU" => {
@@ -83,8 +88,13 @@ impl Host for Judge {
     fn completed(&self, ticket: String, end: MessageEnd) {
         let code = end.acknowledgement.map_or("-", |code| code.label());
         let batch = if end.is_batch { " batch" } else { "" };
-        let (up, down) = (end.sent_up, end.sent_down);
-        self.say(format!("{ticket} {code} {} {up}/{down}{batch}", end.ending.label()));
+        let accepted = end.accepted.map_or("", |(code, _)| code.label());
+        let codes = end.codes.map(|count| count.to_string()).join("");
+        let codes = if end.codes == [0; 6] { String::new() } else { format!(" {codes}") };
+        let (up, down, count) = (end.sent_up, end.sent_down, end.messages);
+        let count = if count == 1 { String::new() } else { format!(" x{count}") };
+        let ending = end.ending.label();
+        self.say(format!("{ticket} {accepted}{code} {ending} {up}/{down}{batch}{count}{codes}"));
     }
 }
 

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+pub(crate) mod transfer;
+
 /// `echoscu -aet CT_SCANNER_1 -aec PACS` of dcmtk 3.6.7, header left out.
-fn echoscu() -> Vec<u8> {
+pub(crate) fn echoscu() -> Vec<u8> {
     let titles = [b"PACS            ".as_slice(), b"CT_SCANNER_1    ", &[0; 32]].concat();
     let syntaxes = [item(0x30, b"1.2.840.10008.1.1"), item(0x40, b"1.2.840.10008.1.2")].concat();
     let user = [
@@ -118,14 +120,17 @@ fn items_that_nobody_knows_are_skipped() {
     assert_eq!(request(&bytes), request(&echoscu()));
 }
 
-#[test]
-fn an_answer_says_which_contexts_were_accepted() {
+/// The answer to it: its context is accepted, and another one is not.
+pub(crate) fn accepted() -> Vec<u8> {
     let accepted =
         item(0x21, &[&[1, 0, 0, 0], item(0x40, b"1.2.840.10008.1.2").as_slice()].concat());
     let refused = item(0x21, &[3, 0, 3, 0]);
-    let bytes = [&echoscu()[..93], &accepted, &refused, &echoscu()[143..]].concat();
+    [&echoscu()[..93], &accepted, &refused, &echoscu()[143..]].concat()
+}
 
-    let answers = accept(&bytes).unwrap();
+#[test]
+fn an_answer_says_which_contexts_were_accepted() {
+    let answers = accept(&accepted()).unwrap();
 
     assert_eq!(answers, [Answer { id: 1, accepted: true }, Answer { id: 3, accepted: false }]);
 }
@@ -155,48 +160,6 @@ fn a_header_that_cannot_be_is_not_taken() {
     assert_eq!(header(b'G', 4), Err(Malformed::UnrecognizedPdu), "HTTP, for one");
 }
 
-fn pdu(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
-    [&[kind, 0], length.as_slice(), body].concat()
-}
-
-const RELEASE_REQUEST: Pdu = [5, 0, 0, 0, 0, 4, 0, 0, 0, 0];
-const RELEASE_REPLY: Pdu = [6, 0, 0, 0, 0, 4, 0, 0, 0, 0];
-
-#[test]
-fn data_goes_by_and_is_counted_until_the_release() {
-    let mut transfer = Transfer::default();
-    let bytes = [pdu(4, b"PATIENT"), pdu(4, b""), RELEASE_REQUEST.to_vec()].concat();
-
-    assert_eq!(transfer.pass(&bytes), (bytes.len(), None));
-
-    assert_eq!(transfer.units(), 2);
-    assert!(transfer.has_requested_release() && transfer.is_between());
-}
-
-#[test]
-fn nothing_follows_a_release_or_an_abort() {
-    let mut released = Transfer::default();
-    assert_eq!(released.pass(&RELEASE_REPLY), (10, None));
-    assert!(released.has_replied_to_release());
-    let unexpected = Some(Stopped::Malformed(Malformed::UnexpectedPdu));
-    assert_eq!(released.pass(&pdu(4, b"more")), (0, unexpected));
-
-    let mut aborted = Transfer::default();
-    let abort = Abort { source: 0, reason: 0 };
-    let bytes = [pdu(4, b"data"), abort.pdu().to_vec(), pdu(4, b"more")].concat();
-    assert_eq!(aborted.pass(&bytes), (20, Some(Stopped::Aborted(abort))));
-}
-
-#[test]
-fn a_second_association_is_stopped_at_its_first_byte() {
-    let mut transfer = Transfer::default();
-    let bytes = [pdu(4, b"data"), vec![1]].concat();
-
-    let unexpected = Some(Stopped::Malformed(Malformed::UnexpectedPdu));
-    assert_eq!(transfer.pass(&bytes), (10, unexpected));
-}
-
 proptest! {
     /// Whatever a stranger sends, it is read or it is not.
     #[test]
@@ -216,35 +179,5 @@ proptest! {
                 prop_assert!(bytes.windows(said.len()).any(|window| window == said.as_bytes()));
             }
         }
-    }
-
-    /// Where the stream is torn apart does not matter.
-    #[test]
-    fn the_pieces_in_which_bytes_come_change_nothing(
-        bodies in proptest::collection::vec((0_u8..9, 0_usize..40), 1..12),
-        cuts in proptest::collection::vec(0_usize..500, 0..12),
-    ) {
-        let bytes: Vec<u8> = bodies
-            .iter()
-            .flat_map(|(kind, length)| pdu(*kind, &vec![*kind; if *kind == 4 { *length } else { 4 }]))
-            .collect();
-        let mut whole = Transfer::default();
-        let (passed, why) = whole.pass(&bytes);
-
-        let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
-        cuts.push(bytes.len());
-        cuts.sort_unstable();
-        let (mut torn, mut at, mut stopped) = (Transfer::default(), 0, None);
-        for cut in cuts {
-            if stopped.is_none() {
-                let (here, why) = torn.pass(&bytes[at..cut]);
-                at += here;
-                stopped = why;
-            }
-        }
-
-        prop_assert_eq!(stopped, why);
-        prop_assert_eq!(torn.units(), whole.units());
-        prop_assert!(at == passed, "{} of {} went by", at, passed);
     }
 }

@@ -1,4 +1,5 @@
-//! Looks at the beginning of a SOAP message before anything of its request reaches the upstream.
+//! Looks into a body before anything of its request reaches the upstream: at the beginning of a SOAP message, at
+//! all of a form.
 //!
 //! Its bytes are kept, and go on unchanged. A client that asked for `100 Continue` gets it from here: its
 //! body is wanted, whoever the upstream is.
@@ -15,9 +16,9 @@ use tokio::time::timeout;
 
 use super::body::Answer;
 use super::exchange::{Admitted, Connection};
-use super::host::{Host, Rejection, Rough};
+use super::host::{Host, Inside, Rejection, Rough, Sought};
 use super::methods::known_method;
-use crate::protocol::soap::{Beginning, Found, Unreadable};
+use crate::protocol::{fhir, soap};
 
 /// What has been read of a body.
 #[derive(Default)]
@@ -58,7 +59,7 @@ impl Ahead {
     }
 
     /// Waits for more of `body`.
-    async fn more(&mut self, body: &mut Incoming) -> Result<(), Unreadable> {
+    async fn more(&mut self, body: &mut Incoming) -> Result<(), BrokenOff> {
         match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => self.add(data),
@@ -66,7 +67,7 @@ impl Ahead {
                     (self.trailers, self.is_all) = (frame.into_trailers().ok(), true);
                 }
             },
-            Some(Err(_broken_off)) => return Err(Unreadable::Lost),
+            Some(Err(_why)) => return Err(BrokenOff),
             None => self.is_all = true,
         }
         self.is_all |= body.is_end_stream();
@@ -84,16 +85,34 @@ impl Ahead {
         self.data = whole.freeze();
     }
 
-    /// Reads as much of `body` as it takes to know what it is.
-    async fn read(&mut self, head: &HeaderMap, body: &mut Incoming) -> Result<Found, Unreadable> {
-        let mut beginning = Beginning::new(head)?;
+    /// Reads as much of `body` as it takes `look` to know what it is.
+    async fn read<T, E: From<BrokenOff>>(
+        &mut self,
+        body: &mut Incoming,
+        mut look: impl FnMut(&[u8], bool) -> Result<Option<T>, E>,
+    ) -> Result<T, E> {
         self.is_all = body.is_end_stream();
         loop {
-            if let Some(found) = beginning.read(&self.data, self.is_all)? {
+            if let Some(found) = look(&self.data, self.is_all)? {
                 return Ok(found);
             }
             self.more(body).await?;
         }
+    }
+}
+
+/// The connection was lost while its body was waited for.
+struct BrokenOff;
+
+impl From<BrokenOff> for soap::Unreadable {
+    fn from(_: BrokenOff) -> Self {
+        Self::Lost
+    }
+}
+
+impl From<BrokenOff> for fhir::Unreadable {
+    fn from(_: BrokenOff) -> Self {
+        Self::Lost
     }
 }
 
@@ -111,10 +130,11 @@ impl<H: Host> Drop for Abandoned<'_, H> {
 }
 
 impl<H: Host> Connection<H> {
-    /// Has a message judged by its beginning, which is given back.
+    /// Has what is in a body judged by as much of it as that takes, which is given back.
     pub(super) async fn look(
         &self,
-        mut admitted: Admitted<H::Permit>,
+        sought: Sought,
+        admitted: Admitted<H::Permit>,
         parts: &mut request::Parts,
         body: &mut Incoming,
     ) -> Result<(Admitted<H::Permit>, Ahead), Response<Answer<H>>> {
@@ -122,14 +142,52 @@ impl<H: Host> Connection<H> {
         let method = known_method(&parts.method);
         let rough = admitted.rough(&method, &parts.headers);
         let unless_read = Abandoned { host: &*self.host, rough, permit: &admitted.permit };
-        let read = timeout(self.limits.header_timeout, ahead.read(&parts.headers, body)).await;
-        std::mem::forget(unless_read);
-        let message = read.unwrap_or(Err(Unreadable::Late));
-        match self.host.judge_soap(admitted.permit, message.as_ref().map_err(|why| *why)) {
-            Ok(permit) => admitted.permit = permit,
-            Err(denial) => return Err(self.reject(&rough, Rejection::Denied(denial)).await),
+        let limit = self.limits.header_timeout;
+        let judged = match sought {
+            Sought::Soap => {
+                let read = timeout(limit, message(&mut ahead, &parts.headers, body)).await;
+                std::mem::forget(unless_read);
+                let message = read.unwrap_or(Err(soap::Unreadable::Late));
+                let inside = Inside::Soap(message.as_ref().map_err(|why| *why));
+                admitted.judged(|permit| self.host.judge_inside(permit, inside))
+            }
+            Sought::Form => {
+                let read = timeout(limit, form(&mut ahead, &parts.headers, body)).await;
+                std::mem::forget(unless_read);
+                let form = read.unwrap_or(Err(fhir::Unreadable::Late));
+                let inside = Inside::Form(form.as_deref().map_err(|why| *why));
+                admitted.judged(|permit| self.host.judge_inside(permit, inside))
+            }
+        };
+        match judged {
+            Ok(admitted) => {
+                parts.headers.remove(EXPECT);
+                Ok((admitted, ahead))
+            }
+            Err(denial) => Err(self.reject(&rough, Rejection::Denied(denial)).await),
         }
-        parts.headers.remove(EXPECT);
-        Ok((admitted, ahead))
     }
+}
+
+/// The beginning of a SOAP message.
+async fn message(
+    ahead: &mut Ahead,
+    head: &HeaderMap,
+    body: &mut Incoming,
+) -> Result<soap::Found, soap::Unreadable> {
+    let mut beginning = soap::Beginning::new(head)?;
+    ahead.read(body, |data, is_all| beginning.read(data, is_all)).await
+}
+
+/// All of a form.
+async fn form(
+    ahead: &mut Ahead,
+    head: &HeaderMap,
+    body: &mut Incoming,
+) -> Result<String, fhir::Unreadable> {
+    let whole = |data: &[u8], is_all: bool| match data {
+        [] => Ok(is_all.then(String::new)), // all parameters are in the query
+        data => Ok(fhir::Form::new(head)?.read(data, is_all)?.map(Into::into)),
+    };
+    ahead.read(body, whole).await
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
-use super::Interaction::*;
-use super::*;
+use crate::protocol::fhir::Interaction::*;
+use crate::protocol::fhir::*;
 
 type Case = (&'static str, &'static str, Interaction, Option<&'static str>, &'static str);
 

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use super::hostile_h2::{frame, request, send};
 use super::stage::{Event, Stage, mirror, read_body, read_head};
 use crate::config::WorkloadHttp;
-use crate::proxy::l7::Downstream;
+use crate::proxy::l7::{Downstream, Sought};
 
 const RST_STREAM: u8 = 3;
 const CANCEL: u32 = 8;
@@ -17,7 +17,7 @@ const MESSAGE: &str = "<Envelope xmlns='http://www.w3.org/2003/05/soap-envelope'
 
 async fn stage() -> Arc<Stage> {
     let mut stage = Stage::inbound(mirror().await, WorkloadHttp::Http1);
-    stage.soap = true;
+    stage.sought = Some(Sought::Soap);
     Arc::new(stage)
 }
 

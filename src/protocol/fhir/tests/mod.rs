@@ -1,0 +1,5 @@
+//! What is read of requests, case by case.
+
+mod form;
+mod paths;
+mod reach;
