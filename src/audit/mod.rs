@@ -6,9 +6,8 @@
 //!     └──────── a permit's record is durable ◀──┘
 //! ```
 //!
-//! [`record`] says what happened, [`ecs`] and [`encode`] make a line of it, [`trail`] gives it its place
-//! and survives the disk, [`segment`] has the files, [`verify()`] checks all of it from outside, [`Reading`]
-//! reads it back.
+//! [`record`] says what happened, [`line`] makes a line of it, [`trail`] gives it its place, survives the disk
+//! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back.
 
 #[cfg(test)]
 mod fixture;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use crate::audit::record::Rule;
+use crate::config::Config;
 
 /// From where a trail's records come.
 #[derive(Debug, Clone)]
@@ -18,6 +19,12 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Of the service that `config` is for.
+    pub fn of(config: &Config) -> Self {
+        let path = config.path.to_string_lossy();
+        Self::new(config.trust_domain.as_str(), &config.service, &path)
+    }
+
     /// Of `service` of a trust domain, whose rules are in the file `config`.
     pub fn new(trust_domain: &str, service: &str, config: &str) -> Self {
         Self { service: service.into(), config: config.into(), trust_domain: trust_domain.into() }

@@ -97,12 +97,16 @@ impl Scanned {
         let mut scanned = Self { tail: Tail::default(), tree, sealed: before, key: None };
         let mut lines = Lines::new(file.open()?);
         // Leaves of lines behind which there may be no record any more.
-        let mut damaged = Vec::new();
+        let (mut damaged, mut unfinished) = (Vec::new(), 0);
         loop {
             let line = match lines.next()? {
                 Next::Line(line) => line,
                 Next::TooLong => continue,
-                Next::Unfinished(_) | Next::End => break,
+                Next::Unfinished(bytes) => {
+                    unfinished = bytes;
+                    break;
+                }
+                Next::End => break,
             };
             let Ok(parsed) = Line::parse(line) else {
                 damaged.push(leaf(line));
@@ -117,7 +121,7 @@ impl Scanned {
             let (length, records) = (lines.offset(), lines.number());
             scanned.tail = Tail { length, torn: 0, records, last };
         }
-        scanned.tail.torn = lines.offset() - scanned.tail.length;
+        scanned.tail.torn = lines.offset() + unfinished - scanned.tail.length;
         Ok(scanned)
     }
 

@@ -82,7 +82,7 @@ fn read_segment(
         }
         chain.append(path, number, &line, bytes)?;
     }
-    let is_empty = lines.number() == u64::from(unfinished > 0);
+    let is_empty = lines.number() == 0;
     match chain {
         Some(chain) if is_empty => chain.pass_empty(path, name)?,
         Some(_) | None => {}
