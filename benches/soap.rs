@@ -30,7 +30,7 @@ fn message(security: usize) -> Vec<u8> {
          xmlns:wsa=\"http://www.w3.org/2005/08/addressing\"><soap:Header><wsa:Action \
          soap:mustUnderstand=\"1\">{ACTION}</wsa:Action><wsse:Security xmlns:wsse=\"urn:wsse\">\
          <saml:Assertion xmlns:saml=\"urn:saml\">{assertion}</saml:Assertion></wsse:Security>\
-         </soap:Header><soap:Body><q:AdhocQueryRequest xmlns:q=\"urn:query\"/></soap:Body>\
+         </soap:Header><soap:Body><q:AdhocQueryRequest xmlns:q=\"urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0\"/></soap:Body>\
          </soap:Envelope>"
     )
     .into_bytes()
