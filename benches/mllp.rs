@@ -9,10 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Messages of this size are bulk.
-const LARGE: usize = 50 << 20;
-/// So many of them in a turn.
-const LARGE_COUNT: usize = 20;
+/// Bytes in a turn of bulk.
+const BULK: usize = 1 << 30;
+/// A document in one segment, of so many bytes.
+const DOCUMENT: usize = 50 << 20;
+/// Results in one message, each in a segment of its own.
+const RESULTS: usize = 20_000;
 /// Small messages in a turn, each acknowledged before the next.
 const SMALL_COUNT: usize = 20_000;
 const ROUNDS: usize = 5;
@@ -25,32 +27,40 @@ fn main() {
     let engine = engine();
     let pairs =
         ["tcp", "mllp"].map(|protocol| (protocol, Pair::start(dir.path(), protocol, engine)));
-    let large = message(&"JVBERi0xLjcKMSBN".repeat(LARGE / 16));
+    let bulk = [
+        ("document", message(&"JVBERi0xLjcKMSBN".repeat(DOCUMENT / 16))),
+        ("results", message(&results())),
+    ];
     let small = message("a short result");
-    let gigabytes = (LARGE * LARGE_COUNT) as f64 / 1e9;
-    let (mut bulk, mut each) = (Vec::new(), Vec::new());
+    let mut ratios = [Vec::new(), Vec::new(), Vec::new()];
+    let [documents, results, each] = &mut ratios;
     for round in 1..=ROUNDS {
         let turn =
             |message: &[u8], count| pairs.each_ref().map(|(_, pair)| pair.cpu_of(message, count));
-        let [tcp, mllp] = turn(&large, LARGE_COUNT);
-        println!(
-            "{round} bulk: tcp {:.3} mllp {:.3} CPU s/GB, ratio {:.3}",
-            tcp / gigabytes,
-            mllp / gigabytes,
-            mllp / tcp
-        );
-        bulk.push(mllp / tcp);
-        let [tcp, mllp] = turn(&small, SMALL_COUNT);
-        let micros = |seconds: f64| seconds * 1e6 / SMALL_COUNT as f64;
-        println!(
-            "{round} small: tcp {:.1} mllp {:.1} CPU µs/message, ratio {:.3}",
-            micros(tcp),
-            micros(mllp),
-            mllp / tcp
-        );
-        each.push(mllp / tcp);
+        for ((name, message), ratios) in bulk.iter().zip([&mut *documents, &mut *results]) {
+            let count = BULK / message.len();
+            let gigabytes = (count * message.len()) as f64 / 1e9;
+            let [tcp, mllp] = turn(message, count).map(|cpu| cpu / gigabytes);
+            let ratio = mllp / tcp;
+            println!("{round} {name}: tcp {tcp:.3} mllp {mllp:.3} CPU s/GB, ratio {ratio:.3}");
+            ratios.push(ratio);
+        }
+        let [tcp, mllp] = turn(&small, SMALL_COUNT).map(|cpu| cpu * 1e6 / SMALL_COUNT as f64);
+        let ratio = mllp / tcp;
+        println!("{round} small: tcp {tcp:.1} mllp {mllp:.1} CPU µs/message, ratio {ratio:.3}");
+        each.push(ratio);
     }
-    println!("median ratio: bulk {:.3}, small messages {:.3}", median(bulk), median(each));
+    let [documents, results, each] = ratios.map(median);
+    println!(
+        "median ratio: documents {documents:.3}, results {results:.3}, small messages {each:.3}"
+    );
+}
+
+/// Short segments, as analysers send them.
+fn results() -> String {
+    let result =
+        |n| format!("a\rOBX|{n}|NM|718-7^Hemoglobin^LN||{}.{}|g/dL|12-16|N|||F", n % 20, n % 10);
+    (2..RESULTS + 2).map(result).collect()
 }
 
 fn median(mut ratios: Vec<f64>) -> f64 {

@@ -2,17 +2,76 @@
 //!
 //! Certificate validity and audit timestamps are wall-clock matters; timeouts are not, they use
 //! [`tokio::time`].
+//!
+//! Rights that end with a date go by [`onward`], which never runs back: a wall clock that is set back, by whoever
+//! answers its questions or because a machine was resumed, opens nothing that a date has closed. That is so for
+//! `until`, for the `expires` of peers and rules, and for the end of a peer's certificate, which is asked of
+//! both clocks: of the wall clock in the handshake, of this one with the permit. Its beginning is asked of the
+//! wall clock alone, or else one set ahead for a while would let in what is not valid yet. Our own
+//! certificates are made and renewed by the wall clock, as peers look at theirs.
+//!
+//! The price: a clock that was ahead and is set right ends what would have ended by then, until a restart. It is told in
+//! the log and as `myelin_clock_behind_seconds`. Nothing of it outlives the process: a floor kept on disk would turn one
+//! wrong date at a boot into an outage that no restart mends.
 
-use std::time::SystemTime;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
 /// The current time, UTC.
 pub fn now() -> OffsetDateTime {
+    both().0
+}
+
+/// The time that rights end by: the wall clock's, or the latest that it has shown, gone on with since.
+pub fn onward() -> OffsetDateTime {
+    both().1
+}
+
+/// How far the wall clock is behind the latest that it has shown: it was set back.
+pub fn behind() -> Duration {
+    let (wall, onward) = both();
+    Duration::try_from(onward - wall).unwrap_or_default()
+}
+
+/// What the wall clock shows, and the time that rights end by. Whatever is read of the one counts for the other.
+fn both() -> (OffsetDateTime, OffsetDateTime) {
+    // First: an interruption between the two readings makes it earlier, and never later.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let now = SystemTime::now();
-    OffsetDateTime::from(now)
+    let wall = OffsetDateTime::from(SystemTime::now());
+    let since = i64::try_from(STARTED.elapsed().as_nanos()).unwrap_or(i64::MAX);
+    let shown = i64::try_from(wall.unix_timestamp_nanos()).unwrap_or(i64::MAX);
+    let onward = LATEST.at(shown, since);
+    (wall, OffsetDateTime::from_unix_timestamp_nanos(i128::from(onward)).unwrap_or(wall))
+}
+
+/// Where the stopwatch began.
+static STARTED: LazyLock<Instant> = LazyLock::new(|| {
+    #[expect(clippy::disallowed_methods, reason = "a stopwatch that no test pauses")]
+    let started = Instant::now();
+    started
+});
+static LATEST: Latest = Latest(AtomicI64::new(i64::MIN));
+
+/// What the wall clock showed when the stopwatch began, by the latest that it has shown.
+struct Latest(AtomicI64);
+
+impl Latest {
+    /// Now, in nanoseconds: the wall clock shows `shown`, the stopwatch `since`.
+    fn at(&self, shown: i64, since: i64) -> i64 {
+        let began = shown.saturating_sub(since);
+        let known = self.0.load(Ordering::Relaxed);
+        // A clock that nobody sets gives the same again and again: then nothing is written.
+        let latest = if began > known {
+            self.0.fetch_max(began, Ordering::Relaxed).max(began)
+        } else {
+            known
+        };
+        latest.saturating_add(since)
+    }
 }
 
 /// Whether a date has passed at `now`; none never does.
@@ -32,6 +91,18 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+
+    #[test]
+    fn time_goes_on_from_the_latest_that_was_shown() {
+        let latest = Latest(AtomicI64::new(i64::MIN));
+
+        assert_eq!(latest.at(1000, 0), 1000);
+        assert_eq!(latest.at(1010, 10), 1010);
+        assert_eq!(latest.at(5000, 20), 5000, "set ahead, or slept");
+        assert_eq!(latest.at(1030, 30), 5010, "set back");
+        assert_eq!(latest.at(-7, 40), 5020);
+        assert_eq!(latest.at(6000, 50), 6000, "it has caught up");
+    }
 
     #[test]
     fn a_moment_is_told_in_utc_to_the_second() {

@@ -70,6 +70,11 @@ impl<T> Live<T> {
         self.current.load_full()
     }
 
+    /// The generation of the current snapshot: quick, for those who ask whether theirs is still the one.
+    pub fn generation(&self) -> Generation {
+        self.current.load().generation
+    }
+
     /// Waits until a snapshot newer than `seen` is current; `false` when the publisher is gone.
     pub async fn replaced_after(&mut self, seen: Generation) -> bool {
         self.news.wait_for(|current| *current > seen).await.is_ok()

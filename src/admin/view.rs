@@ -82,7 +82,7 @@ impl View {
     }
 
     pub(super) fn json(&self) -> Value {
-        let now = clock::now();
+        let now = clock::onward();
         let partners = self.inventory.partners();
         json!({
             "service": self.service,

@@ -11,6 +11,7 @@
 
 #[cfg(test)]
 mod fixture;
+mod flood;
 mod line;
 mod log;
 mod pages;
@@ -47,6 +48,7 @@ pub use status::TrailStatus;
 pub use trail::look;
 pub use verify::{Broken, Kept, KeptError, Verified, verify};
 
+use flood::Floods;
 use line::{Encoded, Own};
 use pages::Page;
 use queue::{Door, Handed, Inbox, More, NoPlace, queue};
@@ -55,6 +57,8 @@ use trail::Trail;
 
 /// How long [`Audit::close`] waits for the writer.
 const CLOSING: Duration = Duration::from_secs(10);
+/// How often denials that got no line of their own are told of.
+const REST: Duration = Duration::from_secs(1);
 
 /// Puts records on the trail. Cloned into everything that has something to record.
 #[derive(Clone)]
@@ -63,6 +67,7 @@ pub struct Audit {
     shared: Arc<Shared>,
     writer: Option<Arc<Writer>>,
     pseudonyms: Option<Arc<Pseudonyms>>,
+    floods: Arc<Floods>,
 }
 
 /// The way to the writer.
@@ -155,7 +160,7 @@ impl Audit {
                 Some(Arc::new(Writer::start(trail, Arc::clone(&shared), settings.on_failure)?))
             }
         };
-        Ok(Self { origin, shared, writer, pseudonyms: None })
+        Ok(Self { origin, shared, writer, pseudonyms: None, floods: Arc::default() })
     }
 
     /// The same trail; ids that stand in paths leave pseudonyms there.
@@ -209,7 +214,19 @@ impl Audit {
     }
 
     /// Puts an ending, a denial or a refusal on record; waits only for a place in the queue.
-    pub async fn note(&self, record: Record) {
+    ///
+    /// Where there are too many denials, it is [told of](Self::tell_of_floods) with others.
+    pub fn note(&self, record: Record) -> impl Future<Output = ()> + Send + '_ {
+        // In a box before anybody waits, for a record is large, and a connection's task would hold it.
+        let own = self.floods.own(record).map(Box::new);
+        async move {
+            if let Some(record) = own {
+                self.put(record).await;
+            }
+        }
+    }
+
+    async fn put(&self, record: Box<Record>) {
         log::denial(&record, &self.origin);
         let Some(writer) = &self.writer else { return self.note_without_trail(&record) };
         let unless_cancelled = LostIfDropped(&self.shared);
@@ -221,10 +238,25 @@ impl Audit {
     /// Like [`note`](Self::note), from where one cannot wait; a full queue loses the record, counted and
     /// logged.
     pub fn note_now(&self, record: Record) {
+        let Some(record) = self.floods.own(record) else { return };
         log::denial(&record, &self.origin);
         let Some(writer) = &self.writer else { return self.note_without_trail(&record) };
         if let Err(NoPlace) = writer.door.hand_in_now(handed(record)) {
             self.shared.lose_at_door();
+        }
+    }
+
+    /// Tells once a second of the denials that got no line of their own. Never ends.
+    pub async fn tell_of_floods(self) {
+        loop {
+            tokio::time::sleep(REST).await;
+            self.tell_of_the_rest().await;
+        }
+    }
+
+    async fn tell_of_the_rest(&self) {
+        for record in self.floods.rest() {
+            self.put(Box::new(record)).await;
         }
     }
 
@@ -253,6 +285,7 @@ impl Audit {
 
     /// Writes all that was handed in and the trail's last record, and waits for the writer to end.
     pub async fn close(&self) {
+        self.tell_of_the_rest().await;
         let Some(writer) = &self.writer else { return };
         writer.door.close();
         let mut ended = writer.ended.clone();
@@ -279,8 +312,8 @@ impl Drop for LostIfDropped<'_> {
     }
 }
 
-fn handed(record: Record) -> Handed {
-    Handed { at: clock::now(), record: Box::new(record), waiting: None }
+fn handed(record: impl Into<Box<Record>>) -> Handed {
+    Handed { at: clock::now(), record: record.into(), waiting: None }
 }
 
 impl Writer {

@@ -2,9 +2,12 @@
 //!
 //! Names follow the Elastic Common Schema, nested; `myelin.*` holds what it has no name for.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use time::OffsetDateTime;
 
 use crate::identity::{Fingerprint, ListenerName, PeerCertificate, PeerName};
 use crate::outcome::{DenyReason, Differs, Direction, Ending, Refusal};
@@ -81,6 +84,8 @@ pub struct Record {
     pub rule: Option<Rule>,
     /// How much moved, and for how long: for endings.
     pub traffic: Option<Traffic>,
+    /// It stands for many, of which it shows what they have in common.
+    pub flood: Option<Flood>,
 }
 
 /// What is known of a connection.
@@ -302,6 +307,24 @@ pub struct Traffic {
     pub duration: Duration,
 }
 
+/// Denials that got no line of their own, because there were so many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flood {
+    /// How many.
+    pub count: u64,
+    /// How many of each reason.
+    pub reasons: BTreeMap<&'static str, u64>,
+    /// When the first of them was.
+    pub first: OffsetDateTime,
+    /// When the last.
+    pub last: OffsetDateTime,
+}
+
+impl Flood {
+    /// `event.reason` of what a stranger's denials are told of with.
+    pub const REASON: &str = "flood";
+}
+
 impl Record {
     /// A record of `action` about nothing yet.
     pub fn new(action: Action) -> Self {
@@ -315,6 +338,7 @@ impl Record {
             dicom: None,
             rule: None,
             traffic: None,
+            flood: None,
         }
     }
 

@@ -90,6 +90,7 @@ impl Grant {
             rule: Arc::clone(&self.rule),
             line: self.line,
             version: self.version,
+            peer: None,
             template: None,
             differs: Some(Differs::SopClass),
             nearest: format!(

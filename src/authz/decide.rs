@@ -150,7 +150,7 @@ impl ListenerPolicy {
         now: OffsetDateTime,
     ) -> Result<Grant, Denied> {
         match self.observed_until(now) {
-            Some(_) => Ok(grant.although(|| denied)),
+            Some(until) => Ok(grant.although(until, || denied)),
             None => Err(denied),
         }
     }
@@ -164,7 +164,7 @@ impl ListenerPolicy {
     ) -> Result<Grant, Denied> {
         let denial = denial();
         match clause.verdict(denial.asking.standing, denial.asking.now) {
-            Verdict::Lets => Ok(grant),
+            Verdict::Lets => Ok(grant.ending(clause.rule.expires)),
             verdict => denial.by_rule(clause, verdict, grant),
         }
     }
@@ -230,6 +230,7 @@ impl ListenerPolicy {
             operation: None,
             respond: None,
             soap: None,
+            until: asking.would_deny.as_ref().and_then(|_| self.observed_until(asking.now)),
             form: None,
             commands: Commands::Free,
             would_deny: asking.would_deny.clone(),
@@ -250,10 +251,17 @@ impl Grant {
         Self { sender_number: Some(clause.number), ..grant }
     }
 
-    /// The same, although it would be denied, were policy enforced. What comes first counts.
-    pub(super) fn although(self, denied: impl FnOnce() -> Denied) -> Self {
-        let would_deny = self.would_deny.unwrap_or_else(|| Arc::new(denied()));
-        Self { would_deny: Some(would_deny), ..self }
+    /// The same, which ends then at the latest.
+    fn ending(self, end: Option<OffsetDateTime>) -> Self {
+        Self { until: self.until.into_iter().chain(end).min(), ..self }
+    }
+
+    /// The same, although it would be denied, were policy enforced, as it is from `until` on. What comes first
+    /// counts.
+    pub(super) fn although(self, until: OffsetDateTime, denied: impl FnOnce() -> Denied) -> Self {
+        let grant = self.ending(Some(until));
+        let would_deny = grant.would_deny.unwrap_or_else(|| Arc::new(denied()));
+        Self { would_deny: Some(would_deny), ..grant }
     }
 }
 

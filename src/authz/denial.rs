@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use time::OffsetDateTime;
+
 use super::apart::Apart;
 use super::associations::{Associations, CompiledAssociation};
 use super::clause::{Clause, Verdict};
@@ -89,10 +91,8 @@ impl<'a> Denial<'a> {
     /// No rule matches. `grant` is what passes all the same, while policy is only observed.
     pub(super) fn without_rule(&self, grant: Grant) -> Result<Grant, Denied> {
         let near = self.nearest();
-        if !self.is_observed() {
-            return Err(self.no_rule(near));
-        }
-        let grant = grant.although(|| self.no_rule(near));
+        let Some(until) = self.observed_until() else { return Err(self.no_rule(near)) };
+        let grant = grant.although(until, || self.no_rule(near));
         Ok(match near {
             _ if grant.rule_number.is_some() => grant,
             Some((clause, terms, apart)) => Grant {
@@ -129,7 +129,10 @@ impl<'a> Denial<'a> {
             };
             Denied { template, ..self.by(clause, reason, differs, nearest) }
         };
-        if self.is_observed() { Ok(grant.although(denied)) } else { Err(denied()) }
+        match self.observed_until() {
+            Some(until) => Ok(grant.although(until, denied)),
+            None => Err(denied()),
+        }
     }
 
     /// The rule that matches does not have all SOP classes that are proposed.
@@ -143,11 +146,11 @@ impl<'a> Denial<'a> {
         let text = self.differences(clause, apart);
         let nearest = format!("{} `{}` is for {text}", self.rules.kind(), clause.rule.name);
         let denied = self.by(clause, DenyReason::SopClass, Differs::SopClass, nearest);
-        if self.is_observed() { Ok(grant.although(|| denied)) } else { Err(denied) }
+        self.policy.enforce(grant, denied, self.asking.now)
     }
 
-    fn is_observed(&self) -> bool {
-        self.policy.observed_until(self.asking.now).is_some()
+    fn observed_until(&self) -> Option<OffsetDateTime> {
+        self.policy.observed_until(self.asking.now)
     }
 
     fn by(&self, clause: &Clause, reason: DenyReason, differs: Differs, nearest: String) -> Denied {

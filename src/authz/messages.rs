@@ -40,15 +40,23 @@ impl Named {
         Self(application, rules.iter().any(|rule| rule.facility.is_some()))
     }
 
+    /// Whether all receivers take the same fields out of this header, as far as rules look at any.
+    fn is_clear_split(self, message: &Header<'_>) -> bool {
+        !(self.0 || self.1) || message.has_usual_separators()
+    }
+
     /// Whether the type of this message is the same to all receivers, as far as rules look at it.
     pub(super) fn is_clear_type(self, message: &Header<'_>) -> bool {
-        (!self.0 || is_clear_code(message.code)) && (!self.1 || is_clear_code(message.trigger))
+        self.is_clear_split(message)
+            && (!self.0 || is_clear_code(message.code))
+            && (!self.1 || is_clear_code(message.trigger))
     }
 
     /// The same for its sender.
     pub(super) fn is_clear_sender(self, message: &Header<'_>) -> bool {
         let [application, facility] = message.sender();
-        (!self.0 || message.is_clear_name(application))
+        self.is_clear_split(message)
+            && (!self.0 || message.is_clear_name(application))
             && (!self.1 || message.is_clear_name(facility))
     }
 }

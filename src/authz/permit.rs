@@ -96,6 +96,7 @@ pub struct Grant {
     pub(super) operation: Option<Operation>,
     pub(super) respond: Option<StatusCode>,
     pub(super) soap: Option<Arc<SoapAction>>,
+    pub(super) until: Option<OffsetDateTime>,
     pub(super) form: Option<Arc<[Arc<str>]>>,
     pub(super) commands: Commands,
     pub(super) would_deny: Option<Arc<Denied>>,
@@ -172,6 +173,11 @@ impl Grant {
         self.soap.as_ref()
     }
 
+    /// When it ends by itself: a rule that it is by expires, or what is only observed is enforced.
+    pub fn until(&self) -> Option<OffsetDateTime> {
+        self.until
+    }
+
     /// HTTP: the request is a FHIR search whose parameters are in its body, and they are still to be held
     /// against these types of resources.
     pub fn form(&self) -> Option<&[Arc<str>]> {
@@ -181,6 +187,12 @@ impl Grant {
     /// Why it would not have been given, were policy enforced.
     pub fn would_deny(&self) -> Option<&Arc<Denied>> {
         self.would_deny.as_ref()
+    }
+
+    /// Whether its record would say the same as that of `other`, and be as durable.
+    pub fn is_recorded_as(&self, other: &Self) -> bool {
+        let said = |grant: &Self| (grant.version, grant.line, grant.phi, grant.would_deny.clone());
+        self.rule == other.rule && said(self) == said(other)
     }
 }
 
@@ -192,6 +204,7 @@ impl Grant {
             rule: Arc::clone(&self.rule),
             line: self.line,
             version: self.version,
+            peer: None,
             template: self.template.clone(),
             differs: Some(differs),
             nearest,
@@ -211,6 +224,8 @@ pub struct Denied {
     pub line: u32,
     /// The version of the policy that the rule is of.
     pub version: Fingerprint,
+    /// The entry of `peers` that whoever connects was recognized as, where it is not let in all the same.
+    pub peer: Option<PeerName>,
     /// The route's template, when a route matched.
     pub template: Option<Arc<str>>,
     /// What differed from the rule that came nearest.

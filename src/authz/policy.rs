@@ -173,7 +173,7 @@ impl ListenerPolicy {
 
     fn judge(&self, who: &PeerIdentity, now: OffsetDateTime) -> Result<Permit, Denied> {
         if who.certificate.not_after <= now {
-            let nearest = "the peer's certificate has expired since its handshake".to_owned();
+            let nearest = "the peer's certificate has expired".to_owned();
             return Err(self.denied(DenyReason::CertificateExpired, Differs::Expires, nearest));
         }
         let mut expired = None;
@@ -195,18 +195,21 @@ impl ListenerPolicy {
 
     pub(super) fn listing_expired(&self, peer: &PeerName) -> Denied {
         let nearest = format!("the entry of peer `{peer}` has expired");
-        self.denied(DenyReason::ListingExpired, Differs::Expires, nearest)
+        let denied = self.denied(DenyReason::ListingExpired, Differs::Expires, nearest);
+        Denied { peer: Some(peer.clone()), ..denied }
     }
 
     pub(super) fn not_listed(&self, peer: &PeerName) -> Denied {
         let nearest = format!("peer `{peer}` is not among those whom `{}` allows", self.listener);
-        self.denied(DenyReason::NotListed, Differs::Peer, nearest)
+        let denied = self.denied(DenyReason::NotListed, Differs::Peer, nearest);
+        Denied { peer: Some(peer.clone()), ..denied }
     }
 
     /// A denial by the listener's own rule.
     pub(super) fn denied(&self, reason: DenyReason, differs: Differs, nearest: String) -> Denied {
         let (rule, line, version) = (Arc::clone(&self.rule), self.line, self.version);
-        Denied { reason, rule, line, version, template: None, differs: Some(differs), nearest }
+        let differs = Some(differs);
+        Denied { reason, rule, line, version, peer: None, template: None, differs, nearest }
     }
 
     /// The answer to a request on a connection whose permit does not hold any more.

@@ -15,7 +15,7 @@ use crate::proxy::dicom::{self, Carried, End, Unasked};
 use crate::shutdown::Shutdown;
 
 /// One admitted association, until its end is on record.
-pub(super) struct Ticket {
+pub(super) struct OpenAssociation {
     connection: Arc<Connection>,
     dicom: Dicom,
     grant: Grant,
@@ -24,7 +24,7 @@ pub(super) struct Ticket {
     ids: Vec<u8>,
 }
 
-impl Ticket {
+impl OpenAssociation {
     /// Whether the association ends with a command that its presentation context is not for.
     pub(super) fn is_bound(&self) -> bool {
         self.grant.commands() == Commands::Bound
@@ -40,7 +40,7 @@ pub(super) async fn admit(
     connection: &Arc<Connection>,
     request: &Request,
     grant: &Grant,
-) -> Result<Ticket, NotAudited> {
+) -> Result<OpenAssociation, NotAudited> {
     let dicom = Dicom { phi: grant.phi(), ..described(request) };
     let allowed = of_yes(connection, dicom.clone(), record::granted(grant));
     if services.audit.permit(allowed, grant.phi()).await.is_err() {
@@ -54,7 +54,7 @@ pub(super) async fn admit(
     services.metrics.association(true);
     let ids = request.contexts.iter().map(|context| context.id).collect();
     let (connection, grant) = (Arc::clone(connection), grant.clone());
-    Ok(Ticket { connection, dicom, grant, begun: Instant::now(), ids })
+    Ok(OpenAssociation { connection, dicom, grant, begun: Instant::now(), ids })
 }
 
 /// The record of an association that is let through.
@@ -75,13 +75,13 @@ fn of_yes(connection: &Arc<Connection>, dicom: Dicom, rule: Rule) -> Record {
 /// Counts and records the end of an admitted association; `ending` is that of its connection.
 pub(super) async fn completed(
     services: &Services,
-    ticket: Ticket,
+    open: OpenAssociation,
     end: &End,
     ending: Ending,
     carried: &Carried,
 ) {
     services.metrics.association_ended(end.how);
-    let Ticket { connection, mut dicom, grant, begun, ids } = ticket;
+    let OpenAssociation { connection, mut dicom, grant, begun, ids } = open;
     for (context, id) in dicom.contexts.iter_mut().zip(ids) {
         let answers = carried.answers.as_deref();
         context.accepted = answers.map(|answers| accepted(answers, id));
@@ -105,6 +105,18 @@ pub(super) async fn completed(
         ..Record::new(Action::AssociationCompleted)
     };
     services.audit.note(record).await;
+}
+
+/// Ends an admitted association of which the called side has heard nothing.
+pub(super) async fn unbegun(
+    services: &Services,
+    open: OpenAssociation,
+    how: AssociationEnding,
+    ending: Ending,
+    message: Option<String>,
+) {
+    let over = End { how, ending, message, cause: None };
+    completed(services, open, &over, ending, &Carried::default()).await;
 }
 
 /// The rule by which the association went on. A command that its presentation context was not for is on record

@@ -1,13 +1,10 @@
-//! Bounds on what strangers can take: unfinished handshakes, connections in plaintext, and lines of the
-//! trail.
+//! Bounds on what strangers can take of a listener: unfinished handshakes, and connections.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 
 use crate::network::network;
 
@@ -15,27 +12,14 @@ use crate::network::network;
 pub(super) const UNFINISHED: usize = 1024;
 /// One source may have a quarter of the places.
 const OF_ONE: usize = 4;
-/// Refusals of one source that are recorded at once, each with a line of its own.
-const BURST: u32 = 100;
-/// One more for every such time.
-const REFILL: Duration = Duration::from_millis(100);
-/// Sources that are remembered. Beyond them the one that was quiet for longest is forgotten.
-const SOURCES: usize = 4096;
 
-/// Everybody who is not let in yet, or was without saying who they are.
+/// Everybody who is not let in yet, or was without being listed.
 pub(super) struct Crowd {
     places: Arc<Semaphore>,
     /// Places that one source may have.
     of_one: usize,
-    sources: Mutex<HashMap<IpAddr, Source>>,
-}
-
-/// One address, or one network of IPv6 (a host has the whole of a /64).
-struct Source {
-    taken: usize,
-    tokens: u32,
-    filled: Instant,
-    unrecorded: u64,
+    /// How many places each source has that has any.
+    sources: Mutex<HashMap<IpAddr, usize>>,
 }
 
 /// A place in the crowd, until it drops.
@@ -45,24 +29,15 @@ pub(super) struct Place {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-/// Whether a refusal gets a line of its own.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
-    /// Yes.
-    Own,
-    /// No: it is counted, and told of with others.
-    Shared,
-}
-
 impl Crowd {
     /// Those whose handshakes are not finished.
     pub(super) fn unfinished() -> Arc<Self> {
         Self::with(UNFINISHED)
     }
 
-    /// Those who were let in in plaintext. They have half of the listener's connections at most, so that
-    /// they keep out nobody who proves who they are.
-    pub(super) fn plaintext(connections: usize) -> Arc<Self> {
+    /// Those who were let in because the listener is not strict yet: in plaintext, or although policy would deny
+    /// them. Together they have half of its connections at most, so that they keep out nobody who is listed.
+    pub(super) fn unlisted(connections: usize) -> Arc<Self> {
         Self::with((connections / 2).max(1))
     }
 
@@ -91,70 +66,27 @@ impl Crowd {
     ) -> Option<Place> {
         let source = network(source.ip());
         let mut sources = self.sources();
-        let known = remembered(&mut sources, source);
-        if known.taken >= self.of_one {
+        let taken = sources.get(&source).copied().unwrap_or_default();
+        if taken >= self.of_one {
             return None;
         }
-        known.taken += 1;
+        sources.insert(source, taken + 1);
         Some(Place { crowd: Arc::clone(self), source, _place: place })
     }
 
-    /// Takes a line of the trail for a refusal.
-    pub(super) fn line(&self, source: SocketAddr) -> Line {
-        let mut sources = self.sources();
-        let known = remembered(&mut sources, network(source.ip()));
-        let now = Instant::now();
-        let earned = now.duration_since(known.filled).as_millis() / REFILL.as_millis();
-        if earned > 0 {
-            let earned = u32::try_from(earned).unwrap_or(BURST);
-            known.tokens = known.tokens.saturating_add(earned).min(BURST);
-            known.filled = now;
-        }
-        match known.tokens.checked_sub(1) {
-            Some(left) => {
-                known.tokens = left;
-                Line::Own
-            }
-            None => {
-                known.unrecorded += 1;
-                Line::Shared
-            }
-        }
-    }
-
-    /// How many refusals of each source got no line of their own since this was asked last.
-    pub(super) fn rest(&self) -> Vec<(IpAddr, u64)> {
-        let mut sources = self.sources();
-        let owed = sources.iter_mut().filter(|(_, known)| known.unrecorded > 0);
-        owed.map(|(ip, known)| (*ip, std::mem::take(&mut known.unrecorded))).collect()
-    }
-
-    fn sources(&self) -> MutexGuard<'_, HashMap<IpAddr, Source>> {
+    fn sources(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(known) = self.crowd.sources().get_mut(&self.source) {
-            known.taken = known.taken.saturating_sub(1);
+        let mut sources = self.crowd.sources();
+        match sources.get_mut(&self.source) {
+            Some(taken) if *taken > 1 => *taken -= 1,
+            Some(_) | None => drop(sources.remove(&self.source)),
         }
     }
-}
-
-fn remembered(sources: &mut HashMap<IpAddr, Source>, source: IpAddr) -> &mut Source {
-    if sources.len() >= SOURCES && !sources.contains_key(&source) {
-        // Those with a handshake under way are counted on, and there are fewer of them than places.
-        let quiet = sources.iter().filter(|(_, known)| known.taken == 0 && known.unrecorded == 0);
-        let oldest = quiet.min_by_key(|(_, known)| known.filled).map(|(ip, _)| *ip);
-        oldest.and_then(|ip| sources.remove(&ip));
-    }
-    sources.entry(source).or_insert_with(|| Source {
-        taken: 0,
-        tokens: BURST,
-        filled: Instant::now(),
-        unrecorded: 0,
-    })
 }
 
 #[cfg(test)]
@@ -180,8 +112,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn plaintext_takes_half_of_the_connections_at_most_and_nobody_waits_for_more() {
-        let crowd = Crowd::plaintext(16);
+    async fn who_is_not_listed_takes_half_of_the_connections_at_most_and_nobody_waits_for_more() {
+        let crowd = Crowd::unlisted(16);
         let mut taken = Vec::new();
         for host in 1..=4 {
             let source = from(&format!("10.0.0.{host}"));
@@ -194,29 +126,14 @@ mod tests {
         assert!(crowd.enter_now(from("10.0.0.5")).is_some());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_flood_of_refusals_gets_a_bounded_number_of_lines_that_tell_of_the_rest() {
+    #[tokio::test]
+    async fn a_source_is_forgotten_with_its_last_place() {
         let crowd = Crowd::unfinished();
-        let source = from("2001:db8::1");
+        let taken = [(), ()].map(|()| crowd.enter_now(from("2001:db8::1")).unwrap());
+        assert_eq!(crowd.sources().len(), 1);
 
-        let own = (0..1000).filter(|_| crowd.line(source) != Line::Shared).count();
-        assert_eq!(own, 100);
-        assert_eq!(crowd.line(from("2001:db8::2")), Line::Shared, "one host has a whole network");
-        assert_eq!(crowd.line(from("2001:db8:0:1::1")), Line::Own);
-        assert_eq!(crowd.rest(), [("2001:db8::".parse().unwrap(), 901)]);
-        assert_eq!(crowd.rest(), []);
+        drop(taken);
 
-        tokio::time::advance(REFILL).await;
-        assert_eq!(crowd.line(source), Line::Own);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_table_of_sources_does_not_grow_without_bound() {
-        let crowd = Crowd::unfinished();
-        for n in 0..10_000_u32 {
-            crowd.line(SocketAddr::new(IpAddr::V4(n.into()), 1));
-        }
-
-        assert_eq!(crowd.sources().len(), SOURCES);
+        assert!(crowd.sources().is_empty());
     }
 }

@@ -1,31 +1,36 @@
 //! HL7 v2 over MLLP on a listener of either direction: each message is judged by the policy of its moment.
 
+mod words;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
+use self::words::{is_for_good, rejection, text, word};
 use super::inbound::InboundState;
 use super::outbound::OutboundState;
-use super::permits::{Held, Terms};
+use super::permits::{Held, Rules};
 use super::quota::Running;
 use super::{Services, record};
 use crate::audit::{Action, Connection, Hl7, Hl7From, Pseudonyms, Record, Rule, Traffic};
 use crate::authz::{Denied, Grant, Permit};
 use crate::clock;
 use crate::config::OnDenied;
-use crate::live::Live;
-use crate::outcome::{DenyReason, Direction};
-use crate::protocol::mllp::{AckCode, Header, Malformed, nack};
-use crate::proxy::mllp::{Flow, Host, Message, MessageEnd, No};
+use crate::live::{Generation, Live};
+use crate::outcome::{DenyReason, Direction, Ending};
+use crate::protocol::mllp::{AckCode, Malformed};
+use crate::proxy::mllp::{Admission, Flow, Host, Message, MessageEnd, No};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// What a listener's state has to say about messages.
-pub(super) trait MessageTerms: Terms {
+pub(super) trait MessageRules: Rules {
     /// Whether its messages are accesses to PHI.
     fn phi(&self) -> bool;
     /// What becomes of a message that is not let through.
     fn on_denied(&self) -> OnDenied;
+    /// Whether rules say who may send as whom.
+    fn binds_senders(&self) -> bool;
     /// Whether the holder of `permit` may send this message. What rules grant is for `narrow` to narrow.
     fn judge(
         &self,
@@ -66,13 +71,17 @@ pub(super) struct Judged {
 }
 
 /// Peers send messages, and those are judged; what the workload has to say to a peer that is let in is not.
-impl MessageTerms for InboundState {
+impl MessageRules for InboundState {
     fn phi(&self) -> bool {
         self.config.phi
     }
 
     fn on_denied(&self) -> OnDenied {
         self.config.mllp.on_denied
+    }
+
+    fn binds_senders(&self) -> bool {
+        self.config.mllp.senders.is_some()
     }
 
     fn judge(
@@ -107,13 +116,17 @@ impl MessageTerms for InboundState {
 }
 
 /// Whom the workload may send to was decided at the handshake.
-impl MessageTerms for OutboundState {
+impl MessageRules for OutboundState {
     fn phi(&self) -> bool {
         self.config.phi
     }
 
     fn on_denied(&self) -> OnDenied {
         OnDenied::Close
+    }
+
+    fn binds_senders(&self) -> bool {
+        false
     }
 
     fn judge(
@@ -139,10 +152,22 @@ impl Judged {
         let running = Running::default();
         Self { rule: record::permitted(permit), phi, would_deny: None, running }
     }
+
+    /// Accesses to PHI do, and what passes on trial alone. Messages of a file or a batch have records of their own.
+    fn goes_on_record(&self, message: &Message<'_>) -> bool {
+        let is_access = self.phi && !message.is_envelope;
+        (is_access || self.would_deny.is_some()) && !message.is_repeated
+    }
+
+    /// Whether its record would say the same as that of `other`, and be as durable.
+    fn is_recorded_as(&self, other: &Self) -> bool {
+        let said = |one: &Self| (one.rule.line, one.rule.version, one.phi, one.would_deny.clone());
+        self.rule.name == other.rule.name && said(self) == said(other)
+    }
 }
 
 /// The messages of one connection.
-pub(super) struct MllpHost<S: Terms> {
+pub(super) struct MllpHost<S: Rules> {
     live: Live<S>,
     services: Services,
     held: Arc<Held<S>>,
@@ -150,13 +175,15 @@ pub(super) struct MllpHost<S: Terms> {
 }
 
 /// One admitted message, until its end is on record.
-pub(super) struct Ticket {
-    /// `None`: it is only counted.
-    recorded: Option<Box<(Hl7, Rule)>>,
+pub(super) struct OpenMessage {
+    recorded: Recorded,
     _running: Running,
 }
 
-impl<S: MessageTerms> MllpHost<S> {
+/// What goes on record of a message, and the rule that let it through. `None`: it is only counted.
+type Recorded = Option<Box<(Hl7, Rule)>>;
+
+impl<S: MessageRules> MllpHost<S> {
     pub(super) fn new(live: Live<S>, services: Services, held: Arc<Held<S>>) -> Self {
         Self { live, services, held, charged: Charged::default() }
     }
@@ -205,9 +232,40 @@ impl<S: MessageTerms> MllpHost<S> {
         }
     }
 
+    /// By the rules of this moment.
+    async fn judge(&self, message: &Message<'_>) -> Result<(Judged, Generation), No> {
+        let now = self.live.snapshot();
+        match self.judged(&now.value, message, clock::onward()) {
+            Ok(judged) => Ok((judged, now.generation)),
+            Err(denied) => Err(self.denied(message, &now.value, &denied).await),
+        }
+    }
+
+    /// A message that policy lets through, on record, durably if it is an access to PHI.
+    async fn put_on_record(&self, message: &Message<'_>, judged: &Judged) -> Result<Recorded, No> {
+        let Judged { rule, phi, .. } = judged;
+        if !judged.goes_on_record(message) {
+            return Ok(None);
+        }
+        let hl7 = self.hl7(message, *phi);
+        let allowed = self.record(Action::MessageAllowed, hl7.clone(), Some(rule.clone()));
+        if self.services.audit.permit(allowed, *phi).await.is_err() {
+            return Err(self.not_audited(message).await);
+        }
+        Ok(Some(Box::new((hl7, rule.clone()))))
+    }
+
+    /// What was put on record has come to nothing: policy says something else by now.
+    fn unsent(&self, recorded: Recorded) {
+        let Some((hl7, rule)) = recorded.map(|recorded| *recorded) else { return };
+        let record = self.record(Action::MessageCompleted, hl7, Some(rule));
+        let reason = Some(Ending::Denied.label());
+        self.services.audit.note_now(Record { reason, ..record });
+    }
+
     /// By these rules at this moment. The peer is judged with every message: its certificate may have been
     /// revoked, its entry be gone.
-    fn judge(
+    fn judged(
         &self,
         state: &S,
         message: &Message<'_>,
@@ -220,6 +278,38 @@ impl<S: MessageTerms> MllpHost<S> {
         };
         let narrow = |grant| self.services.narrow(state.policy(), grant, None, record, at);
         state.judge(&permit, message, narrow, at, &self.charged)
+    }
+
+    /// Puts a message on record and lets it through, if policy still says the same then: waiting for the record
+    /// may have taken a while, and nothing passes on an old verdict.
+    async fn recorded(
+        &self,
+        message: &Message<'_>,
+        (mut judged, mut generation): (Judged, Generation),
+    ) -> Result<OpenMessage, No> {
+        let mut running = std::mem::take(&mut judged.running);
+        let mut recorded = self.put_on_record(message, &judged).await?;
+        while !self.held.is_still(generation) {
+            let further = Message { is_further: true, ..*message }; // it was charged
+            let again = self.judge(&further).await;
+            let is_as_before = again.as_ref().is_ok_and(|(again, _)| again.is_recorded_as(&judged));
+            if !is_as_before {
+                self.unsent(recorded.take());
+            }
+            (judged, generation) = again?;
+            if !is_as_before {
+                running = std::mem::take(&mut judged.running);
+                recorded = self.put_on_record(message, &judged).await?;
+            }
+        }
+        self.passes(message, judged.would_deny.as_ref());
+        Ok(OpenMessage { recorded, _running: running })
+    }
+
+    /// Counts a message that is let through.
+    fn passes(&self, message: &Message<'_>, would_deny: Option<&Arc<Denied>>) {
+        self.services.would_deny(would_deny);
+        self.services.metrics.message(message.header.code, true);
     }
 
     /// Counts and records a message that is not let through.
@@ -248,32 +338,30 @@ impl<S: MessageTerms> MllpHost<S> {
     }
 }
 
-impl<S: MessageTerms> Host for MllpHost<S> {
-    type Ticket = Ticket;
+impl<S: MessageRules> Host for MllpHost<S> {
+    type Ticket = OpenMessage;
 
-    async fn admit(&self, message: &Message<'_>) -> Result<Ticket, No> {
+    fn admit<'a>(&'a self, message: &'a Message<'_>) -> Admission<'a, OpenMessage> {
         let now = self.live.snapshot();
-        let (state, at) = (&now.value, clock::now());
-        let judged = match self.judge(state, message, at) {
-            Ok(judged) => judged,
-            Err(denied) => return Err(self.denied(message, state, &denied).await),
-        };
-        let Judged { rule, phi, would_deny, running } = judged;
-        if message.is_envelope && would_deny.is_none() {
-            return Ok(Ticket { recorded: None, _running: running });
-        }
-        let mut recorded = None;
-        if (phi || would_deny.is_some()) && !message.is_repeated {
-            let hl7 = self.hl7(message, phi);
-            let allowed = self.record(Action::MessageAllowed, hl7.clone(), Some(rule.clone()));
-            if self.services.audit.permit(allowed, phi).await.is_err() {
-                return Err(self.not_audited(message).await);
+        let is_sure = || message.is_envelope || self.held.is_still(now.generation);
+        match self.judged(&now.value, message, clock::onward()) {
+            Ok(judged) if judged.goes_on_record(message) || !is_sure() => {
+                Admission::Recorded(Box::pin(self.recorded(message, (judged, now.generation))))
             }
-            recorded = Some(Box::new((hl7, rule)));
+            Ok(Judged { would_deny, running, .. }) => {
+                if !message.is_envelope {
+                    self.passes(message, would_deny.as_ref());
+                }
+                Admission::Now(OpenMessage { recorded: None, _running: running })
+            }
+            Err(denied) => Admission::Recorded(Box::pin(async move {
+                Err(self.denied(message, &now.value, &denied).await)
+            })),
         }
-        self.services.would_deny(would_deny.as_ref());
-        self.services.metrics.message(message.header.code, true);
-        Ok(Ticket { recorded, _running: running })
+    }
+
+    fn binds_senders(&self) -> bool {
+        self.live.snapshot().value.binds_senders()
     }
 
     async fn malformed(&self, number: u64, why: Malformed) {
@@ -288,7 +376,7 @@ impl<S: MessageTerms> Host for MllpHost<S> {
         audit.note(Record { reason, message, ..record }).await;
     }
 
-    fn completed(&self, ticket: Ticket, end: MessageEnd) {
+    fn completed(&self, ticket: OpenMessage, end: MessageEnd) {
         let code = end.acknowledgement.map(|code| code.label());
         self.services.metrics.acknowledged(code, end.duration);
         let Some((hl7, rule)) = ticket.recorded.map(|recorded| *recorded) else { return };
@@ -309,59 +397,4 @@ impl<S: MessageTerms> Host for MllpHost<S> {
         let traffic = Some(Traffic { sent_up, sent_down, duration });
         self.services.audit.note_now(Record { reason: Some(ending.label()), traffic, ..record });
     }
-}
-
-/// Whether the same message would be denied tomorrow, too. An `AR` has many senders drop it and go on, so
-/// nothing that may pass gets one.
-fn is_for_good(reason: DenyReason) -> bool {
-    match reason {
-        DenyReason::NoMessageRule
-        | DenyReason::NotListedForMessage
-        | DenyReason::UnknownSender
-        | DenyReason::RuleExpired
-        | DenyReason::Rego => true,
-        DenyReason::UnknownPeer
-        | DenyReason::NotListed
-        | DenyReason::ListingExpired
-        | DenyReason::CertificateExpired
-        | DenyReason::NoRoute
-        | DenyReason::NotListedForRoute
-        | DenyReason::SoapMismatch
-        | DenyReason::NoAssociationRule
-        | DenyReason::NotListedForAssociation
-        | DenyReason::SopClass
-        | DenyReason::SopClassMismatch
-        | DenyReason::RateLimit
-        | DenyReason::ConcurrencyLimit
-        | DenyReason::MalformedRequest
-        | DenyReason::NotAudited
-        | DenyReason::PermitWithdrawn => false,
-    }
-}
-
-/// The rejection of a message, with a time and an identifier of its own.
-fn rejection(header: &Header<'_>) -> Vec<u8> {
-    let now = clock::now();
-    let (date, time) = (now.date(), now.time());
-    let stamp = format!(
-        "{:04}{:02}{:02}{:02}{:02}{:02}",
-        date.year(),
-        u8::from(date.month()),
-        date.day(),
-        time.hour(),
-        time.minute(),
-        time.second()
-    );
-    let id = hex::encode(record::random_id().0);
-    nack(header, &stamp, id.get(..20).unwrap_or_default())
-}
-
-fn text(field: &[u8]) -> String {
-    String::from_utf8_lossy(field).into_owned()
-}
-
-/// A letter or a number of the standard: nothing else can stand there.
-fn word(field: &[u8]) -> String {
-    let fits = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'.';
-    field.iter().filter(fits).take(16).map(|byte| char::from(*byte)).collect()
 }

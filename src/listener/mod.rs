@@ -12,6 +12,7 @@ mod narrowed;
 mod outbound;
 mod permits;
 mod plain;
+mod question;
 pub mod quota;
 mod record;
 mod requests;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::audit::{Action, Connection, ConnectionId, Nearest, Record, Rule, Traffic};
 use crate::authz::{Denied, Grant, Permit};
 use crate::config::Protocol;
-use crate::identity::ListenerName;
+use crate::identity::{ListenerName, PeerName};
 use crate::outcome::{DenyReason, Direction, Ending};
 use crate::proxy::l4::Moved;
 use crate::tls::{HandshakeFailed, Session};
@@ -56,6 +56,14 @@ pub(super) fn described(
     }
 }
 
+/// The name in `peers` of whoever was let in, or is known and was not.
+pub(super) fn named(judged: &Result<Permit, Denied>) -> Option<PeerName> {
+    match judged {
+        Ok(permit) => permit.peer().cloned(),
+        Err(denied) => denied.peer.clone(),
+    }
+}
+
 /// The rule of a permit.
 pub(super) fn permitted(permit: &Permit) -> Rule {
     let nearest = permit.would_deny().map(|denied| nearest(denied, true));
@@ -101,16 +109,6 @@ pub(super) fn not_audited(connection: &Arc<Connection>) -> Record {
     Record {
         message: Some("the record of the permit could not be made durable".to_owned()),
         ..Record::denied(Arc::clone(connection), DenyReason::NotAudited, None)
-    }
-}
-
-/// Handshakes that came to nothing and got no line of their own.
-pub(super) fn flood(connection: Arc<Connection>, message: String) -> Record {
-    Record {
-        reason: Some("flood"),
-        message: Some(message),
-        connection: Some(connection),
-        ..Record::new(Action::ConnectionRefused)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::outcome::DenyReason;
 use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
 
 /// One admitted request, until its end is on record.
-pub(super) struct Ticket {
+pub(super) struct OpenRequest {
     method: Method,
     /// `None` when neither listener nor route is a PHI endpoint: then it is counted, not recorded.
     recorded: Option<(Arc<Connection>, Request, Rule)>,
@@ -21,7 +21,7 @@ pub(super) struct Ticket {
     carrier: Option<Arc<Member>>,
 }
 
-impl Ticket {
+impl OpenRequest {
     /// The same, of a request that goes over this connection.
     pub(super) fn carried_by(self, carrier: Option<&Arc<Member>>) -> Self {
         Self { carrier: carrier.map(Arc::clone), ..self }
@@ -47,10 +47,10 @@ pub(super) async fn admit(
     asked: Asked,
     rule: Rule,
     wish: Wish,
-) -> Result<Ticket, NotAudited> {
+) -> Result<OpenRequest, NotAudited> {
     let method = head.method.clone();
     if !wish.recorded {
-        return Ok(Ticket { method, recorded: None, carrier: None });
+        return Ok(OpenRequest { method, recorded: None, carrier: None });
     }
     let request = described(head, asked, wish.phi);
     if wish.permit {
@@ -59,7 +59,7 @@ pub(super) async fn admit(
         audited.map_err(|_not_durable| NotAudited)?;
     }
     let recorded = Some((Arc::clone(connection), request, rule));
-    Ok(Ticket { method, recorded, carrier: None })
+    Ok(OpenRequest { method, recorded, carrier: None })
 }
 
 /// What goes on record of a request before its answer.
@@ -88,7 +88,7 @@ pub(super) fn allowed(connection: &Arc<Connection>, request: Request, rule: Rule
 }
 
 /// Counts and records the end of an admitted request.
-pub(super) fn completed(services: &Services, ticket: Ticket, end: RequestEnd) {
+pub(super) fn completed(services: &Services, ticket: OpenRequest, end: RequestEnd) {
     let status = end.status.map(|status| status.as_u16());
     // 499 is what proxies count for a downstream that went away before its answer.
     let method = ticket.method.as_str();

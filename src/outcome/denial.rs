@@ -9,7 +9,7 @@ pub enum DenyReason {
     NotListed,
     /// The peer's entry in `peers` has expired.
     ListingExpired,
-    /// The peer's certificate has expired since its handshake.
+    /// The peer's certificate has expired since its handshake, or had before the clock was set back.
     CertificateExpired,
     /// No route matches the request.
     NoRoute,
@@ -100,29 +100,30 @@ impl DenyReason {
         }
     }
 
-    /// Whether it comes from who the peer is, rather than from what it asks for.
-    pub fn is_about_the_peer(self) -> bool {
+    /// Whether an open connection may lose its permit for it: who the peer is has changed, or the association
+    /// or tunnel that it carries would not be let through any more.
+    pub fn may_withdraw(self) -> bool {
         match self {
             Self::UnknownPeer
             | Self::NotListed
             | Self::ListingExpired
-            | Self::CertificateExpired => true,
-            Self::NoRoute
+            | Self::CertificateExpired
+            | Self::NoRoute
             | Self::NotListedForRoute
             | Self::RuleExpired
             | Self::SoapMismatch
-            | Self::NoMessageRule
-            | Self::NotListedForMessage
-            | Self::UnknownSender
             | Self::NoAssociationRule
             | Self::NotListedForAssociation
             | Self::SopClass
+            | Self::Rego
+            | Self::NotAudited => true,
+            Self::NoMessageRule
+            | Self::NotListedForMessage
+            | Self::UnknownSender
             | Self::SopClassMismatch
             | Self::RateLimit
             | Self::ConcurrencyLimit
-            | Self::Rego
             | Self::MalformedRequest
-            | Self::NotAudited
             | Self::PermitWithdrawn => false,
         }
     }

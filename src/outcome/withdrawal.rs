@@ -7,7 +7,7 @@ use super::{DenyReason, Refusal};
 pub enum Withdrawal {
     /// Its handshake would come to nothing.
     Refused(Refusal),
-    /// Its peer would not be let in.
+    /// Its peer would not be let in, or what goes on over it would not be let through.
     Denied(DenyReason),
 }
 
@@ -15,7 +15,7 @@ impl Withdrawal {
     /// All of them, for metrics that start at zero.
     pub fn all() -> impl Iterator<Item = Self> {
         let refused = Refusal::ALL.into_iter().filter(|refusal| refusal.is_about_the_certificate());
-        let denied = DenyReason::ALL.into_iter().filter(|reason| reason.is_about_the_peer());
+        let denied = DenyReason::ALL.into_iter().filter(|reason| reason.may_withdraw());
         let plaintext = std::iter::once(Refusal::NotTls); // when it is not taken any more
         refused.chain(plaintext).map(Self::Refused).chain(denied.map(Self::Denied))
     }

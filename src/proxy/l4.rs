@@ -16,9 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::way::Blind;
-pub(super) use self::way::{Broken, Look, Way};
+pub(super) use self::way::{Look, Way};
 use crate::authz::Permit;
 use crate::outcome::Ending;
+use crate::proxy::stream::Broken;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// How much was moved, filled while bytes move, so that it is known however the relay ends.
@@ -69,8 +70,8 @@ where
             watch.moved();
         }
         match (up_state, down_state) {
-            (Poll::Ready(Err(broken)), _) => Poll::Ready(broken.ended(true)),
-            (_, Poll::Ready(Err(broken))) => Poll::Ready(broken.ended(false)),
+            (Poll::Ready(Err(broken)), _) => Poll::Ready(ended(broken, true)),
+            (_, Poll::Ready(Err(broken))) => Poll::Ready(ended(broken, false)),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
                 Poll::Ready(Ended { ending: Ending::Finished, cause: None })
             }
@@ -80,6 +81,11 @@ where
         }
     })
     .await
+}
+
+fn ended(broken: Broken, up: bool) -> Ended {
+    let (ending, cause) = broken.ending(up);
+    Ended { ending, cause: Some(cause) }
 }
 
 /// Fires when nothing moved for a whole period. Re-arms its timer lazily, once a period at most.

@@ -36,6 +36,8 @@ pub struct History {
     pub beside: u64,
     /// Handshakes that came to nothing.
     pub refused: u64,
+    /// Denials that were told of together, and differed in who was denied what.
+    pub summed_up: u64,
     /// Records of attempts beyond those that are told apart.
     pub left_out: u64,
     whos: Interned<Who>,
@@ -164,7 +166,7 @@ impl History {
             "allowed" => true,
             "denied" => false,
             "refused" => {
-                self.refused += 1;
+                self.refused += times(recorded);
                 return;
             }
             _ => return,
@@ -183,12 +185,19 @@ impl History {
             return;
         }
         let reason = reason(recorded, is_allowed);
-        if !is_allowed && !reason.is_some_and(is_of_rules) {
-            self.beside += 1;
+        if !is_allowed && reason.is_none() && recorded.myelin.flood.is_some() {
+            self.summed_up += times(recorded);
             return;
         }
-        let Some((who, certificate)) = Who::of(recorded) else { return };
-        let Some(what) = What::of(kind, recorded) else { return };
+        if !is_allowed && !reason.is_some_and(is_of_rules) {
+            self.beside += times(recorded);
+            return;
+        }
+        let Some(((who, certificate), what)) = Who::of(recorded).zip(What::of(kind, recorded))
+        else {
+            self.summed_up += recorded.myelin.flood.as_ref().map_or(0, |flood| flood.count);
+            return;
+        };
         let listener = self.listener((direction, listener), recorded);
         self.count((direction, listener), (who, certificate), what, (recorded, is_allowed, reason));
     }
@@ -225,9 +234,9 @@ impl History {
         let tally = Tally {
             allowed: u64::from(is_allowed),
             would_deny: u64::from(is_allowed && reason.is_some()),
-            denied: u64::from(!is_allowed),
+            denied: if is_allowed { 0 } else { times(of) },
             reason,
-            first: of.at,
+            first: of.myelin.flood.as_ref().map_or(of.at, |flood| flood.first),
             last: of.at,
         };
         match self.attempts.get_mut(&key) {
@@ -240,11 +249,20 @@ impl History {
     }
 }
 
-/// Why it was denied, or would have been.
+/// For how many attempts a record stands.
+fn times(recorded: &Recorded) -> u64 {
+    recorded.myelin.flood.as_ref().map_or(1, |flood| flood.count)
+}
+
+/// Why it was denied, or would have been. Of several reasons, none.
 fn reason(recorded: &Recorded, is_allowed: bool) -> Option<DenyReason> {
     let label = match is_allowed {
         true => recorded.myelin.would_deny.as_deref(),
-        false => recorded.event.reason.as_deref(),
+        false => match &recorded.myelin.flood {
+            Some(flood) if flood.reasons.len() > 1 => None,
+            Some(flood) => flood.reasons.keys().next().map(String::as_str),
+            None => recorded.event.reason.as_deref(),
+        },
     };
     DenyReason::ALL.into_iter().find(|reason| Some(reason.label()) == label)
 }

@@ -87,7 +87,7 @@ pub(super) fn outbound(
     let policy = Arc::new(policy);
     let asked = Arc::clone(&policy);
     let expected: Expected = Arc::new(move |server| {
-        asked.authorize(server, clock::now()).map(|_permit| ()).map_err(|denied| denied.nearest)
+        asked.authorize(server, clock::onward()).map(|_permit| ()).map_err(|denied| denied.nearest)
     });
     let (settings, trusted) = (&config.tls, &material.trusted);
     let pins = pins(config, &listener.expect);

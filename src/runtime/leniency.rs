@@ -41,8 +41,11 @@ impl Leniency {
         let old = std::mem::take(&mut self.known);
         for (listener, which, until) in dates(config) {
             metrics.lenient_until(&listener.name, which, Some(until.unix_timestamp()));
-            let known = Known { until, told: now, is_over: until <= now };
-            self.known.insert((listener.name.clone(), which), known);
+            let key = (listener.name.clone(), which);
+            // A reload that sets a date of the past ends what was lenient until then: that is news.
+            let was_lenient = old.get(&key).is_some_and(|known| !known.is_over);
+            let known = Known { until, told: now, is_over: until <= now && !was_lenient };
+            self.known.insert(key, known);
         }
         for (name, which) in old.into_keys() {
             if !self.known.contains_key(&(name.clone(), which)) {
@@ -187,6 +190,19 @@ mod tests {
         leniency.loaded(&config, &metrics, NOON);
 
         assert_eq!(leniency.look(&config, NOON + Duration::SECOND), []);
+    }
+
+    #[test]
+    fn a_date_of_the_past_in_a_new_configuration_ends_what_the_old_one_allowed() {
+        let (mut leniency, metrics) = (Leniency::default(), Metrics::new().unwrap());
+        leniency.loaded(&config(Some(NOON + Duration::DAY)), &metrics, NOON);
+        let ended = config(Some(NOON - Duration::DAY));
+
+        leniency.loaded(&ended, &metrics, NOON);
+
+        assert!(matches!(leniency.look(&ended, NOON)[..], [Said::Strict(Lenient::Permissive, _)]));
+        leniency.loaded(&ended, &metrics, NOON);
+        assert_eq!(leniency.look(&ended, NOON), []);
     }
 
     #[test]

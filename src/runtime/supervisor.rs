@@ -148,6 +148,8 @@ impl Supervisor {
             let end = admin_shutdown.clone();
             admin_shutdown.spawn(admin.clone().serve(socket, scope, end));
         }
+        let (telling, end) = (audit.clone().tell_of_floods(), admin_shutdown.clone());
+        admin_shutdown.spawn(async move { end.until_cut(telling).await.unwrap_or_default() });
         audit.note(records::loaded(&config)).await;
         metrics.reloaded(true);
         let mut supervisor = Self {
@@ -168,7 +170,7 @@ impl Supervisor {
             shutdown,
             admin: admin_shutdown,
         };
-        let now = clock::now();
+        let now = clock::onward();
         supervisor.leniency.loaded(&supervisor.config, &supervisor.metrics, now);
         supervisor.upkeep.loaded(&supervisor.config, &supervisor.metrics, now);
         Ok((supervisor, started))
@@ -203,10 +205,13 @@ impl Supervisor {
                 _ = upkeep.tick() => {
                     self.metrics.upkeep();
                     self.look_how_strict().await;
-                    let now = clock::now();
+                    let now = clock::onward();
                     let passed = self.upkeep.look(&self.config, &self.metrics, now);
                     let ending = self.shown.inventory.ending(now);
                     passed.iter().chain(&ending).for_each(|text| tracing::warn!("{text}"));
+                    if let Some(text) = self.upkeep.set_back(&self.metrics, clock::behind()) {
+                        tracing::error!("{text}");
+                    }
                 }
             }
         }
@@ -224,7 +229,7 @@ impl Supervisor {
             Ok(()) => {
                 self.last_failure = None;
                 self.audit.note(records::loaded(&self.config)).await;
-                let now = clock::now();
+                let now = clock::onward();
                 self.leniency.loaded(&self.config, &self.metrics, now);
                 self.upkeep.loaded(&self.config, &self.metrics, now);
             }
@@ -311,7 +316,7 @@ impl Supervisor {
 
     /// Dates may have passed, or be worth another warning.
     async fn look_how_strict(&mut self) {
-        for said in self.leniency.look(&self.config, clock::now()) {
+        for said in self.leniency.look(&self.config, clock::onward()) {
             match said {
                 Said::Warning(text) => tracing::warn!("{text}"),
                 Said::Strict(which, text) => {
@@ -337,7 +342,9 @@ impl Supervisor {
 /// Resolves at a moment of the wall clock, or a little before; never without one.
 async fn at(moment: Option<OffsetDateTime>) {
     match moment {
-        Some(moment) => sleep(Duration::try_from(moment - clock::now()).unwrap_or_default()).await,
+        Some(moment) => {
+            sleep(Duration::try_from(moment - clock::onward()).unwrap_or_default()).await
+        }
         None => std::future::pending().await,
     }
 }

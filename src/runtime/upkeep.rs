@@ -1,6 +1,7 @@
 //! Rules and peers that need somebody: those that have expired, and those that should have been looked at.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -8,10 +9,14 @@ use crate::clock::has_passed;
 use crate::config::Config;
 use crate::telemetry::metrics::Metrics;
 
+/// Leap seconds and corrections are shorter.
+const NOTICED: Duration = Duration::from_secs(2);
+
 /// What was found at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
     known: BTreeSet<String>,
+    is_set_back: bool,
 }
 
 impl Upkeep {
@@ -44,6 +49,20 @@ impl Upkeep {
         let found: BTreeSet<_> = rules.into_iter().chain(peers).chain(overdue).collect();
         let old = std::mem::replace(&mut self.known, found);
         self.known.difference(&old).cloned().collect()
+    }
+
+    /// What is to be said when the wall clock was set back. Once, until it has caught up.
+    pub(super) fn set_back(&mut self, metrics: &Metrics, behind: Duration) -> Option<String> {
+        metrics.clock_behind(behind);
+        let was_set_back = std::mem::replace(&mut self.is_set_back, behind >= NOTICED);
+        (self.is_set_back && !was_set_back).then(|| {
+            format!(
+                "the wall clock was set back by {}s: dates that had passed stay passed, and certificates \
+                 that had expired stay expired. If the clock was wrong before and is right now, restart \
+                 this sidecar; if not, find out who sets it",
+                behind.as_secs()
+            )
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! configured names and closed sets, never an identity, a path or an address.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label, SharedString, with_local_recorder};
 use metrics_exporter_prometheus::{
@@ -25,6 +26,7 @@ const PERMISSIVE_UNTIL: &str = "myelin_permissive_until_timestamp_seconds";
 const EXPIRED_RULES: &str = "myelin_expired_rules";
 const EXPIRED_PEERS: &str = "myelin_expired_peers";
 const OVERDUE_REVIEWS: &str = "myelin_overdue_reviews";
+const CLOCK_BEHIND: &str = "myelin_clock_behind_seconds";
 const OBSERVE_UNTIL: &str = "myelin_observe_until_timestamp_seconds";
 pub(super) const ACCEPT_ERRORS: &str = "myelin_accept_errors_total";
 pub(super) const HANDSHAKES: &str = "myelin_handshakes_total";
@@ -54,7 +56,11 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (CONNECTIONS_OPENED, Kind::Counter, "Connections accepted by a listener."),
     (CONNECTIONS_OPEN, Kind::Gauge, "Connections that are open."),
     (CONNECTIONS_CLOSED, Kind::Counter, "Connections that are over, by how they ended."),
-    (CONNECTIONS_DENIED, Kind::Counter, "Authenticated peers, or requests, not let in, by reason."),
+    (
+        CONNECTIONS_DENIED,
+        Kind::Counter,
+        "Denials, by reason: of connections, requests, messages and associations.",
+    ),
     (PERMITS_WITHDRAWN, Kind::Counter, "Permits withdrawn from open connections, by reason."),
     (PLAINTEXT_CONNECTIONS, Kind::Counter, "Connections let in that came in plaintext."),
     (WOULD_DENY, Kind::Counter, "Let through although policy says no, which is only observed."),
@@ -62,6 +68,7 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (EXPIRED_RULES, Kind::Gauge, "Rules that have expired, and let nobody in."),
     (EXPIRED_PEERS, Kind::Gauge, "Peers whose entry has expired, and lets nobody in."),
     (OVERDUE_REVIEWS, Kind::Gauge, "Peers whose entry should have been looked at by now."),
+    (CLOCK_BEHIND, Kind::Gauge, "How far the wall clock was set back: dates go on without it."),
     (OBSERVE_UNTIL, Kind::Gauge, "Until when a listener only observes its policy."),
     (ACCEPT_ERRORS, Kind::Counter, "Failures to accept a connection, such as too many open files."),
     (HANDSHAKES, Kind::Counter, "TLS handshakes, by result: ok, or why they came to nothing."),
@@ -210,6 +217,11 @@ impl Metrics {
         for (name, count) in counts {
             self.gauge(name, &[]).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
         }
+    }
+
+    /// Sets how far the wall clock is behind the latest that it has shown.
+    pub fn clock_behind(&self, behind: Duration) {
+        self.gauge(CLOCK_BEHIND, &[]).set(behind.as_secs_f64().trunc());
     }
 
     /// Sets when this sidecar's certificate expires, in seconds since 1970.

@@ -6,9 +6,13 @@ use std::process::Command;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
+use crate::support::client::{FirstRead, connect};
 use crate::support::eventually;
+use crate::support::http::{Wire, plain};
+use crate::support::legacy::Legacy;
 use crate::support::mesh::{Mesh, Spawned};
 use crate::support::openssl::SClient;
+use crate::support::pki::spiffe;
 use crate::support::workload::{Kind, Workload};
 
 /// A clock that a test can set.
@@ -71,7 +75,8 @@ async fn renewed(db: &Spawned, old: &serde_json::Value) -> serde_json::Value {
 
 /// Lets in a peer whose clock says the same.
 async fn admits(mesh: &Mesh, clock: &Clock, db: &Spawned) {
-    let identity = mesh.pem("web");
+    // Its end is asked of the latest that the clock has shown.
+    let identity = mesh.pem_for("web", std::time::Duration::from_secs(7 * 24 * 3600));
     let said = SClient::to(db.address())
         .identity(&identity)
         .args(&["-verify_return_error"])
@@ -113,6 +118,71 @@ async fn a_clock_that_is_set_back_before_the_certificate_began_gets_one_for_its_
     assert!(moment(&after, "not_before") <= OffsetDateTime::now_utc());
     assert!(moment(&after, "not_after") > OffsetDateTime::now_utc());
     admits(&mesh, &clock, &db).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_opens_nothing_that_a_date_has_closed() {
+    let (mesh, workload) = (Mesh::new(), Legacy::start().await);
+    let clock = Clock::new(mesh.dir());
+    let hour = std::time::Duration::from_secs(3600);
+    let expires = (OffsetDateTime::now_utc() + hour).format(&Rfc3339).unwrap();
+    let entry = format!("spiffe: {}, expires: {expires:?}", spiffe("lab"));
+    let setup = mesh.inbound("ehr").allow("web").peer("lab", &entry).allow_known("lab");
+    let setup = setup.http().forward(workload.target()).permissive(hour);
+    let mut command = setup.command();
+    clock.worn_by(&mut command);
+    let mut ehr = setup.spawn_by(&mut command).await;
+    let identity = mesh.pem_for("lab", 24 * hour);
+    let lab = async || {
+        let mut lab = Wire::new(connect(&identity, ehr.address(), "ehr").await.unwrap().stream);
+        lab.try_send("GET /lab HTTP/1.1\r\nHost: ehr\r\nConnection: close\r\n\r\n").await;
+        String::from_utf8_lossy(&lab.rest().await).starts_with("HTTP/1.1 200 ")
+    };
+    assert_eq!(plain(ehr.address()).await.get("/plain").await.status(), 200);
+    assert!(lab().await);
+
+    clock.set("+2h");
+    plain(ehr.address()).await.try_send("GET /late HTTP/1.1\r\n\r\n").await;
+    assert_eq!(ehr.trail().only("connection-refused").await.reason(), "not_tls");
+    assert!(!lab().await);
+    clock.set("+0");
+
+    assert!(!lab().await);
+    plain(ehr.address()).await.try_send("GET /again HTTP/1.1\r\n\r\n").await;
+    let refused = ehr.trail().wait_for("connection-refused", 2).await;
+    assert_eq!(refused[1].reason(), "not_tls");
+    let denied = ehr.trail().wait_for("connection-denied", 2).await;
+    assert!(denied.iter().all(|record| record.reason() == "listing_expired"), "{denied:#?}");
+    assert_eq!(workload.targets(), ["/plain", "/lab"]);
+    ehr.process.says("the wall clock was set back by 7").await;
+    eventually("the metric to say so", || async {
+        let behind = ehr.metric("myelin_clock_behind_seconds", &[]).await;
+        (7000.0..=7300.0).contains(&behind).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_stays_so_when_the_clock_is_set_back() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Line).await;
+    let clock = Clock::new(mesh.dir());
+    let db = sidecar(&mesh, &clock, &workload).await;
+    let web = mesh.pem("web");
+    let mut before = connect(&web, db.address(), "db").await.unwrap();
+    before.send("hello\n").await;
+    assert_eq!(before.rest().await, b"you said hello\n");
+
+    clock.set("+2h");
+    let mut late = connect(&web, db.address(), "db").await.unwrap();
+    assert!(!matches!(late.first_read().await, FirstRead::Bytes(_)));
+    assert_eq!(db.trail().only("connection-refused").await.reason(), "expired");
+    clock.set("+0");
+
+    let mut again = connect(&web, db.address(), "db").await.unwrap();
+    assert!(!matches!(again.first_read().await, FirstRead::Bytes(_)));
+    assert_eq!(db.trail().only("connection-denied").await.reason(), "certificate_expired");
+    assert_eq!(workload.received(), b"hello\n");
 }
 
 #[tokio::test]

@@ -83,7 +83,10 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("inventory", &["clock", "identity", "outcome", "telemetry"]),
-    ("audit", &["clock", "config", "identity", "outcome", "protocol", "report", "telemetry"]),
+    (
+        "audit",
+        &["clock", "config", "identity", "network", "outcome", "protocol", "report", "telemetry"],
+    ),
     ("telemetry", &["identity", "outcome"]),
     ("config", &["clock", "identity", "protocol"]),
     ("identity", &["outcome"]),

@@ -9,6 +9,7 @@ use crate::support::dicom::{asks, storescp, tls};
 use crate::support::lenient::{FAR, SOON};
 use crate::support::mesh::Mesh;
 use crate::support::mllp::{Engine, ack, comes, exchange, message};
+use crate::support::until;
 
 /// Nothing comes any more.
 async fn ends(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
@@ -39,9 +40,11 @@ async fn a_message_in_plaintext_gets_its_acknowledgement_when_the_date_passes_me
     let mesh = Mesh::new();
     let engine = Engine::held_back().await;
     let setup = mesh.inbound("ehr").allow("lab").mllp().forward(engine.target());
-    let ehr = setup.permissive(SOON).start().await;
+    let ehr = setup.clone().permissive(FAR).start().await;
     let mut old = TcpStream::connect(ehr.address()).await.unwrap();
     old.write_all(message("ADT^A01", "1").as_bytes()).await.unwrap();
+    until("the message to arrive", || engine.received().len() == 1).await;
+    ehr.turns_strict(&setup.permissive(SOON)).await;
 
     let withdrawn = ehr.trail().only("connection-withdrawn").await;
     engine.may_answer();
@@ -57,14 +60,15 @@ async fn a_message_that_no_rule_takes_goes_through_until_the_date_and_is_denied_
     let mesh = Mesh::new();
     let engine = Engine::start().await;
     let setup = mesh.inbound("ehr").allow("lab").mllp().with("messages: [ \"ORU^*\" ]");
-    let ehr = setup.forward(engine.target()).observing(SOON).start().await;
+    let setup = setup.forward(engine.target());
+    let ehr = setup.clone().observing(FAR).start().await;
     let mut lab = mesh.connect("lab", &ehr).await;
 
     exchange(&mut lab.stream, "ORU^R01", "1").await;
     exchange(&mut lab.stream, "ADT^A01", "2").await;
     let allowed = ehr.trail().only("message-allowed").await; // of the other nothing is to be told
     let status = ehr.strictness().await;
-    ehr.trail().wait_for("config-loaded", 2).await;
+    ehr.turns_strict(&setup.observing(SOON)).await;
     lab.send(message("ADT^A01", "3")).await;
 
     ends(&mut lab.stream).await;

@@ -230,6 +230,41 @@ async fn a_server_that_does_not_answer_is_given_up_after_connect_timeout() {
 }
 
 #[tokio::test]
+async fn a_source_with_too_many_unfinished_handshakes_is_told_of() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Echo).await;
+    let db = mesh.inbound("db").allow("web").forward(workload.target()).start().await;
+
+    let mut silent = Vec::new();
+    for _ in 0..=256 {
+        silent.push(TcpStream::connect(db.address()).await.unwrap());
+    }
+
+    let refused = db.trail().only("connection-refused").await;
+    assert_eq!(refused.reason(), "too_many");
+    assert!(refused.text("message").contains("as many unfinished handshakes"), "{refused:#?}");
+}
+
+#[tokio::test]
+async fn who_is_shown_out_and_takes_its_time_keeps_nobody_waiting() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Echo).await;
+    let setup = mesh.inbound("db").allow("web").forward(workload.target());
+    let db = setup.limits("connections: 1").start().await;
+    let identity = mesh.pem("lab");
+    let mut denied = Vec::new();
+    for _ in 0..20 {
+        denied.push(client::connect(&identity, db.address(), "db").await.unwrap());
+    }
+
+    let entering = async { mesh.connect("web", &db).await.echoes("listed").await };
+    let entered = timeout(Duration::from_secs(8), entering).await;
+
+    assert!(entered.is_ok(), "each of them has a second to hear us out");
+    assert_eq!(db.trail().wait_for("connection-denied", 20).await.len(), 20);
+}
+
+#[tokio::test]
 async fn a_flood_of_refusals_is_counted_in_full_and_recorded_in_few_lines() {
     let mesh = Mesh::new();
     let workload = Workload::tcp(Kind::Echo).await;

@@ -120,11 +120,14 @@ async fn status_tells_since_when_nothing_would_have_been_denied() {
 async fn when_the_date_passes_policy_is_enforced_and_who_was_only_observed_is_withdrawn() {
     let mesh = Mesh::new();
     let workload = Legacy::start().await;
-    let ehr = ehr(&mesh, &workload).with(ROUTES).observing(SOON).start().await;
+    let setup = ehr(&mesh, &workload).with(ROUTES);
+    let ehr = setup.clone().observing(FAR).start().await;
     let mut lab = mesh.http("lab", &ehr).await;
     assert_eq!(lab.get("/records").await.status(), 200);
     let mut web = mesh.http("web", &ehr).await;
     assert_eq!(web.get("/else").await.status(), 200);
+
+    let ended = ehr.turns_strict(&setup.observing(SOON)).await;
 
     lab.ends().await;
 
@@ -139,8 +142,7 @@ async fn when_the_date_passes_policy_is_enforced_and_who_was_only_observed_is_wi
     late.ends().await;
     assert_eq!(ehr.trail().only("connection-denied").await.reason(), "unknown_peer");
     assert_eq!(ehr.trail().only("request-denied").await.reason(), "no_route");
-    let loaded = ehr.trail().wait_for("config-loaded", 2).await;
-    assert_eq!(loaded[1].reason(), "observe_ended");
+    assert_eq!(ended.reason(), "observe_ended");
     let status = ehr.strictness().await;
     assert_eq!((&status["enforce"], &status["fails_open"]), (&json!(true), &json!([])));
 }
@@ -150,17 +152,48 @@ async fn a_tcp_connection_that_was_only_observed_ends_at_the_date() {
     let mesh = Mesh::new();
     let workload = Workload::tcp(Kind::Echo).await;
     let setup = mesh.inbound("db").allow("web").forward(workload.target());
-    let db = setup.observing(SOON).start().await;
+    let db = setup.clone().observing(FAR).start().await;
     let mut web = mesh.connect("web", &db).await;
     web.echoes("hello").await;
     let mut lab = mesh.connect("lab", &db).await;
     lab.echoes("hello").await;
+    db.turns_strict(&setup.observing(SOON)).await;
 
     let read = lab.first_read().await;
 
     assert!(matches!(read, FirstRead::Closed | FirstRead::Lost), "{read:?}");
     assert_eq!(db.trail().only("connection-withdrawn").await.reason(), "unknown_peer");
     web.echoes("still here").await;
+}
+
+#[tokio::test]
+async fn who_is_only_observed_leaves_room_for_those_who_are_listed() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Echo).await;
+    let setup = mesh.inbound("db").allow("web").forward(workload.target());
+    let db = setup.limits("connections: 16").observing(FAR).start().await;
+    let mut inside = Vec::new();
+    for _ in 0..2 {
+        let mut lab = mesh.connect("lab", &db).await;
+        lab.echoes("an eighth of them for one source").await;
+        inside.push(lab);
+    }
+
+    let read = mesh.connect("lab", &db).await.first_read().await;
+
+    assert!(matches!(read, FirstRead::Closed | FirstRead::Lost), "{read:?}");
+    let denied = db.trail().only("connection-denied").await;
+    assert_eq!(denied.reason(), "concurrency_limit");
+    assert_eq!(denied.text("myelin.differs"), "concurrency");
+    assert!(denied.text("myelin.nearest").contains("an eighth for one source"), "{denied:#?}");
+    for _ in 0..5 {
+        let mut web = mesh.connect("web", &db).await;
+        web.echoes("listed").await;
+        inside.push(web);
+    }
+    inside.remove(0).end().await;
+    db.trail().only("connection-closed").await;
+    mesh.connect("lab", &db).await.echoes("a place is free").await;
 }
 
 #[tokio::test]

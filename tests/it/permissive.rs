@@ -136,11 +136,14 @@ async fn status_tells_until_when_plaintext_is_taken_and_who_still_comes_so() {
 async fn when_the_date_passes_open_plaintext_ends_and_no_more_is_taken_without_a_restart() {
     let mesh = Mesh::new();
     let workload = Legacy::start().await;
-    let ehr = ehr(&mesh, workload.target()).permissive(SOON).start().await;
+    let setup = ehr(&mesh, workload.target());
+    let ehr = setup.clone().permissive(FAR).start().await;
     let mut stranger = plain(ehr.address()).await;
     assert_eq!(stranger.get("/before").await.status(), 200);
     let mut web = mesh.http("web", &ehr).await;
     assert_eq!(web.get("/web/1").await.status(), 200);
+
+    let ended = ehr.turns_strict(&setup.permissive(SOON)).await;
 
     stranger.ends().await;
 
@@ -153,9 +156,8 @@ async fn when_the_date_passes_open_plaintext_ends_and_no_more_is_taken_without_a
     assert_eq!(ehr.trail().only("connection-refused").await.reason(), "not_tls");
     assert_eq!(web.get("/web/2").await.status(), 200, "whoever speaks TLS notices nothing");
     assert_eq!(workload.targets(), ["/before", "/web/1", "/web/2"]);
-    let loaded = ehr.trail().wait_for("config-loaded", 2).await;
-    assert_eq!(loaded[1].reason(), "permissive_ended");
-    assert!(loaded[1].text("message").contains("`ehr`"), "{loaded:?}");
+    assert_eq!(ended.reason(), "permissive_ended");
+    assert!(ended.text("message").contains("`ehr`"), "{ended:?}");
     let status = ehr.strictness().await;
     assert_eq!((&status["mode"], &status["fails_open"]), (&json!("strict"), &json!([])));
     assert_eq!(status["plaintext"]["days_left"], Value::Null);
@@ -167,7 +169,8 @@ async fn when_the_date_passes_open_plaintext_ends_and_no_more_is_taken_without_a
 async fn an_answer_in_flight_when_the_date_passes_comes_to_its_end() {
     let mesh = Mesh::new();
     let workload = ByHand::new().await;
-    let ehr = ehr(&mesh, &workload.target()).permissive(SOON).start().await;
+    let setup = ehr(&mesh, &workload.target());
+    let ehr = setup.clone().permissive(FAR).start().await;
     let mut stranger = plain(ehr.address()).await;
     stranger.send("GET /first HTTP/1.1\r\nHost: ehr\r\n\r\n").await;
     let mut call = workload.accept().await;
@@ -176,6 +179,7 @@ async fn an_answer_in_flight_when_the_date_passes_comes_to_its_end() {
     assert_eq!(stranger.head().await.status(), 200);
     assert_eq!(stranger.bytes(5).await, b"half ");
 
+    ehr.turns_strict(&setup.permissive(SOON)).await;
     ehr.trail().only("connection-withdrawn").await;
     stranger.try_send("GET /second HTTP/1.1\r\nHost: ehr\r\n\r\n").await;
     call.send("whole").await;

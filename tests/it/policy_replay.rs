@@ -110,6 +110,43 @@ async fn what_a_record_does_not_say_is_not_guessed() {
 }
 
 #[tokio::test]
+async fn denials_that_share_a_record_are_counted_each() {
+    let portal = Somebody::service("portal").known("portal");
+    let flood = |count, reasons: Value| {
+        let first = "2026-11-01T06:00:00.000Z";
+        json!({ "myelin": { "flood": { "count": count, "reasons": reasons, "first": first, "last": first } } })
+    };
+    let merged = |more: Value| {
+        let mut all = flood(4900, json!({ "not_listed_for_route": 4900 }));
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    let same = merged(json!({
+        "event": { "reason": "not_listed_for_route" },
+        "http": { "request": { "method": "GET" } },
+        "url": { "path": "/fhir/Patient/{id}" },
+    }));
+    let mixed = flood(70, json!({ "no_route": 60, "rate_limit": 10 }));
+    let differing = flood(5, json!({ "no_route": 5 }));
+    let limits = flood(8, json!({ "rate_limit": 8 }));
+    let handshakes = flood(20, json!({ "lost": 20 }));
+    let paper = day()
+        .line("request-denied", ("fhir", "http"), &portal, &same)
+        .line("request-denied", ("fhir", "http"), &portal, &mixed)
+        .line("request-denied", ("fhir", "http"), &portal, &differing)
+        .line("request-denied", ("fhir", "http"), &portal, &limits)
+        .line("connection-refused", ("fhir", "http"), &portal, &handshakes);
+    let desk = Desk::new(&paper);
+    let config = desk.config("    allow: [billing, portal]\n");
+
+    let said = desk.replay(&config, &[]).await.stdout;
+
+    assert!(said.contains("  GET /fhir/Patient/{id}: 4901 times, 2026-11-01 to"), "{said}");
+    assert!(said.contains("left aside: 20 handshakes that came to nothing, 8 denials"), "{said}");
+    assert!(said.contains("not told apart: 75 denials"), "{said}");
+}
+
+#[tokio::test]
 async fn bad_arguments_and_bad_configurations_have_exit_codes_of_their_own() {
     let desk = Desk::new(&day());
     let broken = desk.config("    alow: [billing]\n");

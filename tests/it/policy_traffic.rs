@@ -19,6 +19,15 @@ fn observed(mesh: &Mesh, workload: &Legacy) -> Setup {
         .with("observe_paths: true")
 }
 
+/// A suggestion in a configuration, as the operator pastes it: new peers beside those that are there, the listener in
+/// place of the old one.
+pub(crate) fn pasted(config: &str, suggested: &str) -> String {
+    let (head, _) = config.split_once("inbound:").unwrap();
+    let (peers, inbound) = suggested.split_once("inbound:").unwrap();
+    let (_, peers) = peers.split_once("peers:\n").unwrap();
+    format!("{head}{peers}inbound:{inbound}")
+}
+
 async fn get(wire: &mut PeerWire, path: &str) -> u16 {
     wire.send(format!("GET {path} HTTP/1.1\r\nHost: ehr\r\n\r\n")).await;
     wire.message().await.status()
@@ -71,12 +80,7 @@ async fn what_was_observed_becomes_rules_under_which_it_goes_on_and_nothing_else
     let suggested =
         myelin(&["policy", "suggest", "--audit", &audit, "-c", config.to_str().unwrap()]).await;
     assert_eq!(suggested.code, Some(0), "{suggested:#?}");
-    // As the operator pastes it: new peers beside those that are there, the listener in place of the old one.
-    let text = setup.text();
-    let (head, _) = text.split_once("inbound:").unwrap();
-    let (peers, inbound) = suggested.stdout.split_once("inbound:").unwrap();
-    let (_, peers) = peers.split_once("peers:\n").unwrap();
-    let pasted = format!("{head}{peers}inbound:{inbound}");
+    let pasted = pasted(&setup.text(), &suggested.stdout);
     let file = write(mesh.dir(), "pasted.yaml", &pasted);
     let named = ["policy", "replay", "--audit", &audit, "-c", file.to_str().unwrap()];
     let replayed = myelin(&named).await;

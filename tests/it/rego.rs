@@ -19,7 +19,7 @@ const ROUTES: &str = r#"routes: [{ name: record, path: "/records/{id}", allow: [
 /// The setup, narrowed by these rules.
 fn narrowed(setup: Setup, mesh: &Mesh, rules: &str) -> Setup {
     rewrite(mesh.dir(), rules);
-    setup.file("policy: { rego: [../policy.rego], data: [../data.json] }")
+    setup.file("policy: { rego: [../policy.rego], data: [../data.json], timeout: 5s }")
 }
 
 fn rewrite(dir: &Path, rules: &str) {
@@ -172,12 +172,14 @@ async fn rules_that_cannot_be_used_change_nothing() {
 
 #[tokio::test]
 async fn what_fails_or_takes_too_long_is_denied() {
-    for (rules, says) in [
+    for (timeout, rules, says) in [
         (
+            "5s",
             "allow if not late\nlate if { input.myelin.peer == \"web\"; to_number(input.myelin.peer) > 1 }",
             "data.myelin.allow failed: ",
         ),
         (
+            "5ms",
             "allow if { input.myelin.peer == \"web\"; some a in data.n; some b in data.n; some c in data.n; a + b + c < 0 }",
             "data.myelin.allow took longer than 5ms",
         ),
@@ -187,8 +189,9 @@ async fn what_fails_or_takes_too_long_is_denied() {
         let n: Vec<_> = (0..500).map(|n| n.to_string()).collect();
         write(mesh.dir(), "data.json", &format!(r#"{{"n": [{}]}}"#, n.join(", ")));
         rewrite(mesh.dir(), rules);
-        let policy = "policy: { rego: ../policy.rego, data: ../data.json, timeout: 5ms }";
-        let setup = mesh.inbound("db").allow("web").forward(workload.target()).file(policy);
+        let policy =
+            format!("policy: {{ rego: ../policy.rego, data: ../data.json, timeout: {timeout} }}");
+        let setup = mesh.inbound("db").allow("web").forward(workload.target()).file(&policy);
         let db = setup.start().await;
 
         let refused = mesh.connect("web", &db).await.first_read().await;

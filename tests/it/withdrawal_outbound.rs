@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep};
 use crate::support::h2::H2;
 use crate::support::http::plain;
 use crate::support::legacy::Legacy;
-use crate::support::mesh::Mesh;
+use crate::support::mesh::{Mesh, Running};
 use crate::support::tls_server::{Speaks, TlsServer};
-use crate::support::until;
 use crate::support::ward::{Ward, whatever_the_cause};
+use crate::support::{eventually, until};
 
 async fn echoes(caller: &mut TcpStream, words: &str) {
     caller.write_all(words.as_bytes()).await.unwrap();
@@ -72,6 +72,16 @@ async fn a_pooled_http_1_connection_is_closed_at_once_and_no_request_goes_there_
     .await;
 }
 
+/// Waits until more than so many bytes have gone up: a request that is on record is not on its way yet, and does
+/// not begin once the right is lost.
+async fn on_its_way(web: &Running, before: f64) {
+    eventually("the request to be on its way", || async {
+        let up = web.metric("myelin_bytes_total", &[("flow", "up")]).await;
+        (up > before).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_http_1_response_in_flight_comes_to_its_end() {
     whatever_the_cause(|cause| async move {
@@ -82,6 +92,7 @@ async fn an_http_1_response_in_flight_comes_to_its_end() {
         caller.send("GET /slow HTTP/1.1\r\nHost: lab\r\n\r\n").await;
         until("the request to be there", || lab.open() == 1).await;
         web.trail().only("request-allowed").await;
+        on_its_way(&web, 0.0).await;
 
         let withdrawn = ward.strike(&web).await;
         lab.let_go();
@@ -102,9 +113,11 @@ async fn a_shared_http_2_connection_finishes_its_streams_and_gets_no_more() {
         let web = ward.start(|setup| setup.http().phi().to(lab.address)).await;
         let caller = H2::plain(web.address()).await;
         assert_eq!(caller.get("/1").await, (StatusCode::OK, "/1".to_owned()));
+        let before = web.metric("myelin_bytes_total", &[("flow", "up")]).await;
         let slow = caller.get("/slow");
         let rest = async {
             web.trail().wait_for("request-allowed", 2).await;
+            on_its_way(&web, before).await;
             let withdrawn = ward.strike(&web).await;
             assert_eq!(caller.get("/2").await.0, StatusCode::BAD_GATEWAY);
             assert_eq!(lab.open(), 1, "the stream in flight keeps it");

@@ -8,6 +8,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::audit::line::event::Event;
+use crate::audit::line::flood::FloodFields;
 use crate::audit::line::operation::Asked;
 use crate::audit::line::own::{Own, Removed, Sealed, SegmentStart, Truncated};
 use crate::audit::line::rule::{Origin, RuleFields};
@@ -201,6 +202,8 @@ struct Myelin<'a> {
     #[serde(flatten)]
     asked: Asked<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    flood: Option<FloodFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     segment: Option<&'a SegmentStart>,
     #[serde(skip_serializing_if = "Option::is_none")]
     truncated: Option<&'a Truncated>,
@@ -355,6 +358,7 @@ impl<'a> Myelin<'a> {
             differs: nearest.and_then(|nearest| nearest.differs).map(Differs::label),
             would_deny: nearest.and_then(|nearest| nearest.would_deny).map(DenyReason::label),
             asked: Asked::of(record),
+            flood: record.flood.as_ref().map(FloodFields::of),
             segment: own.segment.as_ref(),
             truncated: own.truncated.as_ref(),
             lost: own.lost,

@@ -77,6 +77,12 @@ impl Action {
         )
     }
 
+    /// Whether somebody else decides how often it happens, and nothing came of it: then it may be told of
+    /// with others of its kind.
+    pub(in crate::audit) fn may_flood(self) -> bool {
+        self.is_denial() && self != Self::ConnectionWithdrawn
+    }
+
     /// Whether somebody was kept out.
     pub fn is_denial(self) -> bool {
         matches!(

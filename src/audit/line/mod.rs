@@ -3,6 +3,7 @@
 pub(in crate::audit) mod ecs;
 pub(in crate::audit) mod encode;
 pub(in crate::audit) mod event;
+mod flood;
 pub(in crate::audit) mod operation;
 pub(in crate::audit) mod own;
 mod question;

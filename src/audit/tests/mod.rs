@@ -1,7 +1,11 @@
 //! The trail as those who use it see it: on real disks.
 
 mod failure;
+<<<<<<< HEAD
 mod sealing;
+=======
+mod flood;
+>>>>>>> main
 mod tampering;
 
 use std::fs::{self, OpenOptions};

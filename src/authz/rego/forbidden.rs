@@ -49,6 +49,8 @@ fn place(settings: &RegoSettings, name: &str) -> String {
     });
     let named = calls.map(|(file, line)| format!("{}:{line}", file.path.display()));
     named.unwrap_or_else(|| {
-        settings.files.iter().map(|file| file.path.display().to_string()).collect()
+        let files: Vec<_> =
+            settings.files.iter().map(|file| file.path.display().to_string()).collect();
+        files.join(", ")
     })
 }

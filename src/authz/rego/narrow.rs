@@ -76,6 +76,7 @@ fn objected(rule: &Arc<str>, line: u32, objection: Objection, policy: &ListenerP
         rule: Arc::clone(rule),
         line,
         version: policy.version(),
+        peer: None,
         template: None,
         differs: None,
         nearest: objection.text,

@@ -6,7 +6,16 @@ use crate::outcome::DenyReason;
 use crate::protocol::mllp::Header;
 
 /// What becomes of a message of `lab`, which may send all but `ADT^A23` and as all but `PACS` at `ICU`.
-fn sent(encoding: &[u8], [kind, application, facility]: [&[u8]; 3]) -> Result<(), DenyReason> {
+fn sent(encoding: &[u8], parts: [&[u8]; 3]) -> Result<(), DenyReason> {
+    split(b'|', encoding, parts)
+}
+
+/// The same, of fields that `separator` separates.
+fn split(
+    separator: u8,
+    encoding: &[u8],
+    [kind, application, facility]: [&[u8]; 3],
+) -> Result<(), DenyReason> {
     let config = config(
         r#"
 peers: { lab: { spiffe: "spiffe://td/lab" }, admin: { spiffe: "spiffe://td/admin" } }
@@ -25,6 +34,7 @@ inbound:
     let permit = policy.authorize(&spiffe("spiffe://td/lab"), NOW).unwrap();
     let mut parts = kind.splitn(2, |byte| *byte == b'^');
     let header = Header {
+        separator,
         encoding,
         code: parts.next().unwrap(),
         trigger: parts.next().unwrap_or_default(),
@@ -107,7 +117,6 @@ fn the_messages_own_escape_character_counts_and_so_does_the_standards() {
     assert_eq!(names(b"^~!&", b"WEST"), Ok(()));
     assert_eq!(names(b"^~!&", b"I!X43!U"), Err(DenyReason::UnknownSender));
     assert_eq!(names(b"^~!&", b"I\\X43\\U"), Err(DenyReason::UnknownSender));
-    assert_eq!(names(b"$~\\&", b"ICU^1"), Err(DenyReason::UnknownSender));
     assert_eq!(names(b"^~\\&#", b"ICU#"), Err(DenyReason::UnknownSender));
     assert_eq!(names(b"^~\\", b"I\\X43\\U"), Err(DenyReason::UnknownSender));
 }
@@ -150,4 +159,14 @@ fn the_denial_says_what_is_wrong_with_the_name() {
         "nearest is message rule `adt`: message type ADT^A01 or ADT^A08, not ADT^other (no code of \
          HL7's form)"
     );
+}
+
+#[test]
+fn a_header_that_others_may_split_elsewhere_matches_no_rule() {
+    let parts = [&b"ADT^A01"[..], b"LIS", b"MAIN"];
+
+    assert_eq!(split(b'|', b"^~\\&", parts), Ok(()));
+    for (separator, encoding) in [(b'_', &b"^~\\&"[..]), (b'|', b"_~\\&"), (b'|', b"$~\\&")] {
+        assert_eq!(split(separator, encoding, parts), Err(DenyReason::NoMessageRule));
+    }
 }

@@ -267,7 +267,7 @@ fn a_message_needs_a_rule_for_its_type_and_one_for_its_sender() {
 }
 
 #[test]
-fn the_name_of_a_sender_ends_at_the_messages_own_separator() {
+fn the_name_of_a_sender_ends_at_the_first_separator_of_components() {
     let lab = Visit::of("lab", 1);
     let sends = |encoding: &'static [u8], application: &'static [u8]| {
         let header = mllp::Header {
@@ -281,8 +281,9 @@ fn the_name_of_a_sender_ends_at_the_messages_own_separator() {
         lab.policy.authorize_message(&lab.permit, &header, NOW).is_ok()
     };
 
-    assert!(sends(b"$~\\&", b"LIS$1.2"));
-    assert!(!sends(b"$~\\&", b"LIS^1.2"));
+    assert!(sends(b"^~\\&", b"LIS^1.2"));
+    assert!(!sends(b"^~\\&", b"LIS$1.2"));
+    assert!(!sends(b"$~\\&", b"LIS$1.2"));
 }
 
 #[test]

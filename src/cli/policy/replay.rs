@@ -98,6 +98,13 @@ fn text(config: &Config, history: &History, replay: &Replay) -> String {
             Count(history.beside, "denial")
         );
     }
+    if history.summed_up > 0 {
+        let _infallible = writeln!(
+            out,
+            "not told apart: {} that are on record as sums alone, for there were too many",
+            Count(history.summed_up, "denial")
+        );
+    }
     let observed = config.inbound.iter().filter_map(|one| Some((one, one.observe_until?)));
     for (listener, until) in observed.filter(|(_, until)| *until > clock::now()) {
         let _infallible = writeln!(
@@ -163,6 +170,7 @@ fn to_json(history: &History, replay: &Replay) -> Value {
         "unknown_listeners": replay.unknown_listeners,
         "refused_handshakes": history.refused,
         "denied_for_other_reasons": history.beside,
+        "not_told_apart": history.summed_up,
         "left_out": history.left_out,
     })
 }

@@ -43,6 +43,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Count(reading.records, "record"),
         Count(reading.files, "file")
     ));
+    if arguments.denied && history.summed_up > 0 {
+        console::line(&format!(
+            "# not in it: {} that are on record as sums alone, for there were too many",
+            Count(history.summed_up, "denial")
+        ));
+    }
     if suggestion.is_empty() {
         console::line("# nobody was seen that a rule could let in");
     }

@@ -6,15 +6,16 @@ use crate::authz::{Denied, Grant, Permit};
 use crate::clock;
 use crate::config::{Limits, Target};
 use crate::listener::Services;
-use crate::listener::associations::{self, NotAudited, Ticket};
+use crate::listener::associations::{self, NotAudited, OpenAssociation};
 use crate::listener::life::Life;
 use crate::listener::permits::Held;
 use crate::listener::plain::Plain;
+use crate::listener::question::Question;
 use crate::listener::quota::Running;
-use crate::live::Live;
+use crate::live::{Generation, Live};
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{Reject, Request};
-use crate::proxy::dicom::{self, Asked, Carried, End, Terms};
+use crate::proxy::dicom::{self, Asked, Carried, Terms};
 
 /// The association of one inbound connection.
 pub(super) struct InboundDicom<'a> {
@@ -24,6 +25,12 @@ pub(super) struct InboundDicom<'a> {
     pub(super) permit: &'a Permit,
     pub(super) forward: &'a Target,
     pub(super) limits: &'a Limits,
+}
+
+/// Policy's yes, and the rules that it is by.
+struct Judged {
+    grant: Grant,
+    generation: Generation,
 }
 
 impl InboundDicom<'_> {
@@ -39,7 +46,7 @@ impl InboundDicom<'_> {
             }
             None => return Ending::Cut,
         };
-        let (grant, running) = match self.judge(asked.request()) {
+        let (judged, running) = match self.judge(asked.request()) {
             Ok(judged) => judged,
             Err(denied) => {
                 let request = asked.request();
@@ -48,31 +55,31 @@ impl InboundDicom<'_> {
                 return Ending::Denied;
             }
         };
-        let admitting = associations::admit(services, connection, asked.request(), &grant);
-        let Ok::<Ticket, NotAudited>(ticket) = admitting.await else {
+        let admitting = associations::admit(services, connection, asked.request(), &judged.grant);
+        let Ok::<OpenAssociation, NotAudited>(open) = admitting.await else {
             dicom::reject(downstream, Reject::CONGESTION, end).await;
             return Ending::Denied;
         };
-        self.carry(asked, (ticket, running), downstream, life).await
+        self.carry(asked, (judged, open, running), downstream, life).await
     }
 
     /// By the policy of this moment, as whom the peer is now, and by its limits.
-    fn judge(&self, request: &Request) -> Result<(Grant, Running), Denied> {
+    fn judge(&self, request: &Request) -> Result<(Judged, Running), Denied> {
         let now = self.live.snapshot();
-        let (InboundState { policy, quotas, .. }, at) = (&now.value, clock::now());
+        let (InboundState { policy, quotas, .. }, at) = (&now.value, clock::onward());
         let permit = self.held.permit(&now.value, at)?;
         let grant = policy.authorize_association(&permit, request, at)?;
         let connection = self.held.member().connection();
         let record = |grant: &Grant| associations::allowed(connection, request, grant);
         let grant = self.services.narrow(policy, grant, None, record, at)?;
         let running = quotas.begin(&permit, Some(&grant), at).map_err(|over| over.denied)?;
-        Ok((grant, running))
+        Ok((Judged { grant, generation: now.generation }, running))
     }
 
     async fn carry(
         &self,
         asked: Asked,
-        (ticket, running): (Ticket, Running),
+        (judged, open, running): (Judged, OpenAssociation, Running),
         downstream: Incoming,
         life: &mut Life,
     ) -> Ending {
@@ -85,24 +92,33 @@ impl InboundDicom<'_> {
             Err(ending) => {
                 let message = life.message.clone();
                 let how = AssociationEnding::Unreachable;
-                let over = End { how, ending, message, cause: None };
-                associations::completed(services, ticket, &over, ending, &carried).await;
+                associations::unbegun(services, open, how, ending, message).await;
                 dicom::reject(downstream, Reject::CONGESTION, end).await;
                 return ending;
             }
+        };
+        // What it was judged by may be gone: the record, and the workload, may have taken their time.
+        let question = Question::association(asked.request());
+        let lasting = self.held.lasts(question, &judged.grant, judged.generation).await;
+        let Ok(_lasts) = lasting else {
+            drop(upstream);
+            let (how, ending) = (AssociationEnding::Aborted, Ending::Withdrawn);
+            associations::unbegun(services, open, how, ending, None).await;
+            dicom::reject(downstream, Reject::CALLING_AE, end).await;
+            return ending;
         };
         let terms = Terms {
             idle: self.limits.idle_timeout,
             metrics: &services.metrics,
             end,
-            is_bound: ticket.is_bound(),
+            is_bound: open.is_bound(),
         };
         let relaying = dicom::relay(self.permit, asked, downstream, upstream, &terms, &mut carried);
         let (over, parting) = relaying.await;
         life.moved = carried.moved;
         let ending = member.ending(over.ending);
         drop(running); // what is left is a record, and the end of the connection
-        associations::completed(services, ticket, &over, ending, &carried).await;
+        associations::completed(services, open, &over, ending, &carried).await;
         parting.done(end).await;
         ending
     }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::TOO_MANY_UNLISTED;
 use super::arrival::Arrival;
 use super::state::InboundState;
 use crate::audit::{Connection, Record};
 use crate::clock;
-use crate::listener::crowd::{Crowd, Line};
+use crate::listener::crowd::Crowd;
 use crate::listener::permits::Permits;
 use crate::listener::{Services, record};
 use crate::outcome::{Direction, Refusal};
@@ -22,9 +23,8 @@ pub(super) struct Greeter<'a> {
     pub(super) state: &'a InboundState,
     pub(super) services: &'a Services,
     pub(super) permits: &'a Permits<InboundState>,
-    pub(super) crowd: &'a Crowd,
-    /// Those who were let in in plaintext.
-    pub(super) plaintext: &'a Arc<Crowd>,
+    /// Those who were let in without being listed.
+    pub(super) unlisted: &'a Arc<Crowd>,
 }
 
 impl Greeter<'_> {
@@ -40,19 +40,19 @@ impl Greeter<'_> {
         let describe = |handshake| describe(state, Some(source), destination, handshake);
         let limit = state.config.limits.handshake_timeout;
         // One look more, and only while plaintext is taken.
-        if state.config.permissive_until.is_some_and(|until| clock::now() < until) {
+        if state.config.permissive_until.is_some_and(|until| clock::onward() < until) {
             match tls::begins_with_tls(&socket, limit).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    let Some(place) = self.plaintext.enter_now(source) else {
-                        self.refuse(describe(None), too_many(), source).await;
+                    let Some(place) = self.unlisted.enter_now(source) else {
+                        self.refuse(describe(None), too_many(TOO_MANY_UNLISTED)).await;
                         return None;
                     };
                     let connection = Connection { plaintext: true, ..describe(None) };
                     return Some((Arrival::Plaintext(socket, place), connection));
                 }
                 Err(failed) => {
-                    self.refuse(describe(Some(Err(&failed))), failed, source).await;
+                    self.refuse(describe(Some(Err(&failed))), failed).await;
                     return None;
                 }
             }
@@ -66,7 +66,7 @@ impl Greeter<'_> {
                 Some((Arrival::Tls(session), connection))
             }
             Err((failed, socket)) => {
-                self.refuse(describe(Some(Err(&failed))), failed, source).await;
+                self.refuse(describe(Some(Err(&failed))), failed).await;
                 if let Some(socket) = socket {
                     tls::part(socket).await;
                 }
@@ -76,28 +76,31 @@ impl Greeter<'_> {
     }
 
     /// Somebody in plaintext who came too late: it was still taken when the connection began.
-    pub(super) async fn refuse_plaintext(&self, connection: Connection, source: SocketAddr) {
+    pub(super) async fn refuse_plaintext(&self, connection: Connection) {
         let message = "plaintext is not taken any more: `mode: permissive` has come to its end";
         let failed = HandshakeFailed {
             refusal: Refusal::NotTls,
             message: message.to_owned(),
             presented: None,
         };
-        self.refuse(Connection { plaintext: false, ..connection }, failed, source).await;
+        self.refuse(Connection { plaintext: false, ..connection }, failed).await;
     }
 
-    async fn refuse(&self, connection: Connection, failed: HandshakeFailed, source: SocketAddr) {
+    /// One more handshake of somebody who has as many unfinished ones as one source may have.
+    pub(super) async fn refuse_crowd(&self, source: SocketAddr, destination: Option<SocketAddr>) {
+        let message = "the source has as many unfinished handshakes as one source may have";
+        let connection = describe(self.state, Some(source), destination, None);
+        self.refuse(connection, too_many(message)).await;
+    }
+
+    async fn refuse(&self, connection: Connection, failed: HandshakeFailed) {
         self.services.metrics.refused(failed.refusal);
-        if let Line::Own = self.crowd.line(source) {
-            let record = Record::refused(Arc::new(connection), failed.refusal, failed.message);
-            self.services.audit.note(record).await;
-        }
+        let record = Record::refused(Arc::new(connection), failed.refusal, failed.message);
+        self.services.audit.note(record).await;
     }
 }
 
-fn too_many() -> HandshakeFailed {
-    let message = "there are as many connections in plaintext as there may be: half of \
-                   limits.connections, and an eighth for one source";
+fn too_many(message: &str) -> HandshakeFailed {
     HandshakeFailed { refusal: Refusal::TooMany, message: message.to_owned(), presented: None }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
 use super::state::InboundState;
@@ -12,18 +12,19 @@ use crate::authz::{Denied, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::listener::asked::Asked;
-use crate::listener::permits::Held;
+use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
+use crate::listener::question::{Question, condition};
 use crate::listener::quota::{Over, Running};
-use crate::listener::requests::{self, Refused, Ticket, Wish};
+use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::shapes::{self, Shapes};
 use crate::listener::{Services, record};
-use crate::live::{Live, Snapshot};
+use crate::live::{Generation, Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
 use crate::protocol::http::host_name;
 use crate::protocol::{fhir, soap};
 use crate::proxy::l7::{
-    ConnectError, Connected, Facing, Head, Host, Inside, NotAudited, PoolKey, Rejection,
+    Again, ConnectError, Connected, Facing, Head, Host, Inside, NotAudited, PoolKey, Rejection,
     RequestEnd, Rough, Sought, Spoken, Wanted,
 };
 
@@ -47,6 +48,8 @@ pub(super) struct Judged {
     holder: Permit,
     state: Arc<Snapshot<InboundState>>,
     at: OffsetDateTime,
+    /// What its body turned out to be, where a rule asked for that.
+    inside: Option<Inside>,
     /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
     phi: bool,
 }
@@ -56,10 +59,39 @@ impl Judged {
     fn told(&self) -> Asked {
         self.told.clone().unwrap_or_else(|| Asked::plain(&self.permit))
     }
+
+    /// The same, with what is in its body as far as that was looked at: held against this very policy.
+    fn holding(self, inside: Option<Inside>) -> Result<Self, Box<DeniedRequest>> {
+        let (asked, policy, at) = (self.told(), &self.state.value.policy, self.at);
+        let held = if self.permit.soap().is_some() {
+            let message = match &inside {
+                Some(Inside::Soap(message)) => message.as_ref().map_err(|why| *why),
+                Some(Inside::Form(_)) | None => Err(soap::Unreadable::Unread),
+            };
+            policy.authorize_soap(self.permit, message, at)
+        } else {
+            let form = match &inside {
+                Some(Inside::Form(form)) => form.as_deref().map_err(|why| *why),
+                Some(Inside::Soap(_)) | None => Err(fhir::Unreadable::Unread),
+            };
+            policy.authorize_form(self.permit, form, at)
+        };
+        match held {
+            Ok(permit) => Ok(Self { permit, inside, ..self }),
+            Err(denied) => Err(Box::new(DeniedRequest { denied, asked, retry_after: None })),
+        }
+    }
+}
+
+/// A request that asks for an upgrade, by whose leave, and by the rules of which generation.
+pub(super) struct Kept {
+    question: Question,
+    grant: Grant,
+    judged: Generation,
 }
 
 /// Policy's no.
-pub(super) struct Denial {
+pub(super) struct DeniedRequest {
     denied: Denied,
     asked: Asked,
     retry_after: Option<Duration>,
@@ -108,9 +140,11 @@ impl Host for InboundHttp {
     type Io = Plain;
     type Link = ();
     type Permit = Judged;
-    type Denial = Denial;
+    type Denial = DeniedRequest;
     type Running = Running;
-    type Ticket = Ticket;
+    type Ticket = OpenRequest;
+    type Kept = Kept;
+    type Lasting = Lasts;
 
     fn facing(&self) -> &Facing {
         &self.facing
@@ -122,9 +156,9 @@ impl Host for InboundHttp {
         PoolKey { name: Arc::clone(&self.pool), generation: configuration }
     }
 
-    fn judge(&self, head: &Head<'_>) -> Result<Judged, Denial> {
+    fn judge(&self, head: &Head<'_>) -> Result<Judged, DeniedRequest> {
         let now = self.live.snapshot();
-        let (policy, at) = (&now.value.policy, clock::now());
+        let (policy, at) = (&now.value.policy, clock::onward());
         let host = head.host.map(host_name);
         let host = host.as_deref();
         let (query, condition) = (head.query, condition(head.headers));
@@ -143,12 +177,12 @@ impl Host for InboundHttp {
                 let phi = now.value.config.phi;
                 let key = self.services.audit.pseudonyms();
                 let told = permit.form().map(|_| Asked::granted(&permit, head, key));
-                Ok(Judged { permit, told, holder, at, phi, state: now })
+                Ok(Judged { permit, told, holder, at, inside: None, phi, state: now })
             }
             Err(denied) => {
                 let routes = now.value.config.routes.as_deref().unwrap_or_default();
                 let asked = Asked::denied(&denied, routes, head, self.services.audit.pseudonyms());
-                Err(Denial { denied, asked, retry_after: None })
+                Err(DeniedRequest { denied, asked, retry_after: None })
             }
         }
     }
@@ -158,19 +192,24 @@ impl Host for InboundHttp {
         judged.permit.soap().map(|_| Sought::Soap).or(form)
     }
 
-    /// Waiting for the body may have taken a while: the peer is judged once more.
-    fn judge_inside(&self, judged: Judged, inside: Inside<'_>) -> Result<Judged, Denial> {
-        let now = self.live.snapshot();
-        let (policy, at) = (&now.value.policy, clock::now());
-        let asked = judged.told();
-        self.held
-            .permit(&now.value, at)
-            .and_then(|_still| match inside {
-                Inside::Soap(message) => policy.authorize_soap(judged.permit, message, at),
-                Inside::Form(form) => policy.authorize_form(judged.permit, form, at),
-            })
-            .map(|permit| Judged { permit, ..judged })
-            .map_err(|denied| Denial { denied, asked, retry_after: None })
+    /// Waiting for the body may have taken a while: all is judged once more, by one policy.
+    fn judge_inside(&self, head: &Head<'_>, inside: Inside) -> Result<Judged, DeniedRequest> {
+        self.judge(head)?.holding(Some(inside)).map_err(|denied| *denied)
+    }
+
+    fn stands(&self, judged: &Judged, _link: &()) -> bool {
+        let is_over = |until| until <= clock::onward();
+        self.held.is_still(judged.state.generation) && !judged.permit.until().is_some_and(is_over)
+    }
+
+    fn judge_again(
+        &self,
+        head: &Head<'_>,
+        before: &Judged,
+    ) -> Result<Again<Judged>, DeniedRequest> {
+        let judged = self.judge(head)?.holding(before.inside.clone()).map_err(|denied| *denied)?;
+        let is_as_before = judged.permit.is_recorded_as(&before.permit);
+        Ok(if is_as_before { Again::AsBefore(judged) } else { Again::Otherwise(judged) })
     }
 
     fn abandoned(&self, rough: &Rough<'_>, judged: &Judged) {
@@ -188,16 +227,16 @@ impl Host for InboundHttp {
         requests::rejected_now(&self.services, &self.connection, rough, refused);
     }
 
-    fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, Denial> {
+    fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, DeniedRequest> {
         let Judged { permit, holder, state, at, .. } = judged;
         state.value.quotas.begin(holder, Some(permit), *at).map_err(|over| {
             let Over { denied, retry_after } = *over;
             let asked = Asked::granted(permit, head, self.services.audit.pseudonyms());
-            Denial { denied, asked, retry_after: Some(retry_after) }
+            DeniedRequest { denied, asked, retry_after: Some(retry_after) }
         })
     }
 
-    fn retry_after(&self, denial: &Denial) -> Option<Duration> {
+    fn retry_after(&self, denial: &DeniedRequest) -> Option<Duration> {
         denial.retry_after
     }
 
@@ -235,7 +274,7 @@ impl Host for InboundHttp {
         head: &Head<'_>,
         judged: &Judged,
         _link: Option<&()>,
-    ) -> Result<Ticket, NotAudited> {
+    ) -> Result<OpenRequest, NotAudited> {
         let permit = &judged.permit;
         let rule = record::granted(permit);
         let observed = permit.would_deny().is_some();
@@ -262,7 +301,7 @@ impl Host for InboundHttp {
         Ok(ticket.carried_by(Some(self.held.member())))
     }
 
-    async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Denial>) {
+    async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<DeniedRequest>) {
         if let Rejection::Denied(denial) = rejection {
             self.services.expired(&denial.denied);
         }
@@ -274,7 +313,7 @@ impl Host for InboundHttp {
                 rule: None,
                 status: malformed.status().as_u16(),
             },
-            Rejection::Denied(Denial { denied, asked, retry_after }) => Refused {
+            Rejection::Denied(DeniedRequest { denied, asked, retry_after }) => Refused {
                 reason: denied.reason,
                 message: None,
                 asked: asked.clone(),
@@ -292,23 +331,20 @@ impl Host for InboundHttp {
         requests::rejected(&self.services, &self.connection, rough, refused).await;
     }
 
-    fn tunnelled(&self, _link: &()) {
-        self.held.member().tunnelled();
+    fn keep(&self, head: &Head<'_>, judged: &Judged) -> Kept {
+        let (grant, judged) = (judged.permit.clone(), judged.state.generation);
+        Kept { question: Question::request(head), grant, judged }
     }
 
-    fn completed(&self, ticket: Ticket, end: RequestEnd) {
+    async fn tunnelled(&self, _link: &(), kept: Kept) -> Option<Lasts> {
+        let member = self.held.member();
+        member.tunnelled();
+        let lasts = self.held.lasts(kept.question, &kept.grant, kept.judged).await;
+        lasts.inspect_err(|_withdrawn| member.end().cut()).ok()
+    }
+
+    fn completed(&self, ticket: OpenRequest, end: RequestEnd) {
         requests::completed(&self.services, ticket, end);
-    }
-}
-
-/// The search that is made before something is created. One that cannot be read might search for anything,
-/// which is what a lone `%` is taken for.
-fn condition(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all("if-none-exist").iter();
-    let value = values.next()?;
-    match values.next() {
-        None => Some(value.to_str().unwrap_or("%")),
-        Some(_another) => Some("%"),
     }
 }
 

@@ -9,20 +9,19 @@ mod state;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use self::arrival::{Arrival, Incoming};
 use self::dicom::InboundDicom;
-use self::greet::{Greeter, describe};
+use self::greet::Greeter;
 use self::http::InboundHttp;
 use self::mllp::InboundMllp;
 pub use self::state::InboundState;
 use crate::audit::Connection;
-use crate::authz::Permit;
+use crate::authz::{Denied, Holder, Permit};
 use crate::clock;
 use crate::config::{Limits, Protocol, Target};
 use crate::listener::counted::{Counted, Side};
@@ -34,14 +33,15 @@ use crate::listener::plain::Plain;
 use crate::listener::quota::Running;
 use crate::listener::shapes::Shapes;
 use crate::listener::{Bound, Services, accept, record};
-use crate::live::Live;
-use crate::outcome::{DenyReason, Ending, Refusal};
+use crate::live::{Generation, Live};
+use crate::outcome::{DenyReason, Differs, Ending};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Pool, PoolLimits};
 use crate::tls;
 
-/// How often refusals that got no line of their own are told of.
-const REST: Duration = Duration::from_secs(1);
+/// What is said to nobody but the operator, of whoever comes beyond the bound.
+const TOO_MANY_UNLISTED: &str = "there are as many connections of those who are not listed as there may be: half of \
+                                 limits.connections, and an eighth for one source";
 
 /// An inbound listener.
 pub struct InboundListener {
@@ -56,6 +56,7 @@ struct Entered {
     permit: Permit,
     connection: Arc<Connection>,
     _slot: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
     _running: Running,
 }
 
@@ -67,8 +68,8 @@ struct Room {
     slots: Arc<Semaphore>,
     /// Those who were not, or not yet.
     crowd: Arc<Crowd>,
-    /// Those who were let in in plaintext.
-    plaintext: Arc<Crowd>,
+    /// Those who were let in without being listed.
+    unlisted: Arc<Crowd>,
 }
 
 impl Room {
@@ -81,6 +82,26 @@ impl Room {
     /// Waits until somebody more could be let in.
     async fn free(&self) {
         drop(self.slots.acquire().await);
+    }
+
+    /// The place of somebody who is let in only because policy is observed. Plaintext has its place before.
+    fn place_of(&self, permit: &Permit, source: SocketAddr) -> Result<Option<Place>, Denied> {
+        match permit.holder() {
+            Holder::Peer(_) | Holder::Plaintext => Ok(None),
+            Holder::Observed => match self.unlisted.enter_now(source) {
+                Some(place) => Ok(Some(place)),
+                None => Err(Denied {
+                    reason: DenyReason::ConcurrencyLimit,
+                    rule: Arc::clone(permit.rule()),
+                    line: permit.line(),
+                    version: permit.version(),
+                    peer: None,
+                    template: None,
+                    differs: Some(Differs::Concurrency),
+                    nearest: TOO_MANY_UNLISTED.to_owned(),
+                }),
+            },
+        }
     }
 }
 
@@ -96,9 +117,9 @@ impl InboundListener {
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let permits = Permits::start(self.live.clone(), self.services.clone());
-        let plaintext = Crowd::plaintext(limits.connections);
-        let room = Arc::new(Room { pool, permits, slots, crowd: Crowd::unfinished(), plaintext });
-        let accepting = accept::accept_loop(
+        let unlisted = Crowd::unlisted(limits.connections);
+        let room = Arc::new(Room { pool, permits, slots, crowd: Crowd::unfinished(), unlisted });
+        accept::accept_loop(
             bound,
             &self.services,
             || room.place(),
@@ -106,12 +127,8 @@ impl InboundListener {
                 let (this, room) = (Arc::clone(&self), Arc::clone(&room));
                 async move { this.connection(stream, source, place, &room).await }
             },
-        );
-        tokio::select! {
-            () = accepting => {}
-            () = self.tell_of_the_rest(&room.crowd) => {}
-        }
-        self.rest(&room.crowd).await;
+        )
+        .await;
     }
 
     /// One connection. However it ends, it is counted and recorded here, once.
@@ -133,33 +150,18 @@ impl InboundListener {
         let ending = match room.crowd.enter(source, place) {
             Some(place) => self.serve(socket, source, place, room, &mut life).await,
             None => {
-                self.services.metrics.refused(Refusal::TooMany);
-                room.crowd.line(source);
+                let now = self.live.snapshot();
+                let destination = socket.local_addr().ok();
+                self.greeter(&now.value, room).refuse_crowd(source, destination).await;
                 Ending::Refused
             }
         };
         life.end(&self.services, ending, begun).await;
     }
 
-    /// Refusals that got no line of their own are told of once a second.
-    async fn tell_of_the_rest(&self, crowd: &Crowd) {
-        loop {
-            sleep(REST).await;
-            self.rest(crowd).await;
-        }
-    }
-
-    async fn rest(&self, crowd: &Crowd) {
-        for (source, count) in crowd.rest() {
-            let state = self.live.snapshot();
-            let source = Some(SocketAddr::new(source, 0));
-            let connection = Arc::new(describe(&state.value, source, None, None));
-            let message = format!(
-                "{count} more handshakes of this source, or its /64, came to nothing; a source gets a \
-                 bounded number of lines of its own"
-            );
-            self.services.audit.note(record::flood(connection, message)).await;
-        }
+    fn greeter<'a>(&'a self, state: &'a InboundState, room: &'a Room) -> Greeter<'a> {
+        let (services, permits) = (&self.services, &*room.permits);
+        Greeter { state, services, permits, unlisted: &room.unlisted }
     }
 
     async fn serve(
@@ -174,7 +176,7 @@ impl InboundListener {
         let state = &now.value;
         let shutdown = &self.services.shutdown;
         let entering = Box::pin(self.enter(state, downstream, source, room, life));
-        let Entered { arrival, permit, connection, _slot, _running } =
+        let Entered { arrival, permit, connection, _slot, _place, _running } =
             match shutdown.until_cut(entering).await {
                 Some(Ok(entered)) => entered,
                 Some(Err(ending)) => return ending,
@@ -185,7 +187,7 @@ impl InboundListener {
         let holding = room.permits.hold(&now, arrival.session(), &permit, &connection, is_endless);
         let Ok(held) = holding.await else { return Ending::Withdrawn };
         let (limits, forward) = (state.config.limits.clone(), state.config.forward.clone());
-        let protocol = state.config.protocol;
+        let (protocol, judged) = (state.config.protocol, now.generation);
         drop(now); // keys and policy of long ago need not live for as long as their last connection
         let held = Arc::new(held);
         let member = Arc::clone(held.member());
@@ -204,7 +206,13 @@ impl InboundListener {
                 Box::pin(messages.serve(arrival.into_stream(), life)).await
             }
             Protocol::Tcp => {
-                let carrying = self.carry(&permit, arrival.into_stream(), &forward, &limits, life);
+                let carrying = self.carry(
+                    (&held, judged),
+                    &permit,
+                    arrival.into_stream(),
+                    (&forward, &limits),
+                    life,
+                );
                 member.end().until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
             Protocol::Http => {
@@ -224,41 +232,42 @@ impl InboundListener {
         room: &Room,
         life: &mut Life,
     ) -> Result<Entered, Ending> {
-        let (services, permits, crowd) = (&self.services, &*room.permits, &*room.crowd);
-        let greeter = Greeter { state, services, permits, crowd, plaintext: &room.plaintext };
+        let (services, greeter) = (&self.services, self.greeter(state, room));
         let greeted = greeter.greet(downstream, source).await;
         let (arrival, mut connection) = greeted.ok_or(Ending::Refused)?;
         let slot = Arc::clone(&room.slots).acquire_owned().await.ok();
-        let now = clock::now();
+        let now = clock::onward();
         let judged = match arrival.session() {
             Some(session) => state.policy.authorize(&session.peer, now),
             None => match state.policy.plaintext(now) {
                 Some(permit) => Ok(permit),
                 None => {
-                    greeter.refuse_plaintext(connection, source).await;
+                    greeter.refuse_plaintext(connection).await;
                     return Err(Ending::Refused);
                 }
             },
         };
-        if let Ok(permit) = &judged {
-            connection.peer = permit.peer().cloned();
-        }
+        connection.peer = record::named(&judged);
         let connection = Arc::new(connection);
-        let narrow = |permit| services.narrow_permit(&state.policy, permit, &connection, now);
-        let admitted = judged.and_then(narrow).and_then(|permit| state.begin(permit, now));
-        let (permit, running) = match admitted {
+        let admitted = judged.and_then(|permit| {
+            let place = room.place_of(&permit, source)?;
+            let permit = services.narrow_permit(&state.policy, permit, &connection, now)?;
+            Ok((place, state.begin(permit, now)?))
+        });
+        let (_place, (permit, _running)) = match admitted {
             Ok(admitted) => admitted,
             Err(denied) => {
                 services.denied(&denied);
                 let record = record::denied(&connection, &denied);
                 services.audit.note(record).await;
+                drop(slot); // who is shown out may take its time
                 tls::part(arrival.into_stream()).await;
                 return Err(Ending::Denied);
             }
         };
         match self.put_on_record(&permit, &connection, arrival, life).await {
             Some(arrival) => {
-                Ok(Entered { arrival, permit, connection, _slot: slot, _running: running })
+                Ok(Entered { arrival, permit, connection, _slot: slot, _place, _running })
             }
             None => Err(Ending::Denied),
         }
@@ -317,16 +326,20 @@ impl InboundListener {
     /// Any byte stream, as it is.
     async fn carry(
         &self,
+        (held, judged): (&Held<InboundState>, Generation),
         permit: &Permit,
         downstream: Incoming,
-        forward: &Target,
-        limits: &Limits,
+        (forward, limits): (&Target, &Limits),
         life: &mut Life,
     ) -> Ending {
         let upstream = match Plain::reach(forward, limits, permit.rule(), life).await {
             Ok(upstream) => upstream,
             Err(ending) => return ending,
         };
+        // The workload may have taken its time.
+        if held.stands(judged, permit).await.is_err() {
+            return Ending::Withdrawn;
+        }
         let ended = l4::relay(
             permit,
             downstream,

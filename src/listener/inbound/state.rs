@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use crate::authz::{Denied, ListenerPolicy, Permit};
 use crate::config::{Inbound, Protocol};
 use crate::identity::SpiffeId;
-use crate::listener::permits::Terms;
+use crate::listener::permits::Rules;
 use crate::listener::quota::{Quotas, Running};
 use crate::tls::Trust;
 
@@ -31,7 +31,7 @@ pub struct InboundState {
     pub own: Option<SpiffeId>,
 }
 
-impl Terms for InboundState {
+impl Rules for InboundState {
     fn trust(&self) -> &Arc<Trust> {
         &self.trust
     }

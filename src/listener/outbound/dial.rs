@@ -165,11 +165,9 @@ async fn admit(
     session: Session,
 ) -> Result<Dialed, DialFailed> {
     let mut connection = describe(state, Some(candidate), source, Some(Ok(&session)));
-    let now = clock::now();
+    let now = clock::onward();
     let authorized = state.policy.authorize(&session.peer, now);
-    if let Ok(permit) = &authorized {
-        connection.peer = permit.peer().cloned();
-    }
+    connection.peer = record::named(&authorized);
     let connection = Arc::new(connection);
     let narrow = |permit| services.narrow_permit(&state.policy, permit, &connection, now);
     let permit = match authorized.and_then(narrow) {

@@ -8,12 +8,13 @@ use super::dial::{Dialed, describe, dial};
 use crate::authz::Permit;
 use crate::clock;
 use crate::listener::Services;
-use crate::listener::associations::{self, NotAudited, Ticket};
+use crate::listener::associations::{self, NotAudited, OpenAssociation};
 use crate::listener::life::Life;
-use crate::listener::permits::{Held, Permits};
+use crate::listener::permits::{Held, Lasts, Permits};
 use crate::listener::plain::Plain;
+use crate::listener::question::Question;
 use crate::live::Snapshot;
-use crate::outcome::{Ending, Refusal};
+use crate::outcome::{AssociationEnding, Ending, Refusal};
 use crate::protocol::dicom::Reject;
 use crate::proxy::dicom::{self, Asked, Carried, Terms};
 use crate::tls::{self, TlsStream};
@@ -31,7 +32,8 @@ struct Called {
     stream: TlsStream,
     permit: Permit,
     held: Held<OutboundState>,
-    ticket: Ticket,
+    open: OpenAssociation,
+    _lasts: Lasts,
 }
 
 impl OutboundDicom<'_> {
@@ -63,13 +65,13 @@ impl OutboundDicom<'_> {
             }
             None => return Ending::Cut,
         };
-        let Called { asked, stream, permit, held, ticket } = called;
+        let Called { asked, stream, permit, held, open, _lasts } = called;
         let member = held.member();
         let terms = Terms {
             idle: limits.idle_timeout,
             metrics: &services.metrics,
             end: member.end(),
-            is_bound: ticket.is_bound(),
+            is_bound: open.is_bound(),
         };
         let mut carried = Carried::default();
         let relaying = dicom::relay(&permit, asked, downstream, stream, &terms, &mut carried);
@@ -85,7 +87,7 @@ impl OutboundDicom<'_> {
             life.message.clone_from(&over.message);
         }
         let ending = member.ending(over.ending);
-        associations::completed(services, ticket, &over, ending, &carried).await;
+        associations::completed(services, open, &over, ending, &carried).await;
         parting.done(member.end()).await;
         ending
     }
@@ -104,17 +106,26 @@ impl OutboundDicom<'_> {
         life.permitted = Some(Arc::clone(&connection));
         let holding = self.permits.hold(&now, Some(&session), &permit, &connection, false);
         let held = holding.await.map_err(|_withdrawn| (Ending::Withdrawn, Reject::CONGESTION))?;
-        let grant = match state.policy.authorize_association(&permit, asked.request(), clock::now())
-        {
-            Ok(grant) => grant,
-            Err(denied) => {
-                let request = asked.request();
-                let reject = associations::deny(services, &connection, request, &denied).await;
-                return Err((Ending::Denied, reject));
+        let grant =
+            match state.policy.authorize_association(&permit, asked.request(), clock::onward()) {
+                Ok(grant) => grant,
+                Err(denied) => {
+                    let request = asked.request();
+                    let reject = associations::deny(services, &connection, request, &denied).await;
+                    return Err((Ending::Denied, reject));
+                }
+            };
+        let admitting = associations::admit(services, &connection, asked.request(), &grant);
+        let open = admitting.await.map_err(|NotAudited| (Ending::Denied, Reject::CONGESTION))?;
+        let question = Question::association(asked.request());
+        let lasts = match held.lasts(question, &grant, now.generation).await {
+            Ok(lasts) => lasts,
+            Err(_withdrawn) => {
+                let (how, ending) = (AssociationEnding::Aborted, Ending::Withdrawn);
+                associations::unbegun(services, open, how, ending, None).await;
+                return Err((ending, Reject::CALLING_AE));
             }
         };
-        let admitting = associations::admit(services, &connection, asked.request(), &grant);
-        let ticket = admitting.await.map_err(|NotAudited| (Ending::Denied, Reject::CONGESTION))?;
-        Ok(Called { asked, stream: session.stream, permit, held, ticket })
+        Ok(Called { asked, stream: session.stream, permit, held, open, _lasts: lasts })
     }
 }

@@ -17,14 +17,14 @@ use crate::clock;
 use crate::listener::asked::Asked;
 use crate::listener::counted::{Counted, Side, Tally};
 use crate::listener::permits::{Held, Permits};
-use crate::listener::requests::{self, Refused, Ticket, Wish};
+use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::{Services, record};
-use crate::live::Live;
+use crate::live::{Generation, Live};
 use crate::outcome::{DenyReason, Ending};
 use crate::proxy::l4::Moved;
 use crate::proxy::l7::{
-    self, ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd,
-    Rough, Spoken, Wanted,
+    self, Again, ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection,
+    RequestEnd, Rough, Spoken, Wanted,
 };
 use crate::shutdown::Shutdown;
 use crate::tls::TlsStream;
@@ -65,8 +65,7 @@ impl Drop for Link {
 
 impl l7::Link for Link {
     fn is_good(&self) -> bool {
-        let now = clock::now();
-        now < self.used_until && self.held.is_good(now)
+        clock::now() < self.used_until && self.held.is_good(clock::onward())
     }
 
     fn end(&self) -> Option<&Shutdown> {
@@ -89,10 +88,12 @@ impl OutboundHttp {
 impl Host for OutboundHttp {
     type Io = Counted<TlsStream>;
     type Link = Link;
-    type Permit = ();
+    type Permit = Generation;
     type Denial = Infallible;
     type Running = ();
-    type Ticket = Ticket;
+    type Ticket = OpenRequest;
+    type Kept = ();
+    type Lasting = ();
 
     fn facing(&self) -> &Facing {
         &self.facing
@@ -106,11 +107,24 @@ impl Host for OutboundHttp {
     }
 
     /// Whom a request may reach is for `expect` to say, at the handshake.
-    fn judge(&self, _head: &Head<'_>) -> Result<(), Infallible> {
-        Ok(())
+    fn judge(&self, _head: &Head<'_>) -> Result<Generation, Infallible> {
+        Ok(self.live.generation())
     }
 
-    fn begin(&self, _head: &Head<'_>, _permit: &()) -> Result<(), Infallible> {
+    /// The connection to the peer is what is permitted: rules that are new are asked of it, not of the request.
+    fn stands(&self, judged: &Generation, link: &Link) -> bool {
+        link.held.is_still(*judged) || l7::Link::is_good(link)
+    }
+
+    fn judge_again(
+        &self,
+        head: &Head<'_>,
+        _before: &Generation,
+    ) -> Result<Again<Generation>, Infallible> {
+        self.judge(head).map(Again::AsBefore)
+    }
+
+    fn begin(&self, _head: &Head<'_>, _judged: &Generation) -> Result<(), Infallible> {
         Ok(())
     }
 
@@ -118,7 +132,7 @@ impl Host for OutboundHttp {
         match *denial {}
     }
 
-    fn respond(&self, (): &()) -> Option<StatusCode> {
+    fn respond(&self, _judged: &Generation) -> Option<StatusCode> {
         None
     }
 
@@ -167,9 +181,9 @@ impl Host for OutboundHttp {
     async fn record(
         &self,
         head: &Head<'_>,
-        (): &(),
+        _judged: &Generation,
         link: Option<&Link>,
-    ) -> Result<Ticket, NotAudited> {
+    ) -> Result<OpenRequest, NotAudited> {
         let connection = link.map_or(&self.unconnected, |link| &link.connection);
         let now = self.live.snapshot();
         let rule = Rule {
@@ -203,11 +217,14 @@ impl Host for OutboundHttp {
         requests::rejected(&self.services, &self.unconnected, rough, refused).await;
     }
 
-    fn tunnelled(&self, link: &Link) {
+    fn keep(&self, _head: &Head<'_>, _judged: &Generation) {}
+
+    async fn tunnelled(&self, link: &Link, (): ()) -> Option<()> {
         link.held.member().tunnelled();
+        Some(())
     }
 
-    fn completed(&self, ticket: Ticket, end: RequestEnd) {
+    fn completed(&self, ticket: OpenRequest, end: RequestEnd) {
         requests::completed(&self.services, ticket, end);
     }
 }

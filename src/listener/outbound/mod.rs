@@ -20,7 +20,7 @@ use crate::authz::ListenerPolicy;
 use crate::config::{Limits, Outbound, Protocol};
 use crate::listener::life::Life;
 use crate::listener::messages::MllpHost;
-use crate::listener::permits::{Permits, Terms};
+use crate::listener::permits::{Permits, Rules};
 use crate::listener::plain::Plain;
 use crate::listener::{Bound, Services, accept};
 use crate::live::{Live, Snapshot};
@@ -54,7 +54,7 @@ pub struct OutboundState {
     pub used_until: OffsetDateTime,
 }
 
-impl Terms for OutboundState {
+impl Rules for OutboundState {
     fn trust(&self) -> &Arc<Trust> {
         &self.trust
     }

@@ -8,10 +8,11 @@ use aws_lc_rs::digest::{Context, SHA256};
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
+use super::lasting::{AllLasting, Lasting};
 use super::lost::{Lost, Without};
 use super::member::Member;
-use super::{LATEST, Terms};
-use crate::authz::Permit;
+use super::{LATEST, Rules, Services};
+use crate::authz::{Grant, Permit};
 use crate::clock;
 use crate::identity::{Fingerprint, PeerCertificate, PeerIdentity};
 use crate::live::{Generation, Snapshot};
@@ -45,6 +46,7 @@ pub(super) struct Group {
     /// `None`: plaintext.
     proven: Option<Proven>,
     members: Mutex<Members>,
+    pub(super) lasting: AllLasting,
 }
 
 /// A chain, and how it stands.
@@ -75,7 +77,7 @@ struct Members {
 
 impl Group {
     /// A group without members, of a peer that has just been let in.
-    pub(super) fn new<S: Terms>(
+    pub(super) fn new<S: Rules>(
         key: Key,
         session: Option<&Session>,
         permit: &Permit,
@@ -95,11 +97,12 @@ impl Group {
             members: Mutex::new(Members {
                 judged: seen.generation,
                 until: due(session.map(|session| session.grounds), permit)
-                    .min(seen.value.policy().asks_again(clock::now())),
+                    .min(seen.value.policy().asks_again(clock::onward())),
                 closed: false,
                 next: 0,
                 all: HashMap::new(),
             }),
+            lasting: AllLasting::default(),
         })
     }
 
@@ -143,7 +146,8 @@ impl Group {
 
     /// When to judge again, if nothing is published before.
     pub(super) fn due(&self) -> OffsetDateTime {
-        self.lock().until
+        let until = self.lock().until;
+        until.min(self.lasting.until())
     }
 
     /// Whether the permits have to be judged by these rules at this moment.
@@ -153,7 +157,7 @@ impl Group {
     }
 
     /// The permit that these rules give at this moment, and what else it rests on.
-    pub(super) fn permit<S: Terms>(
+    pub(super) fn permit<S: Rules>(
         &self,
         rules: &S,
         at: OffsetDateTime,
@@ -168,7 +172,7 @@ impl Group {
     }
 
     /// Judges the permits by these rules at this moment.
-    pub(super) fn judge<S: Terms>(
+    pub(super) fn judge<S: Rules>(
         &self,
         now: &Snapshot<S>,
         at: OffsetDateTime,
@@ -180,6 +184,18 @@ impl Group {
             members.until = due(grounds, &permit).min(now.value.policy().asks_again(at));
         }
         Ok(permit)
+    }
+
+    /// Judges what goes on over a member's connection, by these rules at this moment.
+    pub(super) fn judge_lasting<S: Rules>(
+        &self,
+        services: &Services,
+        lasting: &Lasting,
+        now: &Snapshot<S>,
+        at: OffsetDateTime,
+    ) -> Result<Grant, Lost> {
+        let permit = self.permit(&now.value, at).map(|(permit, _grounds)| permit);
+        lasting.judge(services, permit.map_err(Without::lost), now, at)
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {

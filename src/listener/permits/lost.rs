@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::audit::{Action, Connection, Record, Rule};
 use crate::authz::{Denied, ListenerPolicy};
 use crate::listener::record;
-use crate::outcome::{Refusal, Withdrawal};
+use crate::outcome::{DenyReason, Refusal, Withdrawal};
 
 /// Why there is no permit, as those found it who looked.
 pub(super) enum Without {
@@ -57,6 +57,19 @@ impl Lost {
         let rule = record::refused_by(&denied);
         let message = "the peer would not be let in any more".to_owned();
         Self { reason: Withdrawal::Denied(denied.reason), message, rule: Some(rule) }
+    }
+
+    /// The connection's permit holds, and `what` goes on over it would not be let through any more.
+    pub(super) fn outlived(denied: Denied, what: &str) -> Self {
+        let message = format!("{what} would not be let through any more");
+        Self { message, ..Self::denied(denied) }
+    }
+
+    /// Something that has not begun would be put on record, or looked at, otherwise by the rules of this moment
+    /// than by those that let it through.
+    pub(super) fn overtaken() -> Self {
+        let message = "it was put on record by rules that were replaced before it began".to_owned();
+        Self { reason: Withdrawal::Denied(DenyReason::NotAudited), message, rule: None }
     }
 
     pub(super) fn record(&self, connection: &Arc<Connection>) -> Record {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use time::OffsetDateTime;
 
 use super::lost::Lost;
-use super::{Services, Terms};
+use super::{Rules, Services};
 use crate::audit::Connection;
 use crate::authz::Permit;
 use crate::outcome::{Ending, Withdrawal};
@@ -50,7 +50,7 @@ impl Member {
     }
 
     /// The permit of its group, unless Rego objects to this connection by these rules.
-    pub(super) fn narrowed<S: Terms>(
+    pub(super) fn narrowed<S: Rules>(
         &self,
         services: &Services,
         rules: &S,

@@ -4,6 +4,7 @@
 //! all of them again when one of these is replaced or ends; only those that do not hold any more are told.
 
 mod group;
+mod lasting;
 mod lost;
 mod member;
 mod watch;
@@ -17,18 +18,21 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::group::{Group, Key};
-use self::lost::Without;
+pub(super) use self::lasting::Lasts;
+use self::lasting::{AllLasting, Lasting};
+use self::lost::{Lost, Without};
 pub(super) use self::member::Member;
 use super::Services;
+use super::question::Question;
 use crate::audit::Connection;
-use crate::authz::{Denied, ListenerPolicy, Permit};
+use crate::authz::{Denied, Grant, ListenerPolicy, Permit};
 use crate::clock;
-use crate::live::{Live, Snapshot};
+use crate::live::{Generation, Live, Snapshot};
 use crate::outcome::Withdrawal;
 use crate::tls::{Session, Trust};
 
 /// What a listener's state has to say about who may stay.
-pub(super) trait Terms: Send + Sync + 'static {
+pub(super) trait Rules: Send + Sync + 'static {
     /// What peers are verified with.
     fn trust(&self) -> &Arc<Trust>;
     /// Whom the listener lets in, or expects.
@@ -38,14 +42,14 @@ pub(super) trait Terms: Send + Sync + 'static {
 }
 
 /// The permits of one listener that are in use.
-pub(super) struct Permits<S: Terms> {
+pub(super) struct Permits<S: Rules> {
     register: Arc<Register<S>>,
     /// Ends the watch: nobody is left who could hold a permit.
     _watched: DropGuard,
 }
 
 /// What holders and watch share.
-struct Register<S: Terms> {
+struct Register<S: Rules> {
     groups: Mutex<HashMap<Key, Arc<Group>>>,
     live: Live<S>,
     services: Services,
@@ -56,14 +60,14 @@ struct Register<S: Terms> {
 }
 
 /// A connection's permit in use. Dropped when the connection has ended.
-pub(super) struct Held<S: Terms> {
+pub(super) struct Held<S: Rules> {
     permits: Arc<Permits<S>>,
     group: Arc<Group>,
     member: Arc<Member>,
     id: u64,
 }
 
-impl<S: Terms> Permits<S> {
+impl<S: Rules> Permits<S> {
     /// None in use yet, and watched from now on.
     pub(super) fn start(live: Live<S>, services: Services) -> Arc<Self> {
         let register = Arc::new(Register {
@@ -102,33 +106,17 @@ impl<S: Terms> Permits<S> {
         connection: &Arc<Connection>,
         is_endless: bool,
     ) -> Result<Held<S>, Withdrawal> {
-        let Services { shutdown, metrics, audit, .. } = &self.register.services;
+        let shutdown = &self.register.services.shutdown;
         let member = Arc::new(Member::new(Arc::clone(connection), shutdown, is_endless));
         let (group, id) = self.register.join(seen, session, permit, &member);
         let held = Held { permits: Arc::clone(self), group, member, id };
-        // It is in the register, so whatever is published from here on is the watch's to see.
-        let (now, at) = (self.register.live.snapshot(), clock::now());
         // It may have waited for a slot, or for its record, beyond the end of what its permit rests on.
-        let is_new = held.group.is_due(&now, at);
-        let judged = if is_new { held.group.judge(&now, at) } else { Ok(permit.clone()) };
-        let judged = judged.and_then(|permit| match seen.generation == now.generation {
-            true => Ok(permit), // Rego has been asked by these rules
-            false => held.member.narrowed(&self.register.services, &now.value, permit, at),
-        });
-        if let Err(lost) = judged
-            && held.member.withdraw(lost.reason)
-        {
-            metrics.withdrawn(lost.reason);
-            audit.note(lost.record(connection)).await;
-        }
-        match held.member.withdrawn() {
-            Some(reason) => Err(reason),
-            None => Ok(held),
-        }
+        held.stands(seen.generation, permit).await?;
+        Ok(held)
     }
 }
 
-impl<S: Terms> Held<S> {
+impl<S: Rules> Held<S> {
     /// Its own end, and how that comes about.
     pub(super) fn member(&self) -> &Arc<Member> {
         &self.member
@@ -152,6 +140,76 @@ impl<S: Terms> Held<S> {
         }
     }
 
+    /// Judges `permit`, given by the rules of `seen`, by those of this moment, if they are others, or
+    /// if something that it rests on has ended since.
+    ///
+    /// # Errors
+    ///
+    /// It was lost; that is on record.
+    pub(super) async fn stands(&self, seen: Generation, permit: &Permit) -> Result<(), Withdrawal> {
+        // It is in the register, so whatever is published from here on is the watch's to see.
+        let (now, at) = self.moment();
+        let is_due = self.group.is_due(&now, at);
+        let judged = if is_due { self.group.judge(&now, at) } else { Ok(permit.clone()) };
+        let judged = judged.and_then(|permit| match seen == now.generation {
+            true => Ok(permit), // Rego has been asked by these rules
+            false => self.member.narrowed(&self.permits.register.services, &now.value, permit, at),
+        });
+        if let Err(lost) = judged {
+            self.lose(&lost).await;
+        }
+        self.member.withdrawn().map_or(Ok(()), Err)
+    }
+
+    /// Something begins that may go on for long, and was let through by the rules of `judged`: `question` is
+    /// asked again for as long as what is returned is kept. It is asked before anything begins if there are
+    /// other rules by now, or if the grant has ended.
+    ///
+    /// # Errors
+    ///
+    /// It is not let through any more, and the connection has lost its permit with it; that is on record.
+    pub(super) async fn lasts(
+        &self,
+        question: Question,
+        grant: &Grant,
+        judged: Generation,
+    ) -> Result<Lasts, Withdrawal> {
+        let (now, at) = self.moment();
+        let until = lasting::until(grant, now.value.policy(), at);
+        let lasting = Lasting::new(question, &self.member, judged, until);
+        let lasts = AllLasting::join(&self.group, &lasting);
+        self.permits.register.look_by(lasting.until());
+        let (now, at) = self.moment(); // only now it is the watch's to see what is published
+        if lasting.is_due(&now, at) {
+            let services = &self.permits.register.services;
+            match self.group.judge_lasting(services, &lasting, &now, at) {
+                Ok(again) if asks_more(&again, grant) => self.lose(&Lost::overtaken()).await,
+                Ok(_) => self.permits.register.look_by(lasting.until()),
+                Err(lost) => self.lose(&lost).await,
+            }
+        }
+        self.member.withdrawn().map_or(Ok(lasts), Err)
+    }
+
+    /// Whether what was let through by the rules of `judged` may begin: there are no others, and the permit was
+    /// not withdrawn. Quick: it is asked for every request and message, right before its first byte.
+    pub(super) fn is_still(&self, judged: Generation) -> bool {
+        self.permits.register.live.generation() == judged && self.member.withdrawn().is_none()
+    }
+
+    fn moment(&self) -> (Arc<Snapshot<S>>, OffsetDateTime) {
+        (self.permits.register.live.snapshot(), clock::onward())
+    }
+
+    /// Withdraws the permit, and puts that on record. Whoever asks ends the connection.
+    async fn lose(&self, lost: &Lost) {
+        let Services { metrics, audit, .. } = &self.permits.register.services;
+        if self.member.withdraw(lost.reason) {
+            metrics.withdrawn(lost.reason);
+            audit.note(lost.record(self.member.connection())).await;
+        }
+    }
+
     /// Whether something new may begin on the connection.
     pub(super) fn is_good(&self, at: OffsetDateTime) -> bool {
         let now = self.permits.register.live.snapshot();
@@ -160,16 +218,21 @@ impl<S: Terms> Held<S> {
     }
 }
 
-impl<S: Terms> Drop for Held<S> {
+impl<S: Rules> Drop for Held<S> {
     fn drop(&mut self) {
         self.permits.register.leave(&self.group, self.id);
     }
 }
 
+/// Whether one was put on record, and begins, otherwise than rules ask for by now.
+fn asks_more(now: &Grant, before: &Grant) -> bool {
+    (now.phi() && !before.phi()) || now.commands() != before.commands()
+}
+
 /// Nothing is due.
 const LATEST: OffsetDateTime = time::PrimitiveDateTime::MAX.assume_utc();
 
-impl<S: Terms> Register<S> {
+impl<S: Rules> Register<S> {
     fn join(
         &self,
         seen: &Snapshot<S>,

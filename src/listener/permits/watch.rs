@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::group::Group;
 use super::lost::Lost;
-use super::{LATEST, Member, Register, Services, Terms};
+use super::{LATEST, Member, Register, Rules, Services};
 use crate::authz::Permit;
 use crate::clock;
-use crate::live::Generation;
+use crate::live::{Generation, Snapshot};
 use crate::outcome::Refusal;
 
 /// At least so often the wall clock is looked at: a machine that was suspended, or whose clock was set,
@@ -44,7 +44,7 @@ struct Swept {
 }
 
 /// Judges when something is published, and when something ends; until `gone`.
-pub(super) async fn watch<S: Terms>(register: Arc<Register<S>>, gone: CancellationToken) {
+pub(super) async fn watch<S: Rules>(register: Arc<Register<S>>, gone: CancellationToken) {
     let mut live = register.live.clone();
     let mut seen = live.snapshot().generation;
     let mut is_published = true;
@@ -60,7 +60,7 @@ pub(super) async fn watch<S: Terms>(register: Arc<Register<S>>, gone: Cancellati
                 continue;
             }
         }
-        if live.snapshot().generation == seen && clock::now() < *register.look() {
+        if live.snapshot().generation == seen && clock::onward() < *register.look() {
             continue;
         }
         let swept = Arc::clone(&register);
@@ -83,7 +83,7 @@ pub(super) async fn watch<S: Terms>(register: Arc<Register<S>>, gone: Cancellati
     }
 }
 
-impl<S: Terms> Register<S> {
+impl<S: Rules> Register<S> {
     /// Judges whoever is due by the rules of this moment.
     fn sweep(&self) -> Swept {
         let now = self.live.snapshot();
@@ -93,7 +93,7 @@ impl<S: Terms> Register<S> {
         let mut next = LATEST;
         let begun = Instant::now();
         for group in &groups {
-            let at = clock::now();
+            let at = clock::onward();
             if !losers.is_empty() && begun.elapsed() >= SLICE {
                 next = at; // the others in another sweep, at once; those that are judged are not due then
                 break;
@@ -111,6 +111,7 @@ impl<S: Terms> Register<S> {
                 Some(Ok(permit)) => losers.extend(self.objected(group, &now.value, &permit, at)),
                 None => {}
             }
+            losers.extend(self.outlived(group, &now, at));
             next = next.min(group.due());
         }
         for loser in &losers {
@@ -140,8 +141,18 @@ impl<S: Terms> Register<S> {
         objected.collect()
     }
 
+    /// Those of a group whose permits hold, while what goes on over their connections would not be let through.
+    fn outlived(&self, group: &Group, now: &Snapshot<S>, at: OffsetDateTime) -> Vec<Loser> {
+        let outlived = group.lasting.due(now, at).into_iter().filter_map(|lasting| {
+            let judging = || group.judge_lasting(&self.services, &lasting, now, at);
+            let (member, lost) = (Arc::clone(&lasting.member), judged(judging).err()?);
+            member.withdraw(lost.reason).then(|| Loser { member, lost: Arc::new(lost) })
+        });
+        outlived.collect()
+    }
+
     fn wake_at(&self) -> Instant {
-        let left = Duration::try_from(*self.look() - clock::now()).unwrap_or_default();
+        let left = Duration::try_from(*self.look() - clock::onward()).unwrap_or_default();
         Instant::now() + left.min(LOOK)
     }
 }
@@ -149,7 +160,7 @@ impl<S: Terms> Register<S> {
 /// A verdict that breaks off is a no: one chain that cannot be judged keeps no other from being judged.
 fn judged<T>(judge: impl FnOnce() -> Result<T, Lost>) -> Result<T, Lost> {
     catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_panic| {
-        let message = "the certificate could not be judged again: a defect, see the log".to_owned();
+        let message = "it could not be judged again: a defect, see the log".to_owned();
         Err(Lost::refused((Refusal::BadCertificate, message)))
     })
 }

@@ -333,7 +333,16 @@ fn over_limit(
         }
     };
     let differs = Some(differs);
-    let denied = Denied { reason, rule, line, version, template: None, differs, nearest };
+    let denied = Denied {
+        reason,
+        rule,
+        line,
+        version,
+        peer: peer.cloned(),
+        template: None,
+        differs,
+        nearest,
+    };
     Over { denied, retry_after }
 }
 

@@ -26,6 +26,8 @@ pub enum Unreadable {
     Late,
     /// The connection was lost before its end.
     Lost,
+    /// Nobody wanted to know until the request was on its way.
+    Unread,
 }
 
 impl Form {
@@ -91,6 +93,10 @@ impl Unreadable {
             Self::Encoding => "the form has characters that are not encoded",
             Self::Late => "the form did not come within `header_timeout`",
             Self::Lost => "the connection was lost before the end of the form",
+            Self::Unread => {
+                "the rule took effect when the request was on its way already, and its body was not \
+                 looked at: the next one's is"
+            }
         }
     }
 }

@@ -7,6 +7,11 @@ use super::{Header, is_code};
 const STANDARD: &[u8] = b"^~\\&";
 
 impl Header<'_> {
+    /// Whether fields and components are separated as receivers expect that never ask: by `|` and `^`.
+    pub fn has_usual_separators(&self) -> bool {
+        self.separator == b'|' && self.encoding.starts_with(b"^")
+    }
+
     /// Whether a component of MSH-3 or MSH-4 names one application or facility, whoever reads it.
     pub fn is_clear_name(&self, name: &[u8]) -> bool {
         let own = self.encoding.get(1..).unwrap_or_default();

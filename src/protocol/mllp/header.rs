@@ -9,7 +9,7 @@ const HEADER_MAX: usize = 4 * 1024;
 const TOKENS: usize = 16;
 
 /// What the header of a message says (HL7 v2.x, 2.14.9): bytes of the sender, believed as far as a claim is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header<'a> {
     /// MSH-1, the field separator.
     pub separator: u8,
@@ -40,6 +40,28 @@ pub struct Header<'a> {
     /// It is the header of a file or batch (FHS, BHS), or of the first message in one: how many messages
     /// follow is not known.
     pub is_batch: bool,
+}
+
+/// A header that says nothing, with the separators of the standard (HL7 v2.x, 2.5.4).
+impl Default for Header<'_> {
+    fn default() -> Self {
+        Self {
+            separator: b'|',
+            encoding: b"^~\\&",
+            sending_application: b"",
+            sending_facility: b"",
+            receiving_application: b"",
+            receiving_facility: b"",
+            code: b"",
+            trigger: b"",
+            control_id: b"",
+            processing_id: b"",
+            version: b"",
+            accept_acknowledgement: b"",
+            application_acknowledgement: b"",
+            is_batch: false,
+        }
+    }
 }
 
 /// What a segment's beginning turned out to be.

@@ -71,6 +71,8 @@ pub struct Scanner {
     place: Place,
     /// The frame began as a file or a batch.
     in_batch: bool,
+    /// Headers of files and batches further below in a frame are told of.
+    heeds_envelopes: bool,
 }
 
 /// Where in the stream one stands.
@@ -87,7 +89,14 @@ enum Place {
 impl Scanner {
     /// At the beginning of a stream.
     pub fn new(reading: Reading) -> Self {
-        Self { reading, place: Place::Between(0), in_batch: false }
+        let heeds_envelopes = reading == Reading::Messages;
+        Self { reading, place: Place::Between(0), in_batch: false, heeds_envelopes }
+    }
+
+    /// Whether headers of files and batches further below in a frame are told of. Where nobody asks who sends,
+    /// they are text like any other, and need not be looked for.
+    pub fn heed_envelopes(&mut self, heeded: bool) {
+        self.heeds_envelopes = heeded;
     }
 
     /// Whether a frame has begun and not ended.
@@ -217,8 +226,8 @@ impl Scanner {
         let end = self.end(unseen).map(|at| clear + at);
         let content = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
         let header = match self.reading {
-            Reading::Messages => segments.next(content),
-            Reading::Answers if self.in_batch => segments.next(content),
+            Reading::Messages => segments.next(content, self.heeds_envelopes),
+            Reading::Answers if self.in_batch => segments.next(content, self.heeds_envelopes),
             Reading::Answers => None,
         };
         match (header, end) {
@@ -268,7 +277,7 @@ impl Scanner {
                     self.pass(segments, content, 3);
                     Ok(Step::Envelope(None, 3))
                 }
-                Found::Not => Ok(self.pass(segments, content, content.len())),
+                Found::Not => Ok(self.pass(segments, content, content.len().min(3))),
             },
             _ => match Lead::read_message(bounded, more, answers) {
                 Found::It((lead, _)) => {
@@ -279,7 +288,7 @@ impl Scanner {
                 Found::More => Ok(Step::More),
                 // Whatever its fourth byte is: what we cannot read, somebody's receiver may.
                 Found::Not if content.len() >= 3 && !answers => Err(Malformed::NoHeader),
-                Found::Not => Ok(self.pass(segments, content, content.len())),
+                Found::Not => Ok(self.pass(segments, content, content.len().min(3))),
             },
         }
     }

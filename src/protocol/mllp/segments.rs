@@ -1,12 +1,26 @@
 //! Finds further headers in the content of a frame: what a receiver may take for another message, or for the
 //! header of a batch, must not pass unjudged behind the first.
 
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::{breaks, is_blank};
 
-/// The names of segments that say who sends.
-const HEADERS: [&[u8; 3]; 3] = [b"MSH", b"BHS", b"FHS"];
-/// Bytes that are looked at together.
-const BLOCK: usize = 64;
+/// The name of a message's header.
+const MESSAGE: &[u8] = b"MSH";
+/// The names of the headers of batches and files.
+const ENVELOPES: [&[u8]; 2] = [b"BHS", b"FHS"];
+/// Bytes of a name.
+const NAME: usize = 3;
+/// Bytes that are searched for one name and then for the others: where headers stand close together, a search
+/// for one that is not there must not go on to the end for each of them.
+const BLOCK: usize = 4096;
+
+static FIND_MESSAGE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(MESSAGE));
+/// What the names of both envelopes end with.
+static FIND_ENVELOPE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"HS"));
 
 /// Where in a frame's content one stands.
 #[derive(Debug, Default, Clone, Copy)]
@@ -17,50 +31,62 @@ pub(super) struct Segments {
 
 impl Segments {
     /// Where in `content` a header begins, or may begin: its end may be missing. Whether it can be read is
-    /// not asked here, for receivers read what we cannot.
-    pub(super) fn next(self, content: &[u8]) -> Option<usize> {
-        let mut at = if self.at_start { 0 } else { behind_break(content, 0)? };
-        loop {
-            let rest = content.get(at..)?;
-            at += rest.iter().position(|byte| !is_stripped(*byte))?;
-            if names_header(content.get(at..)?) {
-                return Some(at);
-            }
-            at = behind_break(content, at)?;
-        }
+    /// not asked here, for receivers read what we cannot. Those of files and batches only with `envelopes`.
+    ///
+    /// Names are looked for first, and segments' beginnings before them: in content of many short segments
+    /// the other way round would be many times slower.
+    pub(super) fn next(self, content: &[u8], envelopes: bool) -> Option<usize> {
+        let whole = (0..content.len()).step_by(BLOCK).find_map(|from| {
+            let block = from..content.len().min(from + BLOCK + NAME - 1);
+            let message = self.first(content, block.clone(), &FIND_MESSAGE, 0);
+            let end = message.map_or(block.end, |at| at + NAME - 1);
+            let envelope = || self.first(content, from..end, &FIND_ENVELOPE, 1);
+            envelopes.then(envelope).flatten().or(message)
+        });
+        whole.or_else(|| self.torn(content, envelopes))
+    }
+
+    /// The first header in a block whose name `finder` finds, or the rest of its name behind so many bytes.
+    fn first(
+        self,
+        content: &[u8],
+        block: Range<usize>,
+        finder: &Finder<'_>,
+        behind: usize,
+    ) -> Option<usize> {
+        let begin = block.start;
+        let found = finder.find_iter(content.get(block)?);
+        let mut names = found.filter_map(|at| (begin + at).checked_sub(behind));
+        names.find(|at| self.has_header(content, *at, true))
+    }
+
+    /// A header at the end of `content`, in the middle of its name.
+    fn torn(self, content: &[u8], envelopes: bool) -> Option<usize> {
+        let mut last = content.len().saturating_sub(NAME - 1)..content.len();
+        last.find(|at| self.has_header(content, *at, envelopes))
+    }
+
+    /// Whether a segment with the name of a header begins at `at`, as far as it has come.
+    fn has_header(self, content: &[u8], at: usize, envelopes: bool) -> bool {
+        let Some((before, segment)) = content.split_at_checked(at) else { return false };
+        let is_name = |name: &[u8]| match segment.get(..NAME) {
+            Some(found) => found == name,
+            None => name.starts_with(segment),
+        };
+        let is_envelope = || envelopes && ENVELOPES.into_iter().any(is_name);
+        (is_name(MESSAGE) || is_envelope()) && self.begins_behind(before)
     }
 
     /// These bytes have passed.
     pub(super) fn passed(&mut self, content: &[u8]) {
-        self.at_start = content
-            .iter()
-            .rev()
-            .find(|byte| !is_stripped(**byte))
-            .map_or(self.at_start, |byte| breaks(*byte));
+        self.at_start = self.begins_behind(content);
     }
-}
 
-/// Whether a segment has the name of a header, as far as it has come.
-fn names_header(segment: &[u8]) -> bool {
-    HEADERS.iter().any(|name| match segment.get(..name.len()) {
-        Some(found) => found == *name,
-        None => !segment.is_empty() && name.starts_with(segment),
-    })
-}
-
-/// Behind the first byte from `from` on that ends a segment.
-fn behind_break(content: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    for block in content.get(from..)?.chunks(BLOCK) {
-        // Without a branch for each byte: in large content hardly any ends a segment.
-        if block.iter().fold(false, |any, byte| any | (*byte < b' '))
-            && let Some(found) = block.iter().position(|byte| breaks(*byte))
-        {
-            return Some(at + found + 1);
-        }
-        at += block.len();
+    /// Whether for some receiver what comes behind these bytes begins a segment.
+    fn begins_behind(self, content: &[u8]) -> bool {
+        let last = content.iter().rev().find(|byte| !is_stripped(**byte));
+        last.map_or(self.at_start, |byte| breaks(*byte))
     }
-    None
 }
 
 /// Whether some receiver strips the byte from the beginning of a segment. What counts as a blank depends on

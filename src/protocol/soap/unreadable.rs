@@ -48,6 +48,8 @@ pub enum Unreadable {
     Late,
     /// The connection was lost before its body began.
     Lost,
+    /// Nobody wanted to know until the request was on its way.
+    Unread,
 }
 
 impl Unreadable {
@@ -89,6 +91,10 @@ impl Unreadable {
             Self::Truncated => "the message ends before its body begins",
             Self::Late => "the body did not begin within `header_timeout`",
             Self::Lost => "the connection was lost before the body began",
+            Self::Unread => {
+                "the rule took effect when the request was on its way already, and its body was not \
+                 looked at: the next one's is"
+            }
         }
     }
 }

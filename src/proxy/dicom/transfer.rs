@@ -9,7 +9,8 @@ use super::relay::{Over, Side};
 use super::{Carried, Terms};
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{Contexts, Stopped, Transfer};
-use crate::proxy::l4::{Broken, IdleWatch, Look, Moved, Way};
+use crate::proxy::l4::{IdleWatch, Look, Moved, Way};
+use crate::proxy::stream::Broken;
 
 /// Relays until the association is over.
 pub(super) async fn transfer<D, U>(
@@ -155,8 +156,8 @@ impl<'a> Both<'a> {
         }
         for (broken, is_up) in [(up, true), (down, false)] {
             if let Err(broken) = broken {
-                let ended = broken.ended(is_up);
-                return Some(Over::broken(ended.ending, ended.cause));
+                let (ending, cause) = broken.ending(is_up);
+                return Some(Over::broken(ending, Some(cause)));
             }
         }
         self.ended()

@@ -9,7 +9,6 @@ use proptest::prelude::*;
 use time::macros::datetime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 
-use super::way::SCRATCH;
 use super::*;
 use crate::authz::ListenerPolicy;
 use crate::config;
@@ -17,6 +16,7 @@ use crate::identity::{
     Fingerprint, LeafUse, ListenerName, PeerCertificate, PeerIdentity, Proof, SpiffeId, Subject,
 };
 use crate::outcome::Direction;
+use crate::proxy::stream::PIECE;
 use crate::telemetry::metrics::Metrics;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -121,7 +121,7 @@ async fn silence_ends_a_connection_and_a_byte_begins_the_time_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_does_not_read_holds_its_sender_back() {
     let mut relay = start(64, HOUR);
-    let bulk = vec![7; 4 * SCRATCH];
+    let bulk = vec![7; 4 * PIECE];
 
     let sent = {
         let writing = relay.peer.write_all(&bulk);

@@ -7,17 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Ended;
-use crate::outcome::Ending;
-
-/// Bytes moved at once.
-pub(super) const SCRATCH: usize = 8 * RECORD;
-/// The plaintext of a full TLS record (RFC 8446, 5.1).
-const RECORD: usize = 16 * 1024;
+use crate::proxy::stream::{Broken, Filled, PIECE, poll_fill};
 
 thread_local! {
     /// Where a worker reads to; borrowed within one poll, never across an await.
-    static WORKER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+    static WORKER: RefCell<Box<[u8]>> = RefCell::new(vec![0; PIECE].into_boxed_slice());
 }
 
 /// Looks at bytes on their way.
@@ -42,27 +36,6 @@ pub(in crate::proxy) struct Blind;
 impl Look for Blind {
     fn pass(&mut self, bytes: &[u8]) -> usize {
         bytes.len()
-    }
-}
-
-/// Which end of a way broke, and how.
-pub(in crate::proxy) enum Broken {
-    Reading(io::Error),
-    Writing(io::Error),
-}
-
-impl Broken {
-    /// `up`: the way from downstream to upstream.
-    pub(in crate::proxy) fn ended(self, up: bool) -> Ended {
-        let ending = match (&self, up) {
-            (Self::Reading(error), _) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Ending::Truncated
-            }
-            (Self::Reading(_), true) | (Self::Writing(_), false) => Ending::DownstreamLost,
-            (Self::Reading(_), false) | (Self::Writing(_), true) => Ending::UpstreamLost,
-        };
-        let (Self::Reading(cause) | Self::Writing(cause)) = self;
-        Ended { ending, cause: Some(cause) }
     }
 }
 
@@ -112,35 +85,8 @@ impl Way {
         let mut turns = 16;
         loop {
             ready!(self.poll_left(cx, writer)).map_err(Broken::Writing)?;
-            match std::mem::take(&mut self.state) {
-                State::Ended => {
-                    self.state = State::Ended;
-                    return Poll::Ready(Ok(()));
-                }
-                State::Stopped => {
-                    self.state = State::Stopped;
-                    return Poll::Ready(Ok(()));
-                }
-                State::Stopping => {
-                    self.state = State::Stopping;
-                    ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(Broken::Writing)?;
-                    self.state = State::Stopped;
-                    continue;
-                }
-                State::Broken(error) => return Poll::Ready(Err(Broken::Reading(error))),
-                State::Ending => {
-                    self.state = State::Ending;
-                    let writer = Pin::new(&mut *writer);
-                    let told = if look.keeps_writer() {
-                        writer.poll_flush(cx)
-                    } else {
-                        writer.poll_shutdown(cx)
-                    };
-                    ready!(told).map_err(Broken::Writing)?;
-                    self.state = State::Ended;
-                    continue;
-                }
-                State::Open => {}
+            if ready!(self.poll_end(cx, writer, look))? {
+                return Poll::Ready(Ok(()));
             }
             if turns == 0 {
                 cx.waker().wake_by_ref();
@@ -149,17 +95,48 @@ impl Way {
             turns -= 1;
             let moving =
                 WORKER.with_borrow_mut(|scratch| self.poll_move(cx, reader, writer, look, scratch));
-            match moving {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
-                Poll::Pending => {
-                    // Nothing to read: what the writer still holds must go out, the peer may wait for it.
-                    // That may be TLS' own: an answer to what the other way has just read.
-                    ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(Broken::Writing)?;
-                    return Poll::Pending;
-                }
+            if moving.is_pending() {
+                // Nothing to read: what the writer still holds must go out, the peer may wait for it.
+                // That may be TLS' own: an answer to what the other way has just read.
+                ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(Broken::Writing)?;
             }
+            ready!(moving)?;
         }
+    }
+
+    /// Tells the writer that nothing more comes, once that is so; whether the way is over.
+    fn poll_end<W, L>(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &mut W,
+        look: &L,
+    ) -> Poll<Result<bool, Broken>>
+    where
+        W: AsyncWrite + Unpin,
+        L: Look,
+    {
+        let mut writer = Pin::new(writer);
+        match std::mem::take(&mut self.state) {
+            State::Open => return Poll::Ready(Ok(false)),
+            State::Broken(error) => return Poll::Ready(Err(Broken::Reading(error))),
+            State::Ending => {
+                self.state = State::Ending;
+                let told = if look.keeps_writer() {
+                    writer.as_mut().poll_flush(cx)
+                } else {
+                    writer.as_mut().poll_shutdown(cx)
+                };
+                ready!(told).map_err(Broken::Writing)?;
+                self.state = State::Ended;
+            }
+            State::Stopping => {
+                self.state = State::Stopping;
+                ready!(writer.as_mut().poll_flush(cx)).map_err(Broken::Writing)?;
+                self.state = State::Stopped;
+            }
+            over @ (State::Ended | State::Stopped) => self.state = over,
+        }
+        Poll::Ready(Ok(true))
     }
 
     /// Reads what there is into `scratch` and hands on as much as the writer takes; the rest becomes
@@ -178,8 +155,16 @@ impl Way {
         L: Look,
     {
         let mut buffer = ReadBuf::new(scratch);
-        ready!(self.poll_fill(cx, reader, &mut buffer)).map_err(Broken::Reading)?;
+        let filled = ready!(poll_fill(cx, reader, &mut buffer));
         let read = buffer.filled();
+        match filled {
+            Filled::More => {}
+            Filled::End => self.state = State::Ending,
+            Filled::Broken(error) if read.is_empty() => {
+                return Poll::Ready(Err(Broken::Reading(error)));
+            }
+            Filled::Broken(error) => self.state = State::Broken(error),
+        }
         let passing = look.pass(read);
         if passing < read.len() || look.is_over() {
             self.state = State::Stopping;
@@ -203,33 +188,6 @@ impl Way {
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Reads until there is nothing more at the moment, or no room for another TLS record.
-    fn poll_fill<R: AsyncRead + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        reader: &mut R,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            let before = buffer.filled().len();
-            match Pin::new(&mut *reader).poll_read(cx, buffer) {
-                Poll::Ready(Ok(())) if buffer.filled().len() == before => {
-                    self.state = State::Ending;
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Ready(Ok(())) if buffer.remaining() >= RECORD => {}
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) if before == 0 => return Poll::Ready(Err(error)),
-                Poll::Ready(Err(error)) => {
-                    self.state = State::Broken(error);
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Pending if before == 0 => return Poll::Pending,
-                Poll::Pending => return Poll::Ready(Ok(())),
-            }
-        }
     }
 
     /// Whether the writer has taken all that may go on.

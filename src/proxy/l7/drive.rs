@@ -67,11 +67,12 @@ where
     let tunnel = connection.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
     match tunnel {
         Some(tunnel) if ending == Ending::Finished => {
-            connection.host.tunnelled(tunnel.lease.link());
-            let mut tunnelled = pin!(tunnel.run(limits.idle_timeout));
+            let mut tunnelled = pin!(tunnel.run(&*connection.host, limits.idle_timeout));
             tokio::select! {
-                () = tunnelled.as_mut() => Ending::Finished,
+                biased;
+                // First: what was cut before it began moves nothing.
                 () = shutdown.cutting() => Ending::Cut,
+                () = tunnelled.as_mut() => Ending::Finished,
             }
         }
         Some(_) | None if verdicts.refused().is_some() => Ending::ProtocolError,

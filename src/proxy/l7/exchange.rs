@@ -57,12 +57,6 @@ impl<P> Admitted<P> {
         head(*number, *version, &parts.method, &parts.uri, &parts.headers, checked)
     }
 
-    /// The same with what `judge` makes of its permit.
-    pub(super) fn judged<E>(self, judge: impl FnOnce(P) -> Result<P, E>) -> Result<Self, E> {
-        let Self { number, version, checked, permit } = self;
-        judge(permit).map(|permit| Self { number, version, checked, permit })
-    }
-
     /// What is told of the request if it is turned away after all.
     pub(super) fn rough<'a>(&self, method: &'a Method, headers: &'a HeaderMap) -> Rough<'a> {
         let version = Some(self.version);
@@ -79,6 +73,12 @@ struct Arrived {
     has_body: bool,
     /// Where its connection goes on, if it asks for an upgrade.
     on_upgrade: Option<OnUpgrade>,
+}
+
+/// What it takes to go on as a tunnel.
+struct Switch<H: Host> {
+    downstream: OnUpgrade,
+    kept: H::Kept,
 }
 
 impl<H: Host> Connection<H> {
@@ -208,10 +208,16 @@ impl<H: Host> Connection<H> {
         };
         let flow = Flow::new(Arc::clone(&self.host), started, ticket);
         match leased {
-            Ok(lease) => {
-                let arrived = Arrived { parts, body, ahead, has_body, on_upgrade };
-                self.carry(admitted, arrived, lease, flow).await
-            }
+            Ok(lease) => match self.confirm(admitted, &parts, &lease, &flow).await {
+                Ok(admitted) => {
+                    let arrived = Arrived { parts, body, ahead, has_body, on_upgrade };
+                    self.carry(admitted, arrived, lease, flow).await
+                }
+                Err(response) => {
+                    lease.give_back(true);
+                    response
+                }
+            },
             Err(error) => fail(&flow, Failure::NotConnected(error)),
         }
     }
@@ -226,9 +232,13 @@ impl<H: Host> Connection<H> {
     ) -> Response<Answer<H>> {
         let Arrived { mut parts, body, ahead, has_body, on_upgrade } = arrived;
         let on_upgrade = on_upgrade.filter(|_| lease.spoken() == Spoken::Http1);
+        let switch = on_upgrade.map(|downstream| {
+            let kept = self.host.keep(&admitted.head(&parts), &admitted.permit);
+            Switch { downstream, kept }
+        });
         let expectation = expectation(&parts, lease.spoken());
         let length = if has_body { Length::Open } else { Length::None };
-        let (facing, upgrade) = (self.host.facing(), on_upgrade.is_some());
+        let (facing, upgrade) = (self.host.facing(), switch.is_some());
         headers::to_upstream(&mut parts, lease.spoken(), facing, length, upgrade);
         let spare = spare(&parts, &lease, has_body);
         let upload = Upload::new(body, ahead, expectation.as_ref(), Arc::clone(&flow));
@@ -243,7 +253,7 @@ impl<H: Host> Connection<H> {
         if let Some(expectation) = &expectation {
             expectation.answered();
         }
-        self.answer(response, lease, flow, expectation, on_upgrade)
+        self.answer(response, lease, flow, expectation, switch)
     }
 
     pub(super) async fn record(
@@ -268,15 +278,15 @@ impl<H: Host> Connection<H> {
         lease: Lease<H>,
         flow: Arc<Flow<H>>,
         expectation: Option<Arc<Expectation>>,
-        on_upgrade: Option<OnUpgrade>,
+        switch: Option<Switch<H>>,
     ) -> Response<Answer<H>> {
         let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if let Some(downstream) = on_upgrade.filter(|_| is_switched) {
+        if let Some(Switch { downstream, kept }) = switch.filter(|_| is_switched) {
             let upstream = hyper::upgrade::on(&mut response);
             let (mut parts, _empty) = response.into_parts();
             headers::to_downstream(&mut parts, true);
             flow.answer(parts.status);
-            let tunnel = Tunnel { downstream, upstream, flow, lease };
+            let tunnel = Tunnel { downstream, upstream, flow, lease, kept };
             *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
             return Response::from_parts(parts, Answer::Fixed(None));
         }
@@ -300,7 +310,7 @@ pub(super) fn fail<H: Host>(flow: &Flow<H>, failure: Failure) -> Response<Answer
 }
 
 /// The answer to a request that no upstream is asked.
-fn answer_here<H: Host>(flow: &Flow<H>, status: StatusCode) -> Response<Answer<H>> {
+pub(super) fn answer_here<H: Host>(flow: &Flow<H>, status: StatusCode) -> Response<Answer<H>> {
     flow.request_sent();
     flow.answer(status);
     flow.finished();

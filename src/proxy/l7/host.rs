@@ -17,8 +17,10 @@ use crate::shutdown::Shutdown;
 ///
 /// The order in which an exchange calls: [`judge`](Self::judge), [`begin`](Self::begin),
 /// [`judge_inside`](Self::judge_inside) if something is [`sought`](Self::sought), then
-/// [`connect`](Self::connect) or a pooled connection, then [`record`](Self::record), and only then the first byte goes upstream. A
-/// request that has to be sent a second time is judged, connected and recorded once more. Each ticket comes back through [`completed`](Self::completed) exactly once, whatever happens.
+/// [`connect`](Self::connect) or a pooled connection, then [`record`](Self::record), and only then the first
+/// byte goes upstream. A request for which policy does not [`stand`](Self::stands) any more by then is judged
+/// and recorded once more, one that has to be sent a second time is connected once more as well. Each ticket
+/// comes back through [`completed`](Self::completed) exactly once, whatever happens.
 pub trait Host: Send + Sync + 'static {
     /// The transport of an upstream connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -32,6 +34,10 @@ pub trait Host: Send + Sync + 'static {
     type Running: Send + 'static;
     /// One admitted request, until its record is completed.
     type Ticket: Send + 'static;
+    /// A request that asks for an upgrade, as it is judged again when it has become a tunnel.
+    type Kept: Send + 'static;
+    /// A tunnel that is judged again for as long as it lasts.
+    type Lasting: Send + 'static;
 
     /// Which way the listener faces.
     fn facing(&self) -> &Facing;
@@ -67,18 +73,30 @@ pub trait Host: Send + Sync + 'static {
         None
     }
 
-    /// Policy, once it is known what is in a body, or why that cannot be told. Pure and quick.
+    /// Policy of the whole request, once it is known what is in its body, or why that cannot be told. Pure
+    /// and quick.
     ///
     /// # Errors
     ///
     /// The request may not pass: 403.
-    fn judge_inside(
-        &self,
-        permit: Self::Permit,
-        _inside: Inside<'_>,
-    ) -> Result<Self::Permit, Self::Denial> {
-        Ok(permit)
+    fn judge_inside(&self, head: &Head<'_>, _inside: Inside) -> Result<Self::Permit, Self::Denial> {
+        self.judge(head)
     }
+
+    /// Whether policy's yes still is one, right before the first byte goes up over `link`. Quick: nothing is
+    /// judged, it is only asked whether anything has changed.
+    fn stands(&self, permit: &Self::Permit, link: &Self::Link) -> bool;
+
+    /// Policy for a request that it let through before, with what is known of its body.
+    ///
+    /// # Errors
+    ///
+    /// The request may not pass any more: 403.
+    fn judge_again(
+        &self,
+        head: &Head<'_>,
+        before: &Self::Permit,
+    ) -> Result<Again<Self::Permit>, Self::Denial>;
 
     /// A request that `judge` let through was given up by its downstream before what is sought had come.
     fn abandoned(&self, _rough: &Rough<'_>, _permit: &Self::Permit) {}
@@ -105,12 +123,29 @@ pub trait Host: Send + Sync + 'static {
         rejection: &Rejection<Self::Denial>,
     ) -> impl Future<Output = ()> + Send;
 
+    /// What is kept of a request that `judge` let through, should it become a tunnel.
+    fn keep(&self, head: &Head<'_>, permit: &Self::Permit) -> Self::Kept;
+
     /// The downstream connection goes on as a tunnel over `link`: nobody knows its messages, so an end
-    /// that waits for one would not come.
-    fn tunnelled(&self, link: &Self::Link);
+    /// that waits for one would not come. What is returned is dropped with the tunnel; `None`: it may not
+    /// begin any more.
+    fn tunnelled(
+        &self,
+        link: &Self::Link,
+        kept: Self::Kept,
+    ) -> impl Future<Output = Option<Self::Lasting>> + Send;
 
     /// The exchange has ended, or broke off.
     fn completed(&self, ticket: Self::Ticket, end: RequestEnd);
+}
+
+/// Policy's second yes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again<P> {
+    /// As the request was recorded.
+    AsBefore(P),
+    /// By another rule, or another version of it: to be recorded once more.
+    Otherwise(P),
 }
 
 /// What policy has to know of a body.
@@ -122,13 +157,13 @@ pub enum Sought {
     Form,
 }
 
-/// What is in a body, or why that cannot be told.
-#[derive(Debug, Clone, Copy)]
-pub enum Inside<'a> {
+/// What is in a body, or why that cannot be told. A form may name patients: no `Debug`.
+#[derive(Clone)]
+pub enum Inside {
     /// The beginning of a SOAP message.
-    Soap(Result<&'a soap::Found, soap::Unreadable>),
+    Soap(Result<soap::Found, soap::Unreadable>),
     /// A form as it came in.
-    Form(Result<&'a str, fhir::Unreadable>),
+    Form(Result<Box<str>, fhir::Unreadable>),
 }
 
 /// Facts about one upstream connection, and its right to be used.

@@ -134,7 +134,7 @@ impl<H: Host> Connection<H> {
     pub(super) async fn look(
         &self,
         sought: Sought,
-        admitted: Admitted<H::Permit>,
+        mut admitted: Admitted<H::Permit>,
         parts: &mut request::Parts,
         body: &mut Incoming,
     ) -> Result<(Admitted<H::Permit>, Ahead), Response<Answer<H>>> {
@@ -143,24 +143,21 @@ impl<H: Host> Connection<H> {
         let rough = admitted.rough(&method, &parts.headers);
         let unless_read = Abandoned { host: &*self.host, rough, permit: &admitted.permit };
         let limit = self.limits.header_timeout;
-        let judged = match sought {
+        let inside = match sought {
             Sought::Soap => {
                 let read = timeout(limit, message(&mut ahead, &parts.headers, body)).await;
-                std::mem::forget(unless_read);
-                let message = read.unwrap_or(Err(soap::Unreadable::Late));
-                let inside = Inside::Soap(message.as_ref().map_err(|why| *why));
-                admitted.judged(|permit| self.host.judge_inside(permit, inside))
+                Inside::Soap(read.unwrap_or(Err(soap::Unreadable::Late)))
             }
             Sought::Form => {
                 let read = timeout(limit, form(&mut ahead, &parts.headers, body)).await;
-                std::mem::forget(unless_read);
-                let form = read.unwrap_or(Err(fhir::Unreadable::Late));
-                let inside = Inside::Form(form.as_deref().map_err(|why| *why));
-                admitted.judged(|permit| self.host.judge_inside(permit, inside))
+                Inside::Form(read.unwrap_or(Err(fhir::Unreadable::Late)))
             }
         };
+        std::mem::forget(unless_read);
+        let judged = self.host.judge_inside(&admitted.head(parts), inside);
         match judged {
-            Ok(admitted) => {
+            Ok(permit) => {
+                admitted.permit = permit;
                 parts.headers.remove(EXPECT);
                 Ok((admitted, ahead))
             }
@@ -184,9 +181,9 @@ async fn form(
     ahead: &mut Ahead,
     head: &HeaderMap,
     body: &mut Incoming,
-) -> Result<String, fhir::Unreadable> {
+) -> Result<Box<str>, fhir::Unreadable> {
     let whole = |data: &[u8], is_all: bool| match data {
-        [] => Ok(is_all.then(String::new)), // all parameters are in the query
+        [] => Ok(is_all.then(Box::default)), // all parameters are in the query
         data => Ok(fhir::Form::new(head)?.read(data, is_all)?.map(Into::into)),
     };
     ahead.read(body, whole).await

@@ -46,8 +46,8 @@ use crate::outcome::Ending;
 use crate::shutdown::Shutdown;
 
 pub use host::{
-    ConnectError, Connected, Facing, Head, Host, Inside, Link, NotAudited, PoolKey, Rejection,
-    RequestEnd, Rough, Sought, Spoken, Wanted,
+    Again, ConnectError, Connected, Facing, Head, Host, Inside, Link, NotAudited, PoolKey,
+    Rejection, RequestEnd, Rough, Sought, Spoken, Wanted,
 };
 pub use malformed::Malformed;
 pub use methods::known_method;

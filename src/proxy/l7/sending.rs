@@ -10,12 +10,13 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
 use super::body::{Answer, Upload};
-use super::exchange::{Admitted, Connection, fail, rough};
+use super::exchange::{Admitted, Connection, answer_here, fail, rough};
 use super::flow::Flow;
-use super::host::{Head, Host, Rejection};
+use super::host::{Again, ConnectError, Head, Host, Link, Rejection};
 use super::methods::known_method;
 use super::pool::{Lease, SendError};
 use super::respond::Failure;
+use crate::outcome::Ending;
 
 /// What a request needs to be sent again.
 pub(super) struct Spare(request::Parts);
@@ -40,7 +41,9 @@ impl<H: Host> Connection<H> {
         drop(lease);
 
         let (parts, upload) = again.into_parts();
-        admitted.permit = self.judge_again(&admitted, &parts, flow).await?;
+        let (Again::AsBefore(permit) | Again::Otherwise(permit)) =
+            self.judge_again(&admitted, &parts, flow, Failure::Broken.ending()).await?;
+        admitted.permit = permit;
         let fresh = self.pool.fresh(&self.host, self.host.pool_key(), spoken.into()).await;
         let mut fresh = fresh.map_err(|error| fail(flow, Failure::NotConnected(error)))?;
         if fresh.spoken() != spoken {
@@ -49,8 +52,9 @@ impl<H: Host> Connection<H> {
         let ticket = self
             .record(&admitted, &parts, Some(&fresh))
             .await
-            .inspect_err(|response| not_sent(flow, response))?;
+            .inspect_err(|response| not_sent(flow, response, Failure::Broken.ending()))?;
         flow.renew(ticket, Failure::Broken.ending());
+        self.confirm(admitted, &parts, &fresh, flow).await?;
         let request = Request::from_parts(parts, upload);
         match self.answer_in_time(fresh.send(request), flow).await {
             Ok(response) => Ok((response, fresh)),
@@ -58,22 +62,53 @@ impl<H: Host> Connection<H> {
         }
     }
 
-    /// Policy may have changed since the first attempt, and the new connection is of today.
+    /// The last look before the first byte goes up: connecting and recording may have taken a while, and what
+    /// policy said before may not be what it says now.
+    pub(super) async fn confirm(
+        &self,
+        mut admitted: Admitted<H::Permit>,
+        parts: &request::Parts,
+        lease: &Lease<H>,
+        flow: &Flow<H>,
+    ) -> Result<Admitted<H::Permit>, Response<Answer<H>>> {
+        while !self.host.stands(&admitted.permit, lease.link()) {
+            if !lease.link().is_good() {
+                return Err(fail(flow, Failure::NotConnected(ConnectError::Refused)));
+            }
+            match self.judge_again(&admitted, parts, flow, Ending::Denied).await? {
+                Again::AsBefore(permit) => admitted.permit = permit,
+                Again::Otherwise(permit) => {
+                    admitted.permit = permit;
+                    let recorded = self.record(&admitted, parts, Some(lease)).await;
+                    let ticket = recorded
+                        .inspect_err(|response| not_sent(flow, response, Ending::Denied))?;
+                    flow.renew(ticket, Ending::Denied);
+                }
+            }
+            if let Some(status) = self.host.respond(&admitted.permit) {
+                return Err(answer_here(flow, status));
+            }
+        }
+        Ok(admitted)
+    }
+
+    /// Policy may have changed since the request was judged.
     async fn judge_again(
         &self,
         admitted: &Admitted<H::Permit>,
         parts: &request::Parts,
         flow: &Flow<H>,
-    ) -> Result<H::Permit, Response<Answer<H>>> {
+        ending: Ending,
+    ) -> Result<Again<H::Permit>, Response<Answer<H>>> {
         let head = admitted.head(parts);
-        let denial = match self.host.judge(&head) {
-            Ok(permit) => return Ok(permit),
+        let denial = match self.host.judge_again(&head, &admitted.permit) {
+            Ok(again) => return Ok(again),
             Err(denial) => denial,
         };
         let known = known_method(&parts.method);
         let rough = rough(&Head { method: &known, ..head });
         let response = self.reject(&rough, Rejection::Denied(denial)).await;
-        not_sent(flow, &response);
+        not_sent(flow, &response, ending);
         Err(response)
     }
 
@@ -143,10 +178,10 @@ impl<H: Host> Unanswered<H> {
     }
 }
 
-/// The first attempt came to nothing, and there is no second.
-fn not_sent<H: Host>(flow: &Flow<H>, response: &Response<Answer<H>>) {
+/// The request was admitted, and comes to nothing.
+fn not_sent<H: Host>(flow: &Flow<H>, response: &Response<Answer<H>>, ending: Ending) {
     flow.answer(response.status());
-    flow.end(Failure::Broken.ending());
+    flow.end(ending);
 }
 
 /// Keeps what is needed to send a request again if its connection, used before, was just being

@@ -43,13 +43,18 @@ pub(super) struct Tunnel<H: Host> {
     pub(super) flow: Arc<Flow<H>>,
     /// Keeps the upstream connection counted as open.
     pub(super) lease: Lease<H>,
+    /// What it was asked for as.
+    pub(super) kept: H::Kept,
 }
 
 impl<H: Host> Tunnel<H> {
     /// Moves bytes until both sides have closed, one broke off, nothing moved for `idle_timeout`, or the
     /// upstream's side is cut.
-    pub(super) async fn run(self, idle_timeout: Duration) {
-        let Self { downstream, upstream, flow, lease } = self;
+    pub(super) async fn run(self, host: &H, idle_timeout: Duration) {
+        let Self { downstream, upstream, flow, lease, kept } = self;
+        let Some(lasting) = host.tunnelled(lease.link(), kept).await else {
+            return flow.end(Ending::Cut);
+        };
         let (Ok(downstream), Ok(upstream)) = tokio::join!(downstream, upstream) else {
             return flow.end(Ending::DownstreamLost);
         };
@@ -68,7 +73,7 @@ impl<H: Host> Tunnel<H> {
             },
             () = idle(&flow, idle_timeout) => flow.end(Ending::Idle),
         }
-        drop(lease);
+        drop((lease, lasting));
     }
 }
 

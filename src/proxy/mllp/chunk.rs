@@ -2,15 +2,12 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Bytes read at once.
-const SIZE: usize = 8 * RECORD;
-/// The plaintext of a full TLS record (RFC 8446, 5.1).
-const RECORD: usize = 16 * 1024;
+use crate::proxy::stream::{Filled, PIECE, poll_fill};
+
 /// Buffers that a worker keeps for the next reader.
 const SPARE: usize = 4;
 
@@ -29,7 +26,7 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Reads what there is, until there is nothing more at the moment or no room for another TLS record.
+    /// Reads what there is.
     pub(super) fn poll<R: AsyncRead + Unpin>(
         cx: &mut Context<'_>,
         reader: &mut R,
@@ -38,19 +35,13 @@ impl Chunk {
         let mut chunk = Self { buffer: take(), len: 0, is_last: false, broken: None };
         let mut buffer = ReadBuf::new(&mut chunk.buffer);
         buffer.put_slice(held); // never more than a lead, which is far less than a buffer
-        loop {
-            let before = buffer.filled().len();
-            match Pin::new(&mut *reader).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if buffer.filled().len() == before => chunk.is_last = true,
-                Poll::Ready(Ok(())) if buffer.remaining() >= RECORD => continue,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => chunk.broken = Some(error),
-                Poll::Pending if before == held.len() => return Poll::Pending,
-                Poll::Pending => {}
-            }
-            chunk.len = buffer.filled().len();
-            return Poll::Ready(chunk);
+        match ready!(poll_fill(cx, reader, &mut buffer)) {
+            Filled::More => {}
+            Filled::End => chunk.is_last = true,
+            Filled::Broken(error) => chunk.broken = Some(error),
         }
+        chunk.len = buffer.filled().len();
+        Poll::Ready(chunk)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -73,5 +64,5 @@ impl Drop for Chunk {
 
 fn take() -> Box<[u8]> {
     let spare = BUFFERS.try_with(|buffers| buffers.borrow_mut().pop()).ok().flatten();
-    spare.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice())
+    spare.unwrap_or_else(|| vec![0; PIECE].into_boxed_slice())
 }

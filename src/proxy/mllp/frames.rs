@@ -1,7 +1,7 @@
 //! What a way does where a frame begins, where another header comes in it, and where it ends.
 
 use super::current::{Current, Kind, control_id};
-use super::host::{Flow, Host, Message, No};
+use super::host::{Admission, Flow, Host, Message, No};
 use super::open::{Beginning, Id, Open};
 use super::way::{Nacks, Shared, Stop, Way};
 use crate::outcome::Ending;
@@ -92,9 +92,11 @@ impl<H: Host, R, W> Way<'_, H, R, W> {
         self.asked(&message).await.map(drop)
     }
 
-    /// Asks the host. What it keeps for that, a connection on which nothing happens need not have.
     async fn asked(&self, message: &Message<'_>) -> Result<H::Ticket, No> {
-        Box::pin(self.shared.host.admit(message)).await
+        match self.shared.host.admit(message) {
+            Admission::Now(ticket) => Ok(ticket),
+            Admission::Recorded(verdict) => verdict.await,
+        }
     }
 
     /// A frame may not pass. With an answer to it, it is taken to its end.

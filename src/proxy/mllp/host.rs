@@ -1,6 +1,7 @@
 //! What the listener does for its messages, and the words that the two share.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use crate::outcome::Ending;
@@ -12,18 +13,25 @@ pub trait Host: Send + Sync {
     type Ticket: Send;
 
     /// Judges a message, and puts the verdict on record: durably before it passes, where it has to be.
-    ///
-    /// # Errors
-    ///
-    /// It may not pass.
-    fn admit(&self, message: &Message<'_>)
-    -> impl Future<Output = Result<Self::Ticket, No>> + Send;
+    fn admit<'a>(&'a self, message: &'a Message<'_>) -> Admission<'a, Self::Ticket>;
+
+    /// Whether it matters whom the headers of files and batches name: then all of them are to be asked about.
+    fn binds_senders(&self) -> bool;
 
     /// What came is no message, and does not pass: to be counted and recorded.
     fn malformed(&self, number: u64, why: Malformed) -> impl Future<Output = ()> + Send;
 
     /// A message that was admitted has its acknowledgement, or will get none.
     fn completed(&self, ticket: Self::Ticket, end: MessageEnd);
+}
+
+/// Whether a message may pass.
+pub enum Admission<'a, T> {
+    /// It may.
+    Now(T),
+    /// Something has to go on record first. Boxed, for a connection on which nothing happens need not have the
+    /// room for it.
+    Recorded(Pin<Box<dyn Future<Output = Result<T, No>> + Send + 'a>>),
 }
 
 /// Which way a message goes.

@@ -16,7 +16,7 @@ mod relay;
 mod tests;
 mod way;
 
-pub use host::{Flow, Host, Message, MessageEnd, No};
+pub use host::{Admission, Flow, Host, Message, MessageEnd, No};
 pub use relay::{Ended, Stay, relay};
 
 use exchanges::Exchanges;

@@ -163,19 +163,13 @@ fn ours(ending: Ending) -> Ended {
 
 /// The end of a connection one of whose ways has stopped.
 fn ended(stop: Stop, flow: Flow) -> Ended {
-    let (ending, cause) = match (stop, flow) {
-        (Stop::Ended | Stop::Drained, _) => return ours(Ending::Finished),
-        (Stop::Denied, _) => return ours(Ending::Denied),
-        (Stop::Malformed, _) => return ours(Ending::ProtocolError),
-        (Stop::Reading(error), _) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            (Ending::Truncated, error)
+    match stop {
+        Stop::Ended | Stop::Drained => ours(Ending::Finished),
+        Stop::Denied => ours(Ending::Denied),
+        Stop::Malformed => ours(Ending::ProtocolError),
+        Stop::Broken(broken) => {
+            let (ending, cause) = broken.ending(flow == Flow::Up);
+            Ended { ending, cause: Some(cause), is_ours: false }
         }
-        (Stop::Reading(error), Flow::Up) | (Stop::Writing(error), Flow::Down) => {
-            (Ending::DownstreamLost, error)
-        }
-        (Stop::Reading(error), Flow::Down) | (Stop::Writing(error), Flow::Up) => {
-            (Ending::UpstreamLost, error)
-        }
-    };
-    Ended { ending, cause: Some(cause), is_ours: false }
+    }
 }

@@ -18,6 +18,7 @@ use super::host::{Flow, Host};
 use super::open::Open;
 use crate::outcome::Ending;
 use crate::protocol::mllp::{Reading, Scanner, Step};
+use crate::proxy::stream::Broken;
 use crate::shutdown::Shutdown;
 
 /// Why a way carries nothing more.
@@ -31,10 +32,14 @@ pub(super) enum Stop {
     Denied,
     /// What came is no message.
     Malformed,
-    /// The reader broke.
-    Reading(io::Error),
-    /// The writer broke.
-    Writing(io::Error),
+    /// The reader broke, or the writer.
+    Broken(Broken),
+}
+
+impl Stop {
+    fn writing(error: io::Error) -> Self {
+        Self::Broken(Broken::Writing(error))
+    }
 }
 
 /// What the two ways of a connection share.
@@ -164,11 +169,11 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
             if self.flow == Flow::Down {
                 self.write(rest).await?; // no message, and never will be one
             }
-            self.writer.shutdown().await.map_err(Stop::Writing)?;
+            self.writer.shutdown().await.map_err(Stop::writing)?;
             return Err(Stop::Ended);
         }
         self.held = rest.to_vec();
-        chunk.broken.take().map_or(Ok(()), |error| Err(Stop::Reading(error)))
+        chunk.broken.take().map_or(Ok(()), |error| Err(Stop::Broken(Broken::Reading(error))))
     }
 
     /// What comes next. Between two messages that may be the end, or a rejection that is to be sent.
@@ -193,7 +198,7 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
             Poll::Pending => {
                 // Nothing to read: what the writer still holds must go out, the other side may wait for it.
                 match Pin::new(&mut *writer).poll_flush(cx) {
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(Stop::Writing(error))),
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(Stop::writing(error))),
                     Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
                 }
             }
@@ -210,6 +215,9 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
         let (mut sent, mut at) = (0, 0);
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let before = bytes.get(sent..at).unwrap_or_default();
+            if self.flow == Flow::Up && self.scanner.is_inside() {
+                self.scanner.heed_envelopes(self.shared.host.binds_senders());
+            }
             let step = match self.scanner.step(rest) {
                 Ok(step) => step,
                 Err(malformed) => {
@@ -273,9 +281,9 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let count = self.writer.write(rest).await.map_err(Stop::Writing)?;
+            let count = self.writer.write(rest).await.map_err(Stop::writing)?;
             if count == 0 {
-                return Err(Stop::Writing(io::ErrorKind::WriteZero.into()));
+                return Err(Stop::writing(io::ErrorKind::WriteZero.into()));
             }
             self.moved += count as u64;
             self.counter.increment(count as u64);

@@ -6,13 +6,16 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::mesh::Setup;
+use super::eventually;
+use super::mesh::{Running, Setup};
 use super::outside::Outside;
+use super::trail::Record;
 
 /// A date that does not pass while a test runs.
 pub(crate) const FAR: Duration = Duration::from_secs(36 * 3600);
-/// A date that passes when a test has done what has to be done before.
-pub(crate) const SOON: Duration = Duration::from_secs(6);
+/// A date that has passed by the time that a new configuration with it is in place, or passes then: it makes no
+/// difference.
+pub(crate) const SOON: Duration = Duration::from_millis(200);
 
 impl Setup {
     /// Takes plaintext, too, for so long.
@@ -28,6 +31,18 @@ impl Setup {
     fn until(self, left: Duration) -> Self {
         let until = (OffsetDateTime::now_utc() + left).format(&Rfc3339).unwrap();
         self.with(&format!("until: {until:?}"))
+    }
+}
+
+impl Running {
+    /// Puts a configuration in place in which the date of the listener is near, and waits until it has passed.
+    pub(crate) async fn turns_strict(&self, soon: &Setup) -> Record {
+        self.reload(soon).await.unwrap();
+        let is_end = |record: &Record| record.reason().ends_with("_ended");
+        eventually("the date to pass", || async {
+            self.trail().all("config-loaded").into_iter().find(is_end)
+        })
+        .await
     }
 }
 

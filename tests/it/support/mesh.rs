@@ -35,9 +35,14 @@ impl Mesh {
 
     /// A certificate of the service `name`, for another program.
     pub(crate) fn pem(&self, name: &str) -> Identity {
+        self.pem_for(name, Duration::from_secs(3600))
+    }
+
+    /// The same, for so long.
+    pub(crate) fn pem_for(&self, name: &str, life: Duration) -> Identity {
         let id = SpiffeId::parse(&spiffe(name)).unwrap();
         let dns = [DnsName::parse(name).unwrap()];
-        let issued = self.authority.issue_pem(&id, &dns, Duration::from_secs(3600)).unwrap();
+        let issued = self.authority.issue_pem(&id, &dns, life).unwrap();
         Identity::new(&issued.chain, &issued.key, self.authority.trust_bundle_pem())
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod ca;
 pub(crate) mod client;
 pub(crate) mod curl;
 pub(crate) mod dicom;
+pub(crate) mod disk;
 pub(crate) mod est;
 pub(crate) mod gate;
 pub(crate) mod h2;

@@ -3,6 +3,7 @@
 
 mod asked;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::de::Error as _;
@@ -270,6 +271,8 @@ pub struct RecordedMyelin {
     pub differs: Option<String>,
     /// Why it would have been denied, were policy enforced.
     pub would_deny: Option<String>,
+    /// It stands for many denials.
+    pub flood: Option<RecordedFlood>,
     /// The FHIR interaction.
     pub fhir: Option<RecordedFhir>,
     /// The DICOMweb transaction.
@@ -285,6 +288,21 @@ pub struct RecordedMyelin {
     /// Segments that were removed because their retention was over.
     #[serde(default)]
     pub removed: Vec<RecordedRemoval>,
+}
+
+/// `myelin.flood`
+#[derive(Debug, Clone, Deserialize)]
+pub struct RecordedFlood {
+    /// How many.
+    pub count: u64,
+    /// How many of each reason.
+    pub reasons: BTreeMap<String, u64>,
+    /// When the first of them was.
+    #[serde(deserialize_with = "moment")]
+    pub first: OffsetDateTime,
+    /// When the last.
+    #[serde(deserialize_with = "moment")]
+    pub last: OffsetDateTime,
 }
 
 /// An item of `myelin.removed`

@@ -3,6 +3,7 @@ mod corpus;
 mod header;
 mod properties;
 mod scan;
+mod segments;
 
 use super::*;
 
@@ -33,7 +34,11 @@ struct Seen {
 
 /// Scans a stream that comes in these pieces, holding what is to be held.
 fn scan_pieces<'a>(reading: Reading, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
-    let mut scanner = Scanner::new(reading);
+    scan_by(Scanner::new(reading), pieces)
+}
+
+/// The same, by this scanner.
+fn scan_by<'a>(mut scanner: Scanner, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
     let mut seen = Seen::default();
     let mut held: Vec<u8> = Vec::new();
     for piece in pieces {

@@ -274,6 +274,19 @@ fn the_headers_of_files_and_batches_are_told_of_wherever_they_stand() {
 }
 
 #[test]
+fn where_nobody_asks_who_sends_a_batch_further_below_is_text_and_its_messages_are_judged() {
+    let stream = framed(format!("{ADT}BHS|^~\\&|B|MAIN\r{ADT}BHSz\rFHS"));
+    let mut scanner = Scanner::new(Reading::Messages);
+    scanner.heed_envelopes(false);
+
+    let seen = scan_by(scanner, [stream.as_slice()]);
+
+    assert_eq!(seen.envelopes, []);
+    assert_eq!(seen.judged, ["ADT^A01", "+ADT^A01"]);
+    assert_eq!(seen.passed, stream);
+}
+
+#[test]
 fn all_headers_before_an_empty_batch_are_told_of() {
     let seen = scan(framed("FHS|^~\\&|A\rBHS|^~\\&|B\rBTS|0\rFTS|1\r"));
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::config::{Limits, WorkloadHttp};
 use crate::proxy::l7::{
-    ConnectError, Connected, Downstream, Facing, Head, Host, Inside, Link, NotAudited, Pool,
+    Again, ConnectError, Connected, Downstream, Facing, Head, Host, Inside, Link, NotAudited, Pool,
     PoolKey, PoolLimits, Rejection, RequestEnd, Rough, Served, Sought, Spoken, Wanted, serve,
 };
 use crate::shutdown::Shutdown;
@@ -188,6 +188,8 @@ impl Host for Stage {
     type Denial = &'static str;
     type Running = ();
     type Ticket = ();
+    type Kept = ();
+    type Lasting = ();
 
     fn facing(&self) -> &Facing {
         &self.facing
@@ -208,14 +210,22 @@ impl Host for Stage {
         self.sought
     }
 
-    fn judge_inside(&self, _permit: (), inside: Inside<'_>) -> Result<(), &'static str> {
-        match inside {
+    fn judge_inside(&self, _head: &Head<'_>, inside: Inside) -> Result<(), &'static str> {
+        match &inside {
             Inside::Soap(Ok(found)) if found.body.as_deref() == Some("Find") => Ok(()),
-            Inside::Form(Ok("name=Find")) => Ok(()),
+            Inside::Form(Ok(form)) if &**form == "name=Find" => Ok(()),
             Inside::Soap(Ok(_)) | Inside::Form(Ok(_)) => Err("other"),
             Inside::Soap(Err(why)) => Err(why.text()),
             Inside::Form(Err(why)) => Err(why.text()),
         }
+    }
+
+    fn stands(&self, _permit: &(), _link: &Number) -> bool {
+        true
+    }
+
+    fn judge_again(&self, head: &Head<'_>, _before: &()) -> Result<Again<()>, &'static str> {
+        self.judge(head).map(Again::AsBefore)
     }
 
     fn abandoned(&self, _rough: &Rough<'_>, _permit: &()) {
@@ -270,7 +280,11 @@ impl Host for Stage {
         }));
     }
 
-    fn tunnelled(&self, _link: &Number) {}
+    fn keep(&self, _head: &Head<'_>, _permit: &()) {}
+
+    async fn tunnelled(&self, _link: &Number, _kept: ()) -> Option<()> {
+        Some(())
+    }
 
     fn completed(&self, _ticket: (), end: RequestEnd) {
         self.note(Event::Completed(end));

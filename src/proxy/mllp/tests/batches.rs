@@ -122,3 +122,16 @@ async fn another_batch_further_below_is_judged_before_it_passes() {
         assert_eq!(said[..2], ["ADT 1 allowed", "+batch of PACS"], "{blank:?}");
     }
 }
+
+#[tokio::test]
+async fn where_no_rule_asks_who_sends_another_batch_further_below_passes_unasked() {
+    let judge = Judge { binds_senders: false, ..Judge::default() };
+    let mut stage = Stage::with(64 * 1024, HOUR, judge);
+    let first = one("A", "ADT^A01", "1");
+    let batch = framed(&format!("{first}BHS|^~\\&|PACS\r{first}BTS|1\r"));
+
+    stage.sends(&batch).await;
+    stage.arrives(&batch).await;
+
+    assert_eq!(stage.said(), ["ADT 1 allowed", "+ADT 1 allowed"]);
+}

@@ -10,7 +10,7 @@ use crate::outcome::{Direction, Ending};
 use crate::protocol::mllp::{Malformed, nack};
 use crate::proxy::l4::Moved;
 use crate::proxy::l4::tests::permit;
-use crate::proxy::mllp::{Ended, Flow, Host, Message, MessageEnd, No, Stay, relay};
+use crate::proxy::mllp::{Admission, Ended, Flow, Host, Message, MessageEnd, No, Stay, relay};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::Metrics;
 
@@ -36,11 +36,16 @@ pub(super) struct Judge {
     pub(super) said: Mutex<Vec<String>>,
     /// Admissions wait for one of these, as those of PHI wait for the disk.
     pub(super) disk: Semaphore,
+    pub(super) binds_senders: bool,
 }
 
 impl Default for Judge {
     fn default() -> Self {
-        Self { said: Mutex::default(), disk: Semaphore::new(Semaphore::MAX_PERMITS) }
+        Self {
+            said: Mutex::default(),
+            disk: Semaphore::new(Semaphore::MAX_PERMITS),
+            binds_senders: true,
+        }
     }
 }
 
@@ -48,13 +53,8 @@ impl Judge {
     fn say(&self, what: String) {
         self.said.lock().unwrap().push(what);
     }
-}
 
-impl Host for Judge {
-    type Ticket = String;
-
-    async fn admit(&self, message: &Message<'_>) -> Result<String, No> {
-        self.disk.acquire().await.unwrap().forget();
+    fn judge(&self, message: &Message<'_>) -> Result<String, No> {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let header = message.header;
         let way = if message.flow == Flow::Up { "" } else { "down " };
@@ -79,6 +79,21 @@ impl Host for Judge {
                 Ok(name)
             }
         }
+    }
+}
+
+impl Host for Judge {
+    type Ticket = String;
+
+    fn admit<'a>(&'a self, message: &'a Message<'_>) -> Admission<'a, String> {
+        Admission::Recorded(Box::pin(async {
+            self.disk.acquire().await.unwrap().forget();
+            self.judge(message)
+        }))
+    }
+
+    fn binds_senders(&self) -> bool {
+        self.binds_senders
     }
 
     async fn malformed(&self, number: u64, why: Malformed) {
