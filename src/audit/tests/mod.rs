@@ -1,11 +1,8 @@
 //! The trail as those who use it see it: on real disks.
 
 mod failure;
-<<<<<<< HEAD
-mod sealing;
-=======
 mod flood;
->>>>>>> main
+mod sealing;
 mod tampering;
 
 use std::fs::{self, OpenOptions};
