@@ -137,7 +137,7 @@ async fn the_chain_can_be_checked_with_sha256sum() {
         assert_eq!(value["event"]["sequence"], index + 1);
         prev = sha256sum(line);
     }
-    assert_eq!(text.lines().count(), 7);
+    assert_eq!(text.lines().count(), 8, "a start, five permits, a stop and a checkpoint");
     assert_eq!(verify_alone(dir.path()).unwrap().last_hash, prev);
 }
 
@@ -225,10 +225,10 @@ async fn a_torn_end_is_kept_aside_and_put_on_record() {
     open(dir.path()).close().await;
 
     let lines = lines(dir.path());
-    assert_eq!(lines[3]["event"]["action"], "trail-truncated");
-    assert_eq!(lines[3]["myelin"]["truncated"]["bytes"], 30);
-    assert_eq!(lines[4]["event"]["action"], "recording-started");
-    let kept = lines[3]["myelin"]["truncated"]["kept"].as_str().unwrap();
+    assert_eq!(lines[4]["event"]["action"], "trail-truncated");
+    assert_eq!(lines[4]["myelin"]["truncated"]["bytes"], 30);
+    assert_eq!(lines[5]["event"]["action"], "recording-started");
+    let kept = lines[4]["myelin"]["truncated"]["kept"].as_str().unwrap();
     assert_eq!(fs::read(dir.path().join(kept)).unwrap(), torn);
     assert_eq!(counted(dir.path()), 6);
 }
@@ -311,10 +311,10 @@ async fn what_is_past_its_retention_is_removed_and_its_last_hash_stays() {
 
     let lines = lines(dir.path());
     assert_eq!(
-        lines[2]["myelin"]["removed"],
-        json!([{ "file": aged, "last_sequence": 3, "last_hash": last }])
+        lines[3]["myelin"]["removed"],
+        json!([{ "file": aged, "last_sequence": 4, "last_hash": last }])
     );
     let verified = verify_alone(dir.path()).unwrap();
-    assert_eq!((verified.first_sequence, verified.records), (4, 4));
+    assert_eq!((verified.first_sequence, verified.records), (5, 6));
     assert_eq!(verified.removal_on_record, Some(true));
 }

@@ -150,6 +150,29 @@ async fn a_key_that_was_introduced_just_before_a_crash_takes_its_place_at_the_ne
 }
 
 #[tokio::test]
+async fn a_successor_that_was_torn_by_a_crash_is_made_anew() {
+    let dir = trail_of(1).await;
+    fs::write(dir.path().join("checkpoint-key.next"), "PRIVATE+KEY+").unwrap();
+
+    open_with(&aged(dir.path(), Duration::ZERO)).close().await;
+
+    assert_eq!(verify_alone(dir.path()).unwrap().seals.keys.len(), 2);
+}
+
+#[tokio::test]
+async fn where_no_successor_can_be_written_the_old_key_goes_on() {
+    let dir = trail_of(1).await;
+    fs::create_dir(dir.path().join("checkpoint-key.next")).unwrap();
+    let audit = open_with(&aged(dir.path(), Duration::ZERO));
+
+    audit.permit(allowed(), true).await.unwrap();
+    audit.close().await;
+
+    let seals = verify_alone(dir.path()).unwrap().seals;
+    assert_eq!((seals.keys.len(), seals.checkpoints, audit.failing()), (1, 2, None));
+}
+
+#[tokio::test]
 async fn a_trail_whose_key_is_lost_goes_on_and_verify_names_the_place() {
     let dir = trail_of(2).await;
     fs::remove_file(dir.path().join("checkpoint-key")).unwrap();
@@ -214,10 +237,11 @@ async fn a_trail_that_was_written_anew_with_its_own_key_is_found_with_a_checkpoi
 #[tokio::test]
 async fn a_history_that_was_sealed_anew_with_a_later_key_is_found() {
     let (dir, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let audit = open_with(&aged(dir.path(), Duration::ZERO));
+    let audit = open(dir.path());
     audit.permit(allowed(), true).await.unwrap();
     audit.close().await;
     let (first, kept) = (key(dir.path()), keep(dir.path(), elsewhere.path()));
+    open_with(&aged(dir.path(), Duration::ZERO)).close().await;
     let signer = fs::read_to_string(dir.path().join("checkpoint-key")).unwrap();
     rewrite(dir.path(), &Signer::parse(&signer).unwrap(), str::to_owned);
 

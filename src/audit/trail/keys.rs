@@ -44,19 +44,22 @@ impl Keys {
     ) -> io::Result<Self> {
         let path = settings.key_file.clone().unwrap_or_else(|| dir.join(FILE));
         let (algorithm, lifetime) = (settings.algorithm, settings.key_lifetime);
-        let (kept, next) = (load(&path)?, load(&next_to(&path))?);
         let is_announced =
             |(signer, _): &(Signer, _)| Some(&*signer.verifier().to_string()) == announced;
-        let (current, since) = match (kept, next) {
-            // It was introduced, and not yet moved to its place.
-            (_, Some(next)) if is_announced(&next) => {
+        let mut kept = load(&path)?;
+        if announced.is_some() && !kept.as_ref().is_some_and(is_announced) {
+            // The next one may have been introduced, and not yet moved to its place.
+            if let Some(next) = load(&next_to(&path))?.filter(is_announced) {
                 promote(&path)?;
-                next
+                kept = Some(next);
             }
-            (Some(kept), _) => kept,
-            (None, _) => {
+        }
+        let (current, since) = match kept {
+            Some(kept) => kept,
+            None => {
                 let signer = generate(name, algorithm)?;
-                store(&path, &signer)?;
+                store(&next_to(&path), &signer)?;
+                promote(&path)?;
                 (signer, clock::now())
             }
         };
@@ -131,9 +134,13 @@ fn load(path: &Path) -> io::Result<Option<(Signer, OffsetDateTime)>> {
     Ok(Some((signer, metadata.modified()?.into())))
 }
 
+/// Writes a key to a file of its own, in place of whatever an attempt before has left there.
 fn store(path: &Path, signer: &Signer) -> io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(signer.text().as_bytes())?;
     file.sync_all()?;
     sync_around(path)

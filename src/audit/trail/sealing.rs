@@ -29,13 +29,15 @@ pub(super) struct Sealing {
     news_since: Option<Instant>,
     /// The trail ends: all that is left is sealed.
     is_last: bool,
+    /// The next key cannot be written; the log says so once.
+    is_stuck: bool,
 }
 
 impl Sealing {
     /// As `settings` have it, of a trail that has this name if it is new.
     pub(super) fn new(settings: &AuditSettings, name: String) -> Self {
         let (dir, settings) = (settings.dir.clone(), settings.checkpoints.clone());
-        Self { settings, dir, name, keys: None, news_since: None, is_last: false }
+        Self { settings, dir, name, keys: None, news_since: None, is_last: false, is_stuck: false }
     }
 
     /// Takes up the key that the trail has announced last; whether it is that one, or the trail is new.
@@ -100,7 +102,18 @@ impl Sealing {
     /// A checkpoint of `tree`; it introduces the next key when the current one has lived its time.
     pub(super) fn seal(&mut self, tree: &Tree, now: OffsetDateTime) -> io::Result<Sealed> {
         let keys = self.keys.as_mut().ok_or_else(|| io::Error::other("there is no key yet"))?;
-        keys.grow_old(now)?;
+        match keys.grow_old(now) {
+            Ok(()) => self.is_stuck = false,
+            // Where keys cannot be written the old one goes on: a trail with it is better than none.
+            Err(error) if !self.is_stuck => {
+                self.is_stuck = true;
+                error!(
+                    %error,
+                    "the checkpoint key has lived its time, and its successor cannot be written beside it"
+                );
+            }
+            Err(_told) => {}
+        }
         let (current, next) = (keys.current(), keys.next());
         let checkpoint = Checkpoint::of(&current.verifier().key_id().name, tree);
         let signers: Vec<_> = [Some(current), next].into_iter().flatten().collect();

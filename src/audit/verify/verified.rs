@@ -103,11 +103,9 @@ impl fmt::Display for Sealed {
                 "\nnobody outside vouches for it: whoever could write here could have written all of it anew; \
                  compare with --checkpoint or --key what was kept elsewhere"
             ),
-            _ => write!(
-                f,
-                "\n{} from outside vouch for it",
-                Count(*vouched as u64, "key or checkpoint")
-            ),
+            fit => {
+                write!(f, "\nvouched for from outside: {fit} of the given checkpoints and keys fit")
+            }
         }
     }
 }
