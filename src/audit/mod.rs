@@ -6,7 +6,7 @@
 //!     └──────── a permit's record is durable ◀──┘
 //! ```
 //!
-//! [`record`] says what happened, [`line`] makes a line of it, [`trail`] gives it its place, survives the disk
+//! [`record`] says what happened, [`mod@line`] makes a line of it, [`trail`] gives it its place, survives the disk
 //! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back.
 
 #[cfg(test)]

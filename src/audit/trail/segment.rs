@@ -118,7 +118,7 @@ fn fit(path: &Path, metadata: &Metadata) -> Result<(), OpenError> {
 ///
 /// # Errors
 ///
-/// What [`super::Audit::open`] would say: something else is there, others may change it, or it can be
+/// What [`crate::audit::Audit::open`] would say: something else is there, others may change it, or it can be
 /// neither used nor made.
 pub fn look(dir: &Path) -> Result<(), OpenError> {
     let failed = |source| OpenError::Directory { dir: dir.into(), source };
