@@ -41,7 +41,7 @@ pub use identity::{
 pub use nearest::nearest;
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};
-pub use question::{Misfit, Question};
+pub use question::{Question, Unaskable};
 pub use rules::{
     AssociationRule, MessageRule, MessageType, Mllp, OnDenied, Quota, Rate, Route, RouteKind, Rule,
     SenderRule, SoapAction,

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::audit::line::event::Event;
 use crate::audit::line::flood::FloodFields;
-use crate::audit::line::operation::Asked;
+use crate::audit::line::operation::OperationFields;
 use crate::audit::line::own::{Own, Removed, Sealed, SegmentStart, Truncated};
 use crate::audit::line::rule::{Origin, RuleFields};
 use crate::audit::line::text::{List, Text, Timestamp};
@@ -200,7 +200,7 @@ struct Myelin<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     would_deny: Option<&'static str>,
     #[serde(flatten)]
-    asked: Asked<'a>,
+    asked: OperationFields<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flood: Option<FloodFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -357,7 +357,7 @@ impl<'a> Myelin<'a> {
             nearest: nearest.map(|nearest| Text::long(&nearest.text)),
             differs: nearest.and_then(|nearest| nearest.differs).map(Differs::label),
             would_deny: nearest.and_then(|nearest| nearest.would_deny).map(DenyReason::label),
-            asked: Asked::of(record),
+            asked: OperationFields::of(record),
             flood: record.flood.as_ref().map(FloodFields::of),
             segment: own.segment.as_ref(),
             truncated: own.truncated.as_ref(),

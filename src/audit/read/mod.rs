@@ -38,7 +38,7 @@ pub struct Reading {
 
 /// A trail that cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub enum UnreadableTrail {
     /// There is no trail in the directory.
     #[error("{}: no trail-*.jsonl in it", dir.display())]
     Missing {
@@ -62,8 +62,12 @@ impl Reading {
     /// # Errors
     ///
     /// There is no trail, or one of its files cannot be read.
-    pub fn read(&mut self, dir: &Path, each: &mut dyn FnMut(Recorded)) -> Result<(), Unreadable> {
-        let failed = |source| Unreadable::Io { path: dir.into(), source };
+    pub fn read(
+        &mut self,
+        dir: &Path,
+        each: &mut dyn FnMut(Recorded),
+    ) -> Result<(), UnreadableTrail> {
+        let failed = |source| UnreadableTrail::Io { path: dir.into(), source };
         let mut files = Vec::new();
         for entry in read_dir(dir).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
@@ -71,10 +75,10 @@ impl Reading {
         }
         files.sort();
         if files.is_empty() {
-            return Err(Unreadable::Missing { dir: dir.into() });
+            return Err(UnreadableTrail::Missing { dir: dir.into() });
         }
         for path in files {
-            let failed = |source| Unreadable::Io { path: path.clone(), source };
+            let failed = |source| UnreadableTrail::Io { path: path.clone(), source };
             self.file(&path, each).map_err(failed)?;
         }
         Ok(())
@@ -175,6 +179,6 @@ mod tests {
 
         let none = Reading::default().read(dir.path(), &mut |_| {});
 
-        assert!(matches!(none, Err(Unreadable::Missing { .. })));
+        assert!(matches!(none, Err(UnreadableTrail::Missing { .. })));
     }
 }
