@@ -113,7 +113,7 @@ async fn a_trail_goes_on_with_its_tree_and_its_key() {
     open(dir.path()).close().await;
     open(dir.path()).close().await;
 
-    let verified = compared(dir.path(), &[key.clone()], &[]).unwrap();
+    let verified = compared(dir.path(), std::slice::from_ref(&key), &[]).unwrap();
 
     assert_eq!((verified.seals.checkpoints, verified.seals.vouched), (3, 1));
     assert_eq!(verified.seals.keys, [key]);
@@ -247,7 +247,7 @@ async fn a_history_that_was_sealed_anew_with_a_later_key_is_found() {
 
     verify_alone(dir.path()).unwrap();
     let by_checkpoint = compared(dir.path(), &[], &[kept]).unwrap_err().to_string();
-    let by_key = compared(dir.path(), &[first.clone()], &[]).unwrap_err().to_string();
+    let by_key = compared(dir.path(), std::slice::from_ref(&first), &[]).unwrap_err().to_string();
 
     assert!(
         by_checkpoint.contains("or the trail was sealed anew with a later key"),

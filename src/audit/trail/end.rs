@@ -136,7 +136,9 @@ impl Scanned {
         }
         if let Some(checkpoint) = &line.myelin.checkpoint {
             self.sealed = line.event.sequence;
-            self.key = checkpoint.introduces.map(str::to_owned).or(self.key.take());
+            if let Some(next) = checkpoint.introduces {
+                self.key = Some(next.to_owned());
+            }
         }
     }
 }
