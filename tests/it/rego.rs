@@ -213,7 +213,7 @@ async fn no_more_is_asked_than_a_peers_limits_let_begin() {
 
     let answers = [web.get("/").await, web.get("/").await, web.get("/").await];
 
-    assert_eq!(answers.map(|answer| answer.status().as_u16()), [403, 403, 429]);
+    assert_eq!(answers.map(|answer| answer.status()), [403, 403, 429]);
     assert_eq!(workload.targets(), [""; 0]);
 }
 
