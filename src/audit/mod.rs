@@ -13,6 +13,7 @@
 #[cfg(test)]
 mod fixture;
 mod flood;
+pub mod forms;
 mod line;
 mod log;
 mod pages;
