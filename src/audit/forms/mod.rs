@@ -3,15 +3,21 @@
 //! None of them knows more than the line says, so none has PHI. What strangers chose (the names in a certificate, AE
 //! titles) is escaped as each form demands. `config/audit-forms.md` has the maps.
 
+mod atna;
 mod cef;
 mod csv;
+mod details;
 mod ecs;
+mod event;
+mod fhir;
 mod fields;
 #[cfg(test)]
 mod fixture;
 mod happened;
 mod object;
 mod ocsf;
+mod rest;
+mod xml;
 
 use crate::audit::read::Recorded;
 
@@ -30,6 +36,10 @@ pub enum Form {
     Ocsf,
     /// ArcSight Common Event Format, version 0.
     Cef,
+    /// DICOM audit messages (PS3.15 A.5) as IHE ATNA sends them.
+    Atna,
+    /// FHIR R4 AuditEvent.
+    Fhir,
 }
 
 impl Form {
@@ -37,7 +47,7 @@ impl Form {
     pub fn head(self) -> Vec<u8> {
         match self {
             Self::Csv => csv::head(),
-            Self::Jsonl | Self::Ecs | Self::Ocsf | Self::Cef => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -49,6 +59,8 @@ impl Form {
             Self::Ecs => ecs::tell(line, recorded, out),
             Self::Ocsf => ocsf::tell(line, recorded, out),
             Self::Cef => cef::tell(recorded, out),
+            Self::Atna => atna::tell(line, recorded, out),
+            Self::Fhir => fhir::tell(line, recorded, out),
         }
         out.push(b'\n');
     }
