@@ -284,6 +284,8 @@ pub struct RecordedMyelin {
     pub hl7: Option<RecordedHl7>,
     /// The DICOM association.
     pub dicom: Option<RecordedDicom>,
+    /// A segment begins.
+    pub segment: Option<RecordedSegment>,
     /// All records before this one are sealed.
     pub checkpoint: Option<RecordedCheckpoint>,
     /// How many records before this one were never written.
@@ -306,6 +308,13 @@ pub struct RecordedFlood {
     /// When the last.
     #[serde(deserialize_with = "moment")]
     pub last: OffsetDateTime,
+}
+
+/// `myelin.segment`
+#[derive(Debug, Clone, Deserialize)]
+pub struct RecordedSegment {
+    /// The file before it.
+    pub previous: Option<String>,
 }
 
 /// `myelin.checkpoint`
