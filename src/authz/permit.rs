@@ -98,13 +98,13 @@ pub struct Grant {
     pub(super) soap: Option<Arc<SoapAction>>,
     pub(super) until: Option<OffsetDateTime>,
     pub(super) form: Option<Arc<[Arc<str>]>>,
-    pub(super) commands: Commands,
+    pub(super) context_binding: ContextBinding,
     pub(super) would_deny: Option<Arc<Denied>>,
 }
 
 /// What becomes of DICOM commands that their presentation contexts are not for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Commands {
+pub enum ContextBinding {
     /// They pass: the rule is for all SOP classes.
     #[default]
     Free,
@@ -164,8 +164,8 @@ impl Grant {
     }
 
     /// DICOM: what becomes of commands that their presentation contexts are not for.
-    pub fn commands(&self) -> Commands {
-        self.commands
+    pub fn context_binding(&self) -> ContextBinding {
+        self.context_binding
     }
 
     /// HTTP: the request claims this SOAP action, and its body is still to be held against it.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Services, record};
 use crate::audit::{Action, Connection, Dicom, DicomContext, Record, Rule, Traffic};
-use crate::authz::{Commands, Denied, Grant};
+use crate::authz::{ContextBinding, Denied, Grant};
 use crate::outcome::{AssociationEnding, DenyReason, Ending};
 use crate::protocol::dicom::{Answer, Malformed, Reject, Request};
 use crate::proxy::dicom::{self, Carried, End, Unasked};
@@ -27,7 +27,7 @@ pub(super) struct OpenAssociation {
 impl OpenAssociation {
     /// Whether the association ends with a command that its presentation context is not for.
     pub(super) fn is_bound(&self) -> bool {
-        self.grant.commands() == Commands::Bound
+        self.grant.context_binding() == ContextBinding::Bound
     }
 }
 
@@ -131,13 +131,13 @@ async fn judged(
     let Some(denied) = carried.misfit.as_ref().and_then(|misfit| grant.mismatch(misfit)) else {
         return rule;
     };
-    match grant.commands() {
-        Commands::Bound => {
+    match grant.context_binding() {
+        ContextBinding::Bound => {
             let what = (denied.reason, None, Some(record::refused_by(&denied)));
             put_denial(services, connection, Some(dicom.clone()), what).await;
             rule
         }
-        Commands::Free | Commands::Observed => {
+        ContextBinding::Free | ContextBinding::Observed => {
             let denied = Arc::new(denied);
             services.would_deny(rule.nearest.is_none().then_some(&denied));
             record::although(rule, &denied)

@@ -41,7 +41,7 @@ pub struct Reading {
 
 /// A trail that cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub enum UnreadableTrail {
     /// There is no trail in the directory.
     #[error("{}: no trail-*.jsonl in it", dir.display())]
     Missing {
@@ -65,7 +65,11 @@ impl Reading {
     /// # Errors
     ///
     /// There is no trail, or one of its files cannot be read.
-    pub fn read(&mut self, dir: &Path, each: &mut dyn FnMut(Recorded)) -> Result<(), Unreadable> {
+    pub fn read(
+        &mut self,
+        dir: &Path,
+        each: &mut dyn FnMut(Recorded),
+    ) -> Result<(), UnreadableTrail> {
         let mut all = |_line: &[u8], recorded| {
             each(recorded);
             ControlFlow::Continue(())
@@ -79,9 +83,14 @@ impl Reading {
     /// # Errors
     ///
     /// There is no trail, or one of its files cannot be read.
-    pub fn search(&mut self, dir: &Path, window: Window, each: Each<'_>) -> Result<(), Unreadable> {
+    pub fn search(
+        &mut self,
+        dir: &Path,
+        window: Window,
+        each: Each<'_>,
+    ) -> Result<(), UnreadableTrail> {
         for path in window.files(&trail_files(dir)?) {
-            let failed = |source| Unreadable::Io { path: path.clone(), source };
+            let failed = |source| UnreadableTrail::Io { path: path.clone(), source };
             if self.file(&path, window, each).map_err(failed)?.is_break() {
                 break;
             }
@@ -133,8 +142,8 @@ impl Reading {
 pub type Each<'e> = &'e mut dyn FnMut(&[u8], Recorded) -> ControlFlow<()>;
 
 /// The files of the trail in `dir`, in the order of their names.
-fn trail_files(dir: &Path) -> Result<Vec<PathBuf>, Unreadable> {
-    let failed = |source| Unreadable::Io { path: dir.into(), source };
+fn trail_files(dir: &Path) -> Result<Vec<PathBuf>, UnreadableTrail> {
+    let failed = |source| UnreadableTrail::Io { path: dir.into(), source };
     let mut files = Vec::new();
     for entry in read_dir(dir).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
@@ -142,7 +151,7 @@ fn trail_files(dir: &Path) -> Result<Vec<PathBuf>, Unreadable> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(Unreadable::Missing { dir: dir.into() });
+        return Err(UnreadableTrail::Missing { dir: dir.into() });
     }
     Ok(files)
 }
@@ -204,6 +213,6 @@ mod tests {
 
         let none = Reading::default().read(dir.path(), &mut |_| {});
 
-        assert!(matches!(none, Err(Unreadable::Missing { .. })));
+        assert!(matches!(none, Err(UnreadableTrail::Missing { .. })));
     }
 }

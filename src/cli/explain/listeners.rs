@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::Unanswered;
 use crate::authz::ListenerPolicy;
-use crate::config::{self, Config, Inbound, Misfit, Outbound, Protocol, Question};
+use crate::config::{self, Config, Inbound, Outbound, Protocol, Question, Unaskable};
 use crate::identity::{PeerIdentity, PeerName};
 use crate::outcome::Direction;
 use crate::review::Scene;
@@ -78,7 +78,7 @@ pub(super) fn asked<'c>(
 ) -> Result<Vec<Listener<'c>>, Unanswered> {
     if let Some(name) = name {
         let listener = named(config, name)?;
-        return match misfit(listener, question) {
+        return match unaskable(listener, question) {
             Some(text) => Err(Unanswered::argument(text)),
             None => Ok(vec![listener]),
         };
@@ -95,7 +95,7 @@ pub(super) fn asked<'c>(
         let text = format!("no inbound listener has `protocol: {}`", protocol.label());
         return Err(Unanswered::argument(text));
     }
-    match fitting.iter().find_map(|listener| misfit(*listener, question)) {
+    match fitting.iter().find_map(|listener| unaskable(*listener, question)) {
         Some(text) => Err(Unanswered::argument(text)),
         None => Ok(fitting),
     }
@@ -114,25 +114,25 @@ fn named<'c>(config: &'c Config, name: &str) -> Result<Listener<'c>, Unanswered>
 }
 
 /// Why a question cannot be put to `listener`, and what to ask instead.
-fn misfit(listener: Listener<'_>, question: &Question) -> Option<String> {
+fn unaskable(listener: Listener<'_>, question: &Question) -> Option<String> {
     let name = listener.name();
     let inbound = match listener {
         Listener::Inbound(inbound) => Some(inbound),
         Listener::Outbound(_) => None,
     };
-    Some(match question.misfit(inbound)? {
-        Misfit::Outbound => format!(
+    Some(match question.unaskable(inbound)? {
+        Unaskable::Outbound => format!(
             "`{name}` is outbound: its rules say whom the server must prove to be, and nothing of what is \
              asked of it; leave out {}",
             question.protocol().map_or("nothing", asking)
         ),
-        Misfit::NoSender => {
+        Unaskable::NoSender => {
             format!("`{name}` has rules for `senders`; say who sends with --sender")
         }
-        Misfit::Protocol(Protocol::Tcp) => format!(
+        Unaskable::Protocol(Protocol::Tcp) => format!(
             "`{name}` has `protocol: tcp`; it has no rules beyond who may connect: ask with nothing else"
         ),
-        Misfit::Protocol(protocol) => {
+        Unaskable::Protocol(protocol) => {
             format!("`{name}` has `protocol: {}`; ask with {}", protocol.label(), asking(protocol))
         }
     })

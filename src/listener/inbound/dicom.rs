@@ -15,7 +15,7 @@ use crate::listener::quota::Running;
 use crate::live::{Generation, Live};
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{Reject, Request};
-use crate::proxy::dicom::{self, Asked, Carried, Terms};
+use crate::proxy::dicom::{self, AssociateRequest, Carried, Stay};
 
 /// The association of one inbound connection.
 pub(super) struct InboundDicom<'a> {
@@ -78,7 +78,7 @@ impl InboundDicom<'_> {
 
     async fn carry(
         &self,
-        asked: Asked,
+        asked: AssociateRequest,
         (judged, open, running): (Judged, OpenAssociation, Running),
         downstream: Incoming,
         life: &mut Life,
@@ -107,13 +107,13 @@ impl InboundDicom<'_> {
             dicom::reject(downstream, Reject::CALLING_AE, end).await;
             return ending;
         };
-        let terms = Terms {
+        let stay = Stay {
             idle: self.limits.idle_timeout,
             metrics: &services.metrics,
             end,
             is_bound: open.is_bound(),
         };
-        let relaying = dicom::relay(self.permit, asked, downstream, upstream, &terms, &mut carried);
+        let relaying = dicom::relay(self.permit, asked, downstream, upstream, &stay, &mut carried);
         let (over, parting) = relaying.await;
         life.moved = carried.moved;
         let ending = member.ending(over.ending);

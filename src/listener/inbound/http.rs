@@ -11,7 +11,7 @@ use crate::audit::{Connection, Record};
 use crate::authz::{Denied, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
-use crate::listener::asked::Asked;
+use crate::listener::description::Description;
 use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
 use crate::listener::question::{Question, condition};
@@ -41,9 +41,9 @@ pub(super) struct InboundHttp {
 
 /// Policy's yes.
 pub(super) struct Judged {
-    permit: Grant,
+    grant: Grant,
     /// What is told of a search if it is turned away for its form.
-    told: Option<Asked>,
+    told: Option<Description>,
     /// Whom it was said to, by which rules, and when.
     holder: Permit,
     state: Arc<Snapshot<InboundState>>,
@@ -56,28 +56,28 @@ pub(super) struct Judged {
 
 impl Judged {
     /// What is told of the request if it is turned away for its body.
-    fn told(&self) -> Asked {
-        self.told.clone().unwrap_or_else(|| Asked::plain(&self.permit))
+    fn told(&self) -> Description {
+        self.told.clone().unwrap_or_else(|| Description::plain(&self.grant))
     }
 
     /// The same, with what is in its body as far as that was looked at: held against this very policy.
     fn holding(self, inside: Option<Inside>) -> Result<Self, Box<DeniedRequest>> {
         let (asked, policy, at) = (self.told(), &self.state.value.policy, self.at);
-        let held = if self.permit.soap().is_some() {
+        let held = if self.grant.soap().is_some() {
             let message = match &inside {
                 Some(Inside::Soap(message)) => message.as_ref().map_err(|why| *why),
                 Some(Inside::Form(_)) | None => Err(soap::Unreadable::Unread),
             };
-            policy.authorize_soap(self.permit, message, at)
+            policy.authorize_soap(self.grant, message, at)
         } else {
             let form = match &inside {
                 Some(Inside::Form(form)) => form.as_deref().map_err(|why| *why),
                 Some(Inside::Soap(_)) | None => Err(fhir::Unreadable::Unread),
             };
-            policy.authorize_form(self.permit, form, at)
+            policy.authorize_form(self.grant, form, at)
         };
         match held {
-            Ok(permit) => Ok(Self { permit, inside, ..self }),
+            Ok(grant) => Ok(Self { grant, inside, ..self }),
             Err(denied) => Err(Box::new(DeniedRequest { denied, asked, retry_after: None })),
         }
     }
@@ -93,7 +93,7 @@ pub(super) struct Kept {
 /// Policy's no.
 pub(super) struct DeniedRequest {
     denied: Denied,
-    asked: Asked,
+    asked: Description,
     retry_after: Option<Duration>,
 }
 
@@ -130,7 +130,7 @@ impl InboundHttp {
 impl InboundHttp {
     /// The record of a request that `grant` lets through.
     fn yes(&self, head: &Head<'_>, grant: &Grant) -> Record {
-        let asked = Asked::granted(grant, head, self.services.audit.pseudonyms());
+        let asked = Description::granted(grant, head, self.services.audit.pseudonyms());
         let request = requests::described(head, asked, grant.phi());
         requests::allowed(&self.connection, request, record::granted(grant))
     }
@@ -169,27 +169,27 @@ impl Host for InboundHttp {
         let judged = self.held.permit(&now.value, at).and_then(|holder| {
             let grant = policy.authorize_claim(&holder, &asked, claim, at)?;
             let record = |grant: &Grant| self.yes(head, grant);
-            let permit = self.services.narrow(policy, grant, host, record, at)?;
-            Ok((permit, holder))
+            Ok((self.services.narrow(policy, grant, host, record, at)?, holder))
         });
         match judged {
-            Ok((permit, holder)) => {
+            Ok((grant, holder)) => {
                 let phi = now.value.config.phi;
                 let key = self.services.audit.pseudonyms();
-                let told = permit.form().map(|_| Asked::granted(&permit, head, key));
-                Ok(Judged { permit, told, holder, at, inside: None, phi, state: now })
+                let told = grant.form().map(|_| Description::granted(&grant, head, key));
+                Ok(Judged { grant, told, holder, at, inside: None, phi, state: now })
             }
             Err(denied) => {
                 let routes = now.value.config.routes.as_deref().unwrap_or_default();
-                let asked = Asked::denied(&denied, routes, head, self.services.audit.pseudonyms());
+                let asked =
+                    Description::denied(&denied, routes, head, self.services.audit.pseudonyms());
                 Err(DeniedRequest { denied, asked, retry_after: None })
             }
         }
     }
 
     fn sought(&self, judged: &Judged) -> Option<Sought> {
-        let form = judged.permit.form().map(|_| Sought::Form);
-        judged.permit.soap().map(|_| Sought::Soap).or(form)
+        let form = judged.grant.form().map(|_| Sought::Form);
+        judged.grant.soap().map(|_| Sought::Soap).or(form)
     }
 
     /// Waiting for the body may have taken a while: all is judged once more, by one policy.
@@ -199,7 +199,7 @@ impl Host for InboundHttp {
 
     fn stands(&self, judged: &Judged, _link: &()) -> bool {
         let is_over = |until| until <= clock::onward();
-        self.held.is_still(judged.state.generation) && !judged.permit.until().is_some_and(is_over)
+        self.held.is_still(judged.state.generation) && !judged.grant.until().is_some_and(is_over)
     }
 
     fn judge_again(
@@ -208,7 +208,7 @@ impl Host for InboundHttp {
         before: &Judged,
     ) -> Result<Again<Judged>, DeniedRequest> {
         let judged = self.judge(head)?.holding(before.inside.clone()).map_err(|denied| *denied)?;
-        let is_as_before = judged.permit.is_recorded_as(&before.permit);
+        let is_as_before = judged.grant.is_recorded_as(&before.grant);
         Ok(if is_as_before { Again::AsBefore(judged) } else { Again::Otherwise(judged) })
     }
 
@@ -221,17 +221,17 @@ impl Host for InboundHttp {
             reason,
             message: Some(why.to_owned()),
             asked: judged.told(),
-            rule: Some(record::granted(&judged.permit)),
+            rule: Some(record::granted(&judged.grant)),
             status: 499, // as proxies count it
         };
         requests::rejected_now(&self.services, &self.connection, rough, refused);
     }
 
     fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, DeniedRequest> {
-        let Judged { permit, holder, state, at, .. } = judged;
-        state.value.quotas.begin(holder, Some(permit), *at).map_err(|over| {
+        let Judged { grant, holder, state, at, .. } = judged;
+        state.value.quotas.begin(holder, Some(grant), *at).map_err(|over| {
             let Over { denied, retry_after } = *over;
-            let asked = Asked::granted(permit, head, self.services.audit.pseudonyms());
+            let asked = Description::granted(grant, head, self.services.audit.pseudonyms());
             DeniedRequest { denied, asked, retry_after: Some(retry_after) }
         })
     }
@@ -241,7 +241,7 @@ impl Host for InboundHttp {
     }
 
     fn respond(&self, judged: &Judged) -> Option<StatusCode> {
-        judged.permit.respond()
+        judged.grant.respond()
     }
 
     fn request_id(&self, number: u64) -> Option<HeaderValue> {
@@ -275,29 +275,29 @@ impl Host for InboundHttp {
         judged: &Judged,
         _link: Option<&()>,
     ) -> Result<OpenRequest, NotAudited> {
-        let permit = &judged.permit;
-        let rule = record::granted(permit);
-        let observed = permit.would_deny().is_some();
+        let grant = &judged.grant;
+        let rule = record::granted(grant);
+        let observed = grant.would_deny().is_some();
         // What the sidecar answers by itself, and is not PHI, is nothing that anybody had access to.
-        let answered_here = permit.respond().is_some();
+        let answered_here = grant.respond().is_some();
         let is_shaped = judged.state.value.config.observe_paths
             && judged.state.value.policy.observed_until(judged.at).is_some();
-        let shaped = if is_shaped { self.shapes.of(head, permit) } else { None };
+        let shaped = if is_shaped { self.shapes.of(head, grant) } else { None };
         let recorded =
-            permit.phi() || observed || shaped.is_some() || (judged.phi && !answered_here);
-        let wish = Wish { recorded, phi: permit.phi(), permit: true };
+            grant.phi() || observed || shaped.is_some() || (judged.phi && !answered_here);
+        let wish = Wish { recorded, phi: grant.phi(), permit: true };
         let connection = &self.connection;
         let key = self.services.audit.pseudonyms();
-        let asked = match permit.would_deny() {
-            Some(denied) if permit.rule_number().is_none() => {
+        let asked = match grant.would_deny() {
+            Some(denied) if grant.rule_number().is_none() => {
                 let routes = judged.state.value.config.routes.as_deref().unwrap_or_default();
-                shapes::unruled(Asked::denied(denied, routes, head, key), denied, shaped)
+                shapes::unruled(Description::denied(denied, routes, head, key), denied, shaped)
             }
-            _ if recorded => shaped.unwrap_or_else(|| Asked::granted(permit, head, key)),
-            _ => Asked::default(),
+            _ if recorded => shaped.unwrap_or_else(|| Description::granted(grant, head, key)),
+            _ => Description::default(),
         };
         let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;
-        self.services.would_deny(permit.would_deny());
+        self.services.would_deny(grant.would_deny());
         Ok(ticket.carried_by(Some(self.held.member())))
     }
 
@@ -309,7 +309,7 @@ impl Host for InboundHttp {
             Rejection::Malformed(malformed) => Refused {
                 reason: DenyReason::MalformedRequest,
                 message: Some(format!("{}: {}", malformed.label(), malformed.text())),
-                asked: Asked::default(),
+                asked: Description::default(),
                 rule: None,
                 status: malformed.status().as_u16(),
             },
@@ -323,7 +323,7 @@ impl Host for InboundHttp {
             Rejection::NotAudited => Refused {
                 reason: DenyReason::NotAudited,
                 message: None,
-                asked: Asked::default(),
+                asked: Description::default(),
                 rule: None,
                 status: 503,
             },
@@ -332,7 +332,7 @@ impl Host for InboundHttp {
     }
 
     fn keep(&self, head: &Head<'_>, judged: &Judged) -> Kept {
-        let (grant, judged) = (judged.permit.clone(), judged.state.generation);
+        let (grant, judged) = (judged.grant.clone(), judged.state.generation);
         Kept { question: Question::request(head), grant, judged }
     }
 

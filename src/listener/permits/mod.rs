@@ -226,7 +226,7 @@ impl<S: Rules> Drop for Held<S> {
 
 /// Whether one was put on record, and begins, otherwise than rules ask for by now.
 fn asks_more(now: &Grant, before: &Grant) -> bool {
-    (now.phi() && !before.phi()) || now.commands() != before.commands()
+    (now.phi() && !before.phi()) || now.context_binding() != before.context_binding()
 }
 
 /// Nothing is due.

@@ -10,7 +10,7 @@ use crate::proxy::l7::Head;
 
 /// What a record has of a request.
 #[derive(Clone, Default)]
-pub(super) struct Asked {
+pub(super) struct Description {
     /// Its path with names in place of what may be an id.
     pub(super) template: Option<Arc<str>>,
     /// The operation.
@@ -19,7 +19,7 @@ pub(super) struct Asked {
     pub(super) words: Option<Arc<Words>>,
 }
 
-impl Asked {
+impl Description {
     /// Of a request that was let through by `grant`.
     pub(super) fn granted(grant: &Grant, head: &Head<'_>, key: Option<&Pseudonyms>) -> Self {
         let plain = Self::plain(grant);
@@ -60,7 +60,7 @@ impl Asked {
     }
 }
 
-fn fhir(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Option<Asked> {
+fn fhir(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Option<Description> {
     let asked = fhir::classify(head.method.as_str(), rest)?;
     let search = head.query.map(|query| fhir::search(asked.resource, query)).unwrap_or_default();
     let named = asked.subject().into_iter();
@@ -70,18 +70,23 @@ fn fhir(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Op
         None => Vec::new(),
     };
     let words = Words { subjects, parameters: search.parameters, other_parameters: search.others };
-    Some(Asked {
+    Some(Description {
         template: Some(asked.template(base).into()),
         operation: Some(Operation::Fhir(asked.interaction, asked.resource)),
         words: Some(Arc::new(words)),
     })
 }
 
-fn dicomweb(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Option<Asked> {
+fn dicomweb(
+    base: &str,
+    rest: &str,
+    head: &Head<'_>,
+    key: Option<&Pseudonyms>,
+) -> Option<Description> {
     let asked = dicomweb::classify(head.method.as_str(), rest)?;
     let study = key.zip(asked.study).map(|(key, study)| key.pseudonym(Pseudonyms::STUDY, study));
     let words = Words { subjects: study.into_iter().collect(), ..Words::default() };
-    Some(Asked {
+    Some(Description {
         template: Some(asked.template(base).into()),
         operation: Some(Operation::DicomWeb(asked.transaction)),
         words: Some(Arc::new(words)),
