@@ -10,6 +10,7 @@
 //! and survives the disk, [`segment`] has the files, [`verify()`] checks all of it from outside, [`Reading`]
 //! reads it back.
 
+mod described;
 #[cfg(test)]
 mod fixture;
 mod flood;
