@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::{ConfigFile, Exit, Format, console, load};
-use crate::audit::{self, Pseudonyms};
+use crate::audit::{self, Kept, Pseudonyms};
 use crate::protocol::fhir;
 use crate::report::Report;
 
@@ -18,10 +18,16 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Checks every line, the chain between them, and the sequence; names the first bad line
+    /// Checks every line, the chain between them, and the checkpoints; names the first bad line
     Verify {
         /// The trail's directory
         dir: PathBuf,
+        /// A checkpoint of the trail that was kept elsewhere; may be repeated
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Vec<PathBuf>,
+        /// A verifier key that must have sealed part of the trail; may be repeated
+        #[arg(long, value_name = "KEY")]
+        key: Vec<String>,
         /// How to print the result
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
@@ -52,7 +58,13 @@ fn kind(text: &str) -> Result<String, String> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
-        Command::Verify { dir, format } => verify(dir, *format),
+        Command::Verify { dir, checkpoint, key, format } => match Kept::read(key, checkpoint) {
+            Ok(kept) => verify(dir, &kept, *format),
+            Err(error) => {
+                console::error(&format!("error: {}", Report(&error)));
+                Ok(Exit::BadCommand)
+            }
+        },
         Command::Pseudonym { file, kind, id } => pseudonym(file, kind, id),
     }
 }
@@ -85,8 +97,8 @@ fn pseudonym(file: &ConfigFile, kind: &str, id: &str) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn verify(dir: &Path, format: Format) -> anyhow::Result<Exit> {
-    match (audit::verify(dir), format) {
+fn verify(dir: &Path, kept: &Kept, format: Format) -> anyhow::Result<Exit> {
+    match (audit::verify(dir, kept), format) {
         (Ok(verified), Format::Text) => console::line(&verified.to_string()),
         (Ok(verified), Format::Json) => console::line(&serde_json::to_string_pretty(&verified)?),
         (Err(broken), Format::Text) => {

@@ -151,7 +151,7 @@ impl Scene<'_> {
     }
 
     fn question(&self, host: Option<&str>, record: Record) -> String {
-        let origin = Origin::new(&self.config.service, &self.config.path.to_string_lossy());
+        let origin = Origin::of(self.config);
         question(&origin, self.at, host, &record)
     }
 

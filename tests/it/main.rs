@@ -21,6 +21,7 @@ mod ca_serve;
 mod ca_serve_guide;
 mod ca_serve_hosts;
 mod ca_serve_wire;
+mod checkpoints;
 mod cli;
 mod clock;
 mod config_files;

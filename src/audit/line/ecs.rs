@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use crate::audit::line::event::Event;
 use crate::audit::line::flood::FloodFields;
 use crate::audit::line::operation::OperationFields;
-use crate::audit::line::own::{Own, Removed, SegmentStart, Truncated};
+use crate::audit::line::own::{Own, Removed, Sealed, SegmentStart, Truncated};
 use crate::audit::line::rule::{Origin, RuleFields};
 use crate::audit::line::text::{List, Text, Timestamp};
 use crate::audit::record::{Action, Connection, Record, Request, Tls};
@@ -211,6 +211,8 @@ struct Myelin<'a> {
     lost: Option<u64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     removed: &'a [Removed],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<&'a Sealed>,
 }
 
 impl<'a> Line<'a> {
@@ -361,6 +363,7 @@ impl<'a> Myelin<'a> {
             truncated: own.truncated.as_ref(),
             lost: own.lost,
             removed: &own.removed,
+            checkpoint: own.sealed.as_ref(),
             ..Self::default()
         };
         let Some(connection) = record.connection.as_deref() else { return trail };

@@ -158,6 +158,12 @@ impl Follower {
                     batch.broken.push(format!("{}:{}", path.display(), before + lines.number()));
                 }
                 Some(sequence) if sequence < self.next => {}
+                Some(sequence) if sequence > taking.durable => {
+                    // Behind a gap, and not durable yet.
+                    batch.missing += sequence - self.next;
+                    self.next = sequence;
+                    lines.put_back();
+                }
                 Some(sequence) => {
                     batch.missing += sequence - self.next;
                     batch.lines.push((sequence, lines.last().to_vec()));
@@ -272,6 +278,17 @@ mod tests {
         assert_eq!((batch.missing, batch.broken.len()), (3, 1));
         assert!(batch.broken[0].ends_with(".jsonl:2"), "{batch:?}");
         assert_eq!(numbers(batch), [4, 5]);
+    }
+
+    #[test]
+    fn behind_a_gap_nothing_is_taken_before_it_is_durable() {
+        let dir = tempfile::tempdir().unwrap();
+        write(segment(dir.path(), 1), lines(1..=2) + &lines(6..=7)).unwrap();
+        let mut follower = Follower::after(dir.path(), 0);
+
+        assert_eq!(numbers(follower.batch(4, ALL).unwrap()), [1, 2]);
+        assert_eq!(numbers(follower.batch(4, ALL).unwrap()), [0; 0]);
+        assert_eq!(numbers(follower.batch(7, ALL).unwrap()), [6, 7]);
     }
 
     #[test]

@@ -7,6 +7,6 @@ mod note;
 mod tree;
 
 pub use checkpoint::{Checkpoint, NotACheckpoint};
-pub use key::{Algorithm, NoKey, Signer, Verifier};
+pub use key::{KeyId, NoKey, Signer, Verifier};
 pub use note::{NotANote, Note};
 pub use tree::{Hash, Inclusion, Prover, Tree, leaf};

@@ -57,7 +57,7 @@ pub struct Recorded {
 /// `event`
 #[derive(Debug, Clone, Deserialize)]
 pub struct RecordedEvent {
-    /// A label of [`Action`](super::Action).
+    /// A label of [`Action`](crate::audit::Action).
     pub action: String,
     /// Counts records from 1; 0 for one that is not in a trail.
     #[serde(default)]
