@@ -9,6 +9,7 @@
 //! [`record`] says what happened, [`mod@line`] makes a line of it, [`trail`] gives it its place, survives the disk
 //! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back.
 
+mod described;
 #[cfg(test)]
 mod fixture;
 mod flood;
