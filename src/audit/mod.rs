@@ -9,9 +9,11 @@
 //! [`record`] says what happened, [`mod@line`] makes a line of it, [`trail`] gives it its place, survives the disk
 //! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back.
 
+mod described;
 #[cfg(test)]
 mod fixture;
 mod flood;
+pub mod forms;
 mod line;
 mod log;
 mod pages;

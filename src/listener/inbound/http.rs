@@ -7,10 +7,11 @@ use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
 use super::state::InboundState;
-use crate::audit::Connection;
+use crate::audit::{Connection, Rule};
 use crate::authz::{Denied, Form, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
+use crate::listener::Services;
 use crate::listener::description::Description;
 use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
@@ -18,7 +19,6 @@ use crate::listener::question::{Question, condition};
 use crate::listener::quota::{Over, Running};
 use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::shapes::{self, Shapes};
-use crate::listener::{Services, record};
 use crate::live::{Generation, Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
 use crate::protocol::http::host_name;
@@ -161,12 +161,12 @@ impl InboundHttp {
     }
 
     /// The same, unless Rego objects to what is known of the request by now.
-    fn narrowed(&self, head: &Head<'_>, judged: Judged) -> Result<Judged, DeniedRequest> {
+    fn narrowed(&self, head: &Head<'_>, judged: Judged) -> Result<Judged, Box<DeniedRequest>> {
         let Judged { state, at, .. } = &judged;
         let record = |grant: &Grant| {
             let asked = self.described(head, grant, judged.form());
             let request = requests::described(head, asked, grant.phi());
-            requests::allowed(&self.connection, request, record::granted(grant))
+            requests::allowed(&self.connection, request, Rule::granted(grant))
         };
         let (policy, host) = (&state.value.policy, head.host.map(host_name));
         let grant = judged.grant.clone();
@@ -174,7 +174,7 @@ impl InboundHttp {
             Ok(grant) => Ok(Judged { grant, ..judged }),
             Err(denied) => {
                 let asked = self.described(head, &judged.grant, judged.form());
-                Err(DeniedRequest { denied, asked, retry_after: None })
+                Err(Box::new(DeniedRequest { denied, asked, retry_after: None }))
             }
         }
     }
@@ -235,8 +235,9 @@ impl Host for InboundHttp {
 
     /// Waiting for the body may have taken a while: all is judged once more, by one policy.
     fn judge_inside(&self, head: &Head<'_>, inside: Inside) -> Result<Judged, DeniedRequest> {
-        let judged = self.judge(head)?.holding(Some(inside)).map_err(|denied| *denied)?;
-        let judged = self.narrowed(head, judged)?;
+        let held = self.judge(head)?.holding(Some(inside));
+        let narrowed = held.and_then(|judged| self.narrowed(head, judged));
+        let judged = narrowed.map_err(|denied| *denied)?;
         judged.used();
         Ok(judged)
     }
@@ -251,8 +252,9 @@ impl Host for InboundHttp {
         head: &Head<'_>,
         before: &Judged,
     ) -> Result<Again<Judged>, DeniedRequest> {
-        let judged = self.judge(head)?.holding(before.inside.clone()).map_err(|denied| *denied)?;
-        let judged = self.narrowed(head, judged)?;
+        let held = self.judge(head)?.holding(before.inside.clone());
+        let narrowed = held.and_then(|judged| self.narrowed(head, judged));
+        let judged = narrowed.map_err(|denied| *denied)?;
         let is_as_before = judged.grant.is_recorded_as(&before.grant);
         Ok(if is_as_before { Again::AsBefore(judged) } else { Again::Otherwise(judged) })
     }
@@ -266,7 +268,7 @@ impl Host for InboundHttp {
             reason,
             message: Some(why.to_owned()),
             asked: judged.told(),
-            rule: Some(record::granted(&judged.grant)),
+            rule: Some(Rule::granted(&judged.grant)),
             status: 499, // as proxies count it
         };
         requests::rejected_now(&self.services, &self.connection, rough, refused);
@@ -283,7 +285,7 @@ impl Host for InboundHttp {
         if judged.sought().is_some() {
             return Ok((judged, running));
         }
-        let judged = self.narrowed(head, judged)?;
+        let judged = self.narrowed(head, judged).map_err(|denied| *denied)?;
         judged.used();
         Ok((judged, running))
     }
@@ -328,7 +330,7 @@ impl Host for InboundHttp {
         _link: Option<&()>,
     ) -> Result<OpenRequest, NotAudited> {
         let grant = &judged.grant;
-        let rule = record::granted(grant);
+        let rule = Rule::granted(grant);
         let observed = grant.would_deny().is_some();
         // What the sidecar answers by itself, and is not PHI, is nothing that anybody had access to.
         let answered_here = grant.respond().is_some();
@@ -369,7 +371,7 @@ impl Host for InboundHttp {
                 reason: denied.reason,
                 message: None,
                 asked: asked.clone(),
-                rule: Some(record::refused_by(denied)),
+                rule: Some(Rule::refused_by(denied)),
                 status: if retry_after.is_some() { 429 } else { 403 },
             },
             Rejection::NotAudited => Refused {
