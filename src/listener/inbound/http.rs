@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
-use time::OffsetDateTime;
 
+use super::judged::{DeniedRequest, Judged};
 use super::state::InboundState;
 use crate::audit::{Connection, Rule};
-use crate::authz::{Denied, Form, Grant, Permit, Requested};
+use crate::authz::{Grant, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::listener::Services;
@@ -19,7 +19,7 @@ use crate::listener::question::{Question, condition};
 use crate::listener::quota::{Over, Running};
 use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::shapes::{self, Shapes};
-use crate::live::{Generation, Live, Snapshot};
+use crate::live::{Generation, Live};
 use crate::outcome::{DenyReason, Ending};
 use crate::protocol::http::host_name;
 use crate::protocol::{fhir, soap};
@@ -39,89 +39,11 @@ pub(super) struct InboundHttp {
     shapes: Arc<Shapes>,
 }
 
-/// Policy's yes.
-pub(super) struct Judged {
-    grant: Grant,
-    /// What is told of a search if it is turned away for its form.
-    told: Option<Description>,
-    /// Whom it was said to, by which rules, and when.
-    holder: Permit,
-    state: Arc<Snapshot<InboundState>>,
-    at: OffsetDateTime,
-    /// What its body turned out to be, where a rule asked for that.
-    inside: Option<Inside>,
-    /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
-    phi: bool,
-}
-
-impl Judged {
-    /// What is told of the request if it is turned away for its body.
-    fn told(&self) -> Description {
-        self.told.clone().unwrap_or_else(|| Description::plain(&self.grant))
-    }
-
-    /// What of its body has to be judged, too: for the rule's sake, or because Rego may narrow by it.
-    fn sought(&self) -> Option<Sought> {
-        match (self.grant.soap(), self.grant.form()) {
-            (Some(_), _) => Some(Sought::Soap),
-            (None, Some(Form::Held(_))) => Some(Sought::Form),
-            (None, Some(Form::Free)) => self.state.value.policy.rego().map(|_| Sought::Form),
-            (None, None) => None,
-        }
-    }
-
-    /// The parameters of a search that are in its body, once that was looked at.
-    fn form(&self) -> Option<&str> {
-        match &self.inside {
-            Some(Inside::Form(form)) => form.as_deref().ok(),
-            Some(Inside::Soap(_)) | None => None,
-        }
-    }
-
-    /// Nothing is in its way.
-    fn used(&self) {
-        self.state.value.quotas.used(&self.holder, Some(&self.grant), self.at);
-    }
-
-    /// The same, with what is in its body as far as that was looked at: held against this very policy.
-    fn holding(self, inside: Option<Inside>) -> Result<Self, Box<DeniedRequest>> {
-        let (asked, policy, at) = (self.told(), &self.state.value.policy, self.at);
-        let held = match self.sought() {
-            None => Ok(self.grant),
-            Some(Sought::Soap) => {
-                let message = match &inside {
-                    Some(Inside::Soap(message)) => message.as_ref().map_err(|why| *why),
-                    Some(Inside::Form(_)) | None => Err(soap::Unreadable::Unread),
-                };
-                policy.authorize_soap(self.grant, message, at)
-            }
-            Some(Sought::Form) => {
-                let form = match &inside {
-                    Some(Inside::Form(form)) => form.as_deref().map_err(|why| *why),
-                    Some(Inside::Soap(_)) | None => Err(fhir::Unreadable::Unread),
-                };
-                policy.authorize_form(self.grant, form, at)
-            }
-        };
-        match held {
-            Ok(grant) => Ok(Self { grant, inside, ..self }),
-            Err(denied) => Err(Box::new(DeniedRequest { denied, asked, retry_after: None })),
-        }
-    }
-}
-
 /// A request that asks for an upgrade, by whose leave, and by the rules of which generation.
 pub(super) struct Kept {
     question: Question,
     grant: Grant,
     judged: Generation,
-}
-
-/// Policy's no.
-pub(super) struct DeniedRequest {
-    denied: Denied,
-    asked: Description,
-    retry_after: Option<Duration>,
 }
 
 impl InboundHttp {

@@ -4,6 +4,7 @@ mod arrival;
 mod dicom;
 mod greet;
 mod http;
+mod judged;
 mod mllp;
 mod state;
 
