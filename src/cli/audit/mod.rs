@@ -1,5 +1,7 @@
 //! `myelin audit`: looks at the trail.
 
+mod proof;
+
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +34,10 @@ enum Command {
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },
+    /// Prints a proof of one record, for somebody who has nothing else but a checkpoint or a key
+    Prove(proof::Prove),
+    /// Checks a proof of one record, and prints the record
+    VerifyProof(proof::VerifyProof),
     /// Prints what stands in records for an id, so that they can be searched for it
     Pseudonym {
         #[command(flatten)]
@@ -58,14 +64,27 @@ fn kind(text: &str) -> Result<String, String> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
-        Command::Verify { dir, checkpoint, key, format } => match Kept::read(key, checkpoint) {
-            Ok(kept) => verify(dir, &kept, *format),
-            Err(error) => {
-                console::error(&format!("error: {}", Report(&error)));
-                Ok(Exit::BadCommand)
-            }
-        },
+        Command::Verify { dir, checkpoint, key, format } => {
+            with_kept(key, checkpoint, |kept| verify(dir, kept, *format))
+        }
+        Command::Prove(arguments) => proof::prove(arguments),
+        Command::VerifyProof(arguments) => proof::verify(arguments),
         Command::Pseudonym { file, kind, id } => pseudonym(file, kind, id),
+    }
+}
+
+/// Goes on with the keys and checkpoints that were kept elsewhere, unless one of them is none.
+fn with_kept(
+    keys: &[String],
+    checkpoints: &[PathBuf],
+    then: impl FnOnce(&Kept) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
+    match Kept::read(keys, checkpoints) {
+        Ok(kept) => then(&kept),
+        Err(error) => {
+            console::error(&format!("error: {}", Report(&error)));
+            Ok(Exit::BadCommand)
+        }
     }
 }
 
