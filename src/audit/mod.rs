@@ -10,9 +10,11 @@
 //! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back, and [`proof`] proves one
 //! record to others.
 
+mod described;
 #[cfg(test)]
 mod fixture;
 mod flood;
+pub mod forms;
 mod line;
 mod log;
 mod pages;

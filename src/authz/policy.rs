@@ -11,7 +11,7 @@ use super::peers::Peers;
 use super::permit::{Denied, Holder, Permit};
 use super::rego::RegoPolicy;
 use super::routes::Routes;
-use crate::config::{Config, Inbound, Outbound};
+use crate::config::{Config, Inbound, Listener, Outbound};
 use crate::identity::{Fingerprint, ListenerName, PeerIdentity, PeerName};
 use crate::outcome::{DenyReason, Differs, Withdrawal};
 
@@ -64,6 +64,14 @@ pub struct ListenerPolicy {
 }
 
 impl ListenerPolicy {
+    /// The policy of a listener of either direction.
+    pub fn of(config: &Config, listener: Listener<'_>) -> Self {
+        match listener {
+            Listener::Inbound(listener) => Self::inbound(config, listener),
+            Listener::Outbound(listener) => Self::outbound(config, listener),
+        }
+    }
+
     /// The policy of an inbound listener.
     pub fn inbound(config: &Config, listener: &Inbound) -> Self {
         let name = &listener.name;

@@ -8,6 +8,7 @@ mod cases;
 mod check;
 mod identity;
 mod keys;
+mod listener;
 mod nearest;
 mod parse;
 mod problem;
@@ -38,6 +39,7 @@ pub use identity::{
     Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
     VaultAuth,
 };
+pub use listener::Listener;
 pub use nearest::nearest;
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};

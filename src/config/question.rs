@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::Method;
 
-use super::{Inbound, Protocol};
+use super::{Listener, Protocol};
 use crate::protocol::http::Target;
 use crate::protocol::{dicom, mllp};
 
@@ -57,10 +57,10 @@ impl Question {
         }
     }
 
-    /// Why it cannot be put to `listener`, which is `None` for an outbound one.
-    pub fn unaskable(&self, listener: Option<&Inbound>) -> Option<Unaskable> {
+    /// Why it cannot be put to `listener`.
+    pub fn unaskable(&self, listener: Listener<'_>) -> Option<Unaskable> {
         let wanted = self.protocol()?;
-        let Some(listener) = listener else { return Some(Unaskable::Outbound) };
+        let Listener::Inbound(listener) = listener else { return Some(Unaskable::Outbound) };
         if listener.protocol != wanted {
             return Some(Unaskable::Protocol(listener.protocol));
         }

@@ -1,74 +1,10 @@
 //! Which listeners a question is put to.
 
-use time::OffsetDateTime;
-
 use super::Unanswered;
-use crate::authz::ListenerPolicy;
-use crate::config::{self, Config, Inbound, Outbound, Protocol, Question, Unaskable};
-use crate::identity::{PeerIdentity, PeerName};
-use crate::outcome::Direction;
-use crate::review::Scene;
+use crate::config::{self, Config, Listener, Protocol, Question, Unaskable};
 
 /// Most names that a message lists.
 const LISTED: usize = 10;
-
-/// A listener of either direction.
-#[derive(Clone, Copy)]
-pub(super) enum Listener<'c> {
-    /// Peers connect to it.
-    Inbound(&'c Inbound),
-    /// It connects to peers.
-    Outbound(&'c Outbound),
-}
-
-impl<'c> Listener<'c> {
-    pub(super) fn name(self) -> &'c str {
-        match self {
-            Self::Inbound(listener) => listener.name.as_str(),
-            Self::Outbound(listener) => listener.name.as_str(),
-        }
-    }
-
-    /// Who may connect, or whom its server must prove to be.
-    pub(super) fn peers(self) -> &'c [PeerName] {
-        match self {
-            Self::Inbound(listener) => &listener.allow,
-            Self::Outbound(listener) => &listener.expect,
-        }
-    }
-
-    pub(super) fn policy(self, config: &Config) -> ListenerPolicy {
-        match self {
-            Self::Inbound(listener) => ListenerPolicy::inbound(config, listener),
-            Self::Outbound(listener) => ListenerPolicy::outbound(config, listener),
-        }
-    }
-
-    /// The question that `who` puts to it at `at`.
-    pub(super) fn scene<'a>(
-        self,
-        config: &'a Config,
-        policy: &'a ListenerPolicy,
-        who: Option<&'a PeerIdentity>,
-        at: OffsetDateTime,
-    ) -> Scene<'a>
-    where
-        'c: 'a,
-    {
-        let (listener, phi) = match self {
-            Self::Inbound(one) => ((&one.name, Direction::Inbound, one.protocol), one.phi),
-            Self::Outbound(one) => ((&one.name, Direction::Outbound, one.protocol), one.phi),
-        };
-        Scene { config, policy, listener, phi, who, at, is_precise: true }
-    }
-
-    fn protocol(self) -> Protocol {
-        match self {
-            Self::Inbound(listener) => listener.protocol,
-            Self::Outbound(listener) => listener.protocol,
-        }
-    }
-}
 
 /// The listener with this name or, without one, all inbound ones that the question fits.
 pub(super) fn asked<'c>(
@@ -102,12 +38,8 @@ pub(super) fn asked<'c>(
 }
 
 fn named<'c>(config: &'c Config, name: &str) -> Result<Listener<'c>, Unanswered> {
-    let all = || {
-        let inbound = config.inbound.iter().map(Listener::Inbound);
-        inbound.chain(config.outbound.iter().map(Listener::Outbound))
-    };
-    all().find(|listener| listener.name() == name).ok_or_else(|| {
-        let names: Vec<_> = all().map(Listener::name).collect();
+    config.listeners().find(|listener| listener.name().as_str() == name).ok_or_else(|| {
+        let names: Vec<_> = config.listeners().map(|listener| listener.name().as_str()).collect();
         let text = format!("no listener `{}`{}", name.escape_debug(), known(name, &names));
         Unanswered::argument(text)
     })
@@ -116,11 +48,7 @@ fn named<'c>(config: &'c Config, name: &str) -> Result<Listener<'c>, Unanswered>
 /// Why a question cannot be put to `listener`, and what to ask instead.
 fn unaskable(listener: Listener<'_>, question: &Question) -> Option<String> {
     let name = listener.name();
-    let inbound = match listener {
-        Listener::Inbound(inbound) => Some(inbound),
-        Listener::Outbound(_) => None,
-    };
-    Some(match question.unaskable(inbound)? {
+    Some(match question.unaskable(listener)? {
         Unaskable::Outbound => format!(
             "`{name}` is outbound: its rules say whom the server must prove to be, and nothing of what is \
              asked of it; leave out {}",

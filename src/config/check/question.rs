@@ -7,19 +7,10 @@ use super::associations::{sop_class, title};
 use super::routes::{action, method};
 use crate::config::problem::Fault;
 use crate::config::read::{At, Fields, Reader, one};
-use crate::config::{Inbound, Protocol, Question, Unaskable};
+use crate::config::{Listener, Protocol, Question, Unaskable};
 use crate::protocol::dicom;
 use crate::protocol::http::{Target, asked_host, asked_target};
 use crate::protocol::mllp::{MessageKind, Sender};
-
-/// The listener that a case is put to.
-#[derive(Clone, Copy)]
-pub(super) enum Listener<'c> {
-    /// Peers connect to it.
-    Inbound(&'c Inbound),
-    /// It connects to peers.
-    Outbound,
-}
 
 /// The keys that ask for one kind of thing.
 struct Words {
@@ -83,11 +74,7 @@ fn fits(
     question: &Question,
     listener: Listener<'_>,
 ) -> Option<()> {
-    let inbound = match listener {
-        Listener::Inbound(inbound) => Some(inbound),
-        Listener::Outbound => None,
-    };
-    let Some(unaskable) = question.unaskable(inbound) else { return Some(()) };
+    let Some(unaskable) = question.unaskable(listener) else { return Some(()) };
     let keys = words.keys.join(", ");
     reader.error(
         at,

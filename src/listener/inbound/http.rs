@@ -7,10 +7,11 @@ use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
 use super::state::InboundState;
-use crate::audit::{Connection, Record};
+use crate::audit::{Connection, Record, Rule};
 use crate::authz::{Denied, Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
+use crate::listener::Services;
 use crate::listener::description::Description;
 use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
@@ -18,7 +19,6 @@ use crate::listener::question::{Question, condition};
 use crate::listener::quota::{Over, Running};
 use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::shapes::{self, Shapes};
-use crate::listener::{Services, record};
 use crate::live::{Generation, Live, Snapshot};
 use crate::outcome::{DenyReason, Ending};
 use crate::protocol::http::host_name;
@@ -132,7 +132,7 @@ impl InboundHttp {
     fn yes(&self, head: &Head<'_>, grant: &Grant) -> Record {
         let asked = Description::granted(grant, head, self.services.audit.pseudonyms());
         let request = requests::described(head, asked, grant.phi());
-        requests::allowed(&self.connection, request, record::granted(grant))
+        requests::allowed(&self.connection, request, Rule::granted(grant))
     }
 }
 
@@ -221,7 +221,7 @@ impl Host for InboundHttp {
             reason,
             message: Some(why.to_owned()),
             asked: judged.told(),
-            rule: Some(record::granted(&judged.grant)),
+            rule: Some(Rule::granted(&judged.grant)),
             status: 499, // as proxies count it
         };
         requests::rejected_now(&self.services, &self.connection, rough, refused);
@@ -276,7 +276,7 @@ impl Host for InboundHttp {
         _link: Option<&()>,
     ) -> Result<OpenRequest, NotAudited> {
         let grant = &judged.grant;
-        let rule = record::granted(grant);
+        let rule = Rule::granted(grant);
         let observed = grant.would_deny().is_some();
         // What the sidecar answers by itself, and is not PHI, is nothing that anybody had access to.
         let answered_here = grant.respond().is_some();
@@ -317,7 +317,7 @@ impl Host for InboundHttp {
                 reason: denied.reason,
                 message: None,
                 asked: asked.clone(),
-                rule: Some(record::refused_by(denied)),
+                rule: Some(Rule::refused_by(denied)),
                 status: if retry_after.is_some() { 429 } else { 403 },
             },
             Rejection::NotAudited => Refused {

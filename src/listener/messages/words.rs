@@ -50,13 +50,3 @@ pub(super) fn rejection(header: &Header<'_>) -> Vec<u8> {
     let id = hex::encode(record::random_id().0);
     nack(header, &stamp, id.get(..20).unwrap_or_default())
 }
-
-pub(super) fn text(field: &[u8]) -> String {
-    String::from_utf8_lossy(field).into_owned()
-}
-
-/// A letter or a number of the standard: nothing else can stand there.
-pub(super) fn word(field: &[u8]) -> String {
-    let fits = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'.';
-    field.iter().filter(fits).take(16).map(|byte| char::from(*byte)).collect()
-}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::draft::{Alike, Evidence, Kind, ListenerDraft, RuleDraft, TermsDraft, alike, together};
 use super::namer::Namer;
 use crate::config::{PathTemplate, Segment};
-use crate::protocol::{fhir, ihe};
+use crate::protocol::{fhir, ihe, soap};
 use crate::review::candidates::{Interaction, fhir_at, is_wide, of_dicomweb, of_fhir};
 use crate::review::what::{What, Words, canonical, segments};
 
@@ -162,9 +162,7 @@ fn is_telling(action: &str) -> bool {
     let last = action.rsplit(['/', '#', ':']).next().unwrap_or_default();
     let begins = last.starts_with(|c: char| c.is_alphabetic() || c == '_');
     let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
-    let is_uri = !action.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
-    is_uri
-        && !action.ends_with('…')
+    soap::check_action(action).is_ok()
         && (ihe::is_action(action) || (begins && last.chars().all(plain)))
 }
 
