@@ -11,7 +11,7 @@ use myelin::authz::Permit;
 use myelin::identity::ListenerName;
 use myelin::outcome::Direction;
 use myelin::protocol::dicom::{Answer, Contexts, Request, Transfer, request};
-use myelin::proxy::dicom::{self, Carried, Terms};
+use myelin::proxy::dicom::{self, Carried, Stay};
 use myelin::proxy::l4;
 use myelin::shutdown::Shutdown;
 use myelin::telemetry::metrics::Metrics;
@@ -126,8 +126,8 @@ async fn through_an_association(permit: &Permit, metrics: &Metrics, data: &[u8],
     let relaying = async {
         let asked = dicom::ask(&mut downstream, &end).await.unwrap();
         let mut carried = Carried::default();
-        let terms = Terms { idle: IDLE, metrics: &metrics, end: &end, is_bound: true };
-        let relaying = dicom::relay(permit, asked, downstream, upstream, &terms, &mut carried);
+        let stay = Stay { idle: IDLE, metrics: &metrics, end: &end, is_bound: true };
+        let relaying = dicom::relay(permit, asked, downstream, upstream, &stay, &mut carried);
         let (_, parting) = relaying.await;
         parting.done(&end).await;
         assert_eq!(carried.data_units.0, pieces as u64 + 1);

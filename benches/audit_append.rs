@@ -26,7 +26,7 @@ fn trail() -> (Runtime, TempDir, Audit) {
         AuditSettings { dir: dir.path().join("audit"), ..common::config(1, 0).audit.unwrap() };
     let audit = Audit::open(
         Some(&settings),
-        Origin::new("bench", "myelin.yaml"),
+        Origin::new("hospital.example", "bench", "myelin.yaml"),
         Metrics::new().unwrap().audit(),
     )
     .unwrap();

@@ -53,7 +53,8 @@ fn listener(rules: usize) -> (ListenerPolicy, Permit) {
 fn request(bencher: Bencher<'_, '_>, rules: usize) {
     let (policy, permit) = listener(rules);
     let now = clock::now();
-    let question = audit::samples(&Origin::new("ehr", "bench.yaml"), now)[1].clone();
+    let question =
+        audit::samples(&Origin::new("hospital.example", "ehr", "bench.yaml"), now)[1].clone();
     let asked = Requested::plain(&Method::GET, "/fhir/Kind0/4711");
     bencher.bench(|| {
         let grant = policy.authorize_request(&permit, black_box(&asked), now).unwrap();
@@ -64,6 +65,6 @@ fn request(bencher: Bencher<'_, '_>, rules: usize) {
 /// The question itself: what a record is as JSON.
 #[divan::bench]
 fn question(bencher: Bencher<'_, '_>) {
-    let (origin, now) = (Origin::new("ehr", "bench.yaml"), clock::now());
+    let (origin, now) = (Origin::new("hospital.example", "ehr", "bench.yaml"), clock::now());
     bencher.bench(|| audit::samples(black_box(&origin), now));
 }

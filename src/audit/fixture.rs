@@ -61,7 +61,7 @@ fn certificate(id: &str) -> PeerCertificate {
 
 /// Where it was recorded.
 pub(super) fn origin() -> Origin {
-    Origin::new("ehr", "myelin.yaml")
+    Origin::new("hospital.example", "ehr", "myelin.yaml")
 }
 
 /// The rule that let it in.

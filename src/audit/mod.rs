@@ -6,16 +6,19 @@
 //!     └──────── a permit's record is durable ◀──┘
 //! ```
 //!
-//! [`record`] says what happened, [`ecs`] and [`encode`] make a line of it, [`trail`] gives it its place
-//! and survives the disk, [`segment`] has the files, [`verify()`] checks all of it from outside, [`Reading`]
-//! reads it back.
+//! [`record`] says what happened, [`mod@line`] makes a line of it, [`trail`] gives it its place, survives the disk
+//! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back, and [`proof`] proves one
+//! record to others.
 
+mod described;
 #[cfg(test)]
 mod fixture;
 mod flood;
+pub mod forms;
 mod line;
 mod log;
 mod pages;
+mod proof;
 mod pseudonym;
 mod queue;
 mod read;
@@ -41,13 +44,14 @@ use crate::clock;
 use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
-pub use line::{Origin, question, samples};
+pub use line::{Origin, Sealed, question, samples};
+pub use proof::{NoProof, Proven, Unproven, prove, verify_proof};
 pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use read::*;
 pub use record::*;
 pub use status::TrailStatus;
 pub use trail::look;
-pub use verify::{Broken, Verified, verify};
+pub use verify::{Broken, Kept, KeptError, Verified, verify};
 
 use flood::Floods;
 use line::{Encoded, Own};

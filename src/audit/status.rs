@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info};
 
+use super::line::Sealed;
 use super::pages::Pages;
 use crate::audit::line::encode::{Hash, NOTHING_BEFORE};
 use crate::telemetry::metrics::AuditMetrics;
@@ -28,6 +29,8 @@ pub struct TrailStatus {
     pub sequence: u64,
     /// SHA-256 of the last record's line, lower-case hexadecimal.
     pub last_hash: String,
+    /// The last checkpoint that is durable.
+    pub checkpoint: Option<Sealed>,
     /// Why it can't be written now.
     pub failing: Option<String>,
     /// Records that were never written, since this process started.
@@ -49,6 +52,8 @@ pub(super) struct Progress {
     pub(super) last_hash: Hash,
     /// Why it can't go on.
     pub(super) failing: Option<Arc<str>>,
+    /// The last checkpoint that is durable.
+    pub(super) checkpoint: Option<Sealed>,
     /// Since when it has been at the disk.
     pub(super) busy_since: Option<Instant>,
 }
@@ -149,6 +154,7 @@ impl Shared {
             segment: progress.segment.clone(),
             sequence: progress.sequence,
             last_hash: hex::encode(progress.last_hash),
+            checkpoint: progress.checkpoint.clone(),
             failing,
             lost: self.lost.load(Ordering::Relaxed),
             passed_unrecorded: self.passed_unrecorded.load(Ordering::Relaxed),

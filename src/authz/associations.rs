@@ -7,7 +7,7 @@ use super::bits::{Index, first, words};
 use super::clause::Clause;
 use super::differences::sop_class;
 use super::peers::Peers;
-use super::permit::{Commands, Denied, Grant};
+use super::permit::{ContextBinding, Denied, Grant};
 use crate::config::AssociationRule;
 use crate::identity::ListenerName;
 use crate::outcome::{DenyReason, Differs};
@@ -78,9 +78,9 @@ impl Grant {
     /// What is to be said of a command that its presentation context is not for; `None` where that is nobody's
     /// concern.
     pub fn mismatch(&self, misfit: &Misfit) -> Option<Denied> {
-        match self.commands {
-            Commands::Free => return None,
-            Commands::Observed | Commands::Bound => {}
+        match self.context_binding {
+            ContextBinding::Free => return None,
+            ContextBinding::Observed | ContextBinding::Bound => {}
         }
         let service = misfit.service.map_or("a command that nobody knows", Service::name);
         let of = misfit.named.map(|class| format!(" of {class}")).unwrap_or_default();

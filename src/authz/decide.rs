@@ -5,9 +5,9 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::clause::{Clause, Standing, Verdict};
-use super::denial::{Denial, Rules};
+use super::denial::{Denying, Rules};
 use super::differences::Asked;
-use super::permit::{Commands, Denied, Grant, Holder, Permit};
+use super::permit::{ContextBinding, Denied, Grant, Holder, Permit};
 use super::policy::{ListenerPolicy, Requested};
 use super::routes::Found;
 use crate::outcome::{DenyReason, Differs};
@@ -39,10 +39,10 @@ impl ListenerPolicy {
         let grant = self.granted(&asking);
         let Some(routes) = &self.routes else { return Ok(grant) };
         let (rules, question) = (Rules::Routes(routes), Asked::Request(asked));
-        let denial = || Denial { policy: self, asking: &asking, rules, asked: question };
+        let denying = || Denying { policy: self, asking: &asking, rules, asked: question };
         match routes.find(asked) {
-            Some(found) => self.by_rule(&found.compiled.clause, found.grant(grant), denial),
-            None => denial().without_rule(grant),
+            Some(found) => self.by_rule(&found.compiled.clause, found.grant(grant), denying),
+            None => denying().without_rule(grant),
         }
     }
 
@@ -63,10 +63,10 @@ impl ListenerPolicy {
         let mut grant = self.granted(&asking);
         if let Some(messages) = &self.messages {
             let rules = Rules::Messages(messages);
-            let denial = || Denial { policy: self, asking: &asking, rules, asked };
+            let denying = || Denying { policy: self, asking: &asking, rules, asked };
             grant = match messages.find(message) {
-                Some(clause) => self.by_rule(clause, grant.under(clause), denial)?,
-                None => denial().without_rule(grant)?,
+                Some(clause) => self.by_rule(clause, grant.under(clause), denying)?,
+                None => denying().without_rule(grant)?,
             };
         }
         self.sent_by(&asking, message, grant)
@@ -97,10 +97,10 @@ impl ListenerPolicy {
     ) -> Result<Grant, Denied> {
         let Some(senders) = &self.senders else { return Ok(grant) };
         let (rules, asked) = (Rules::Senders(senders), Asked::Message(header));
-        let denial = || Denial { policy: self, asking, rules, asked };
+        let denying = || Denying { policy: self, asking, rules, asked };
         match senders.find(header) {
-            Some(clause) => self.by_rule(clause, grant.sent_under(clause), denial),
-            None => denial().without_rule(grant),
+            Some(clause) => self.by_rule(clause, grant.sent_under(clause), denying),
+            None => denying().without_rule(grant),
         }
     }
 
@@ -119,20 +119,20 @@ impl ListenerPolicy {
         let grant = self.granted(&asking);
         let Some(associations) = &self.associations else { return Ok(grant) };
         let (rules, asked) = (Rules::Associations(associations), Asked::Association(association));
-        let denial = || Denial { policy: self, asking: &asking, rules, asked };
+        let denying = || Denying { policy: self, asking: &asking, rules, asked };
         let Some(compiled) = associations.find(association) else {
-            return denial().without_rule(grant);
+            return denying().without_rule(grant);
         };
         let clause = &compiled.clause;
-        let commands = match self.observed_until(now) {
-            _ if !compiled.names_sop_classes() => Commands::Free,
-            Some(_) => Commands::Observed,
-            None => Commands::Bound,
+        let context_binding = match self.observed_until(now) {
+            _ if !compiled.names_sop_classes() => ContextBinding::Free,
+            Some(_) => ContextBinding::Observed,
+            None => ContextBinding::Bound,
         };
-        let grant = Grant { commands, ..grant.under(clause) };
-        let grant = self.by_rule(clause, grant, denial)?;
+        let grant = Grant { context_binding, ..grant.under(clause) };
+        let grant = self.by_rule(clause, grant, denying)?;
         match compiled.foreign(association) {
-            Some(_) => denial().by_sop_class(compiled, grant),
+            Some(_) => denying().by_sop_class(compiled, grant),
             None => Ok(grant),
         }
     }
@@ -160,12 +160,12 @@ impl ListenerPolicy {
         &self,
         clause: &Clause,
         grant: Grant,
-        denial: impl Fn() -> Denial<'a>,
+        denying: impl Fn() -> Denying<'a>,
     ) -> Result<Grant, Denied> {
-        let denial = denial();
-        match clause.verdict(denial.asking.standing, denial.asking.now) {
+        let denying = denying();
+        match clause.verdict(denying.asking.standing, denying.asking.now) {
             Verdict::Lets => Ok(grant.ending(clause.rule.expires)),
-            verdict => denial.by_rule(clause, verdict, grant),
+            verdict => denying.by_rule(clause, verdict, grant),
         }
     }
 
@@ -232,7 +232,7 @@ impl ListenerPolicy {
             soap: None,
             until: asking.would_deny.as_ref().and_then(|_| self.observed_until(asking.now)),
             form: None,
-            commands: Commands::Free,
+            context_binding: ContextBinding::Free,
             would_deny: asking.would_deny.clone(),
         }
     }
@@ -275,7 +275,7 @@ impl Found<'_> {
             operation: self.operation,
             respond: route.respond,
             soap: self.soap.cloned(),
-            form: self.form.cloned(),
+            form: self.form,
             ..grant.under(&self.compiled.clause)
         }
     }

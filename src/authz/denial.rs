@@ -80,14 +80,14 @@ impl<'p> Rules<'p> {
 
 /// Everything that a denial looks at. Made when there is one to tell of.
 #[derive(Debug)]
-pub(super) struct Denial<'a> {
+pub(super) struct Denying<'a> {
     pub(super) policy: &'a ListenerPolicy,
     pub(super) asking: &'a Asking<'a>,
     pub(super) rules: Rules<'a>,
     pub(super) asked: Asked<'a>,
 }
 
-impl<'a> Denial<'a> {
+impl<'a> Denying<'a> {
     /// No rule matches. `grant` is what passes all the same, while policy is only observed.
     pub(super) fn without_rule(&self, grant: Grant) -> Result<Grant, Denied> {
         let near = self.nearest();

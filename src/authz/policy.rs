@@ -11,7 +11,7 @@ use super::peers::Peers;
 use super::permit::{Denied, Holder, Permit};
 use super::rego::RegoPolicy;
 use super::routes::Routes;
-use crate::config::{Config, Inbound, Outbound};
+use crate::config::{Config, Inbound, Listener, Outbound};
 use crate::identity::{Fingerprint, ListenerName, PeerIdentity, PeerName};
 use crate::outcome::{DenyReason, Differs, Withdrawal};
 
@@ -64,6 +64,14 @@ pub struct ListenerPolicy {
 }
 
 impl ListenerPolicy {
+    /// The policy of a listener of either direction.
+    pub fn of(config: &Config, listener: Listener<'_>) -> Self {
+        match listener {
+            Listener::Inbound(listener) => Self::inbound(config, listener),
+            Listener::Outbound(listener) => Self::outbound(config, listener),
+        }
+    }
+
     /// The policy of an inbound listener.
     pub fn inbound(config: &Config, listener: &Inbound) -> Self {
         let name = &listener.name;
@@ -141,6 +149,29 @@ impl ListenerPolicy {
             let would_deny = Some(Arc::new(denied));
             Ok(Permit { until: Some(until), would_deny, ..self.permit(Holder::Observed, None) })
         })
+    }
+
+    /// Whether `who` may stay connected at `now`, who was put on record as `then`: an open connection, and what
+    /// Rego is asked of it, goes by that name.
+    ///
+    /// # Errors
+    ///
+    /// They would not be let in, or as somebody else.
+    pub fn authorize_again(
+        &self,
+        who: &PeerIdentity,
+        then: Option<&PeerName>,
+        now: OffsetDateTime,
+    ) -> Result<Permit, Denied> {
+        let permit = self.authorize(who, now)?;
+        match (then, permit.peer()) {
+            (Some(then), Some(by_now)) if then != by_now => {
+                let nearest =
+                    format!("was let in as peer `{then}`, and is peer `{by_now}` by these rules");
+                Err(self.denied(DenyReason::PeerChanged, Differs::Peer, nearest))
+            }
+            _ => Ok(permit),
+        }
     }
 
     /// Whether somebody may connect at `now` who comes in plaintext and proves nothing.

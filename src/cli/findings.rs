@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Format, console};
-use crate::config::{Config, Problem, Problems, Severity};
+use crate::config::{Problem, Problems, Severity};
 
 /// What is in the way, and what deserves a look: in the configuration's text, and in what it points at.
 pub(super) struct Findings {
@@ -15,13 +15,6 @@ impl Findings {
     /// What was found in the text.
     pub(super) fn of(text: Problems) -> Self {
         Self { text, elsewhere: Vec::new() }
-    }
-
-    /// One thing that is in the way, not in the text of `config`; `key` leads there.
-    pub(super) fn elsewhere(config: &Config, key: &str, text: String) -> Self {
-        let mut findings = Self::of(config.warnings.clone());
-        findings.error(key, text);
-        findings
     }
 
     /// Something is in the way elsewhere; `key` leads there, and is empty where none does.

@@ -260,9 +260,16 @@ pub(super) static OUTBOUND: Section = Section {
 
 /// `audit`
 pub(super) static AUDIT: Section = Section {
-    keys: &["dir", "on_failure", "retention", "pseudonyms"],
+    keys: &["dir", "on_failure", "retention", "pseudonyms", "checkpoints"],
     required: &[("dir", "/var/log/myelin/audit")],
     later: &[("export", "let a log shipper follow `trail-*.jsonl` in `audit.dir`")],
+};
+
+/// `audit.checkpoints`
+pub(super) static CHECKPOINTS: Section = Section {
+    keys: &["interval", "key_file", "algorithm", "key_lifetime"],
+    required: &[],
+    later: &[],
 };
 
 /// `audit.pseudonyms`

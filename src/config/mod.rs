@@ -8,6 +8,7 @@ mod cases;
 mod check;
 mod identity;
 mod keys;
+mod listener;
 mod nearest;
 mod parse;
 mod problem;
@@ -38,18 +39,19 @@ pub use identity::{
     Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
     VaultAuth,
 };
+pub use listener::Listener;
 pub use nearest::nearest;
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};
-pub use question::{Misfit, Question};
+pub use question::{Question, Unaskable};
 pub use rules::{
     AssociationRule, MessageRule, MessageType, Mllp, OnDenied, Quota, Rate, Route, RouteKind, Rule,
     SenderRule, SoapAction,
 };
 pub use scalar::{TextError, check_name, read_moment};
 pub use settings::{
-    AdminSettings, AuditSettings, OnFailure, ProbeCheck, Pseudonyms, RegoFile, RegoSettings,
-    WorkloadProbe,
+    AdminSettings, AuditSettings, Checkpoints, KeyAlgorithm, OnFailure, ProbeCheck, Pseudonyms,
+    RegoFile, RegoSettings, WorkloadProbe,
 };
 pub use template::PathTemplateError;
 

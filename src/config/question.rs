@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::Method;
 
-use super::{Inbound, Protocol};
+use super::{Listener, Protocol};
 use crate::protocol::http::Target;
 use crate::protocol::{dicom, mllp};
 
@@ -37,7 +37,7 @@ pub enum Question {
 
 /// Why a question cannot be put to a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Misfit {
+pub enum Unaskable {
     /// It is outbound: its rules say whom the server must prove to be, and nothing of what is asked of it.
     Outbound,
     /// It carries another protocol, this one.
@@ -57,15 +57,15 @@ impl Question {
         }
     }
 
-    /// Why it cannot be put to `listener`, which is `None` for an outbound one.
-    pub fn misfit(&self, listener: Option<&Inbound>) -> Option<Misfit> {
+    /// Why it cannot be put to `listener`.
+    pub fn unaskable(&self, listener: Listener<'_>) -> Option<Unaskable> {
         let wanted = self.protocol()?;
-        let Some(listener) = listener else { return Some(Misfit::Outbound) };
+        let Listener::Inbound(listener) = listener else { return Some(Unaskable::Outbound) };
         if listener.protocol != wanted {
-            return Some(Misfit::Protocol(listener.protocol));
+            return Some(Unaskable::Protocol(listener.protocol));
         }
         let is_anonymous = matches!(self, Self::Message { sender: None, .. });
-        (is_anonymous && listener.mllp.senders.is_some()).then_some(Misfit::NoSender)
+        (is_anonymous && listener.mllp.senders.is_some()).then_some(Unaskable::NoSender)
     }
 }
 

@@ -16,6 +16,30 @@ pub struct AuditSettings {
     pub retention: Duration,
     /// Pseudonyms of the ids in paths, for whoever has the key. `None`: ids are masked and leave nothing.
     pub pseudonyms: Option<Pseudonyms>,
+    /// What seals it.
+    pub checkpoints: Checkpoints,
+}
+
+/// What seals a trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoints {
+    /// A record is sealed after this long at the latest. Default one second.
+    pub interval: Duration,
+    /// Where the key is kept; made with mode 0600 if it is not there. `None`: in the trail's directory.
+    pub key_file: Option<PathBuf>,
+    /// How it signs. Default Ed25519.
+    pub algorithm: KeyAlgorithm,
+    /// After that the next key takes its place. Default one day.
+    pub key_lifetime: Duration,
+}
+
+/// How a checkpoint key signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyAlgorithm {
+    /// Ed25519 (RFC 8032).
+    Ed25519,
+    /// ECDSA with P-256 and SHA-256 (FIPS 186-5), signatures in DER.
+    EcdsaP256,
 }
 
 /// What pseudonyms are made with.

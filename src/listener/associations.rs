@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::{Services, record};
-use crate::audit::{Action, Connection, Dicom, DicomContext, Record, Rule, Traffic};
-use crate::authz::{Commands, Denied, Grant};
+use super::Services;
+use crate::audit::{Action, Connection, Dicom, Record, Rule, Traffic};
+use crate::authz::{ContextBinding, Denied, Grant};
 use crate::outcome::{AssociationEnding, DenyReason, Ending};
 use crate::protocol::dicom::{Answer, Malformed, Reject, Request};
 use crate::proxy::dicom::{self, Carried, End, Unasked};
@@ -27,7 +27,7 @@ pub(super) struct OpenAssociation {
 impl OpenAssociation {
     /// Whether the association ends with a command that its presentation context is not for.
     pub(super) fn is_bound(&self) -> bool {
-        self.grant.commands() == Commands::Bound
+        self.grant.context_binding() == ContextBinding::Bound
     }
 }
 
@@ -41,8 +41,8 @@ pub(super) async fn admit(
     request: &Request,
     grant: &Grant,
 ) -> Result<OpenAssociation, NotAudited> {
-    let dicom = Dicom { phi: grant.phi(), ..described(request) };
-    let allowed = of_yes(connection, dicom.clone(), record::granted(grant));
+    let dicom = Dicom { phi: grant.phi(), ..Dicom::of(request) };
+    let allowed = of_yes(connection, dicom.clone(), Rule::granted(grant));
     if services.audit.permit(allowed, grant.phi()).await.is_err() {
         let message = "the record of the permit could not be made durable".to_owned();
         let what = (DenyReason::NotAudited, Some(message), None);
@@ -59,8 +59,8 @@ pub(super) async fn admit(
 
 /// The record of an association that is let through.
 pub(super) fn allowed(connection: &Arc<Connection>, request: &Request, grant: &Grant) -> Record {
-    let dicom = Dicom { phi: grant.phi(), ..described(request) };
-    of_yes(connection, dicom, record::granted(grant))
+    let dicom = Dicom { phi: grant.phi(), ..Dicom::of(request) };
+    of_yes(connection, dicom, Rule::granted(grant))
 }
 
 fn of_yes(connection: &Arc<Connection>, dicom: Dicom, rule: Rule) -> Record {
@@ -127,20 +127,20 @@ async fn judged(
     grant: &Grant,
     carried: &Carried,
 ) -> Rule {
-    let rule = record::granted(grant);
+    let rule = Rule::granted(grant);
     let Some(denied) = carried.misfit.as_ref().and_then(|misfit| grant.mismatch(misfit)) else {
         return rule;
     };
-    match grant.commands() {
-        Commands::Bound => {
-            let what = (denied.reason, None, Some(record::refused_by(&denied)));
+    match grant.context_binding() {
+        ContextBinding::Bound => {
+            let what = (denied.reason, None, Some(Rule::refused_by(&denied)));
             put_denial(services, connection, Some(dicom.clone()), what).await;
             rule
         }
-        Commands::Free | Commands::Observed => {
+        ContextBinding::Free | ContextBinding::Observed => {
             let denied = Arc::new(denied);
             services.would_deny(rule.nearest.is_none().then_some(&denied));
-            record::although(rule, &denied)
+            rule.although(&denied)
         }
     }
 }
@@ -157,8 +157,8 @@ pub(super) async fn deny(
     request: &Request,
     denied: &Denied,
 ) -> Reject {
-    let dicom = Dicom { phi: connection.phi, ..described(request) };
-    let what = (denied.reason, None, Some(record::refused_by(denied)));
+    let dicom = Dicom { phi: connection.phi, ..Dicom::of(request) };
+    let what = (denied.reason, None, Some(Rule::refused_by(denied)));
     services.expired(denied);
     services.metrics.association(false);
     put_denial(services, connection, Some(dicom), what).await;
@@ -223,7 +223,7 @@ async fn put_denial(
 /// another would learn which ones there are.
 fn rejection(denied: &Denied) -> Reject {
     match denied.reason {
-        DenyReason::RateLimit => Reject::CONGESTION,
+        DenyReason::RateLimit | DenyReason::PeerChanged => Reject::CONGESTION,
         DenyReason::ConcurrencyLimit => Reject::LOCAL_LIMIT,
         DenyReason::UnknownPeer
         | DenyReason::NotListed
@@ -245,21 +245,5 @@ fn rejection(denied: &Denied) -> Reject {
         | DenyReason::MalformedRequest
         | DenyReason::NotAudited
         | DenyReason::PermitWithdrawn => Reject::CALLING_AE,
-    }
-}
-
-fn described(request: &Request) -> Dicom {
-    let software = [&request.implementation_class, &request.implementation_version];
-    let software: Vec<_> = software.into_iter().filter_map(Option::as_deref).collect();
-    let contexts = request.contexts.iter().map(|context| DicomContext {
-        abstract_syntax: context.abstract_syntax.clone(),
-        accepted: None,
-    });
-    Dicom {
-        calling_ae: request.calling_ae.clone(),
-        called_ae: request.called_ae.clone(),
-        contexts: contexts.collect(),
-        implementation: (!software.is_empty()).then(|| software.join(" ")),
-        ..Dicom::default()
     }
 }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use self::rules::{Charged, Judged, MessageRules};
-use self::words::{is_for_good, rejection, text, word};
+use self::words::{is_for_good, rejection};
+use super::Services;
 use super::permits::{Held, Rules};
 use super::quota::Running;
-use super::{Services, record};
 use crate::audit::{Action, Connection, Hl7, Hl7From, Pseudonyms, Record, Rule, Traffic};
 use crate::authz::{Denied, Grant};
 use crate::clock;
@@ -72,20 +72,14 @@ impl<S: MessageRules> MllpHost<S> {
             (Flow::Down, Direction::Inbound) | (Flow::Up, Direction::Outbound) => Hl7From::Workload,
         };
         let key = self.services.audit.pseudonyms().filter(|_| !header.control_id.is_empty());
+        let control_id = String::from_utf8_lossy(header.control_id);
         Hl7 {
             number,
             from,
-            kind: header.kind(),
-            sending_application: text(header.sending_application),
-            sending_facility: text(header.sending_facility),
-            receiving_application: text(header.receiving_application),
-            receiving_facility: text(header.receiving_facility),
-            control_id: key.map(|key| key.pseudonym(Pseudonyms::MESSAGE, &text(header.control_id))),
-            processing_id: word(header.processing_id),
-            version: word(header.version),
+            control_id: key.map(|key| key.pseudonym(Pseudonyms::MESSAGE, &control_id)),
             is_batch: header.is_batch || is_further,
             phi,
-            ..Hl7::default()
+            ..Hl7::of(header)
         }
     }
 
@@ -131,7 +125,7 @@ impl<S: MessageRules> MllpHost<S> {
         let permit = self.held.permit(state, at)?;
         let record = |grant: &Grant| {
             let hl7 = self.hl7(message, grant.phi());
-            self.record(Action::MessageAllowed, hl7, Some(record::granted(grant)))
+            self.record(Action::MessageAllowed, hl7, Some(Rule::granted(grant)))
         };
         let narrow = |grant| self.services.narrow(state.policy(), grant, None, record, at);
         state.judge(&permit, message, narrow, at, &self.charged)
@@ -174,7 +168,7 @@ impl<S: MessageRules> MllpHost<S> {
         let Services { metrics, audit, .. } = &self.services;
         self.services.denied(denied);
         metrics.message(message.header.code, false);
-        let rule = record::refused_by(denied);
+        let rule = Rule::refused_by(denied);
         let hl7 = self.hl7(message, state.phi());
         let record = self.record(Action::MessageDenied, hl7, Some(rule));
         audit.note(Record { reason: Some(denied.reason.label()), ..record }).await;

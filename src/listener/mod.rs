@@ -1,10 +1,10 @@
 //! Accepts connections and leads each through its life: [`inbound`] and [`outbound`], one screen each.
 
 mod accept;
-mod asked;
 mod associations;
 mod counted;
 mod crowd;
+mod description;
 mod inbound;
 mod life;
 mod messages;

@@ -11,7 +11,6 @@ use super::{Services, associations};
 use crate::audit::Connection;
 use crate::authz::{Denied, Grant, ListenerPolicy, Permit, Requested};
 use crate::protocol::http::host_name;
-use crate::protocol::soap::Unreadable;
 use crate::protocol::{dicom, soap};
 use crate::proxy::l7::Head;
 
@@ -30,7 +29,7 @@ pub(super) struct RequestQuestion {
     path: Box<str>,
     query: Option<Box<str>>,
     condition: Option<Box<str>>,
-    claim: Result<Option<Box<str>>, Unreadable>,
+    claim: Result<Option<Box<str>>, soap::Unreadable>,
 }
 
 impl Question {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::{Action, Connection, ConnectionId, Nearest, Record, Rule, Traffic};
-use crate::authz::{Denied, Grant, Permit};
+use crate::audit::{Action, Connection, ConnectionId, Record, Rule, Traffic};
+use crate::authz::{Denied, Permit};
 use crate::config::Protocol;
 use crate::identity::{ListenerName, PeerName};
 use crate::outcome::{DenyReason, Direction, Ending};
@@ -22,7 +22,7 @@ pub(super) fn random_id() -> ConnectionId {
 pub(super) fn allowed(connection: &Arc<Connection>, permit: &Permit) -> Record {
     Record {
         connection: Some(Arc::clone(connection)),
-        rule: Some(permitted(permit)),
+        rule: Some(Rule::permitted(permit)),
         ..Record::new(Action::ConnectionAllowed)
     }
 }
@@ -36,15 +36,7 @@ pub(super) fn described(
     let session = handshake.and_then(Result::ok);
     Connection {
         id: session.map_or_else(random_id, |session| session.id),
-        listener: listener.clone(),
-        direction,
-        protocol: protocol.label(),
-        phi,
-        source: None,
-        destination: None,
-        endpoint: None,
         tls: session.map(|session| session.tls.clone()),
-        plaintext: false,
         certificate: match handshake {
             Some(Ok(session)) => Some(Arc::clone(&session.peer.certificate)),
             Some(Err(failed)) => failed.presented.clone(),
@@ -52,7 +44,7 @@ pub(super) fn described(
         },
         anchor: session.and_then(|session| session.grounds.anchor),
         identity: session.map(|session| session.peer.to_string()),
-        peer: None,
+        ..Connection::at((listener, direction, protocol.label()), phi)
     }
 }
 
@@ -64,45 +56,8 @@ pub(super) fn named(judged: &Result<Permit, Denied>) -> Option<PeerName> {
     }
 }
 
-/// The rule of a permit.
-pub(super) fn permitted(permit: &Permit) -> Rule {
-    let nearest = permit.would_deny().map(|denied| nearest(denied, true));
-    Rule {
-        name: Arc::clone(permit.rule()),
-        line: permit.line(),
-        version: permit.version(),
-        nearest,
-    }
-}
-
-/// The rule by which something was let through.
-pub(super) fn granted(grant: &Grant) -> Rule {
-    let nearest = grant.would_deny().map(|denied| nearest(denied, true));
-    Rule { name: Arc::clone(grant.rule()), line: grant.line(), version: grant.version(), nearest }
-}
-
-/// The rule by which something was let through that would have been denied, were policy enforced. What comes
-/// first counts.
-pub(super) fn although(rule: Rule, denied: &Denied) -> Rule {
-    Rule { nearest: rule.nearest.or_else(|| Some(nearest(denied, true))), ..rule }
-}
-
-/// The rule that let nobody in.
-pub(super) fn refused_by(denied: &Denied) -> Rule {
-    let nearest = Some(nearest(denied, false));
-    Rule { name: Arc::clone(&denied.rule), line: denied.line, version: denied.version, nearest }
-}
-
-fn nearest(denied: &Denied, observed: bool) -> Nearest {
-    Nearest {
-        differs: denied.differs,
-        text: denied.nearest.clone(),
-        would_deny: observed.then_some(denied.reason),
-    }
-}
-
 pub(super) fn denied(connection: &Arc<Connection>, denied: &Denied) -> Record {
-    Record::denied(Arc::clone(connection), denied.reason, Some(refused_by(denied)))
+    Record::denied(Arc::clone(connection), denied.reason, Some(Rule::refused_by(denied)))
 }
 
 pub(super) fn not_audited(connection: &Arc<Connection>) -> Record {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Version};
 
 use super::Services;
-use super::asked::Asked;
+use super::description::Description;
 use super::permits::Member;
 use crate::audit::{Action, Connection, Record, Request, Rule, Traffic};
 use crate::outcome::DenyReason;
@@ -44,7 +44,7 @@ pub(super) async fn admit(
     services: &Services,
     connection: &Arc<Connection>,
     head: &Head<'_>,
-    asked: Asked,
+    asked: Description,
     rule: Rule,
     wish: Wish,
 ) -> Result<OpenRequest, NotAudited> {
@@ -63,7 +63,7 @@ pub(super) async fn admit(
 }
 
 /// What goes on record of a request before its answer.
-pub(super) fn described(head: &Head<'_>, asked: Asked, phi: bool) -> Request {
+pub(super) fn described(head: &Head<'_>, asked: Description, phi: bool) -> Request {
     Request {
         number: head.number,
         method: head.method.clone(),
@@ -113,7 +113,7 @@ pub(super) fn completed(services: &Services, ticket: OpenRequest, end: RequestEn
 pub(super) struct Refused {
     pub(super) reason: DenyReason,
     pub(super) message: Option<String>,
-    pub(super) asked: Asked,
+    pub(super) asked: Description,
     pub(super) rule: Option<Rule>,
     pub(super) status: u16,
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::asked::Asked;
+use super::description::Description;
 use crate::authz::{Denied, Grant};
 use crate::outcome::Differs;
 use crate::protocol::{Operation, ihe, shape, soap};
@@ -23,12 +23,12 @@ pub(super) struct Shapes {
 impl Shapes {
     /// What is told of a request that went through under no rule that is for it: the shape of its path, and the
     /// SOAP action that it claims, if that is made of words.
-    pub(super) fn of(&self, head: &Head<'_>, grant: &Grant) -> Option<Asked> {
+    pub(super) fn of(&self, head: &Head<'_>, grant: &Grant) -> Option<Description> {
         if grant.rule_number().is_some() {
             return None;
         }
         let template = Some(self.bounded(&shape::shape(head.path)));
-        Some(Asked { template, operation: claimed(head), ..Asked::default() })
+        Some(Description { template, operation: claimed(head), ..Description::default() })
     }
 
     /// A stranger may ask for anything: what is told of it stays bounded.
@@ -48,7 +48,11 @@ impl Shapes {
 
 /// What is told of a request that goes through although no rule is for it: what it would have been below a
 /// base, or else its shape. A base alone says nothing of what was asked for below it.
-pub(super) fn unruled(asked: Asked, denied: &Denied, shaped: Option<Asked>) -> Asked {
+pub(super) fn unruled(
+    asked: Description,
+    denied: &Denied,
+    shaped: Option<Description>,
+) -> Description {
     let is_of_base = matches!(
         denied.differs,
         Some(Differs::Interaction | Differs::Resource | Differs::Transaction)
@@ -56,7 +60,7 @@ pub(super) fn unruled(asked: Asked, denied: &Denied, shaped: Option<Asked>) -> A
     match shaped {
         _ if asked.operation.is_some() => asked,
         Some(shaped) => shaped,
-        None if is_of_base => Asked::default(),
+        None if is_of_base => Description::default(),
         None => asked,
     }
 }

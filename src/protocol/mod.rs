@@ -6,6 +6,7 @@
 pub mod dicom;
 pub mod dicomweb;
 pub mod fhir;
+mod hex;
 pub mod http;
 pub mod ihe;
 pub mod mllp;

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::what::What;
 use super::who::Who;
-use crate::audit::{Hl7From, Reading, Recorded, Unreadable};
+use crate::audit::{Hl7From, Reading, Recorded, UnreadableTrail};
 use crate::identity::Fingerprint;
 use crate::outcome::{DenyReason, Direction};
 
@@ -124,7 +124,7 @@ impl History {
     /// # Errors
     ///
     /// There is no trail, or it cannot be read.
-    pub fn read(&mut self, dir: &Path, filter: &Filter) -> Result<(), Unreadable> {
+    pub fn read(&mut self, dir: &Path, filter: &Filter) -> Result<(), UnreadableTrail> {
         let mut reading = std::mem::take(&mut self.reading);
         let read = reading.read(dir, &mut |recorded| self.take(&recorded, filter));
         self.reading = reading;
@@ -284,6 +284,7 @@ fn is_of_rules(reason: DenyReason) -> bool {
         | DenyReason::SopClass
         | DenyReason::Rego => true,
         DenyReason::CertificateExpired
+        | DenyReason::PeerChanged
         | DenyReason::SoapMismatch
         | DenyReason::BatchTooLarge
         | DenyReason::SopClassMismatch

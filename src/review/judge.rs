@@ -12,9 +12,9 @@ use super::narrow::{NotAsked, Scene};
 use super::what::{What, Words, segments};
 use super::who::{Proven, Who};
 use crate::authz::{Asked, Denied, ListenerPolicy, Permit, RegoPolicy, Requested};
-use crate::config::{Config, Inbound, Outbound, PeerMatcher, Protocol, TLS_HANDSHAKE};
+use crate::config::{Config, Inbound, Listener, PeerMatcher, Protocol, TLS_HANDSHAKE};
 use crate::identity::{Fingerprint, PeerIdentity};
-use crate::outcome::{DenyReason, Direction};
+use crate::outcome::DenyReason;
 use crate::protocol::{dicom, mllp};
 
 /// What a configuration says to an attempt, once everything in it is enforced.
@@ -89,8 +89,7 @@ impl Unjudged {
 pub struct Judge<'c> {
     config: &'c Config,
     now: OffsetDateTime,
-    inbound: BTreeMap<&'c str, (&'c Inbound, ListenerPolicy)>,
-    outbound: BTreeMap<&'c str, (&'c Outbound, ListenerPolicy)>,
+    listeners: BTreeMap<&'c str, (Listener<'c>, ListenerPolicy)>,
     has_keys: bool,
 }
 
@@ -101,15 +100,9 @@ impl<'c> Judge<'c> {
         Self {
             config,
             now,
-            inbound: config
-                .inbound
-                .iter()
-                .map(|one| (one.name.as_str(), (one, ListenerPolicy::inbound(config, one))))
-                .collect(),
-            outbound: config
-                .outbound
-                .iter()
-                .map(|one| (one.name.as_str(), (one, ListenerPolicy::outbound(config, one))))
+            listeners: config
+                .listeners()
+                .map(|one| (one.name().as_str(), (one, ListenerPolicy::of(config, one))))
                 .collect(),
             has_keys: config.peers.values().any(|peer| is_key(&peer.matcher)),
         }
@@ -118,13 +111,9 @@ impl<'c> Judge<'c> {
     /// The same, by rules that Rego narrows.
     #[must_use]
     pub fn narrowed_by(self, rego: Option<&Arc<RegoPolicy>>) -> Self {
-        let inbound = self.inbound.into_iter();
-        let outbound = self.outbound.into_iter();
+        let listeners = self.listeners.into_iter();
         Self {
-            inbound: inbound
-                .map(|(name, (one, policy))| (name, (one, policy.narrowed_by(rego.cloned()))))
-                .collect(),
-            outbound: outbound
+            listeners: listeners
                 .map(|(name, (one, policy))| (name, (one, policy.narrowed_by(rego.cloned()))))
                 .collect(),
             ..self
@@ -139,16 +128,15 @@ impl<'c> Judge<'c> {
     /// What it says to `attempt`.
     pub fn judge(&self, attempt: &Attempt<'_>) -> Verdict {
         let identity = self.identity(attempt.who, attempt.certificate);
-        let Some(scene) = self.scene(attempt.listener, attempt.direction, identity.as_ref()) else {
+        let scene = self.scene(attempt.listener, identity.as_ref());
+        let Some(scene) = scene.filter(|scene| scene.direction() == attempt.direction) else {
             return Verdict::Unjudged(Unjudged::Listener);
         };
-        let listener = self.inbound.get(&**attempt.listener).map(|(listener, _)| *listener);
-        let listener = listener.filter(|_| attempt.direction == Direction::Inbound);
         match self.connect(scene.policy, identity.as_ref()) {
             Ok(permit) => {
                 let asking = Asking { scene, permit: &permit };
-                match (asking.connection(), listener) {
-                    (verdict @ Verdict::Allowed { .. }, Some(listener)) => {
+                match (asking.connection(), scene.listener) {
+                    (verdict @ Verdict::Allowed { .. }, Listener::Inbound(listener)) => {
                         asking.ask(listener, attempt.what, verdict)
                     }
                     (verdict, _) => verdict,
@@ -169,8 +157,7 @@ impl<'c> Judge<'c> {
         who: Option<&PeerIdentity>,
         asked: Option<Asked<'_>>,
     ) -> Verdict {
-        let scene = self.scene(name, Direction::Inbound, who);
-        let Some(scene) = scene.or_else(|| self.scene(name, Direction::Outbound, who)) else {
+        let Some(scene) = self.scene(name, who) else {
             return Verdict::Unjudged(Unjudged::Listener);
         };
         let scene = Scene { is_precise: true, ..scene };
@@ -187,24 +174,10 @@ impl<'c> Judge<'c> {
     }
 
     /// The listener `name`, asked by `who` for what is on record.
-    fn scene<'a>(
-        &'a self,
-        name: &str,
-        direction: Direction,
-        who: Option<&'a PeerIdentity>,
-    ) -> Option<Scene<'a>> {
-        let (policy, listener, phi) = match direction {
-            Direction::Inbound => {
-                let (one, policy) = self.inbound.get(name)?;
-                (policy, (&one.name, direction, one.protocol), one.phi)
-            }
-            Direction::Outbound => {
-                let (one, policy) = self.outbound.get(name)?;
-                (policy, (&one.name, direction, one.protocol), one.phi)
-            }
-        };
-        let (config, at) = (self.config, self.now);
-        Some(Scene { config, policy, listener, phi, who, at, is_precise: false })
+    fn scene<'a>(&'a self, name: &str, who: Option<&'a PeerIdentity>) -> Option<Scene<'a>> {
+        let (listener, policy) = self.listeners.get(name)?;
+        let (config, listener, at) = (self.config, *listener, self.now);
+        Some(Scene { config, policy, listener, who, at, is_precise: false })
     }
 
     /// Whether somebody may connect, once policy is enforced.

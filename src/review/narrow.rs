@@ -4,16 +4,12 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use crate::audit::{
-    Action, Connection, ConnectionId, Dicom, DicomContext, Hl7, Nearest, Origin, Record, Request,
-    Rule, question,
-};
+use crate::audit::{Action, Connection, Dicom, Hl7, Origin, Record, Request, Rule, question};
 use crate::authz::{Asked, Denied, Grant, ListenerPolicy, Permit};
-use crate::config::{Config, Protocol};
-use crate::identity::{Fingerprint, ListenerName, PeerIdentity};
+use crate::config::{Config, Listener};
+use crate::identity::PeerIdentity;
 use crate::outcome::Direction;
 use crate::protocol::Operation;
-use crate::protocol::mllp::Header;
 
 /// What is known of every made-up question.
 const KNOWN: [&str; 22] = [
@@ -61,9 +57,7 @@ pub struct Scene<'a> {
     /// The listener's policy.
     pub policy: &'a ListenerPolicy,
     /// The listener.
-    pub listener: (&'a ListenerName, Direction, Protocol),
-    /// Whether it is a PHI endpoint.
-    pub phi: bool,
+    pub listener: Listener<'a>,
     /// Who asks; `None` in plaintext.
     pub who: Option<&'a PeerIdentity>,
     /// When.
@@ -78,6 +72,14 @@ pub struct Scene<'a> {
 pub struct NotAsked(pub String);
 
 impl Scene<'_> {
+    /// Which way the listener faces.
+    pub fn direction(&self) -> Direction {
+        match self.listener {
+            Listener::Inbound(_) => Direction::Inbound,
+            Listener::Outbound(_) => Direction::Outbound,
+        }
+    }
+
     /// `permit`, unless Rego objects.
     ///
     /// # Errors
@@ -86,7 +88,7 @@ impl Scene<'_> {
     pub fn narrow_permit(&self, permit: Permit) -> Result<Result<Permit, Denied>, NotAsked> {
         self.can_ask(&[&OF_REQUESTS, &OF_OTHERS])?;
         let question = |permit: &Permit| {
-            let rule = rule((permit.rule(), permit.line(), permit.version()), permit.would_deny());
+            let rule = Some(Rule::permitted(permit));
             self.question(None, Record { rule, ..self.record(permit, Action::ConnectionAllowed) })
         };
         Ok(self.policy.narrow_permit(permit, question, self.at))
@@ -116,7 +118,7 @@ impl Scene<'_> {
             (Asked::Association(_), _) => self.can_ask(&[&OF_REQUESTS, &["input.myelin.hl7"]])?,
         }
         let question = |grant: &Grant| {
-            let rule = rule((grant.rule(), grant.line(), grant.version()), grant.would_deny());
+            let rule = Some(Rule::granted(grant));
             let (host, record) = match asked {
                 Asked::Request(asked) => {
                     let request = Some(request(asked.method, grant));
@@ -124,21 +126,11 @@ impl Scene<'_> {
                     (asked.host, Record { request, ..record })
                 }
                 Asked::Message(header) => {
-                    let hl7 = Some(message(header, grant));
+                    let hl7 = Some(Hl7 { phi: grant.phi(), ..Hl7::of(header) });
                     (None, Record { hl7, ..self.record(permit, Action::MessageAllowed) })
                 }
                 Asked::Association(asked) => {
-                    let contexts = asked.contexts.iter().map(|context| DicomContext {
-                        abstract_syntax: context.abstract_syntax.clone(),
-                        accepted: None,
-                    });
-                    let dicom = Some(Dicom {
-                        calling_ae: asked.calling_ae.clone(),
-                        called_ae: asked.called_ae.clone(),
-                        contexts: contexts.collect(),
-                        phi: grant.phi(),
-                        ..Dicom::default()
-                    });
+                    let dicom = Some(Dicom { phi: grant.phi(), ..Dicom::of(asked) });
                     (None, Record { dicom, ..self.record(permit, Action::AssociationAllowed) })
                 }
             };
@@ -159,42 +151,25 @@ impl Scene<'_> {
     }
 
     fn question(&self, host: Option<&str>, record: Record) -> String {
-        let origin = Origin::new(&self.config.service, &self.config.path.to_string_lossy());
+        let origin = Origin::of(self.config);
         question(&origin, self.at, host, &record)
     }
 
     fn record(&self, permit: &Permit, action: Action) -> Record {
-        let (listener, direction, protocol) = self.listener;
+        let phi = match self.listener {
+            Listener::Inbound(_) => self.policy.guards_phi(),
+            Listener::Outbound(listener) => listener.phi,
+        };
+        let protocol = self.listener.protocol().label();
+        let listener = (self.listener.name(), self.direction(), protocol);
         let connection = Connection {
-            id: ConnectionId([0; 16]),
-            listener: listener.clone(),
-            direction,
-            protocol: protocol.label(),
-            phi: self.phi,
-            source: None,
-            destination: None,
-            endpoint: None,
-            tls: None,
             plaintext: self.who.is_none(),
-            certificate: None,
-            anchor: None,
             identity: self.who.map(ToString::to_string),
             peer: permit.peer().cloned(),
+            ..Connection::at(listener, phi)
         };
         Record { connection: Some(Arc::new(connection)), ..Record::new(action) }
     }
-}
-
-fn rule(
-    (name, line, version): (&Arc<str>, u32, Fingerprint),
-    would_deny: Option<&Arc<Denied>>,
-) -> Option<Rule> {
-    let nearest = would_deny.map(|denied| Nearest {
-        differs: denied.differs,
-        text: denied.nearest.clone(),
-        would_deny: Some(denied.reason),
-    });
-    Some(Rule { name: Arc::clone(name), line, version, nearest })
 }
 
 fn request(method: &http::Method, grant: &Grant) -> Request {
@@ -208,17 +183,5 @@ fn request(method: &http::Method, grant: &Grant) -> Request {
         phi: grant.phi(),
         trace_id: None,
         status: None,
-    }
-}
-
-fn message(header: &Header<'_>, grant: &Grant) -> Hl7 {
-    let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
-    Hl7 {
-        number: 1,
-        kind: header.kind(),
-        sending_application: text(header.sending_application),
-        sending_facility: text(header.sending_facility),
-        phi: grant.phi(),
-        ..Hl7::default()
     }
 }

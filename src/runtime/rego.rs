@@ -14,7 +14,7 @@ use crate::config::Config;
 /// It cannot be used, and where that is to be mended.
 pub fn rego(config: &Config) -> Result<Option<Arc<RegoPolicy>>, RegoError> {
     let Some(settings) = &config.rego else { return Ok(None) };
-    let origin = Origin::new(&config.service, &config.path.to_string_lossy());
+    let origin = Origin::of(config);
     let samples = audit::samples(&origin, clock::now());
     RegoPolicy::compile(settings, &samples).map(Arc::new).map(Some)
 }

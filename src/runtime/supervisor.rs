@@ -76,7 +76,7 @@ impl Supervisor {
         end: &CancellationToken,
     ) -> Result<Option<(Self, Started)>, StartError> {
         let metrics = Metrics::new().map_err(StartError::Metrics)?;
-        let origin = Origin::new(&config.service, &config.path.to_string_lossy());
+        let origin = Origin::of(&config);
         let pseudonyms = Pseudonyms::of(&config).map_err(StartError::Pseudonyms)?;
         let audit = Audit::open(config.audit.as_ref(), origin, metrics.audit())
             .map_err(StartError::Audit)?

@@ -85,7 +85,17 @@ const TABLE: &[(&str, &[&str])] = &[
     ("inventory", &["clock", "identity", "outcome", "telemetry"]),
     (
         "audit",
-        &["clock", "config", "identity", "network", "outcome", "protocol", "report", "telemetry"],
+        &[
+            "authz",
+            "clock",
+            "config",
+            "identity",
+            "network",
+            "outcome",
+            "protocol",
+            "report",
+            "telemetry",
+        ],
     ),
     ("telemetry", &["identity", "outcome"]),
     ("config", &["clock", "identity", "protocol"]),

@@ -14,6 +14,7 @@ mod support;
 
 mod admin;
 mod audit;
+mod audit_proof;
 mod begun;
 mod ca;
 mod ca_live;
@@ -21,6 +22,7 @@ mod ca_serve;
 mod ca_serve_guide;
 mod ca_serve_hosts;
 mod ca_serve_wire;
+mod checkpoints;
 mod cli;
 mod clock;
 mod config_files;

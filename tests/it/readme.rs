@@ -125,6 +125,19 @@ fn the_upkeep_that_is_shown_has_no_problems() {
 }
 
 #[test]
+fn the_sealing_that_is_shown_is_what_there_is_without() {
+    let shown = blocks(&readme(), "yaml sealed");
+    let head = "version: 1\nservice: ehr\ntrust_domain: hospital.example\n\
+                identity: { embedded: { dir: a } }\n";
+    let checkpoints = |audit: &str| {
+        let checked = config::parse(Path::new("README.md"), &[head, audit].concat(), &|_| None);
+        checked.unwrap_or_else(|problems| panic!("{problems}")).audit.unwrap().checkpoints
+    };
+
+    assert_eq!(checkpoints(&shown[0]), checkpoints("audit: { dir: a }\n"));
+}
+
+#[test]
 fn the_rules_and_probes_that_are_shown_have_no_problems() {
     let readme = readme();
     let routes = blocks(&readme, "yaml http").concat().replace('\n', "\n    ");

@@ -22,7 +22,7 @@ inbound:
     allow: [billing, lab]
     routes:
       - { name: read, methods: [GET], path: "/fhir/Patient/{id}", allow: [billing, lab] }
-policy: { rego: policy.rego }
+policy: { rego: policy.rego, timeout: 5s }
 "#;
 const BILLING_ONLY: &str = r#"
 allow if input.event.action == "connection-allowed"
@@ -105,6 +105,36 @@ async fn explain_says_what_rego_says_with_its_query_and_file() {
 }
 
 #[tokio::test]
+async fn explain_tells_programs_what_is_wrong_with_a_policy_or_a_configuration() {
+    let policy = Desk::new("allow if nowhere(input.x)\n");
+    let configuration = Desk::new(BILLING_ONLY);
+    write(configuration.0.path(), "myelin.yaml", "version: 2\n");
+
+    for (desk, key) in [(policy, "policy"), (configuration, "version")] {
+        let said = desk.asked(&["explain", "--peer", "lab", "--format", "json"]).await;
+
+        assert_eq!(said.code, Some(3), "{said:#?}");
+        let found: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        let problems = found["problems"].as_array().unwrap();
+        assert!(problems.iter().any(|problem| problem["key"] == key), "{found:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_listener_with_a_route_to_phi_is_asked_about_as_one() {
+    let rule = "allow if input.myelin.phi";
+    let guarded = CONFIG.replace("name: read,", "name: read, phi: true,");
+    for (config, code) in [(CONFIG, 1), (guarded.as_str(), 0)] {
+        let desk = Desk::new(rule);
+        write(desk.0.path(), "myelin.yaml", &format!("{HEAD}{config}"));
+
+        let said = desk.asked(&["explain", "--peer", "lab"]).await;
+
+        assert_eq!(said.code, Some(code), "{said:#?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_known_is_not_made_up() {
     let desk = Desk::new("allow if input.source.ip == \"10.0.0.1\"\n");
     let cases = write(
@@ -159,7 +189,16 @@ async fn replay_says_who_would_newly_be_denied_by_rego_and_what_it_was_not_asked
 #[tokio::test]
 async fn the_example_decides_as_its_cases_say() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rego");
-    let [cases, config] = ["cases.yaml", "myelin.yaml"].map(|name| example.join(name));
+    let desk = tempfile::tempdir().unwrap();
+    let copied = |name: &str| {
+        let text = std::fs::read_to_string(example.join(name)).unwrap();
+        write(desk.path(), name, &text)
+    };
+    let [cases, config, ..] =
+        ["cases.yaml", "myelin.yaml", "policy.rego", "hours.json"].map(copied);
+    // Its section `policy` is the last one. On a busy machine the usual timeout would deny.
+    let patient = std::fs::read_to_string(&config).unwrap() + "  timeout: 5s\n";
+    std::fs::write(&config, patient).unwrap();
 
     let said =
         myelin(&["policy", "test", cases.to_str().unwrap(), "-c", config.to_str().unwrap()]).await;

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use crate::audit::line::event::Event;
 use crate::audit::line::flood::FloodFields;
-use crate::audit::line::operation::Asked;
-use crate::audit::line::own::{Own, Removed, SegmentStart, Truncated};
+use crate::audit::line::operation::OperationFields;
+use crate::audit::line::own::{Own, Removed, Sealed, SegmentStart, Truncated};
 use crate::audit::line::rule::{Origin, RuleFields};
 use crate::audit::line::text::{List, Text, Timestamp};
 use crate::audit::record::{Action, Connection, Record, Request, Tls};
@@ -200,7 +200,7 @@ struct Myelin<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     would_deny: Option<&'static str>,
     #[serde(flatten)]
-    asked: Asked<'a>,
+    asked: OperationFields<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flood: Option<FloodFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -211,6 +211,8 @@ struct Myelin<'a> {
     lost: Option<u64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     removed: &'a [Removed],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<&'a Sealed>,
 }
 
 impl<'a> Line<'a> {
@@ -355,12 +357,13 @@ impl<'a> Myelin<'a> {
             nearest: nearest.map(|nearest| Text::long(&nearest.text)),
             differs: nearest.and_then(|nearest| nearest.differs).map(Differs::label),
             would_deny: nearest.and_then(|nearest| nearest.would_deny).map(DenyReason::label),
-            asked: Asked::of(record),
+            asked: OperationFields::of(record),
             flood: record.flood.as_ref().map(FloodFields::of),
             segment: own.segment.as_ref(),
             truncated: own.truncated.as_ref(),
             lost: own.lost,
             removed: &own.removed,
+            checkpoint: own.sealed.as_ref(),
             ..Self::default()
         };
         let Some(connection) = record.connection.as_deref() else { return trail };

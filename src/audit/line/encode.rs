@@ -102,7 +102,7 @@ mod tests {
 
     fn line(record: &Record) -> Value {
         let encoded = Encoded::new(
-            &Origin::new("ehr", "myelin.yaml"),
+            &Origin::new("hospital.example", "ehr", "myelin.yaml"),
             datetime!(2026-11-22 06:12:01.123456 UTC),
             record,
             &Own::default(),

@@ -12,5 +12,6 @@ pub(in crate::audit) mod text;
 
 pub(in crate::audit) use encode::Encoded;
 pub(in crate::audit) use own::Own;
+pub use own::Sealed;
 pub use question::{question, samples};
 pub use rule::Origin;

@@ -12,7 +12,7 @@ use crate::protocol::{Operation, dicomweb, fhir};
 
 /// The part of `myelin` that has what was asked for.
 #[derive(Default, Serialize)]
-pub(in crate::audit) struct Asked<'a> {
+pub(in crate::audit) struct OperationFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     fhir: Option<Fhir<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,7 +129,7 @@ impl Serialize for Counts<'_> {
     }
 }
 
-impl<'a> Asked<'a> {
+impl<'a> OperationFields<'a> {
     /// What `record` has of it.
     pub(in crate::audit) fn of(record: &'a Record) -> Self {
         let hl7 = record.hl7.as_ref().map(Hl7Fields::of);

@@ -13,6 +13,20 @@ pub(in crate::audit) struct Own {
     pub(in crate::audit) lost: Option<u64>,
     /// Segments that are past their retention and removed once this is on disk.
     pub(in crate::audit) removed: Vec<Removed>,
+    /// On `checkpoint`.
+    pub(in crate::audit) sealed: Option<Sealed>,
+}
+
+/// `myelin.checkpoint`: the tree over all records before this one, signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sealed {
+    /// How many records it covers.
+    pub size: u64,
+    /// The signed note (C2SP `tlog-checkpoint`).
+    pub note: String,
+    /// The verifier key that signs from the next checkpoint on; it has signed this one, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introduces: Option<String>,
 }
 
 /// `myelin.segment`: a segment begins.
@@ -26,6 +40,12 @@ pub(in crate::audit) struct SegmentStart {
     /// How many records that one holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::audit) previous_records: Option<u64>,
+    /// The verifier key that signs checkpoints; its name is the trail's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::audit) key: Option<String>,
+    /// The peaks of the tree over all records before the segment (RFC 6962), hexadecimal, the greatest first:
+    /// the segment can be verified without those before it.
+    pub(in crate::audit) peaks: Vec<String>,
 }
 
 /// `myelin.truncated`: a torn end was cut off.

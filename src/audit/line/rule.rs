@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use crate::audit::record::Rule;
+use crate::config::Config;
 
 /// From where a trail's records come.
 #[derive(Debug, Clone)]
@@ -13,12 +14,20 @@ pub struct Origin {
     pub service: Arc<str>,
     /// The configuration file, as it was named.
     pub config: Arc<str>,
+    /// Of which both are.
+    pub trust_domain: Arc<str>,
 }
 
 impl Origin {
-    /// Of `service`, whose rules are in the file `config`.
-    pub fn new(service: &str, config: &str) -> Self {
-        Self { service: service.into(), config: config.into() }
+    /// Of the service that `config` is for.
+    pub fn of(config: &Config) -> Self {
+        let path = config.path.to_string_lossy();
+        Self::new(config.trust_domain.as_str(), &config.service, &path)
+    }
+
+    /// Of `service` of a trust domain, whose rules are in the file `config`.
+    pub fn new(trust_domain: &str, service: &str, config: &str) -> Self {
+        Self { service: service.into(), config: config.into(), trust_domain: trust_domain.into() }
     }
 }
 

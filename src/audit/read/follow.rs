@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::Unreadable;
+use super::UnreadableTrail;
 use super::files::{SegmentFile, files};
 use super::lines::{Lines, Next};
 use super::placed::Line;
@@ -89,7 +89,7 @@ impl Follower {
     /// # Errors
     ///
     /// A file cannot be read. The next call tries again from the same place.
-    pub fn batch(&mut self, durable: u64, most: Most) -> Result<Batch, Unreadable> {
+    pub fn batch(&mut self, durable: u64, most: Most) -> Result<Batch, UnreadableTrail> {
         let mut taking = Taking { durable, most, bytes: 0, batch: Batch::default() };
         while taking.wants(self.next) {
             let place = match self.place.take() {
@@ -114,9 +114,9 @@ impl Follower {
     }
 
     /// Reads on in one file; whether it came to its end.
-    fn read(&mut self, place: &mut Place, taking: &mut Taking) -> Result<bool, Unreadable> {
+    fn read(&mut self, place: &mut Place, taking: &mut Taking) -> Result<bool, UnreadableTrail> {
         let path = place.file.path.clone();
-        let failed = |source| Unreadable::Io { path: path.clone(), source };
+        let failed = |source| UnreadableTrail::Io { path: path.clone(), source };
         match &mut place.reader {
             Reader::Whole(lines) => self.take(lines, (&path, 0), taking).map_err(failed),
             Reader::Growing(offset) => {
@@ -158,6 +158,12 @@ impl Follower {
                     batch.broken.push(format!("{}:{}", path.display(), before + lines.number()));
                 }
                 Some(sequence) if sequence < self.next => {}
+                Some(sequence) if sequence > taking.durable => {
+                    // Behind a gap, and not durable yet.
+                    batch.missing += sequence - self.next;
+                    self.next = sequence;
+                    lines.put_back();
+                }
                 Some(sequence) => {
                     batch.missing += sequence - self.next;
                     batch.lines.push((sequence, lines.last().to_vec()));
@@ -170,31 +176,31 @@ impl Follower {
     }
 
     /// The file in which the next record is, or the first behind it.
-    fn find(&self) -> Result<Option<Place>, Unreadable> {
+    fn find(&self) -> Result<Option<Place>, UnreadableTrail> {
         let files = self.files()?;
         let behind = files.partition_point(|file| file.name.first <= self.next);
         let file = files.get(behind.saturating_sub(1));
         file.map(|file| Place::beginning(file.clone())).transpose()
     }
 
-    fn file_behind(&self, file: &SegmentFile) -> Result<Option<SegmentFile>, Unreadable> {
+    fn file_behind(&self, file: &SegmentFile) -> Result<Option<SegmentFile>, UnreadableTrail> {
         let mut files = self.files()?.into_iter();
         Ok(files.find(|other| other.name.first > file.name.first))
     }
 
-    fn files(&self) -> Result<Vec<SegmentFile>, Unreadable> {
-        files(&self.dir).map_err(|source| Unreadable::Io { path: self.dir.clone(), source })
+    fn files(&self) -> Result<Vec<SegmentFile>, UnreadableTrail> {
+        files(&self.dir).map_err(|source| UnreadableTrail::Io { path: self.dir.clone(), source })
     }
 }
 
 impl Place {
-    fn beginning(file: SegmentFile) -> Result<Self, Unreadable> {
+    fn beginning(file: SegmentFile) -> Result<Self, UnreadableTrail> {
         let is_growing = !file.is_compressed && file.path.exists();
         let reader = if is_growing {
             Reader::Growing(0)
         } else {
             let opened = file.open();
-            let failed = |source| Unreadable::Io { path: file.path.clone(), source };
+            let failed = |source| UnreadableTrail::Io { path: file.path.clone(), source };
             Reader::Whole(Lines::new(opened.map_err(failed)?))
         };
         Ok(Self { file, reader, line: 0 })
@@ -272,6 +278,17 @@ mod tests {
         assert_eq!((batch.missing, batch.broken.len()), (3, 1));
         assert!(batch.broken[0].ends_with(".jsonl:2"), "{batch:?}");
         assert_eq!(numbers(batch), [4, 5]);
+    }
+
+    #[test]
+    fn behind_a_gap_nothing_is_taken_before_it_is_durable() {
+        let dir = tempfile::tempdir().unwrap();
+        write(segment(dir.path(), 1), lines(1..=2) + &lines(6..=7)).unwrap();
+        let mut follower = Follower::after(dir.path(), 0);
+
+        assert_eq!(numbers(follower.batch(4, ALL).unwrap()), [1, 2]);
+        assert_eq!(numbers(follower.batch(4, ALL).unwrap()), [0; 0]);
+        assert_eq!(numbers(follower.batch(7, ALL).unwrap()), [6, 7]);
     }
 
     #[test]

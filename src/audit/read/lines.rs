@@ -36,7 +36,7 @@ impl<R: BufRead> Lines<R> {
         self.number
     }
 
-    /// Where the next line begins, in bytes.
+    /// Where the next line begins, in bytes; an unfinished one is still to come.
     pub(in crate::audit) fn offset(&self) -> u64 {
         self.offset
     }
@@ -46,6 +46,12 @@ impl<R: BufRead> Lines<R> {
         &self.buffer
     }
 
+    /// Counts the last line as still to come: for a reader that begins anew at [`Self::offset`].
+    pub(in crate::audit) fn put_back(&mut self) {
+        self.number -= 1;
+        self.offset -= self.buffer.len() as u64 + 1;
+    }
+
     /// The next line.
     pub(in crate::audit) fn next(&mut self) -> io::Result<Next<'_>> {
         self.buffer.clear();
@@ -53,14 +59,13 @@ impl<R: BufRead> Lines<R> {
         if read == 0 {
             return Ok(Next::End);
         }
+        if self.buffer.last() != Some(&b'\n') && read < LONGEST {
+            return Ok(Next::Unfinished(read as u64));
+        }
         self.number += 1;
         self.offset += read as u64;
-        if self.buffer.last() == Some(&b'\n') {
-            self.buffer.pop();
+        if self.buffer.pop_if(|last| *last == b'\n').is_some() {
             return Ok(Next::Line(&self.buffer));
-        }
-        if read < LONGEST {
-            return Ok(Next::Unfinished(read as u64));
         }
         self.offset += self.reader.skip_until(b'\n')? as u64;
         Ok(Next::TooLong)
@@ -83,6 +88,7 @@ mod tests {
         assert_eq!(lines.next().unwrap(), Next::Line(b"b"));
         assert_eq!((lines.number(), lines.offset()), (4, 3 + 3 * LONGEST as u64 + 3));
         assert_eq!(lines.next().unwrap(), Next::Unfinished(2));
+        assert_eq!((lines.number(), lines.offset()), (4, 3 + 3 * LONGEST as u64 + 3));
         assert_eq!(lines.next().unwrap(), Next::End);
     }
 }

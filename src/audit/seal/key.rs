@@ -14,30 +14,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::config::KeyAlgorithm;
+
 /// What the text of a private key begins with.
 const PRIVATE: &str = "PRIVATE+KEY+";
 
-/// How a key signs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Ed25519 (RFC 8032).
-    Ed25519,
-    /// ECDSA with P-256 and SHA-256 (FIPS 186-5), signatures in DER.
-    EcdsaP256,
+/// The byte that C2SP has assigned to an algorithm.
+fn byte(algorithm: KeyAlgorithm) -> u8 {
+    match algorithm {
+        KeyAlgorithm::Ed25519 => 1,
+        KeyAlgorithm::EcdsaP256 => 2,
+    }
 }
 
-impl Algorithm {
-    /// The byte that C2SP has assigned to it.
-    fn byte(self) -> u8 {
-        match self {
-            Self::Ed25519 => 1,
-            Self::EcdsaP256 => 2,
-        }
-    }
-
-    fn of_byte(byte: u8) -> Option<Self> {
-        [Self::Ed25519, Self::EcdsaP256].into_iter().find(|algorithm| algorithm.byte() == byte)
-    }
+fn of_byte(assigned: u8) -> Option<KeyAlgorithm> {
+    [KeyAlgorithm::Ed25519, KeyAlgorithm::EcdsaP256].into_iter().find(|it| byte(*it) == assigned)
 }
 
 /// A text that holds no key.
@@ -60,25 +51,25 @@ pub struct KeyId {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verifier {
     key_id: KeyId,
-    algorithm: Algorithm,
+    algorithm: KeyAlgorithm,
     /// As a verifier key has it: 32 bytes of Ed25519, or `SubjectPublicKeyInfo` in DER.
     public: Vec<u8>,
 }
 
 impl Verifier {
-    fn new(name: &str, algorithm: Algorithm, public: Vec<u8>) -> Result<Self, NoKey> {
+    fn new(name: &str, algorithm: KeyAlgorithm, public: Vec<u8>) -> Result<Self, NoKey> {
         let is_name = !name.is_empty()
             && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+');
         let parsed = match algorithm {
-            Algorithm::Ed25519 => ParsedPublicKey::new(&ED25519, &public),
-            Algorithm::EcdsaP256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &public),
+            KeyAlgorithm::Ed25519 => ParsedPublicKey::new(&ED25519, &public),
+            KeyAlgorithm::EcdsaP256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &public),
         };
         if !is_name || parsed.is_err() {
             return Err(NoKey);
         }
         let hashed = match algorithm {
-            Algorithm::Ed25519 => [name.as_bytes(), b"\n", &[algorithm.byte()], &public].concat(),
-            Algorithm::EcdsaP256 => public.clone(),
+            KeyAlgorithm::Ed25519 => [name.as_bytes(), b"\n", &[byte(algorithm)], &public].concat(),
+            KeyAlgorithm::EcdsaP256 => public.clone(),
         };
         let id = digest(&SHA256, &hashed);
         let id = id.as_ref().first_chunk().copied().unwrap_or_default();
@@ -104,8 +95,8 @@ impl Verifier {
     /// Whether `signature` is this key's of `text`.
     pub fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
         let parsed = match self.algorithm {
-            Algorithm::Ed25519 => ParsedPublicKey::new(&ED25519, &self.public),
-            Algorithm::EcdsaP256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.public),
+            KeyAlgorithm::Ed25519 => ParsedPublicKey::new(&ED25519, &self.public),
+            KeyAlgorithm::EcdsaP256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.public),
         };
         parsed.is_ok_and(|key| key.verify_sig(text, signature).is_ok())
     }
@@ -115,7 +106,7 @@ impl Verifier {
 impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let KeyId { name, id } = &self.key_id;
-        let key = STANDARD.encode([&[self.algorithm.byte()], &*self.public].concat());
+        let key = STANDARD.encode([&[byte(self.algorithm)], &*self.public].concat());
         write!(f, "{name}+{}+{key}", hex::encode(id))
     }
 }
@@ -145,14 +136,14 @@ impl Signer {
     /// # Errors
     ///
     /// There is no randomness, or it is no name for a key.
-    pub fn generate(name: &str, algorithm: Algorithm) -> Result<Self, NoKey> {
+    pub fn generate(name: &str, algorithm: KeyAlgorithm) -> Result<Self, NoKey> {
         let secret = match algorithm {
-            Algorithm::Ed25519 => {
+            KeyAlgorithm::Ed25519 => {
                 let mut seed = Zeroizing::new(vec![0; 32]);
                 aws_lc_rs::rand::fill(&mut seed).map_err(|Unspecified| NoKey)?;
                 seed
             }
-            Algorithm::EcdsaP256 => {
+            KeyAlgorithm::EcdsaP256 => {
                 let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING);
                 let pkcs8 = pair.and_then(|pair| pair.to_pkcs8v1());
                 Zeroizing::new(pkcs8.map_err(|Unspecified| NoKey)?.as_ref().to_vec())
@@ -161,15 +152,15 @@ impl Signer {
         Self::new(name, algorithm, secret)
     }
 
-    fn new(name: &str, algorithm: Algorithm, secret: Zeroizing<Vec<u8>>) -> Result<Self, NoKey> {
+    fn new(name: &str, algorithm: KeyAlgorithm, secret: Zeroizing<Vec<u8>>) -> Result<Self, NoKey> {
         let (pair, public) = match algorithm {
-            Algorithm::Ed25519 => {
+            KeyAlgorithm::Ed25519 => {
                 let pair =
                     Ed25519KeyPair::from_seed_unchecked(&secret).map_err(|_rejected| NoKey)?;
                 let public = pair.public_key().as_ref().to_vec();
                 (Pair::Ed25519(pair), public)
             }
-            Algorithm::EcdsaP256 => {
+            KeyAlgorithm::EcdsaP256 => {
                 let signing = &ECDSA_P256_SHA256_ASN1_SIGNING;
                 let pair = EcdsaKeyPair::from_pkcs8(signing, &secret).map_err(|_rejected| NoKey)?;
                 let public = pair.public_key().as_der().map_err(|Unspecified| NoKey)?;
@@ -194,7 +185,7 @@ impl Signer {
     /// The private key, as Go's `sumdb/note` writes it: `PRIVATE+KEY+NAME+ID+BASE64`.
     pub fn text(&self) -> Zeroizing<String> {
         let KeyId { name, id } = &self.verifier.key_id;
-        let byte = self.verifier.algorithm.byte();
+        let byte = byte(self.verifier.algorithm);
         let secret = Zeroizing::new([&[byte], &**self.secret].concat());
         let secret = Zeroizing::new(STANDARD.encode(&*secret));
         Zeroizing::new(format!("{PRIVATE}{name}+{}+{}\n", hex::encode(id), *secret))
@@ -224,7 +215,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-type Parts<'a> = (&'a str, [u8; 4], Algorithm, Zeroizing<Vec<u8>>);
+type Parts<'a> = (&'a str, [u8; 4], KeyAlgorithm, Zeroizing<Vec<u8>>);
 
 /// `NAME+ID+BASE64(algorithm ‖ key)`
 fn parts(text: &str) -> Option<Parts<'_>> {
@@ -233,7 +224,7 @@ fn parts(text: &str) -> Option<Parts<'_>> {
     let id = hex::decode(id).ok()?.try_into().ok()?;
     let decoded = Zeroizing::new(STANDARD.decode(key).ok()?);
     let (algorithm, key) = decoded.split_first()?;
-    Some((name, id, Algorithm::of_byte(*algorithm)?, Zeroizing::new(key.to_vec())))
+    Some((name, id, of_byte(*algorithm)?, Zeroizing::new(key.to_vec())))
 }
 
 #[cfg(test)]
@@ -265,7 +256,7 @@ mod tests {
 
     #[test]
     fn either_kind_of_key_signs_and_is_kept_as_text() {
-        for algorithm in [Algorithm::Ed25519, Algorithm::EcdsaP256] {
+        for algorithm in [KeyAlgorithm::Ed25519, KeyAlgorithm::EcdsaP256] {
             let signer = Signer::generate("hospital.example/ehr", algorithm).unwrap();
             let again = Signer::parse(&signer.text()).unwrap();
             let verifier = Verifier::parse(&signer.verifier().to_string()).unwrap();
@@ -279,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_not_taken_for_one() {
-        let good = Signer::generate("a", Algorithm::Ed25519).unwrap().verifier().to_string();
+        let good = Signer::generate("a", KeyAlgorithm::Ed25519).unwrap().verifier().to_string();
         let (_, rest) = good.split_once('+').unwrap();
 
         for bad in ["", "a", "a+b+c", &format!("b+{rest}"), &format!("+{rest}"), &good[..20]] {
@@ -287,7 +278,7 @@ mod tests {
             assert_eq!(Signer::parse(&format!("{PRIVATE}{bad}")).err(), Some(NoKey), "{bad}");
         }
         for name in ["", "a b", "a+b", "a\u{a0}b"] {
-            assert_eq!(Signer::generate(name, Algorithm::Ed25519).err(), Some(NoKey), "{name}");
+            assert_eq!(Signer::generate(name, KeyAlgorithm::Ed25519).err(), Some(NoKey), "{name}");
         }
     }
 }

@@ -103,8 +103,8 @@ impl std::fmt::Display for Note {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::Algorithm;
     use super::*;
+    use crate::config::KeyAlgorithm;
 
     const KEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
     const NOTE: &str = "This is an example message.\n\n\u{2014} example.com/foo \
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_changed_note_and_a_strangers_are_not_believed() {
         let key = Verifier::parse(KEY).unwrap();
-        let stranger = Signer::generate("example.com/foo", Algorithm::Ed25519).unwrap();
+        let stranger = Signer::generate("example.com/foo", KeyAlgorithm::Ed25519).unwrap();
 
         let changed = Note::parse(&NOTE.replace("an example", "another")).unwrap();
         let theirs = Note::sign("This is an example message.\n".into(), &[&stranger]).unwrap();
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn two_keys_sign_one_note() {
-        let keys = ["a", "b"].map(|name| Signer::generate(name, Algorithm::EcdsaP256).unwrap());
+        let keys = ["a", "b"].map(|name| Signer::generate(name, KeyAlgorithm::EcdsaP256).unwrap());
 
         let note = Note::sign("text\n\nmore\n".into(), &[&keys[0], &keys[1]]).unwrap();
         let read = Note::parse(&note.to_string()).unwrap();

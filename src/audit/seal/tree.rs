@@ -58,7 +58,7 @@ impl Tree {
 
     /// Adds a leaf.
     pub fn push(&mut self, leaf: Hash) {
-        self.push_seeing(leaf, |_, _, _| {});
+        self.push_seeing(leaf, |_, _| {});
     }
 
     /// The root; that of no leaves is the hash of nothing.
@@ -66,14 +66,14 @@ impl Tree {
         self.root_seeing(|_, _| {})
     }
 
-    /// Adds a leaf; `each` sees a left and a right half that become one tree of so many leaves.
-    fn push_seeing(&mut self, leaf: Hash, mut each: impl FnMut(&Hash, &Hash, u64)) {
+    /// Adds a leaf; `each` sees a left and a right half that become one tree.
+    fn push_seeing(&mut self, leaf: Hash, mut each: impl FnMut(&Hash, &Hash)) {
         let (mut joined, mut leaves) = (leaf, 1);
         while self.size & leaves != 0
             && let Some(left) = self.peaks.pop()
         {
             leaves *= 2;
-            each(&left, &joined, leaves);
+            each(&left, &joined);
             joined = node(&left, &joined);
         }
         self.peaks.push(joined);
@@ -154,7 +154,7 @@ impl Prover {
             self.around = Some(leaf);
         }
         let (around, path) = (&mut self.around, &mut self.path);
-        self.tree.push_seeing(leaf, |left, right, _| climb(around, path, left, right));
+        self.tree.push_seeing(leaf, |left, right| climb(around, path, left, right));
     }
 
     /// The proof in the tree as it is now. `None` when the leaf was not added.

@@ -82,7 +82,7 @@ async fn a_full_disk_blocks_phi_and_loses_no_record() {
     assert!(why.starts_with("cannot append to trail-") && why.contains("No space left"), "{why}");
     assert_eq!(refused.to_string(), format!("the audit trail fails: {why}"));
     assert!(!metrics.render().contains("myelin_audit_failures_total 0"));
-    assert_eq!(verify(disk.path()).unwrap().unfinished_bytes, 0);
+    assert_eq!(verify_alone(disk.path()).unwrap().unfinished_bytes, 0);
 
     disk.free();
     until_it_works(&audit).await;
@@ -95,7 +95,7 @@ async fn a_full_disk_blocks_phi_and_loses_no_record() {
     assert_eq!(count("connection-closed") + count("connection-denied"), noted);
     assert_eq!(count("connection-allowed"), 1); // the refused one is not there
     assert_eq!(count("recording-started"), 2);
-    verify(disk.path()).unwrap();
+    verify_alone(disk.path()).unwrap();
     assert_eq!(audit.status().lost, 0);
     assert_eq!(audit.denials().len(), 1);
 }
@@ -115,7 +115,7 @@ async fn a_full_disk_lets_phi_pass_where_the_operator_says_so() {
     audit.close().await;
     let late = actions(disk.path()).iter().filter(|a| *a == "connection-allowed").count();
     assert_eq!(late, 1);
-    verify(disk.path()).unwrap();
+    verify_alone(disk.path()).unwrap();
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ fn after_a_failed_sync_everything_unsynced_is_written_again_elsewhere() {
     );
     let note = lines(dir.path())[3]["message"].as_str().unwrap().to_owned();
     assert!(note.starts_with("goes on after a failure: cannot sync trail-"), "{note}");
-    verify(dir.path()).unwrap();
+    verify_alone(dir.path()).unwrap();
 }
 
 #[test]
@@ -193,5 +193,5 @@ fn what_the_backlog_cannot_hold_is_counted_and_the_trail_says_so() {
         .collect();
     assert_eq!(told.len(), 1);
     assert_eq!(told[0]["myelin"]["lost"], 4);
-    assert_eq!(verify(dir.path()).unwrap().records, 65_536 + 2);
+    assert_eq!(counted(dir.path()), 65_536 + 2);
 }

@@ -2,6 +2,7 @@
 
 mod failure;
 mod flood;
+mod sealing;
 mod tampering;
 
 use std::fs::{self, OpenOptions};
@@ -16,10 +17,19 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::fixture::origin;
+use super::line::encode::hash;
 use super::*;
 use crate::audit::read::files::files as files_of;
+use crate::config::{Checkpoints, KeyAlgorithm};
 use crate::outcome::{DenyReason, Ending};
 use crate::telemetry::metrics::Metrics;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Verifies the trail by what it says itself.
+fn verify_alone(dir: &Path) -> Result<Verified, Broken> {
+    verify(dir, &Kept::default())
+}
 
 fn settings(dir: &Path) -> AuditSettings {
     AuditSettings {
@@ -27,6 +37,13 @@ fn settings(dir: &Path) -> AuditSettings {
         on_failure: OnFailure::Block,
         retention: Duration::from_secs(100 * 365 * 24 * 3600),
         pseudonyms: None,
+        // Only at the end: when a checkpoint is due decides no test.
+        checkpoints: Checkpoints {
+            interval: HOUR,
+            key_file: None,
+            algorithm: KeyAlgorithm::Ed25519,
+            key_lifetime: HOUR,
+        },
     }
 }
 
@@ -59,8 +76,17 @@ fn lines(dir: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// What happened; checkpoints come whenever they are due.
 fn actions(dir: &Path) -> Vec<String> {
-    lines(dir).iter().map(|line| line["event"]["action"].as_str().unwrap().to_owned()).collect()
+    let actions =
+        lines(dir).into_iter().map(|line| line["event"]["action"].as_str().unwrap().to_owned());
+    actions.filter(|action| action != "checkpoint").collect()
+}
+
+/// How many records there are in a trail that fits, checkpoints not counted.
+fn counted(dir: &Path) -> u64 {
+    let verified = verify_alone(dir).unwrap();
+    verified.records - verified.seals.checkpoints
 }
 
 /// A trail of one file with `records` permits between its start and its stop.
@@ -111,8 +137,8 @@ async fn the_chain_can_be_checked_with_sha256sum() {
         assert_eq!(value["event"]["sequence"], index + 1);
         prev = sha256sum(line);
     }
-    assert_eq!(text.lines().count(), 7);
-    assert_eq!(verify(dir.path()).unwrap().last_hash, prev);
+    assert_eq!(text.lines().count(), 8, "a start, five permits, a stop and a checkpoint");
+    assert_eq!(verify_alone(dir.path()).unwrap().last_hash, prev);
 }
 
 fn sha256sum(text: &str) -> String {
@@ -140,7 +166,7 @@ async fn the_trail_ends_with_a_stop_and_goes_on_in_the_same_file() {
         ]
     );
     assert_eq!(files(dir.path()).len(), 1);
-    assert_eq!(verify(dir.path()).unwrap().records, 5);
+    assert_eq!(counted(dir.path()), 5);
 }
 
 #[tokio::test]
@@ -154,7 +180,7 @@ async fn nothing_that_was_handed_in_before_the_close_is_missing() {
     audit.close().await;
     audit.note_now(closed());
 
-    assert_eq!(verify(dir.path()).unwrap().records, 5002);
+    assert_eq!(counted(dir.path()), 5002);
     assert_eq!(audit.status().lost, 1);
     assert_eq!(audit.permit(allowed(), true).await, Err(NotAudited::NoPlace));
 }
@@ -184,7 +210,7 @@ async fn a_permit_that_is_not_waited_for_stays_on_record() {
     audit.permit(allowed(), true).await.unwrap();
     audit.close().await;
 
-    assert_eq!(verify(dir.path()).unwrap().records, 23);
+    assert_eq!(counted(dir.path()), 23);
     assert_eq!(audit.status().lost, 0);
 }
 
@@ -194,17 +220,17 @@ async fn a_torn_end_is_kept_aside_and_put_on_record() {
     let file = &files(dir.path())[0];
     let torn = br#"{"@timestamp":"2026-11-22T06:1"#;
     OpenOptions::new().append(true).open(file).unwrap().write_all(torn).unwrap();
-    assert_eq!(verify(dir.path()).unwrap().unfinished_bytes, 30);
+    assert_eq!(verify_alone(dir.path()).unwrap().unfinished_bytes, 30);
 
     open(dir.path()).close().await;
 
     let lines = lines(dir.path());
-    assert_eq!(lines[3]["event"]["action"], "trail-truncated");
-    assert_eq!(lines[3]["myelin"]["truncated"]["bytes"], 30);
-    assert_eq!(lines[4]["event"]["action"], "recording-started");
-    let kept = lines[3]["myelin"]["truncated"]["kept"].as_str().unwrap();
+    assert_eq!(lines[4]["event"]["action"], "trail-truncated");
+    assert_eq!(lines[4]["myelin"]["truncated"]["bytes"], 30);
+    assert_eq!(lines[5]["event"]["action"], "recording-started");
+    let kept = lines[4]["myelin"]["truncated"]["kept"].as_str().unwrap();
     assert_eq!(fs::read(dir.path().join(kept)).unwrap(), torn);
-    assert_eq!(verify(dir.path()).unwrap().records, 6);
+    assert_eq!(counted(dir.path()), 6);
 }
 
 #[tokio::test]
@@ -271,13 +297,13 @@ async fn without_a_trail_denials_are_shown_and_phi_is_blocked() {
 async fn what_is_past_its_retention_is_removed_and_its_last_hash_stays() {
     let dir = trail_of(1).await;
     let old = &files(dir.path())[0];
-    let last = verify(dir.path()).unwrap().last_hash;
+    let last = verify_alone(dir.path()).unwrap().last_hash;
     let name = old.file_name().unwrap().to_str().unwrap();
     let aged = format!("trail-20200101T000000Z-{}", name.split_once("Z-").unwrap().1);
     fs::rename(old, dir.path().join(&aged)).unwrap();
     open(dir.path()).close().await; // another day: a segment of its own
     assert_eq!(files(dir.path()).len(), 2);
-    assert_eq!(verify(dir.path()).unwrap().records, 5);
+    assert_eq!(counted(dir.path()), 5);
 
     let short = AuditSettings { retention: Duration::ZERO, ..settings(dir.path()) };
     tokio::time::sleep(Duration::from_millis(1100)).await; // names have whole seconds
@@ -285,10 +311,10 @@ async fn what_is_past_its_retention_is_removed_and_its_last_hash_stays() {
 
     let lines = lines(dir.path());
     assert_eq!(
-        lines[2]["myelin"]["removed"],
-        json!([{ "file": aged, "last_sequence": 3, "last_hash": last }])
+        lines[3]["myelin"]["removed"],
+        json!([{ "file": aged, "last_sequence": 4, "last_hash": last }])
     );
-    let verified = verify(dir.path()).unwrap();
-    assert_eq!((verified.first_sequence, verified.records), (4, 4));
+    let verified = verify_alone(dir.path()).unwrap();
+    assert_eq!((verified.first_sequence, verified.records), (5, 6));
     assert_eq!(verified.removal_on_record, Some(true));
 }

@@ -9,7 +9,7 @@ fn after(dir: &TempDir, tamper: impl FnOnce(&mut Vec<String>)) -> String {
         fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect();
     tamper(&mut lines);
     fs::write(file, lines.join("\n") + "\n").unwrap();
-    let error = verify(dir.path()).unwrap_err().to_string();
+    let error = verify_alone(dir.path()).unwrap_err().to_string();
     let name = file.file_name().unwrap().to_str().unwrap();
     error.split_once(&format!("{name}:")).unwrap().1.to_owned()
 }
@@ -32,25 +32,27 @@ async fn three_files() -> TempDir {
 async fn a_trail_that_was_left_alone_fits() {
     let dir = three_files().await;
 
-    let verified = verify(dir.path()).unwrap();
+    let verified = verify_alone(dir.path()).unwrap();
 
     let status = open(dir.path()).status();
-    assert_eq!((verified.segments, verified.records, verified.last_sequence), (3, 8, 8));
-    assert_eq!(status.sequence, 9);
-    assert!(verified.to_string().starts_with("8 records in 3 files: an unbroken chain\n"));
+    assert_eq!((verified.segments, verified.records, verified.last_sequence), (3, 11, 11));
+    assert_eq!(status.sequence, 12);
+    assert!(verified.to_string().starts_with("11 records in 3 files: an unbroken chain\n"));
 }
 
 #[tokio::test]
 async fn a_segment_says_what_it_follows() {
     let dir = three_files().await;
 
-    let begin = &lines(dir.path())[6];
+    let begin = &lines(dir.path())[8];
 
     let files = files(dir.path());
     let name = |index: usize| files[index].file_name().unwrap().to_str().unwrap();
+    let segment = &begin["myelin"]["segment"];
+    assert_eq!((&segment["file"], &segment["previous"]), (&json!(name(2)), &json!(name(1))));
     assert_eq!(
-        begin["myelin"]["segment"],
-        json!({ "file": name(2), "previous": name(1), "previous_records": 2 })
+        (&segment["previous_records"], segment["peaks"].as_array().unwrap().len()),
+        (&json!(3), 1)
     );
 }
 
@@ -81,7 +83,7 @@ async fn a_blank_line_is_called_one() {
 
     let found = after(&dir, |lines| lines.push(String::new()));
 
-    assert!(found.starts_with("5: the line is blank"), "{found}");
+    assert!(found.starts_with("6: the line is blank"), "{found}");
 }
 
 #[tokio::test]
@@ -136,7 +138,7 @@ async fn a_changed_last_line_of_a_file_is_found_from_the_next() {
     let text = fs::read_to_string(file).unwrap();
     fs::write(file, text.replace("recording-stopped", "recording-stoppeD")).unwrap();
 
-    let error = verify(dir.path()).unwrap_err();
+    let error = verify_alone(dir.path()).unwrap_err();
 
     let expected = format!("{}:4: changed after it was written", file.display());
     assert!(error.to_string().starts_with(&expected), "{error}");
@@ -148,10 +150,10 @@ async fn a_missing_file_is_found() {
     let files = files(dir.path());
     fs::remove_file(&files[1]).unwrap();
 
-    let error = verify(dir.path()).unwrap_err();
+    let error = verify_alone(dir.path()).unwrap_err();
 
     let expected = format!(
-        "{}:1: record 5 is expected, record 7 found: 2 records are missing or come later",
+        "{}:1: record 6 is expected, record 9 found: 3 records are missing or come later",
         files[2].display()
     );
     assert_eq!(error.to_string(), expected);
@@ -162,10 +164,10 @@ async fn a_missing_first_file_is_said_when_no_record_says_why() {
     let dir = three_files().await;
     fs::remove_file(&files(dir.path())[0]).unwrap();
 
-    let verified = verify(dir.path()).unwrap();
+    let verified = verify_alone(dir.path()).unwrap();
 
-    assert_eq!((verified.first_sequence, verified.removal_on_record), (5, Some(false)));
-    assert!(verified.to_string().ends_with("what came before is gone, and no record says why"));
+    assert_eq!((verified.first_sequence, verified.removal_on_record), (6, Some(false)));
+    assert!(verified.to_string().contains("what came before is gone, and no record says why"));
 }
 
 #[tokio::test]
@@ -175,15 +177,15 @@ async fn a_file_that_is_cut_off_in_the_middle_of_the_trail_is_found() {
     let length = file.metadata().unwrap().len();
     OpenOptions::new().write(true).open(file).unwrap().set_len(length - 10).unwrap();
 
-    let error = verify(dir.path()).unwrap_err();
+    let error = verify_alone(dir.path()).unwrap_err();
 
     let cut_off = "the line is cut off, and the trail goes on in the next file";
-    assert_eq!(error.to_string(), format!("{}:4: {cut_off}", file.display()));
+    assert_eq!(error.to_string(), format!("{}:5: {cut_off}", file.display()));
 }
 
 #[test]
 fn a_directory_without_a_trail_is_not_verified() {
     let dir = TempDir::new().unwrap();
 
-    assert!(matches!(verify(dir.path()), Err(Broken::Missing { .. })));
+    assert!(matches!(verify_alone(dir.path()), Err(Broken::Missing { .. })));
 }

@@ -7,7 +7,11 @@
 
 pub(in crate::audit) mod backlog;
 mod chunk;
+mod end;
+mod keys;
+mod open;
 mod retention;
+mod sealing;
 pub(in crate::audit) mod segment;
 
 use std::collections::VecDeque;
@@ -22,18 +26,17 @@ use tracing::{error, info, warn};
 
 use self::backlog::{Backlog, Pending};
 use self::chunk::{Chunk, Position};
+use self::sealing::Sealing;
 pub use self::segment::look;
-use self::segment::{Directory, Segment, Tail, tail};
-use crate::audit::OpenError;
+use self::segment::{Directory, Segment};
 use crate::audit::line::encode::Encoded;
-use crate::audit::line::own::{Own, Removed, SegmentStart, Truncated};
+use crate::audit::line::own::{Own, Removed, Sealed, SegmentStart};
 use crate::audit::line::rule::Origin;
 use crate::audit::queue::Handed;
-use crate::audit::read::files::files;
 use crate::audit::record::{Action, Record};
 use crate::audit::status::Shared;
 use crate::clock;
-use crate::config::{AuditSettings, OnFailure};
+use crate::config::OnFailure;
 use crate::report::Report;
 
 /// What was written is durable after this long at the latest, and a failed attempt is repeated.
@@ -62,6 +65,9 @@ pub(in crate::audit) struct Trail {
     lost: u64,
     failing: Option<Arc<str>>,
     chunk: Chunk,
+    sealing: Sealing,
+    /// A checkpoint that is not durable yet.
+    unsealed: Option<Sealed>,
 }
 
 /// The segment before the current one.
@@ -81,75 +87,6 @@ struct Fault {
 }
 
 impl Trail {
-    /// Opens the trail in the directory that `settings` name, and writes its first record of this run.
-    pub(in crate::audit) fn open(
-        settings: &AuditSettings,
-        origin: Origin,
-        shared: Arc<Shared>,
-    ) -> Result<Self, OpenError> {
-        let directory = Directory::open(&settings.dir)?;
-        let mut trail = Self {
-            origin,
-            on_failure: settings.on_failure,
-            retention: settings.retention,
-            shared,
-            directory,
-            segment: None,
-            previous: None,
-            written: Position::START,
-            synced: Position::START,
-            backlog: Backlog::default(),
-            unsynced: VecDeque::new(),
-            unsynced_since: None,
-            repair: None,
-            expired: Vec::new(),
-            lost: 0,
-            failing: None,
-            chunk: Chunk::default(),
-        };
-        trail.find_end()?;
-        trail.shared.durable.send_replace(trail.synced.next - 1);
-        trail.attempt(true);
-        Ok(trail)
-    }
-
-    /// Finds where the trail ended, mends a torn end, and goes on in the last segment if it has room.
-    fn find_end(&mut self) -> Result<(), OpenError> {
-        let dir = self.directory.path().to_owned();
-        let unreadable = |source| OpenError::Read { dir: dir.clone(), source };
-        let files = files(&dir).map_err(unreadable)?;
-        let mut end = None;
-        for (back, file) in files.iter().rev().enumerate() {
-            let (tail, name) = (tail(file).map_err(unreadable)?, &file.name);
-            if back == 0 && tail.torn > 0 && !file.is_compressed {
-                let kept = self.directory.cut_torn(name, &tail).map_err(unreadable)?;
-                warn!(segment = %name, bytes = tail.torn, kept, "cut a torn end off the audit trail");
-                let truncated = Truncated { file: name.to_string(), bytes: tail.torn, kept };
-                let own = Own { truncated: Some(truncated), ..Own::default() };
-                self.push(Record::new(Action::TrailTruncated), &own);
-            }
-            if let Tail { last: Some((sequence, prev)), length, records, .. } = tail {
-                let position = Position { next: sequence + 1, prev, length, records };
-                end = Some((back, file, position));
-                break;
-            }
-        }
-        let Some((back, file, position)) = end else { return Ok(()) };
-        let name = &file.name;
-        if back == 0 && !file.is_compressed && name.takes(position.length, clock::now()) {
-            self.segment = Some(self.directory.reopen(name).map_err(unreadable)?);
-            self.written = position;
-            self.find_expired();
-            let started = self.started(None);
-            self.push_own_behind(started);
-        } else {
-            self.previous = Some(Previous { file: name.to_string(), records: position.records });
-            self.written = Position { length: 0, records: 0, ..position };
-        }
-        self.synced = self.written;
-        Ok(())
-    }
-
     /// Takes a record in.
     pub(in crate::audit) fn take(&mut self, handed: Handed) {
         let line = Encoded::new(&self.origin, handed.at, &handed.record, &Own::default());
@@ -180,7 +117,8 @@ impl Trail {
         if self.failing.is_some() {
             return Some(SYNC_INTERVAL);
         }
-        self.unsynced_since.map(|since| SYNC_INTERVAL.saturating_sub(since.elapsed()))
+        let sync = self.unsynced_since.map(|since| SYNC_INTERVAL.saturating_sub(since.elapsed()));
+        [sync, self.sealing.patience()].into_iter().flatten().min()
     }
 
     /// Tries to write all that waits; with `sync`, and whenever somebody waits, durably.
@@ -202,6 +140,8 @@ impl Trail {
     /// Writes the last record and makes everything durable, as far as that is possible.
     pub(in crate::audit) fn finish(&mut self) {
         self.push(Record::new(Action::RecordingStopped), &Own::default());
+        self.attempt(false);
+        self.sealing.is_last();
         self.attempt(true);
         if let Some(why) = &self.failing {
             let (records, why) = (self.backlog.len(), why.as_ref());
@@ -237,11 +177,12 @@ impl Trail {
     }
 
     fn write_and_sync(&mut self, sync: bool) -> Result<(), Fault> {
+        self.sealing.prepare().map_err(|source| self.fault("use the checkpoint key of", source))?;
         if self.failing.is_some() || self.lost > 0 {
             let started = self.started(None);
             self.backlog.push_front(started);
         }
-        let written = self.write_backlog();
+        let written = self.write_backlog().and_then(|()| self.seal());
         let due = self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_INTERVAL)
             || self.written.length.saturating_sub(self.synced.length) >= UNSYNCED
             || self.unsynced.iter().any(|pending| pending.waiting.is_some());
@@ -266,9 +207,29 @@ impl Trail {
         }
     }
 
+    /// Writes a checkpoint of all that is written, if one is due.
+    fn seal(&mut self) -> Result<(), Fault> {
+        self.sealing.note(self.written.news());
+        if !self.sealing.is_due(self.written.news()) {
+            return Ok(());
+        }
+        let now = clock::now();
+        let sealed = self.sealing.seal(&self.written.tree, now);
+        let sealed = sealed.map_err(|source| self.fault("seal", source))?;
+        let own = Own { sealed: Some(sealed), ..Own::default() };
+        let line = Encoded::new(&self.origin, now, &Record::new(Action::Checkpoint), &own);
+        let own_note = Pending { line, waiting: None, unshown: None, own: true, lost: 0 };
+        if self.backlog.push(own_note).is_ok() {
+            self.write_backlog()?;
+            self.unsealed = own.sealed;
+            self.sealing.note(self.written.news());
+        }
+        Ok(())
+    }
+
     fn write_chunk(&mut self) -> Result<(), Fault> {
         let Some(segment) = &mut self.segment else { return Ok(()) };
-        self.chunk.fill(self.written, self.backlog.iter());
+        self.chunk.fill(&self.written, self.backlog.iter());
         if let Err(source) = segment.append(self.chunk.bytes()) {
             let fault = Fault { step: "append to", file: segment.name().to_owned(), source };
             if segment.cut(self.written.length).is_err() {
@@ -276,7 +237,7 @@ impl Trail {
             }
             return Err(fault);
         }
-        self.written = self.chunk.end();
+        self.written.clone_from(self.chunk.end());
         self.unsynced_since.get_or_insert_with(Instant::now);
         self.chunk.shown().for_each(|(page, line)| self.shared.pages.keep(page, line));
         self.chunk.counts().for_each(|(action, n)| self.shared.metrics.written(action.label(), n));
@@ -299,8 +260,9 @@ impl Trail {
             return Err(fault);
         }
         self.shared.answered();
-        self.synced = self.written;
+        self.synced.clone_from(&self.written);
         self.unsynced_since = None;
+        self.publish_checkpoint();
         self.shared.durable.send_replace(self.synced.next - 1);
         for waiting in self.unsynced.drain(..).filter_map(|pending| pending.waiting) {
             // Whoever waited may have gone away meanwhile; the record stays.
@@ -310,6 +272,15 @@ impl Trail {
         Ok(())
     }
 
+    /// The last checkpoint is durable: from now on others may rely on it.
+    fn publish_checkpoint(&mut self) {
+        let Some(sealed) = self.unsealed.take() else { return };
+        if let Err(error) = self.sealing.sealed(clock::now()) {
+            error!(%error, "the next checkpoint key cannot take its place; it is used all the same");
+        }
+        self.shared.progress().checkpoint = Some(sealed);
+    }
+
     /// Leaves the segment to what the disk is known to hold of it, and takes back the rest.
     fn give_up_segment(&mut self) {
         let Some(segment) = self.segment.take() else { return };
@@ -317,7 +288,8 @@ impl Trail {
             self.backlog.push_front(pending);
         }
         self.unsynced_since = None;
-        self.written = self.synced;
+        self.unsealed = None;
+        self.written.clone_from(&self.synced);
         self.repair = Some((segment, self.synced.length));
     }
 
@@ -350,8 +322,8 @@ impl Trail {
             }
             self.repair = None;
         }
-        self.written = Position { length: 0, records: 0, ..self.written };
-        self.synced = self.written;
+        (self.written.length, self.written.records) = (0, 0);
+        self.synced.clone_from(&self.written);
         let next = self.written.next;
         let segment = self.directory.create(next, clock::now()).map_err(|source| Fault {
             step: "begin a segment in",
@@ -363,6 +335,10 @@ impl Trail {
         Ok(())
     }
 
+    fn fault(&self, step: &'static str, source: io::Error) -> Fault {
+        Fault { step, file: self.directory.path().display().to_string(), source }
+    }
+
     fn find_expired(&mut self) {
         self.expired = retention::expired(&self.directory, self.retention);
     }
@@ -372,6 +348,8 @@ impl Trail {
             file: self.segment.as_ref()?.name().to_owned(),
             previous: self.previous.as_ref().map(|previous| previous.file.clone()),
             previous_records: self.previous.as_ref().map(|previous| previous.records),
+            key: self.sealing.verifier().map(ToString::to_string),
+            peaks: self.written.tree.peaks().iter().map(hex::encode).collect(),
         })
     }
 
@@ -382,7 +360,7 @@ impl Trail {
             segment,
             lost: (lost > 0).then_some(lost),
             removed: self.expired.clone(),
-            truncated: None,
+            ..Own::default()
         };
         let mut record = Record::new(Action::RecordingStarted);
         record.message = self.failing.as_ref().map(|why| format!("goes on after a failure: {why}"));

@@ -6,7 +6,8 @@ use tracing::{info, warn};
 
 use crate::audit::line::own::Removed;
 use crate::audit::read::files::files;
-use crate::audit::trail::segment::{Directory, tail};
+use crate::audit::trail::end::Scanned;
+use crate::audit::trail::segment::Directory;
 use crate::clock;
 
 /// Most segments that are removed at a time: each is read once more before, while permits wait.
@@ -30,7 +31,7 @@ pub(in crate::audit) fn expired(directory: &Directory, retention: Duration) -> V
         .take_while(|(_, next)| next.name.started < limit)
         .take(AT_A_TIME)
         .filter_map(|(file, _)| {
-            let (last_sequence, hash) = tail(file).ok()?.last?;
+            let (last_sequence, hash) = Scanned::of(file, None).ok()?.tail.last?;
             let name = file.path.file_name()?.to_str()?.to_owned();
             Some(Removed { file: name, last_sequence, last_hash: hex::encode(hash) })
         })

@@ -10,11 +10,8 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime, PrimitiveDateTime};
 
-use super::OpenError;
-use crate::audit::line::encode::{Hash, hash};
-use crate::audit::read::files::SegmentFile;
-use crate::audit::read::lines::{Lines, Next};
-use crate::audit::read::placed::Line;
+use crate::audit::OpenError;
+use crate::audit::line::encode::Hash;
 
 /// A segment is full at this length.
 const FULL: u64 = 64 * 1024 * 1024;
@@ -121,7 +118,7 @@ fn fit(path: &Path, metadata: &Metadata) -> Result<(), OpenError> {
 ///
 /// # Errors
 ///
-/// What [`super::Audit::open`] would say: something else is there, others may change it, or it can be
+/// What [`crate::audit::Audit::open`] would say: something else is there, others may change it, or it can be
 /// neither used nor made.
 pub fn look(dir: &Path) -> Result<(), OpenError> {
     let failed = |source| OpenError::Directory { dir: dir.into(), source };
@@ -224,7 +221,7 @@ impl Segment {
 }
 
 /// Where a segment's records end.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::audit) struct Tail {
     /// Length up to the end of the last record.
     pub(in crate::audit) length: u64,
@@ -234,28 +231,6 @@ pub(in crate::audit) struct Tail {
     pub(in crate::audit) records: u64,
     /// The last record's number and the hash of its line.
     pub(in crate::audit) last: Option<(u64, Hash)>,
-}
-
-/// Reads the segment at `path` to find its last record.
-///
-/// A damaged line with records after it is left for `verify` to find: only what follows the last record
-/// can have been torn by a crash.
-pub(in crate::audit) fn tail(file: &SegmentFile) -> io::Result<Tail> {
-    let mut lines = Lines::new(file.open()?);
-    let mut tail = Tail::default();
-    loop {
-        let line = match lines.next()? {
-            Next::Line(line) => line,
-            Next::TooLong => continue,
-            Next::Unfinished(_) | Next::End => break,
-        };
-        if let Ok(last) = Line::parse(line).map(|parsed| (parsed.event.sequence, hash(line))) {
-            let (length, records) = (lines.offset(), lines.number());
-            tail = Tail { length, torn: 0, records, last: Some(last) };
-        }
-    }
-    tail.torn = lines.offset() - tail.length;
-    Ok(tail)
 }
 
 #[cfg(test)]

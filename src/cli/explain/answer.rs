@@ -7,10 +7,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::listeners::Listener;
 use super::who::Seen;
-use crate::authz::{Denied, Difference, Grant, Permit, RegoPolicy, Weighed};
-use crate::config::{Config, Question, TLS_HANDSHAKE};
+use crate::authz::{Denied, Difference, Grant, ListenerPolicy, Permit, RegoPolicy, Weighed};
+use crate::config::{Config, Listener, Question, TLS_HANDSHAKE};
 use crate::outcome::{DenyReason, Differs};
 use crate::protocol::Operation;
 use crate::review::{NotAsked, Scene};
@@ -44,7 +43,7 @@ pub(super) struct Asking<'a> {
 impl Asking<'_> {
     /// The answer for somebody whom the listener takes for `seen`.
     pub(super) fn answer(&self, seen: &Seen) -> Answer {
-        let policy = self.listener.policy(self.config).narrowed_by(self.rego.cloned());
+        let policy = ListenerPolicy::of(self.config, self.listener).narrowed_by(self.rego.cloned());
         let permit = match seen {
             Seen::Refused(why) => return self.refused(why.clone()),
             Seen::Peer(who) => policy.authorize(who, self.now),
@@ -61,7 +60,8 @@ impl Asking<'_> {
             Seen::Peer(who) => Some(who),
             Seen::Plaintext | Seen::Refused(_) => None,
         };
-        let scene = self.listener.scene(self.config, &policy, who, self.now);
+        let Self { config, listener, now: at, .. } = *self;
+        let scene = Scene { config, policy: &policy, listener, who, at, is_precise: true };
         match permit {
             Ok(permit) => self.of_permit(&scene, &permit),
             Err(denied) => self.of_denied(&denied, Vec::new()),
@@ -157,7 +157,7 @@ impl Asking<'_> {
         let path = &self.config.path;
         let name = path.file_name().map(Path::new).unwrap_or(path);
         Answer {
-            listener: self.listener.name().to_owned(),
+            listener: self.listener.name().to_string(),
             file: name.display().to_string(),
             allowed: false,
             rule: rule.to_owned(),

@@ -1,74 +1,10 @@
 //! Which listeners a question is put to.
 
-use time::OffsetDateTime;
-
 use super::Unanswered;
-use crate::authz::ListenerPolicy;
-use crate::config::{self, Config, Inbound, Misfit, Outbound, Protocol, Question};
-use crate::identity::{PeerIdentity, PeerName};
-use crate::outcome::Direction;
-use crate::review::Scene;
+use crate::config::{self, Config, Listener, Protocol, Question, Unaskable};
 
 /// Most names that a message lists.
 const LISTED: usize = 10;
-
-/// A listener of either direction.
-#[derive(Clone, Copy)]
-pub(super) enum Listener<'c> {
-    /// Peers connect to it.
-    Inbound(&'c Inbound),
-    /// It connects to peers.
-    Outbound(&'c Outbound),
-}
-
-impl<'c> Listener<'c> {
-    pub(super) fn name(self) -> &'c str {
-        match self {
-            Self::Inbound(listener) => listener.name.as_str(),
-            Self::Outbound(listener) => listener.name.as_str(),
-        }
-    }
-
-    /// Who may connect, or whom its server must prove to be.
-    pub(super) fn peers(self) -> &'c [PeerName] {
-        match self {
-            Self::Inbound(listener) => &listener.allow,
-            Self::Outbound(listener) => &listener.expect,
-        }
-    }
-
-    pub(super) fn policy(self, config: &Config) -> ListenerPolicy {
-        match self {
-            Self::Inbound(listener) => ListenerPolicy::inbound(config, listener),
-            Self::Outbound(listener) => ListenerPolicy::outbound(config, listener),
-        }
-    }
-
-    /// The question that `who` puts to it at `at`.
-    pub(super) fn scene<'a>(
-        self,
-        config: &'a Config,
-        policy: &'a ListenerPolicy,
-        who: Option<&'a PeerIdentity>,
-        at: OffsetDateTime,
-    ) -> Scene<'a>
-    where
-        'c: 'a,
-    {
-        let (listener, phi) = match self {
-            Self::Inbound(one) => ((&one.name, Direction::Inbound, one.protocol), one.phi),
-            Self::Outbound(one) => ((&one.name, Direction::Outbound, one.protocol), one.phi),
-        };
-        Scene { config, policy, listener, phi, who, at, is_precise: true }
-    }
-
-    fn protocol(self) -> Protocol {
-        match self {
-            Self::Inbound(listener) => listener.protocol,
-            Self::Outbound(listener) => listener.protocol,
-        }
-    }
-}
 
 /// The listener with this name or, without one, all inbound ones that the question fits.
 pub(super) fn asked<'c>(
@@ -78,7 +14,7 @@ pub(super) fn asked<'c>(
 ) -> Result<Vec<Listener<'c>>, Unanswered> {
     if let Some(name) = name {
         let listener = named(config, name)?;
-        return match misfit(listener, question) {
+        return match unaskable(listener, question) {
             Some(text) => Err(Unanswered::argument(text)),
             None => Ok(vec![listener]),
         };
@@ -95,44 +31,36 @@ pub(super) fn asked<'c>(
         let text = format!("no inbound listener has `protocol: {}`", protocol.label());
         return Err(Unanswered::argument(text));
     }
-    match fitting.iter().find_map(|listener| misfit(*listener, question)) {
+    match fitting.iter().find_map(|listener| unaskable(*listener, question)) {
         Some(text) => Err(Unanswered::argument(text)),
         None => Ok(fitting),
     }
 }
 
 fn named<'c>(config: &'c Config, name: &str) -> Result<Listener<'c>, Unanswered> {
-    let all = || {
-        let inbound = config.inbound.iter().map(Listener::Inbound);
-        inbound.chain(config.outbound.iter().map(Listener::Outbound))
-    };
-    all().find(|listener| listener.name() == name).ok_or_else(|| {
-        let names: Vec<_> = all().map(Listener::name).collect();
+    config.listeners().find(|listener| listener.name().as_str() == name).ok_or_else(|| {
+        let names: Vec<_> = config.listeners().map(|listener| listener.name().as_str()).collect();
         let text = format!("no listener `{}`{}", name.escape_debug(), known(name, &names));
         Unanswered::argument(text)
     })
 }
 
 /// Why a question cannot be put to `listener`, and what to ask instead.
-fn misfit(listener: Listener<'_>, question: &Question) -> Option<String> {
+fn unaskable(listener: Listener<'_>, question: &Question) -> Option<String> {
     let name = listener.name();
-    let inbound = match listener {
-        Listener::Inbound(inbound) => Some(inbound),
-        Listener::Outbound(_) => None,
-    };
-    Some(match question.misfit(inbound)? {
-        Misfit::Outbound => format!(
+    Some(match question.unaskable(listener)? {
+        Unaskable::Outbound => format!(
             "`{name}` is outbound: its rules say whom the server must prove to be, and nothing of what is \
              asked of it; leave out {}",
             question.protocol().map_or("nothing", asking)
         ),
-        Misfit::NoSender => {
+        Unaskable::NoSender => {
             format!("`{name}` has rules for `senders`; say who sends with --sender")
         }
-        Misfit::Protocol(Protocol::Tcp) => format!(
+        Unaskable::Protocol(Protocol::Tcp) => format!(
             "`{name}` has `protocol: tcp`; it has no rules beyond who may connect: ask with nothing else"
         ),
-        Misfit::Protocol(protocol) => {
+        Unaskable::Protocol(protocol) => {
             format!("`{name}` has `protocol: {}`; ask with {}", protocol.label(), asking(protocol))
         }
     })

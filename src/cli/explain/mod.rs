@@ -14,11 +14,11 @@ pub(super) use self::listeners::known;
 use self::question::What;
 use self::who::{Peers, Who};
 use super::findings::Findings;
+use super::narrowing::narrowing;
 use super::{ConfigFile, Exit, Format, console, load};
 use crate::authz::RegoPolicy;
 use crate::clock;
 use crate::config::{Config, read_moment};
-use crate::runtime::rego;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 allowed on every listener asked about, 1 denied on one of them, 2 a bad argument, such as \
@@ -64,16 +64,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let config = match load(&arguments.file.config) {
         Ok(config) => config,
         Err(problems) => {
-            Findings::of(problems).print(Format::Text)?;
+            Findings::of(problems).print(arguments.format)?;
             return Ok(Exit::BadConfig);
         }
     };
-    let rego = match rego(&config) {
+    let rego = match narrowing(&config, arguments.format)? {
         Ok(rego) => rego,
-        Err(error) => {
-            console::error(&format!("error: {error}"));
-            return Ok(Exit::BadConfig);
-        }
+        Err(exit) => return Ok(exit),
     };
     let answers = match answers(&config, rego.as_ref(), arguments) {
         Ok(answers) => answers,

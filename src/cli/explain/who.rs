@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 
 use super::super::{chain, wait};
 use super::Unanswered;
-use super::listeners::{Listener, known};
+use super::listeners::known;
 use crate::certs::{Supply, Trusted};
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::identity::{DnsName, PeerCertificate, PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::report::Report;
 use crate::tls;

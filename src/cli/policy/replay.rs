@@ -8,13 +8,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::super::findings::Findings;
+use super::super::narrowing::narrowing;
 use super::super::{ConfigFile, Exit, Format, console, load};
 use super::seen::Seen;
 use crate::clock;
 use crate::config::Config;
 use crate::report::Count;
 use crate::review::{Change, Denial, History, Judge, Replay, Verdict};
-use crate::runtime::rego;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -38,12 +38,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             return Ok(Exit::BadConfig);
         }
     };
-    let rego = match rego(&config) {
+    let rego = match narrowing(&config, arguments.format)? {
         Ok(rego) => rego,
-        Err(error) => {
-            Findings::elsewhere(&config, "policy", error.to_string()).print(arguments.format)?;
-            return Ok(Exit::BadConfig);
-        }
+        Err(exit) => return Ok(exit),
     };
     let history = match arguments.seen.history() {
         Ok(history) => history,

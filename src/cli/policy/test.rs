@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::super::findings::Findings;
+use super::super::narrowing::narrowing;
 use super::super::{ConfigFile, Exit, Format, console, load};
 use crate::clock;
 use crate::config::{self, Case, Config, Problems};
 use crate::outcome::DenyReason;
 use crate::report::Count;
 use crate::review::{Tried, Verdict, try_all};
-use crate::runtime::rego;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -40,12 +40,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             return Ok(Exit::BadConfig);
         }
     };
-    let rego = match rego(&config) {
+    let rego = match narrowing(&config, arguments.format)? {
         Ok(rego) => rego,
-        Err(error) => {
-            Findings::elsewhere(&config, "policy", error.to_string()).print(arguments.format)?;
-            return Ok(Exit::BadConfig);
-        }
+        Err(exit) => return Ok(exit),
     };
     let tried = try_all(&config, rego.as_ref(), &cases, clock::now());
     let failed = tried.iter().filter(|tried| !tried.is_expected).count();

@@ -7,10 +7,19 @@ use crate::config::problem::Fault;
 use crate::config::read::{Fields, Reader, located, one};
 use crate::config::scalar::{choice, duration};
 use crate::config::yaml::Node;
-use crate::config::{AuditSettings, OnFailure, Pseudonyms, keys};
+use crate::config::{AuditSettings, Checkpoints, KeyAlgorithm, OnFailure, Pseudonyms, keys};
 
 /// How long records are kept when the file does not say: what HIPAA asks for (45 CFR 164.316).
 const RETENTION: Duration = Duration::from_secs(6 * YEAR);
+/// How the trail is sealed when the file does not say.
+const CHECKPOINTS: Checkpoints = Checkpoints {
+    interval: Duration::from_secs(1),
+    key_file: None,
+    algorithm: KeyAlgorithm::Ed25519,
+    key_lifetime: DAY,
+};
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// `audit`
 pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<AuditSettings> {
@@ -21,6 +30,7 @@ pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<AuditSettings
     let retention =
         fields.or("retention", RETENTION, one(duration(DAY..=Duration::from_secs(100 * YEAR))));
     let pseudonyms = fields.optional("pseudonyms", pseudonyms);
+    let checkpoints = fields.optional("checkpoints", checkpoints);
     fields.finish();
     let on_failure = on_failure?;
     if let Some(mode) = on_failure.as_ref().filter(|mode| mode.value == OnFailure::Allow) {
@@ -34,7 +44,24 @@ pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<AuditSettings
     }
     let on_failure = on_failure.map_or(OnFailure::Block, |mode| mode.value);
     let (dir, retention, pseudonyms) = (dir?, retention?, pseudonyms?);
-    Some(AuditSettings { dir, on_failure, retention, pseudonyms })
+    let checkpoints = checkpoints?.unwrap_or(CHECKPOINTS);
+    Some(AuditSettings { dir, on_failure, retention, pseudonyms, checkpoints })
+}
+
+/// `audit.checkpoints`
+fn checkpoints(reader: &Reader<'_>, node: &Node) -> Option<Checkpoints> {
+    const ALGORITHMS: &[(&str, KeyAlgorithm)] =
+        &[("ed25519", KeyAlgorithm::Ed25519), ("ecdsa-p256", KeyAlgorithm::EcdsaP256)];
+    let mut fields = Fields::open(reader, node, &keys::CHECKPOINTS)?;
+    let Checkpoints { interval, key_lifetime, algorithm, .. } = CHECKPOINTS;
+    let interval = fields.or("interval", interval, one(duration(MILLISECOND..=HOUR)));
+    let key_file = fields.optional("key_file", Reader::path);
+    let algorithm = fields.or("algorithm", algorithm, one(choice(ALGORITHMS, &[])));
+    let lifetimes = HOUR..=Duration::from_secs(10 * YEAR);
+    let key_lifetime = fields.or("key_lifetime", key_lifetime, one(duration(lifetimes)));
+    fields.finish();
+    let (interval, key_file, algorithm) = (interval?, key_file?, algorithm?);
+    Some(Checkpoints { interval, key_file, algorithm, key_lifetime: key_lifetime? })
 }
 
 /// `audit.pseudonyms`

@@ -1,14 +1,14 @@
 //! Cases of a policy, checked against the configuration that they are put to.
 
 use super::only::only;
-use super::question::{Listener, question};
+use super::question::question;
 use crate::config::keys::Section;
 use crate::config::nearest::nearest;
 use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, Reader, located, one};
 use crate::config::scalar::{choice, flag, moment, remark};
 use crate::config::yaml::Node;
-use crate::config::{Case, CaseWho, Config, Inbound, TLS_HANDSHAKE};
+use crate::config::{Case, CaseWho, Config, Inbound, Listener, TLS_HANDSHAKE};
 use crate::identity::{DnsName, PeerName, SpiffeId};
 
 /// A case
@@ -103,18 +103,13 @@ fn named<'c>(
     config: &'c Config,
 ) -> Option<Listener<'c>> {
     let wanted = name.value.as_str();
-    let inbound = config.inbound.iter().find(|listener| listener.name.as_str() == wanted);
-    if let Some(listener) = inbound {
-        return Some(Listener::Inbound(listener));
+    let names = config.listeners().map(|listener| listener.name().as_str());
+    if let Some(listener) = config.listeners().find(|one| one.name().as_str() == wanted) {
+        return Some(listener);
     }
-    if config.outbound.iter().any(|listener| listener.name.as_str() == wanted) {
-        return Some(Listener::Outbound);
-    }
-    let inbound = config.inbound.iter().map(|listener| listener.name.as_str());
-    let known = inbound.chain(config.outbound.iter().map(|listener| listener.name.as_str()));
     let fault =
         Fault::new(format!("listener {} is not in the configuration", quoted(&name.written)));
-    reader.error(name.at(), meant(fault, nearest(wanted, known)));
+    reader.error(name.at(), meant(fault, nearest(wanted, names)));
     None
 }
 

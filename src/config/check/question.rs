@@ -7,19 +7,10 @@ use super::associations::{sop_class, title};
 use super::routes::{action, method};
 use crate::config::problem::Fault;
 use crate::config::read::{At, Fields, Reader, one};
-use crate::config::{Inbound, Misfit, Protocol, Question};
+use crate::config::{Listener, Protocol, Question, Unaskable};
 use crate::protocol::dicom;
 use crate::protocol::http::{Target, asked_host, asked_target};
 use crate::protocol::mllp::{MessageKind, Sender};
-
-/// The listener that a case is put to.
-#[derive(Clone, Copy)]
-pub(super) enum Listener<'c> {
-    /// Peers connect to it.
-    Inbound(&'c Inbound),
-    /// It connects to peers.
-    Outbound,
-}
 
 /// The keys that ask for one kind of thing.
 struct Words {
@@ -83,25 +74,21 @@ fn fits(
     question: &Question,
     listener: Listener<'_>,
 ) -> Option<()> {
-    let inbound = match listener {
-        Listener::Inbound(inbound) => Some(inbound),
-        Listener::Outbound => None,
-    };
-    let Some(misfit) = question.misfit(inbound) else { return Some(()) };
+    let Some(unaskable) = question.unaskable(listener) else { return Some(()) };
     let keys = words.keys.join(", ");
     reader.error(
         at,
-        match misfit {
-            Misfit::Outbound => Fault::new(format!(
+        match unaskable {
+            Unaskable::Outbound => Fault::new(format!(
                 "{keys} are for inbound listeners: outbound ones ask only whom the server must prove to be"
             ))
             .hint("remove them, or name another listener"),
-            Misfit::Protocol(_) => Fault::new(format!(
+            Unaskable::Protocol(_) => Fault::new(format!(
                 "{keys} are for listeners with `protocol: {}`, which this is not",
                 words.protocol.label()
             ))
             .hint("remove them, or name another listener"),
-            Misfit::NoSender => {
+            Unaskable::NoSender => {
                 Fault::new("the listener has rules for `senders`, and no sender is named")
                     .hint("add `sender: LIS|MAIN` (MSH-3 and MSH-4)")
             }

@@ -1,7 +1,10 @@
 //! Screens for administration, pseudonyms and policy in Rego, and what they become.
 
+use std::path::Path;
+use std::time::Duration;
+
 use super::{HEAD, parse, screen};
-use crate::config::ProbeCheck;
+use crate::config::{Checkpoints, KeyAlgorithm, ProbeCheck};
 
 #[test]
 fn probes_and_pseudonyms_become_settings() {
@@ -22,7 +25,7 @@ admin:
     )
     .unwrap();
 
-    assert_eq!(config.audit.unwrap().pseudonyms.unwrap().key_file, std::path::Path::new("/k"));
+    assert_eq!(config.audit.unwrap().pseudonyms.unwrap().key_file, Path::new("/k"));
     let probes: Vec<_> = config.admin.probes.iter().map(|p| (&*p.path, &p.check)).collect();
     let http = |address: &str, path: &str| ProbeCheck::Http {
         address: address.parse().unwrap(),
@@ -36,6 +39,44 @@ admin:
             ("/health/adt", &ProbeCheck::Tcp("127.0.0.1:2576".parse().unwrap())),
         ]
     );
+}
+
+#[test]
+fn a_trail_is_sealed_every_second_unless_the_file_says_otherwise() {
+    let checkpoints = |audit: &str| {
+        parse(&format!("{HEAD}audit: {{dir: audit{audit}}}\n")).unwrap().audit.unwrap().checkpoints
+    };
+    let default = Checkpoints {
+        interval: Duration::from_secs(1),
+        key_file: None,
+        algorithm: KeyAlgorithm::Ed25519,
+        key_lifetime: Duration::from_secs(24 * 3600),
+    };
+
+    assert_eq!(checkpoints(""), default);
+    assert_eq!(checkpoints(", checkpoints: {}"), default);
+    assert_eq!(
+        checkpoints(
+            ", checkpoints: {interval: 10s, key_file: /k, algorithm: ecdsa-p256, key_lifetime: 7d}"
+        ),
+        Checkpoints {
+            interval: Duration::from_secs(10),
+            key_file: Some("/k".into()),
+            algorithm: KeyAlgorithm::EcdsaP256,
+            key_lifetime: Duration::from_secs(7 * 24 * 3600),
+        }
+    );
+}
+
+#[test]
+fn a_trail_that_would_be_sealed_too_seldom_or_by_an_unknown_algorithm_is_refused() {
+    let said = screen(&format!(
+        "{HEAD}audit: {{dir: audit, checkpoints: {{interval: 2h, algorithm: rsa, key_lifetime: 1m}}}}\n"
+    ));
+
+    assert!(said.contains("error: `interval: 2h` is more than 1h, the most"), "{said}");
+    assert!(said.contains("error: `algorithm: rsa`") && said.contains("ecdsa-p256"), "{said}");
+    assert!(said.contains("error: `key_lifetime: 1m` is less than 1h, the least"), "{said}");
 }
 
 #[test]

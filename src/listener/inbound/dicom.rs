@@ -15,7 +15,7 @@ use crate::listener::quota::Running;
 use crate::live::{Generation, Live};
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{Reject, Request};
-use crate::proxy::dicom::{self, Asked, Carried, Terms};
+use crate::proxy::dicom::{self, AssociateRequest, Carried, Stay};
 
 /// The association of one inbound connection.
 pub(super) struct InboundDicom<'a> {
@@ -71,14 +71,15 @@ impl InboundDicom<'_> {
         let grant = policy.authorize_association(&permit, request, at)?;
         let connection = self.held.member().connection();
         let record = |grant: &Grant| associations::allowed(connection, request, grant);
+        let running = quotas.begin(&permit, Some(&grant)).map_err(|over| over.denied)?;
         let grant = self.services.narrow(policy, grant, None, record, at)?;
-        let running = quotas.begin(&permit, Some(&grant), at).map_err(|over| over.denied)?;
+        quotas.used(&permit, Some(&grant), at);
         Ok((Judged { grant, generation: now.generation }, running))
     }
 
     async fn carry(
         &self,
-        asked: Asked,
+        asked: AssociateRequest,
         (judged, open, running): (Judged, OpenAssociation, Running),
         downstream: Incoming,
         life: &mut Life,
@@ -107,13 +108,13 @@ impl InboundDicom<'_> {
             dicom::reject(downstream, Reject::CALLING_AE, end).await;
             return ending;
         };
-        let terms = Terms {
+        let stay = Stay {
             idle: self.limits.idle_timeout,
             metrics: &services.metrics,
             end,
             is_bound: open.is_bound(),
         };
-        let relaying = dicom::relay(self.permit, asked, downstream, upstream, &terms, &mut carried);
+        let relaying = dicom::relay(self.permit, asked, downstream, upstream, &stay, &mut carried);
         let (over, parting) = relaying.await;
         life.moved = carried.moved;
         let ending = member.ending(over.ending);

@@ -4,22 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
-use time::OffsetDateTime;
 
+use super::judged::{DeniedRequest, Judged};
 use super::state::InboundState;
-use crate::audit::{Connection, Record};
-use crate::authz::{Denied, Grant, Permit, Requested};
+use crate::audit::{Connection, Rule};
+use crate::authz::{Grant, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
-use crate::listener::asked::Asked;
+use crate::listener::Services;
+use crate::listener::description::Description;
 use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
 use crate::listener::question::{Question, condition};
 use crate::listener::quota::{Over, Running};
 use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::shapes::{self, Shapes};
-use crate::listener::{Services, record};
-use crate::live::{Generation, Live, Snapshot};
+use crate::live::{Generation, Live};
 use crate::outcome::{DenyReason, Ending};
 use crate::protocol::http::host_name;
 use crate::protocol::{fhir, soap};
@@ -39,62 +39,11 @@ pub(super) struct InboundHttp {
     shapes: Arc<Shapes>,
 }
 
-/// Policy's yes.
-pub(super) struct Judged {
-    permit: Grant,
-    /// What is told of a search if it is turned away for its form.
-    told: Option<Asked>,
-    /// Whom it was said to, by which rules, and when.
-    holder: Permit,
-    state: Arc<Snapshot<InboundState>>,
-    at: OffsetDateTime,
-    /// What its body turned out to be, where a rule asked for that.
-    inside: Option<Inside>,
-    /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
-    phi: bool,
-}
-
-impl Judged {
-    /// What is told of the request if it is turned away for its body.
-    fn told(&self) -> Asked {
-        self.told.clone().unwrap_or_else(|| Asked::plain(&self.permit))
-    }
-
-    /// The same, with what is in its body as far as that was looked at: held against this very policy.
-    fn holding(self, inside: Option<Inside>) -> Result<Self, Box<DeniedRequest>> {
-        let (asked, policy, at) = (self.told(), &self.state.value.policy, self.at);
-        let held = if self.permit.soap().is_some() {
-            let message = match &inside {
-                Some(Inside::Soap(message)) => message.as_ref().map_err(|why| *why),
-                Some(Inside::Form(_)) | None => Err(soap::Unreadable::Unread),
-            };
-            policy.authorize_soap(self.permit, message, at)
-        } else {
-            let form = match &inside {
-                Some(Inside::Form(form)) => form.as_deref().map_err(|why| *why),
-                Some(Inside::Soap(_)) | None => Err(fhir::Unreadable::Unread),
-            };
-            policy.authorize_form(self.permit, form, at)
-        };
-        match held {
-            Ok(permit) => Ok(Self { permit, inside, ..self }),
-            Err(denied) => Err(Box::new(DeniedRequest { denied, asked, retry_after: None })),
-        }
-    }
-}
-
 /// A request that asks for an upgrade, by whose leave, and by the rules of which generation.
 pub(super) struct Kept {
     question: Question,
     grant: Grant,
     judged: Generation,
-}
-
-/// Policy's no.
-pub(super) struct DeniedRequest {
-    denied: Denied,
-    asked: Asked,
-    retry_after: Option<Duration>,
 }
 
 impl InboundHttp {
@@ -128,11 +77,28 @@ impl InboundHttp {
 }
 
 impl InboundHttp {
-    /// The record of a request that `grant` lets through.
-    fn yes(&self, head: &Head<'_>, grant: &Grant) -> Record {
-        let asked = Asked::granted(grant, head, self.services.audit.pseudonyms());
-        let request = requests::described(head, asked, grant.phi());
-        requests::allowed(&self.connection, request, record::granted(grant))
+    /// What records have of a request that `grant` lets through.
+    fn described(&self, head: &Head<'_>, grant: &Grant, form: Option<&str>) -> Description {
+        Description::granted(grant, head, form, self.services.audit.pseudonyms())
+    }
+
+    /// The same, unless Rego objects to what is known of the request by now.
+    fn narrowed(&self, head: &Head<'_>, judged: Judged) -> Result<Judged, Box<DeniedRequest>> {
+        let Judged { state, at, .. } = &judged;
+        let record = |grant: &Grant| {
+            let asked = self.described(head, grant, judged.form());
+            let request = requests::described(head, asked, grant.phi());
+            requests::allowed(&self.connection, request, Rule::granted(grant))
+        };
+        let (policy, host) = (&state.value.policy, head.host.map(host_name));
+        let grant = judged.grant.clone();
+        match self.services.narrow(policy, grant, host.as_deref(), record, *at) {
+            Ok(grant) => Ok(Judged { grant, ..judged }),
+            Err(denied) => {
+                let asked = self.described(head, &judged.grant, judged.form());
+                Err(Box::new(DeniedRequest { denied, asked, retry_after: None }))
+            }
+        }
     }
 }
 
@@ -166,40 +132,41 @@ impl Host for InboundHttp {
         let asked = Requested { host, query, condition, ..plain };
         let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
         let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
-        let judged = self.held.permit(&now.value, at).and_then(|holder| {
-            let grant = policy.authorize_claim(&holder, &asked, claim, at)?;
-            let record = |grant: &Grant| self.yes(head, grant);
-            let permit = self.services.narrow(policy, grant, host, record, at)?;
-            Ok((permit, holder))
-        });
+        let judged = self
+            .held
+            .permit(&now.value, at)
+            .and_then(|holder| Ok((policy.authorize_claim(&holder, &asked, claim, at)?, holder)));
         match judged {
-            Ok((permit, holder)) => {
+            Ok((grant, holder)) => {
                 let phi = now.value.config.phi;
-                let key = self.services.audit.pseudonyms();
-                let told = permit.form().map(|_| Asked::granted(&permit, head, key));
-                Ok(Judged { permit, told, holder, at, inside: None, phi, state: now })
+                let told = grant.form().map(|_| self.described(head, &grant, None));
+                Ok(Judged { grant, told, holder, at, inside: None, phi, state: now })
             }
             Err(denied) => {
                 let routes = now.value.config.routes.as_deref().unwrap_or_default();
-                let asked = Asked::denied(&denied, routes, head, self.services.audit.pseudonyms());
+                let asked =
+                    Description::denied(&denied, routes, head, self.services.audit.pseudonyms());
                 Err(DeniedRequest { denied, asked, retry_after: None })
             }
         }
     }
 
     fn sought(&self, judged: &Judged) -> Option<Sought> {
-        let form = judged.permit.form().map(|_| Sought::Form);
-        judged.permit.soap().map(|_| Sought::Soap).or(form)
+        judged.sought()
     }
 
     /// Waiting for the body may have taken a while: all is judged once more, by one policy.
     fn judge_inside(&self, head: &Head<'_>, inside: Inside) -> Result<Judged, DeniedRequest> {
-        self.judge(head)?.holding(Some(inside)).map_err(|denied| *denied)
+        let held = self.judge(head)?.holding(Some(inside));
+        let narrowed = held.and_then(|judged| self.narrowed(head, judged));
+        let judged = narrowed.map_err(|denied| *denied)?;
+        judged.used();
+        Ok(judged)
     }
 
     fn stands(&self, judged: &Judged, _link: &()) -> bool {
         let is_over = |until| until <= clock::onward();
-        self.held.is_still(judged.state.generation) && !judged.permit.until().is_some_and(is_over)
+        self.held.is_still(judged.state.generation) && !judged.grant.until().is_some_and(is_over)
     }
 
     fn judge_again(
@@ -207,8 +174,10 @@ impl Host for InboundHttp {
         head: &Head<'_>,
         before: &Judged,
     ) -> Result<Again<Judged>, DeniedRequest> {
-        let judged = self.judge(head)?.holding(before.inside.clone()).map_err(|denied| *denied)?;
-        let is_as_before = judged.permit.is_recorded_as(&before.permit);
+        let held = self.judge(head)?.holding(before.inside.clone());
+        let narrowed = held.and_then(|judged| self.narrowed(head, judged));
+        let judged = narrowed.map_err(|denied| *denied)?;
+        let is_as_before = judged.grant.is_recorded_as(&before.grant);
         Ok(if is_as_before { Again::AsBefore(judged) } else { Again::Otherwise(judged) })
     }
 
@@ -221,19 +190,26 @@ impl Host for InboundHttp {
             reason,
             message: Some(why.to_owned()),
             asked: judged.told(),
-            rule: Some(record::granted(&judged.permit)),
+            rule: Some(Rule::granted(&judged.grant)),
             status: 499, // as proxies count it
         };
         requests::rejected_now(&self.services, &self.connection, rough, refused);
     }
 
-    fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, DeniedRequest> {
-        let Judged { permit, holder, state, at, .. } = judged;
-        state.value.quotas.begin(holder, Some(permit), *at).map_err(|over| {
+    /// Rego is asked of what the peer's limits let begin, once it is known what is in the body.
+    fn begin(&self, head: &Head<'_>, judged: Judged) -> Result<(Judged, Running), DeniedRequest> {
+        let Judged { grant, holder, state, .. } = &judged;
+        let running = state.value.quotas.begin(holder, Some(grant)).map_err(|over| {
             let Over { denied, retry_after } = *over;
-            let asked = Asked::granted(permit, head, self.services.audit.pseudonyms());
+            let asked = self.described(head, grant, None);
             DeniedRequest { denied, asked, retry_after: Some(retry_after) }
-        })
+        })?;
+        if judged.sought().is_some() {
+            return Ok((judged, running));
+        }
+        let judged = self.narrowed(head, judged).map_err(|denied| *denied)?;
+        judged.used();
+        Ok((judged, running))
     }
 
     fn retry_after(&self, denial: &DeniedRequest) -> Option<Duration> {
@@ -241,7 +217,7 @@ impl Host for InboundHttp {
     }
 
     fn respond(&self, judged: &Judged) -> Option<StatusCode> {
-        judged.permit.respond()
+        judged.grant.respond()
     }
 
     fn request_id(&self, number: u64) -> Option<HeaderValue> {
@@ -275,29 +251,29 @@ impl Host for InboundHttp {
         judged: &Judged,
         _link: Option<&()>,
     ) -> Result<OpenRequest, NotAudited> {
-        let permit = &judged.permit;
-        let rule = record::granted(permit);
-        let observed = permit.would_deny().is_some();
+        let grant = &judged.grant;
+        let rule = Rule::granted(grant);
+        let observed = grant.would_deny().is_some();
         // What the sidecar answers by itself, and is not PHI, is nothing that anybody had access to.
-        let answered_here = permit.respond().is_some();
+        let answered_here = grant.respond().is_some();
         let is_shaped = judged.state.value.config.observe_paths
             && judged.state.value.policy.observed_until(judged.at).is_some();
-        let shaped = if is_shaped { self.shapes.of(head, permit) } else { None };
+        let shaped = if is_shaped { self.shapes.of(head, grant) } else { None };
         let recorded =
-            permit.phi() || observed || shaped.is_some() || (judged.phi && !answered_here);
-        let wish = Wish { recorded, phi: permit.phi(), permit: true };
+            grant.phi() || observed || shaped.is_some() || (judged.phi && !answered_here);
+        let wish = Wish { recorded, phi: grant.phi(), permit: true };
         let connection = &self.connection;
         let key = self.services.audit.pseudonyms();
-        let asked = match permit.would_deny() {
-            Some(denied) if permit.rule_number().is_none() => {
+        let asked = match grant.would_deny() {
+            Some(denied) if grant.rule_number().is_none() => {
                 let routes = judged.state.value.config.routes.as_deref().unwrap_or_default();
-                shapes::unruled(Asked::denied(denied, routes, head, key), denied, shaped)
+                shapes::unruled(Description::denied(denied, routes, head, key), denied, shaped)
             }
-            _ if recorded => shaped.unwrap_or_else(|| Asked::granted(permit, head, key)),
-            _ => Asked::default(),
+            _ if recorded => shaped.unwrap_or_else(|| self.described(head, grant, judged.form())),
+            _ => Description::default(),
         };
         let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;
-        self.services.would_deny(permit.would_deny());
+        self.services.would_deny(grant.would_deny());
         Ok(ticket.carried_by(Some(self.held.member())))
     }
 
@@ -309,7 +285,7 @@ impl Host for InboundHttp {
             Rejection::Malformed(malformed) => Refused {
                 reason: DenyReason::MalformedRequest,
                 message: Some(format!("{}: {}", malformed.label(), malformed.text())),
-                asked: Asked::default(),
+                asked: Description::default(),
                 rule: None,
                 status: malformed.status().as_u16(),
             },
@@ -317,13 +293,13 @@ impl Host for InboundHttp {
                 reason: denied.reason,
                 message: None,
                 asked: asked.clone(),
-                rule: Some(record::refused_by(denied)),
+                rule: Some(Rule::refused_by(denied)),
                 status: if retry_after.is_some() { 429 } else { 403 },
             },
             Rejection::NotAudited => Refused {
                 reason: DenyReason::NotAudited,
                 message: None,
-                asked: Asked::default(),
+                asked: Description::default(),
                 rule: None,
                 status: 503,
             },
@@ -332,7 +308,7 @@ impl Host for InboundHttp {
     }
 
     fn keep(&self, head: &Head<'_>, judged: &Judged) -> Kept {
-        let (grant, judged) = (judged.permit.clone(), judged.state.generation);
+        let (grant, judged) = (judged.grant.clone(), judged.state.generation);
         Kept { question: Question::request(head), grant, judged }
     }
 

@@ -11,7 +11,6 @@ use crate::listener::inbound::InboundState;
 use crate::listener::outbound::OutboundState;
 use crate::listener::permits::Rules;
 use crate::listener::quota::Running;
-use crate::listener::record;
 use crate::outcome::DenyReason;
 use crate::proxy::mllp::{Flow, Message};
 
@@ -94,16 +93,15 @@ impl MessageRules for InboundState {
             }
             Flow::Up => {
                 let grant = self.policy.authorize_message(permit, message.header, now)?;
-                let grant = narrow(grant)?;
                 let running = match (charged.begins(message, grant.rule()), message.is_further) {
-                    (true, true) => self.quotas.begin_further(permit, &grant, now),
-                    (true, false) => self.quotas.begin(permit, Some(&grant), now),
-                    (false, _) => {
-                        self.quotas.used(permit, Some(&grant), now);
-                        Ok(Running::default())
-                    }
+                    (true, true) => self.quotas.begin_further(permit, &grant),
+                    (true, false) => self.quotas.begin(permit, Some(&grant)),
+                    (false, _) => Ok(Running::default()),
                 };
-                Ok(Judged::of(&grant, running.map_err(|over| over.denied)?))
+                let running = running.map_err(|over| over.denied)?;
+                let grant = narrow(grant)?;
+                self.quotas.used(permit, Some(&grant), now);
+                Ok(Judged::of(&grant, running))
             }
             Flow::Down => Ok(Judged::by(permit, self.config.phi)),
         }
@@ -158,13 +156,13 @@ impl MessageRules for OutboundState {
 impl Judged {
     fn of(grant: &Grant, running: Running) -> Self {
         let would_deny = grant.would_deny().map(Arc::clone);
-        Self { rule: record::granted(grant), phi: grant.phi(), would_deny, running }
+        Self { rule: Rule::granted(grant), phi: grant.phi(), would_deny, running }
     }
 
     /// The connection's own rule lets it through.
     fn by(permit: &Permit, phi: bool) -> Self {
         let running = Running::default();
-        Self { rule: record::permitted(permit), phi, would_deny: None, running }
+        Self { rule: Rule::permitted(permit), phi, would_deny: None, running }
     }
 
     /// Accesses to PHI do, and what passes on trial alone. Messages of a file or a batch have records of their own.

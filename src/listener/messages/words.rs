@@ -17,6 +17,7 @@ pub(super) fn is_for_good(reason: DenyReason) -> bool {
         | DenyReason::NotListed
         | DenyReason::ListingExpired
         | DenyReason::CertificateExpired
+        | DenyReason::PeerChanged
         | DenyReason::NoRoute
         | DenyReason::NotListedForRoute
         | DenyReason::SoapMismatch
@@ -51,14 +52,4 @@ pub(super) fn rejection(header: &Header<'_>) -> Vec<u8> {
     );
     let id = hex::encode(record::random_id().0);
     nack(header, &stamp, id.get(..20).unwrap_or_default())
-}
-
-pub(super) fn text(field: &[u8]) -> String {
-    String::from_utf8_lossy(field).into_owned()
-}
-
-/// A letter or a number of the standard: nothing else can stand there.
-pub(super) fn word(field: &[u8]) -> String {
-    let fits = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'.';
-    field.iter().filter(fits).take(16).map(|byte| char::from(*byte)).collect()
 }

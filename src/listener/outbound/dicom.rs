@@ -16,7 +16,7 @@ use crate::listener::question::Question;
 use crate::live::Snapshot;
 use crate::outcome::{AssociationEnding, Ending, Refusal};
 use crate::protocol::dicom::Reject;
-use crate::proxy::dicom::{self, Asked, Carried, Terms};
+use crate::proxy::dicom::{self, AssociateRequest, Carried, Stay};
 use crate::tls::{self, TlsStream};
 
 /// The association of one connection of the workload.
@@ -28,7 +28,7 @@ pub(super) struct OutboundDicom<'a> {
 
 /// Whom the association goes to, and what permits it.
 struct Called {
-    asked: Asked,
+    asked: AssociateRequest,
     stream: TlsStream,
     permit: Permit,
     held: Held<OutboundState>,
@@ -67,14 +67,14 @@ impl OutboundDicom<'_> {
         };
         let Called { asked, stream, permit, held, open, _lasts } = called;
         let member = held.member();
-        let terms = Terms {
+        let stay = Stay {
             idle: limits.idle_timeout,
             metrics: &services.metrics,
             end: member.end(),
             is_bound: open.is_bound(),
         };
         let mut carried = Carried::default();
-        let relaying = dicom::relay(&permit, asked, downstream, stream, &terms, &mut carried);
+        let relaying = dicom::relay(&permit, asked, downstream, stream, &stay, &mut carried);
         let (mut over, parting) = relaying.await;
         life.moved = carried.moved;
         // In TLS 1.3 a server refuses its client after the client's handshake: with the first read.
@@ -95,7 +95,7 @@ impl OutboundDicom<'_> {
     /// A peer that is who we expect, and a permit for the association on record.
     async fn call(
         &self,
-        asked: Asked,
+        asked: AssociateRequest,
         now: Arc<Snapshot<OutboundState>>,
         life: &mut Life,
     ) -> Result<Called, (Ending, Reject)> {

@@ -14,8 +14,8 @@ use super::dial::{DialFailed, Dialed, describe, dial};
 use crate::audit::{Connection, Rule};
 use crate::authz::Permit;
 use crate::clock;
-use crate::listener::asked::Asked;
 use crate::listener::counted::{Counted, Side, Tally};
+use crate::listener::description::Description;
 use crate::listener::permits::{Held, Permits};
 use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::{Services, record};
@@ -124,8 +124,8 @@ impl Host for OutboundHttp {
         self.judge(head).map(Again::AsBefore)
     }
 
-    fn begin(&self, _head: &Head<'_>, _judged: &Generation) -> Result<(), Infallible> {
-        Ok(())
+    fn begin(&self, _head: &Head<'_>, judged: Generation) -> Result<(Generation, ()), Infallible> {
+        Ok((judged, ()))
     }
 
     fn retry_after(&self, denial: &Infallible) -> Option<Duration> {
@@ -199,7 +199,8 @@ impl Host for OutboundHttp {
         let phi = connection.phi;
         let wish = Wish { recorded: phi, phi, permit: link.is_some() };
         let ticket =
-            requests::admit(&self.services, connection, head, Asked::default(), rule, wish).await?;
+            requests::admit(&self.services, connection, head, Description::default(), rule, wish)
+                .await?;
         Ok(ticket.carried_by(link.map(|link| link.held.member())))
     }
 
@@ -213,7 +214,8 @@ impl Host for OutboundHttp {
             Rejection::Denied(never) => match *never {},
             Rejection::NotAudited => (DenyReason::NotAudited, None, 503),
         };
-        let refused = Refused { reason, message, asked: Asked::default(), rule: None, status };
+        let refused =
+            Refused { reason, message, asked: Description::default(), rule: None, status };
         requests::rejected(&self.services, &self.unconnected, rough, refused).await;
     }
 

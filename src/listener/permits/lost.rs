@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::audit::{Action, Connection, Record, Rule};
 use crate::authz::{Denied, ListenerPolicy};
-use crate::listener::record;
 use crate::outcome::{DenyReason, Refusal, Withdrawal};
 
 /// Why there is no permit, as those found it who looked.
@@ -54,7 +53,7 @@ impl Lost {
     }
 
     pub(super) fn denied(denied: Denied) -> Self {
-        let rule = record::refused_by(&denied);
+        let rule = Rule::refused_by(&denied);
         let message = "the peer would not be let in any more".to_owned();
         Self { reason: Withdrawal::Denied(denied.reason), message, rule: Some(rule) }
     }

@@ -1,5 +1,7 @@
 //! Percent-encoding of names and values in queries.
 
+use crate::protocol::hex;
+
 /// The longest name or value that is looked at.
 pub(super) const LONGEST: usize = 512;
 
@@ -17,20 +19,15 @@ pub(super) fn decoded<'a>(text: &'a str, room: &'a mut Room) -> Option<&'a str> 
     }
     let (mut rest, mut length) = (text.as_bytes(), 0);
     while let [first, tail @ ..] = rest {
-        let (byte, tail) = match (first, tail) {
-            (b'%', [high, low, tail @ ..]) => (digit(*high)? << 4 | digit(*low)?, tail),
-            (b'%', _) => return None,
-            (byte, tail) => (*byte, tail),
+        let (byte, tail) = match first {
+            b'%' => hex::octet(tail)?,
+            byte => (*byte, tail),
         };
         *room.get_mut(length)? = byte;
         length += 1;
         rest = tail;
     }
     std::str::from_utf8(room.get(..length)?).ok()
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 
 use super::Ambiguous;
+use crate::protocol::hex;
 
 /// Why no request that reaches a rule has this path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,8 +120,8 @@ pub fn decode(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
 fn is_encoded(decoded: &[u8]) -> bool {
     memchr::memchr_iter(b'%', decoded).any(|at| {
         let rest = decoded.get(at + 1..).unwrap_or_default();
-        hex_pair(rest).is_some()
-            || matches!(rest, [b'u' | b'U', digits @ ..] if hex_pair(digits).is_some())
+        hex::octet(rest).is_some()
+            || matches!(rest, [b'u' | b'U', digits @ ..] if hex::octet(digits).is_some())
     })
 }
 
@@ -154,7 +155,7 @@ fn percent_decode(bytes: &[u8]) -> Result<String, Ambiguous> {
             decoded.push(*first);
             continue;
         }
-        let Some((octet, tail)) = hex_pair(rest) else {
+        let Some((octet, tail)) = hex::octet(rest) else {
             return Err(Ambiguous::Encoding);
         };
         if matches!(octet, b'/' | b'\\' | b'?' | 0x00..=0x1f | 0x7f) {
@@ -164,13 +165,6 @@ fn percent_decode(bytes: &[u8]) -> Result<String, Ambiguous> {
         rest = tail;
     }
     String::from_utf8(decoded).map_err(|_not_utf8| Ambiguous::Encoding)
-}
-
-fn hex_pair(bytes: &[u8]) -> Option<(u8, &[u8])> {
-    let [high, low, tail @ ..] = bytes else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let octet = digit(*high)? * 16 + digit(*low)?;
-    Some((u8::try_from(octet).ok()?, tail))
 }
 
 fn check_segments(path: &str) -> Result<(), Ambiguous> {
@@ -352,7 +346,7 @@ mod tests {
     fn lenient_decode(text: &str) -> String {
         let (mut decoded, mut rest) = (Vec::new(), text.as_bytes());
         while let [first, tail @ ..] = rest {
-            match hex_pair(tail).filter(|_| *first == b'%') {
+            match hex::octet(tail).filter(|_| *first == b'%') {
                 Some((octet, tail)) => (decoded.push(octet), rest = tail),
                 None => (decoded.push(*first), rest = tail),
             };

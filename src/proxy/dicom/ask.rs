@@ -16,13 +16,13 @@ use crate::shutdown::Shutdown;
 const ROOM: usize = 4 * 1024;
 
 /// An A-ASSOCIATE-RQ.
-pub struct Asked {
+pub struct AssociateRequest {
     pub(super) request: Request,
     /// As it came, header included. It may say who the user is, and with which password.
     pub(super) bytes: Zeroizing<Vec<u8>>,
 }
 
-impl Asked {
+impl AssociateRequest {
     /// What it asks for.
     pub fn request(&self) -> &Request {
         &self.request
@@ -58,14 +58,17 @@ impl Unasked {
 pub async fn ask<D: AsyncRead + Unpin>(
     downstream: &mut D,
     end: &Shutdown,
-) -> Result<Asked, Unasked> {
+) -> Result<AssociateRequest, Unasked> {
     match timeout(ARTIM, read(downstream, end)).await {
         Ok(asked) => asked,
         Err(_elapsed) => Err(Unasked::TooSlow),
     }
 }
 
-async fn read<D: AsyncRead + Unpin>(downstream: &mut D, end: &Shutdown) -> Result<Asked, Unasked> {
+async fn read<D: AsyncRead + Unpin>(
+    downstream: &mut D,
+    end: &Shutdown,
+) -> Result<AssociateRequest, Unasked> {
     let first = tokio::select! {
         first = downstream.read_u8() => first,
         () = end.draining() => return Err(Unasked::Nothing),
@@ -81,7 +84,7 @@ async fn read<D: AsyncRead + Unpin>(downstream: &mut D, end: &Shutdown) -> Resul
     }
     let bytes = pdu(first, downstream).await?;
     let request = request(bytes.get(LENGTH_OF_HEADER..).unwrap_or_default());
-    Ok(Asked { request: request.map_err(Unasked::Malformed)?, bytes })
+    Ok(AssociateRequest { request: request.map_err(Unasked::Malformed)?, bytes })
 }
 
 /// The same bytes with more room. A vector that grows by itself would leave a copy of them behind.

@@ -13,7 +13,7 @@ mod transfer;
 use std::io;
 use std::time::Duration;
 
-pub use self::ask::{Asked, Unasked, ask};
+pub use self::ask::{AssociateRequest, Unasked, ask};
 pub use self::part::{Parting, abort, close, reject};
 pub use self::relay::relay;
 use crate::outcome::{AssociationEnding, Ending};
@@ -26,9 +26,9 @@ use crate::telemetry::metrics::ListenerMetrics;
 /// 9.1.5, whose value is the implementation's).
 const ARTIM: Duration = Duration::from_secs(30);
 
-/// What an association needs besides its streams.
+/// How an association stays: for how long, and where it is counted.
 #[derive(Clone, Copy)]
-pub struct Terms<'a> {
+pub struct Stay<'a> {
     /// How long nothing may move.
     pub idle: Duration,
     /// Where bytes are counted.
@@ -55,14 +55,14 @@ pub struct Carried {
 }
 
 impl Carried {
-    fn up(&mut self, bytes: usize, terms: &Terms<'_>) {
+    fn up(&mut self, bytes: usize, stay: &Stay<'_>) {
         self.moved.up += bytes as u64;
-        terms.metrics.bytes_up.increment(bytes as u64);
+        stay.metrics.bytes_up.increment(bytes as u64);
     }
 
-    fn down(&mut self, bytes: usize, terms: &Terms<'_>) {
+    fn down(&mut self, bytes: usize, stay: &Stay<'_>) {
         self.moved.down += bytes as u64;
-        terms.metrics.bytes_down.increment(bytes as u64);
+        stay.metrics.bytes_down.increment(bytes as u64);
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::part::{Last, Parting};
 use super::respond::respond;
 use super::transfer::transfer;
-use super::{Asked, Carried, End, Terms};
+use super::{AssociateRequest, Carried, End, Stay};
 use crate::authz::Permit;
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{Abort, Malformed};
@@ -16,18 +16,18 @@ use crate::protocol::dicom::{Abort, Malformed};
 /// have associations; that it may have this one is for the caller to know.
 pub async fn relay<D, U>(
     _permit: &Permit,
-    asked: Asked,
+    asked: AssociateRequest,
     mut downstream: D,
     mut upstream: U,
-    terms: &Terms<'_>,
+    stay: &Stay<'_>,
     carried: &mut Carried,
 ) -> (End, Parting<D, U>)
 where
     D: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let over = match respond(&mut downstream, &mut upstream, asked, terms, carried).await {
-        Ok(contexts) => transfer(&mut downstream, &mut upstream, &contexts, terms, carried).await,
+    let over = match respond(&mut downstream, &mut upstream, asked, stay, carried).await {
+        Ok(contexts) => transfer(&mut downstream, &mut upstream, &contexts, stay, carried).await,
         Err(over) => over,
     };
     let parting = Parting { downstream: (downstream, over.down), upstream: (upstream, over.up) };

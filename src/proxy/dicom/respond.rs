@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::ask::{self, Unasked};
 use super::relay::{Over, Side};
-use super::{Asked, Carried, Terms};
+use super::{AssociateRequest, Carried, Stay};
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{
     Abort, Answer, Contexts, Kind, LENGTH_OF_HEADER, Malformed, Reject, accept, reject,
@@ -21,8 +21,8 @@ use crate::protocol::dicom::{
 pub(super) async fn respond<D, U>(
     downstream: &mut D,
     upstream: &mut U,
-    asked: Asked,
-    terms: &Terms<'_>,
+    asked: AssociateRequest,
+    stay: &Stay<'_>,
     carried: &mut Carried,
 ) -> Result<Contexts, Over>
 where
@@ -31,8 +31,8 @@ where
 {
     let responding = async {
         write(upstream, &asked.bytes).await.map_err(lost(Ending::UpstreamLost))?;
-        carried.up(asked.bytes.len(), terms);
-        let Asked { request, bytes } = asked;
+        carried.up(asked.bytes.len(), stay);
+        let AssociateRequest { request, bytes } = asked;
         drop(bytes);
         let (bytes, answered) = tokio::select! {
             biased;
@@ -40,7 +40,7 @@ where
             over = impatient(downstream) => return Err(over),
         };
         write(downstream, &bytes).await.map_err(lost(Ending::DownstreamLost))?;
-        carried.down(bytes.len(), terms);
+        carried.down(bytes.len(), stay);
         match answered {
             Answered::Accepted(answers) => {
                 let contexts = Contexts::accepted(request, &answers);
@@ -58,10 +58,10 @@ where
     };
     tokio::select! {
         biased;
-        responded = timeout(terms.idle, responding) => {
+        responded = timeout(stay.idle, responding) => {
             responded.unwrap_or_else(|_elapsed| Err(Over::ours(Ending::Idle)))
         }
-        () = terms.end.cutting() => Err(Over::ours(Ending::Cut)),
+        () = stay.end.cutting() => Err(Over::ours(Ending::Cut)),
     }
 }
 

@@ -54,10 +54,10 @@ async fn associated(idle: Duration, is_bound: bool) -> Association {
         let metrics = Metrics::new().unwrap();
         let metrics = metrics.listener(&ListenerName::new("x"), Direction::Inbound);
         let asked = ask(&mut downstream, &ours).await.unwrap();
-        let terms = Terms { idle, metrics: &metrics, end: &ours, is_bound };
+        let stay = Stay { idle, metrics: &metrics, end: &ours, is_bound };
         let mut carried = Carried::default();
         let permit = permit();
-        let relaying = relay(&permit, asked, downstream, upstream, &terms, &mut carried);
+        let relaying = relay(&permit, asked, downstream, upstream, &stay, &mut carried);
         let (over, parting) = relaying.await;
         parting.done(&ours).await;
         (over, carried)

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::relay::{Over, Side};
-use super::{Carried, Terms};
+use super::{Carried, Stay};
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::{Contexts, Stopped, Transfer};
 use crate::proxy::l4::{IdleWatch, Look, Moved, Way};
@@ -17,23 +17,23 @@ pub(super) async fn transfer<D, U>(
     downstream: &mut D,
     upstream: &mut U,
     contexts: &Contexts,
-    terms: &Terms<'_>,
+    stay: &Stay<'_>,
     carried: &mut Carried,
 ) -> Over
 where
     D: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut both = Both::new(contexts, terms.is_bound);
-    let mut idle = IdleWatch::new(terms.idle);
+    let mut both = Both::new(contexts, stay.is_bound);
+    let mut idle = IdleWatch::new(stay.idle);
     let begun = carried.moved;
     let relaying = poll_fn(|cx| {
         let before = (both.up.way.moved, both.down.way.moved);
         let verdict = both.poll(cx, downstream, upstream);
         let (up, down) = (both.up.way.moved, both.down.way.moved);
         if before != (up, down) {
-            terms.metrics.bytes_up.increment(up - before.0);
-            terms.metrics.bytes_down.increment(down - before.1);
+            stay.metrics.bytes_up.increment(up - before.0);
+            stay.metrics.bytes_down.increment(down - before.1);
             carried.moved = Moved { up: begun.up + up, down: begun.down + down };
             carried.data_units = (both.up.seen.transfer.units(), both.down.seen.transfer.units());
             idle.moved();
@@ -46,7 +46,7 @@ where
     let over = tokio::select! {
         biased;
         over = relaying => over,
-        () = terms.end.cutting() => Over::ours(Ending::Cut),
+        () = stay.end.cutting() => Over::ours(Ending::Cut),
     };
     let (up, down) = (&both.up.seen.transfer, &both.down.seen.transfer);
     carried.commands = Some(Box::new((up.commands().clone(), down.commands().clone())));

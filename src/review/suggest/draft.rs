@@ -72,21 +72,21 @@ pub(super) fn thousands(number: u64) -> String {
 #[derive(Debug, Clone)]
 pub(super) struct RuleDraft {
     pub(super) name: String,
-    pub(super) terms: Terms,
+    pub(super) terms: TermsDraft,
     pub(super) allow: Names,
     /// What speaks for it; `None` for one that is kept from the configuration.
     pub(super) evidence: Option<Evidence>,
 }
 
 impl RuleDraft {
-    pub(super) fn new(name: String, terms: Terms, allow: Names, evidence: Evidence) -> Self {
+    pub(super) fn new(name: String, terms: TermsDraft, allow: Names, evidence: Evidence) -> Self {
         Self { name, terms, allow, evidence: Some(evidence) }
     }
 }
 
 /// What a rule is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Terms {
+pub(super) enum TermsDraft {
     Route { path: String, methods: BTreeSet<String>, kind: Kind },
     Messages { types: BTreeSet<String> },
     Sender { application: Option<String>, facility: Option<String> },

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::draft::{Alike, Evidence, ListenerDraft, RuleDraft, Terms, alike, together};
+use super::draft::{Alike, Evidence, ListenerDraft, RuleDraft, TermsDraft, alike, together};
 use super::namer::Namer;
 use crate::protocol::dicom;
 use crate::protocol::mllp::{self, Header, is_clear_code};
@@ -79,17 +79,17 @@ impl ListenerDraft<'_> {
         let mut rules: Vec<_> = senders
             .into_iter()
             .map(|((application, facility), evidence)| {
-                let terms = Terms::Sender { application, facility };
+                let terms = TermsDraft::Sender { application, facility };
                 RuleDraft::new(String::new(), terms, evidence.peers.clone(), evidence)
             })
             .collect();
         // Those that name both decide before those that name one.
         rules.sort_by_key(|rule| match &rule.terms {
-            Terms::Sender { application: Some(_), facility: Some(_) } => 0,
+            TermsDraft::Sender { application: Some(_), facility: Some(_) } => 0,
             _ => 1,
         });
         self.name(&mut rules, |terms| match terms {
-            Terms::Sender { application, facility } => {
+            TermsDraft::Sender { application, facility } => {
                 let named = application.as_ref().or(facility.as_ref());
                 format!("from-{}", named.map_or("", String::as_str))
             }
@@ -124,24 +124,24 @@ impl ListenerDraft<'_> {
             .into_iter()
             .map(|((calling, called), (classes, evidence))| {
                 let classes = classes.unwrap_or_default();
-                let terms = Terms::Association { calling, called, classes };
+                let terms = TermsDraft::Association { calling, called, classes };
                 RuleDraft::new(String::new(), terms, evidence.peers.clone(), evidence)
             })
             .collect();
         rules.sort_by_key(|rule| match &rule.terms {
-            Terms::Association { calling, called, .. } => {
+            TermsDraft::Association { calling, called, .. } => {
                 u8::from(calling.is_none()) + u8::from(called.is_none())
             }
             _ => 0,
         });
         self.name(&mut rules, |terms| match terms {
-            Terms::Association { calling, .. } => calling.clone().unwrap_or_default(),
+            TermsDraft::Association { calling, .. } => calling.clone().unwrap_or_default(),
             _ => String::new(),
         });
         self.rules.insert("associations", rules);
     }
 
-    fn name(&self, rules: &mut [RuleDraft], like: impl Fn(&Terms) -> String) {
+    fn name(&self, rules: &mut [RuleDraft], like: impl Fn(&TermsDraft) -> String) {
         let mut namer = Namer::default();
         for rule in rules {
             rule.name = namer.name(&like(&rule.terms));
@@ -184,7 +184,7 @@ fn of_types(types: Alike<(String, String)>) -> Vec<RuleDraft> {
             Some(first) => namer.name(first.split('^').next().unwrap_or_default()),
             None => continue,
         };
-        rules.push(RuleDraft::new(name, Terms::Messages { types }, allow, evidence));
+        rules.push(RuleDraft::new(name, TermsDraft::Messages { types }, allow, evidence));
     }
     rules
 }

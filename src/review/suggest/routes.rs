@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::draft::{Alike, Evidence, Kind, ListenerDraft, RuleDraft, Terms, alike, together};
+use super::draft::{Alike, Evidence, Kind, ListenerDraft, RuleDraft, TermsDraft, alike, together};
 use super::namer::Namer;
 use crate::config::{PathTemplate, Segment};
-use crate::protocol::{fhir, ihe};
+use crate::protocol::{fhir, ihe, soap};
 use crate::review::candidates::{Interaction, fhir_at, is_wide, of_dicomweb, of_fhir};
 use crate::review::what::{What, Words, canonical, segments};
 
@@ -59,7 +59,7 @@ impl ListenerDraft<'_> {
             let (path, kind) = (route.path.text.to_string(), Kind::Respond(status.as_u16()));
             let methods = route.methods.iter().map(ToString::to_string).collect();
             let allow = route.rule.allow.iter().map(|peer| peer.as_str().to_owned()).collect();
-            let terms = Terms::Route { path, methods, kind };
+            let terms = TermsDraft::Route { path, methods, kind };
             kept.push(RuleDraft {
                 name: namer.name(&route.rule.name),
                 terms,
@@ -133,7 +133,7 @@ impl Sorted {
         rules.extend(of_fhir_rules(self.fhir, namer));
         for ((base, allow), (transactions, evidence)) in together(self.dicomweb) {
             let kind = Kind::DicomWeb(transactions);
-            let terms = Terms::Route { path: base, methods: BTreeSet::new(), kind };
+            let terms = TermsDraft::Route { path: base, methods: BTreeSet::new(), kind };
             rules.push(RuleDraft::new(namer.name("dicomweb"), terms, allow, evidence));
         }
         rules.extend(plain(self.plain, namer));
@@ -162,9 +162,7 @@ fn is_telling(action: &str) -> bool {
     let last = action.rsplit(['/', '#', ':']).next().unwrap_or_default();
     let begins = last.starts_with(|c: char| c.is_alphabetic() || c == '_');
     let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
-    let is_uri = !action.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
-    is_uri
-        && !action.ends_with('…')
+    soap::check_action(action).is_ok()
         && (ihe::is_action(action) || (begins && last.chars().all(plain)))
 }
 
@@ -176,7 +174,7 @@ fn soap(all: Alike<(String, String)>, namer: &mut Namer) -> Vec<RuleDraft> {
         let others: BTreeSet<_> = actions.iter().filter(|a| known(a).is_none()).cloned().collect();
         let mut push = |name: String, kind| {
             let methods = ["POST".to_owned()].into();
-            let terms = Terms::Route { path: path.clone(), methods, kind };
+            let terms = TermsDraft::Route { path: path.clone(), methods, kind };
             let (allow, evidence) = (allow.clone(), evidence.clone());
             rules.push(RuleDraft::new(name, terms, allow, evidence));
         };
@@ -210,7 +208,7 @@ fn of_fhir_rules(
             _ => namer.name(&format!("fhir-{}", interactions.first().copied().unwrap_or_default())),
         };
         let kind = Kind::Fhir { interactions, resources };
-        let terms = Terms::Route { path: base, methods: BTreeSet::new(), kind };
+        let terms = TermsDraft::Route { path: base, methods: BTreeSet::new(), kind };
         drafts.push(RuleDraft::new(name, terms, allow, evidence));
     }
     drafts
@@ -233,7 +231,7 @@ fn plain(all: Vec<(Vec<Segment>, String, Evidence)>, namer: &mut Namer) -> Vec<R
         });
         let name = namer.name(last.unwrap_or("any"));
         let path: Vec<_> = path.into_iter().map(Segment::from).collect();
-        let terms = Terms::Route { path: canonical(&path), methods, kind: Kind::Plain };
+        let terms = TermsDraft::Route { path: canonical(&path), methods, kind: Kind::Plain };
         drafts.push(RuleDraft::new(name, terms, allow, evidence));
     }
     drafts

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::draft::{CONNECTIONS, Kind, ListenerDraft, RuleDraft, Terms};
+use super::draft::{CONNECTIONS, Kind, ListenerDraft, RuleDraft, TermsDraft};
 use super::{Names, Suggestion};
 use crate::config::{PeerMatcher, Target};
 use crate::protocol::dicom;
@@ -136,23 +136,23 @@ impl RuleDraft {
         writeln!(out, "      - name: {}", self.name)?;
         let mut keys = Vec::new();
         match &self.terms {
-            Terms::Route { path, methods, kind } => {
+            TermsDraft::Route { path, methods, kind } => {
                 if !methods.is_empty() {
                     keys.push(format!("methods: {}", list(methods.iter().map(String::as_str))));
                 }
                 keys.push(format!("path: {}", quoted(path)));
                 keys.extend(of_kind(kind));
             }
-            Terms::Messages { types } => {
+            TermsDraft::Messages { types } => {
                 keys.push(format!("types: {}", list(types.iter().map(String::as_str))));
             }
-            Terms::Sender { application, facility } => {
+            TermsDraft::Sender { application, facility } => {
                 keys.extend(
                     application.iter().map(|text| format!("application: {}", quoted(text))),
                 );
                 keys.extend(facility.iter().map(|text| format!("facility: {}", quoted(text))));
             }
-            Terms::Association { calling, called, classes } => {
+            TermsDraft::Association { calling, called, classes } => {
                 keys.extend(calling.iter().map(|title| format!("calling_ae: {}", quoted(title))));
                 keys.extend(called.iter().map(|title| format!("called_ae: {}", quoted(title))));
                 if !classes.is_empty() {

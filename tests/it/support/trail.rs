@@ -42,14 +42,19 @@ impl Trail {
         self.segments().iter().map(read).collect()
     }
 
-    /// All records.
-    pub(crate) fn records(&self) -> Vec<Record> {
+    /// A record for each line.
+    pub(crate) fn lines(&self) -> Vec<Record> {
         self.text().lines().map(|line| Record(serde_json::from_str(line).unwrap())).collect()
+    }
+
+    /// The records of what happened; checkpoints come whenever they are due.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.lines().into_iter().filter(|record| record.action() != "checkpoint").collect()
     }
 
     /// The records of one action.
     pub(crate) fn all(&self, action: &str) -> Vec<Record> {
-        self.records().into_iter().filter(|record| record.action() == action).collect()
+        self.lines().into_iter().filter(|record| record.action() == action).collect()
     }
 
     /// The first `count` records of `action`, as soon as there are so many.

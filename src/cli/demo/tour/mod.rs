@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::clinic::{Clinic, Seen, Service};
 use super::evidence::{Reader, field, metric};
 use super::sidecars::{Running, Sidecars};
-use crate::audit;
+use crate::audit::{self, Kept};
 use crate::report::Report;
 use client::{Answer, Call, Caller};
 use steps::{Beside, Door, Step, Wanted};
@@ -156,7 +156,7 @@ impl<'a> Tour<'a> {
         let mut checks = vec![self.same_connection().await, self.without_phi()];
         for running in self.sidecars.all() {
             let what = format!("the trail of {} is an unbroken chain", running.service);
-            checks.push(match audit::verify(&running.trail) {
+            checks.push(match audit::verify(&running.trail, &Kept::default()) {
                 Ok(verified) => Check::fine(format!("{what} of {} records", verified.records)),
                 Err(broken) => Check::failed(what, Report(&broken).to_string()),
             });

@@ -10,7 +10,7 @@ use crate::proxy::l7::Head;
 
 /// What a record has of a request.
 #[derive(Clone, Default)]
-pub(super) struct Asked {
+pub(super) struct Description {
     /// Its path with names in place of what may be an id.
     pub(super) template: Option<Arc<str>>,
     /// The operation.
@@ -19,13 +19,18 @@ pub(super) struct Asked {
     pub(super) words: Option<Arc<Words>>,
 }
 
-impl Asked {
-    /// Of a request that was let through by `grant`.
-    pub(super) fn granted(grant: &Grant, head: &Head<'_>, key: Option<&Pseudonyms>) -> Self {
+impl Description {
+    /// Of a request that was let through by `grant`. `form`: the parameters of its search that are in its body.
+    pub(super) fn granted(
+        grant: &Grant,
+        head: &Head<'_>,
+        form: Option<&str>,
+        key: Option<&Pseudonyms>,
+    ) -> Self {
         let plain = Self::plain(grant);
         let Some(base) = grant.template() else { return plain };
         let told = match grant.operation() {
-            Some(Operation::Fhir(..)) => fhir(base, below(base, head.path), head, key),
+            Some(Operation::Fhir(..)) => fhir(base, below(base, head.path), (head, form), key),
             Some(Operation::DicomWeb(_)) => dicomweb(base, below(base, head.path), head, key),
             Some(Operation::Soap(..)) | None => None,
         };
@@ -50,7 +55,7 @@ impl Asked {
             let base = &route.path;
             let rest = below_match(base, head.path)?;
             match route.kind {
-                RouteKind::Fhir { .. } => fhir(&base.text, rest, head, key),
+                RouteKind::Fhir { .. } => fhir(&base.text, rest, (head, None), key),
                 RouteKind::DicomWeb(_) => dicomweb(&base.text, rest, head, key),
                 RouteKind::Plain | RouteKind::Soap(_) => None,
             }
@@ -60,9 +65,14 @@ impl Asked {
     }
 }
 
-fn fhir(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Option<Asked> {
+fn fhir(
+    base: &str,
+    rest: &str,
+    (head, form): (&Head<'_>, Option<&str>),
+    key: Option<&Pseudonyms>,
+) -> Option<Description> {
     let asked = fhir::classify(head.method.as_str(), rest)?;
-    let search = head.query.map(|query| fhir::search(asked.resource, query)).unwrap_or_default();
+    let search = fhir::search(asked.resource, head.query.into_iter().chain(form));
     let named = asked.subject().into_iter();
     let searched = search.subjects.iter().map(|(kind, id)| (*kind, &**id));
     let subjects = match key {
@@ -70,18 +80,23 @@ fn fhir(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Op
         None => Vec::new(),
     };
     let words = Words { subjects, parameters: search.parameters, other_parameters: search.others };
-    Some(Asked {
+    Some(Description {
         template: Some(asked.template(base).into()),
         operation: Some(Operation::Fhir(asked.interaction, asked.resource)),
         words: Some(Arc::new(words)),
     })
 }
 
-fn dicomweb(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Option<Asked> {
+fn dicomweb(
+    base: &str,
+    rest: &str,
+    head: &Head<'_>,
+    key: Option<&Pseudonyms>,
+) -> Option<Description> {
     let asked = dicomweb::classify(head.method.as_str(), rest)?;
     let study = key.zip(asked.study).map(|(key, study)| key.pseudonym(Pseudonyms::STUDY, study));
     let words = Words { subjects: study.into_iter().collect(), ..Words::default() };
-    Some(Asked {
+    Some(Description {
         template: Some(asked.template(base).into()),
         operation: Some(Operation::DicomWeb(asked.transaction)),
         words: Some(Arc::new(words)),

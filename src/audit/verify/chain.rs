@@ -1,0 +1,143 @@
+//! What is known of a trail up to a line, and whether the next one fits.
+
+use std::path::{Path, PathBuf};
+
+use super::broken::Broken;
+use super::seals::Seals;
+use super::verified::{Sealed, Verified};
+use crate::audit::line::encode::{Hash, NOTHING_BEFORE, hash};
+use crate::audit::read::placed::Line;
+use crate::audit::trail::segment::SegmentName;
+
+/// What is known of the trail up to a line.
+pub(super) struct Chain {
+    pub(super) verified: Verified,
+    /// What the first record says of the line before it.
+    before_first: String,
+    last_hash: Hash,
+    file: PathBuf,
+    pub(super) line: u64,
+    seals: Seals,
+}
+
+impl Chain {
+    pub(super) fn begin(path: &Path, line: &Line<'_>, seals: Seals) -> Result<Self, Broken> {
+        let first = line.event.sequence;
+        let nothing_before = line.myelin.prev == hex::encode(NOTHING_BEFORE);
+        if (first == 1) != nothing_before {
+            return Err(Broken::Beginning {
+                file: path.into(),
+                expected: "record 1 after nothing, or a later one after another".into(),
+                found: format!("record {first} after {}", line.myelin.prev),
+            });
+        }
+        Ok(Self {
+            verified: Verified {
+                segments: 0,
+                records: 0,
+                first_sequence: first,
+                last_sequence: first.wrapping_sub(1),
+                first_time: line.timestamp.to_owned(),
+                last_time: line.timestamp.to_owned(),
+                last_hash: String::new(),
+                removal_on_record: (first > 1).then_some(false),
+                earlier_than_previous: 0,
+                seals: Sealed::default(),
+                unfinished_bytes: 0,
+            },
+            before_first: line.myelin.prev.to_owned(),
+            last_hash: NOTHING_BEFORE,
+            file: path.into(),
+            line: 0,
+            seals,
+        })
+    }
+
+    /// Checks that `line` comes after all before it.
+    pub(super) fn follow(&self, path: &Path, number: u64, line: &Line<'_>) -> Result<(), Broken> {
+        let (expected, found) = (self.verified.last_sequence + 1, line.event.sequence);
+        if expected != found {
+            return Err(Broken::Sequence { file: path.into(), line: number, expected, found });
+        }
+        let mut hex = [0; 64];
+        let fits = hex::encode_to_slice(self.last_hash, &mut hex).is_ok()
+            && hex == line.myelin.prev.as_bytes();
+        if fits {
+            return Ok(());
+        }
+        Err(Broken::Changed {
+            file: self.file.clone(),
+            line: self.line,
+            expected: line.myelin.prev.to_owned(),
+            found: hex::encode(self.last_hash),
+        })
+    }
+
+    /// Checks that a segment begins with `line`, and has the name that belongs to it.
+    pub(super) fn begin_segment(
+        &mut self,
+        path: &Path,
+        name: &SegmentName,
+        line: &Line<'_>,
+    ) -> Result<(), Broken> {
+        let wrong = |expected: &str, found| Broken::Beginning {
+            file: path.into(),
+            expected: expected.into(),
+            found,
+        };
+        if !line.begins_segment() {
+            return Err(wrong("a record that begins a segment", line.event.action.to_owned()));
+        }
+        if name.first != line.event.sequence {
+            let found = format!("record {}", line.event.sequence);
+            return Err(wrong(&format!("record {}, as its name says,", name.first), found));
+        }
+        self.verified.segments += 1;
+        self.file = path.into();
+        self.seals.begin_segment(path, line)
+    }
+
+    pub(super) fn append(
+        &mut self,
+        path: &Path,
+        number: u64,
+        line: &Line<'_>,
+        bytes: &[u8],
+    ) -> Result<(), Broken> {
+        debug_assert_eq!(self.file, path);
+        self.seals.meet(path, number, line)?;
+        self.seals.append(bytes);
+        let verified = &mut self.verified;
+        if line.timestamp < verified.last_time.as_str() {
+            verified.earlier_than_previous += 1;
+        }
+        verified.last_time.clear();
+        verified.last_time.push_str(line.timestamp);
+        verified.records += 1;
+        verified.last_sequence = line.event.sequence;
+        if line.myelin.removed.iter().any(|removed| removed.last_hash == self.before_first) {
+            verified.removal_on_record = verified.removal_on_record.map(|_| true);
+        }
+        self.last_hash = hash(bytes);
+        self.line = number;
+        Ok(())
+    }
+
+    /// Checks that a file without records is where an attempt to begin a segment may have failed.
+    pub(super) fn pass_empty(&self, path: &Path, name: &SegmentName) -> Result<(), Broken> {
+        let expected = self.verified.last_sequence + 1;
+        if name.first == expected {
+            return Ok(());
+        }
+        Err(Broken::Beginning {
+            file: path.into(),
+            expected: format!("record {}, as its name says,", name.first),
+            found: "nothing".into(),
+        })
+    }
+
+    pub(super) fn finish(self) -> Result<Verified, Broken> {
+        let seals = self.seals.finish()?;
+        Ok(Verified { last_hash: hex::encode(self.last_hash), seals, ..self.verified })
+    }
+}
