@@ -7,9 +7,11 @@ mod follow;
 pub(in crate::audit) mod lines;
 pub(in crate::audit) mod placed;
 mod recorded;
+mod window;
 
 use std::fs::read_dir;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -17,6 +19,7 @@ use serde::Serialize;
 pub use self::follow::{Batch, Follower, Most};
 use self::lines::{Lines, Next};
 pub use self::recorded::*;
+pub use self::window::Window;
 
 /// Most lines that are told of one by one.
 const TOLD: usize = 5;
@@ -67,43 +70,56 @@ impl Reading {
         dir: &Path,
         each: &mut dyn FnMut(Recorded),
     ) -> Result<(), UnreadableTrail> {
-        let failed = |source| UnreadableTrail::Io { path: dir.into(), source };
-        let mut files = Vec::new();
-        for entry in read_dir(dir).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            files.extend(name.to_str().filter(|name| is_of_trail(name)).map(|name| dir.join(name)));
-        }
-        files.sort();
-        if files.is_empty() {
-            return Err(UnreadableTrail::Missing { dir: dir.into() });
-        }
-        for path in files {
+        let mut all = |_line: &[u8], recorded| {
+            each(recorded);
+            ControlFlow::Continue(())
+        };
+        self.search(dir, Window::default(), &mut all)
+    }
+
+    /// Gives `each` the records of a time, each with its line, until it has enough. Files in which there is none of
+    /// that time are not read.
+    ///
+    /// # Errors
+    ///
+    /// There is no trail, or one of its files cannot be read.
+    pub fn search(
+        &mut self,
+        dir: &Path,
+        window: Window,
+        each: Each<'_>,
+    ) -> Result<(), UnreadableTrail> {
+        for path in window.files(&trail_files(dir)?) {
             let failed = |source| UnreadableTrail::Io { path: path.clone(), source };
-            self.file(&path, each).map_err(failed)?;
+            if self.file(&path, window, each).map_err(failed)?.is_break() {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, each: &mut dyn FnMut(Recorded)) -> io::Result<()> {
+    fn file(&mut self, path: &Path, window: Window, each: Each<'_>) -> io::Result<ControlFlow<()>> {
         let mut lines = Lines::new(files::open(path)?);
         self.files += 1;
         loop {
             let read = match lines.next()? {
-                Next::Line(line) => serde_json::from_slice(line),
+                Next::Line(line) => serde_json::from_slice::<Recorded>(line),
                 Next::TooLong => {
                     self.broken(path, lines.number(), "longer than any record");
                     continue;
                 }
                 Next::Unfinished(_) => {
                     self.unfinished += 1;
-                    return Ok(());
+                    return Ok(ControlFlow::Continue(()));
                 }
-                Next::End => return Ok(()),
+                Next::End => return Ok(ControlFlow::Continue(())),
             };
             match read {
                 Ok(recorded) => {
                     self.records += 1;
-                    each(recorded);
+                    if window.has(recorded.at) && each(lines.last(), recorded).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
                 }
                 // Not what serde says: that may repeat what stands there.
                 Err(error) if error.is_data() => {
@@ -120,6 +136,24 @@ impl Reading {
             self.told.push(format!("{}:{line}: {why}", path.display()));
         }
     }
+}
+
+/// What takes a record and its line, and says whether it wants another.
+pub type Each<'e> = &'e mut dyn FnMut(&[u8], Recorded) -> ControlFlow<()>;
+
+/// The files of the trail in `dir`, in the order of their names.
+fn trail_files(dir: &Path) -> Result<Vec<PathBuf>, UnreadableTrail> {
+    let failed = |source| UnreadableTrail::Io { path: dir.into(), source };
+    let mut files = Vec::new();
+    for entry in read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        files.extend(name.to_str().filter(|name| is_of_trail(name)).map(|name| dir.join(name)));
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(UnreadableTrail::Missing { dir: dir.into() });
+    }
+    Ok(files)
 }
 
 /// Whoever collects trails may have named their files anew.

@@ -5,6 +5,7 @@ mod dicom;
 mod enter;
 mod greet;
 mod http;
+mod judged;
 mod mllp;
 mod room;
 mod state;

@@ -2,6 +2,7 @@
 //! `None` or empty; what is not known here is passed over.
 
 mod asked;
+mod sides;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -283,6 +284,10 @@ pub struct RecordedMyelin {
     pub hl7: Option<RecordedHl7>,
     /// The DICOM association.
     pub dicom: Option<RecordedDicom>,
+    /// A segment begins.
+    pub segment: Option<RecordedSegment>,
+    /// All records before this one are sealed.
+    pub checkpoint: Option<RecordedCheckpoint>,
     /// How many records before this one were never written.
     pub lost: Option<u64>,
     /// Segments that were removed because their retention was over.
@@ -303,6 +308,20 @@ pub struct RecordedFlood {
     /// When the last.
     #[serde(deserialize_with = "moment")]
     pub last: OffsetDateTime,
+}
+
+/// `myelin.segment`
+#[derive(Debug, Clone, Deserialize)]
+pub struct RecordedSegment {
+    /// The file before it.
+    pub previous: Option<String>,
+}
+
+/// `myelin.checkpoint`
+#[derive(Debug, Clone, Deserialize)]
+pub struct RecordedCheckpoint {
+    /// The signed note (C2SP `tlog-checkpoint`).
+    pub note: String,
 }
 
 /// An item of `myelin.removed`

@@ -1,0 +1,109 @@
+//! What an event has beside its codes: names and texts, the important ones first.
+
+use super::fields::{Field, Value};
+use crate::audit::read::Recorded;
+
+/// Most bytes of a detail.
+const LONGEST: usize = 1024;
+/// Most bytes of all details and the peer's identity: so an ATNA message stays below 8 KiB, at which common receivers
+/// cut it.
+const ALL: usize = 3400;
+
+/// What is told of each record, by the names of fields.
+const FIELDS: [(&str, &str); 29] = [
+    ("Action", "action"),
+    ("Reason", "reason"),
+    ("Sequence", "sequence"),
+    ("ConnectionID", "connection"),
+    ("RequestID", "request_id"),
+    ("Count", "count"),
+    ("WouldDeny", "would_deny"),
+    ("PolicyRule", "rule"),
+    ("PolicyVersion", "policy"),
+    ("Differs", "differs"),
+    ("TLSVersion", "tls_version"),
+    ("TLSCipherSuite", "tls_cipher"),
+    ("TLSGroup", "tls_group"),
+    ("CertSHA256", "certificate_sha256"),
+    ("CertSerial", "certificate_serial"),
+    ("Subject", "certificate_subject"),
+    ("Issuer", "certificate_issuer"),
+    ("Method", "method"),
+    ("Route", "path"),
+    ("Status", "status"),
+    ("Operation", "operation"),
+    ("Resource", "resource"),
+    ("ClaimedFrom", "claimed_from"),
+    ("ClaimedTo", "claimed_to"),
+    ("Result", "result"),
+    ("SourceBytes", "source_bytes"),
+    ("DestinationBytes", "destination_bytes"),
+    ("DurationMs", "duration_ms"),
+    ("TraceID", "trace_id"),
+];
+/// These belong to the peer, or were merely presented.
+const OF_CERTIFICATE: [&str; 4] = ["CertSHA256", "CertSerial", "Subject", "Issuer"];
+
+/// The details of an event, bounded. `digest` is the SHA-256 of the record's line.
+pub(super) fn details(
+    recorded: &Recorded,
+    digest: &str,
+    summary: &str,
+) -> Vec<(&'static str, String)> {
+    let is_known = recorded.myelin.identity.is_some();
+    let mut details = Vec::new();
+    let identity = recorded.myelin.identity.as_ref().map_or(0, String::len);
+    let mut room = ALL.saturating_sub(identity).max(LONGEST);
+    let mut add = |name: &'static str, text: String| {
+        let text = cut(text);
+        if !text.is_empty() && text.len() <= room {
+            room -= text.len();
+            details.push((name, text));
+        }
+    };
+    add("Alert Description", description(recorded, summary));
+    add("RecordSHA256", digest.to_owned());
+    if let Some(checkpoint) = &recorded.myelin.checkpoint {
+        add("Checkpoint", checkpoint.note.clone());
+    }
+    for (name, field) in FIELDS {
+        let value = Field::named(field).map_or(Value::Nothing, |field| field.of(recorded));
+        if name == "Count" && recorded.myelin.flood.is_none() {
+            continue;
+        }
+        add(
+            if OF_CERTIFICATE.contains(&name) { of_peer(name, is_known) } else { name },
+            value.to_string(),
+        );
+    }
+    details
+}
+
+/// What a certificate says is the peer's only if it was verified.
+fn of_peer(name: &'static str, is_known: bool) -> &'static str {
+    match (name, is_known) {
+        ("CertSHA256", true) => "PeerCertSHA256",
+        ("CertSHA256", false) => "PresentedCertSHA256",
+        ("CertSerial", true) => "PeerCertSerial",
+        ("CertSerial", false) => "PresentedCertSerial",
+        ("Subject", true) => "PeerSubject",
+        ("Subject", false) => "PresentedSubject",
+        ("Issuer", true) => "PeerIssuer",
+        ("Issuer", false) => "PresentedIssuer",
+        _ => name,
+    }
+}
+
+fn description(recorded: &Recorded, summary: &str) -> String {
+    let words = [recorded.message.as_deref(), recorded.myelin.nearest.as_deref()];
+    words.into_iter().flatten().fold(summary.to_owned(), |text, words| format!("{text}; {words}"))
+}
+
+fn cut(mut text: String) -> String {
+    const MORE: &str = "…";
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST - MORE.len()));
+        text.push_str(MORE);
+    }
+    text
+}

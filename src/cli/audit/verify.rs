@@ -1,0 +1,45 @@
+//! `myelin audit verify`: whether a trail is what was written.
+
+use std::path::{Path, PathBuf};
+
+use super::super::{Exit, Format, console};
+use super::with_kept;
+use crate::audit::{self, Kept};
+use crate::report::Report;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The trail's directory
+    dir: PathBuf,
+    /// A checkpoint of the trail that was kept elsewhere; may be repeated
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
+    /// A verifier key that must have sealed part of the trail; may be repeated
+    #[arg(long, value_name = "KEY")]
+    key: Vec<String>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let Arguments { dir, checkpoint, key, format } = arguments;
+    with_kept(key, checkpoint, |kept| verify(dir, kept, *format))
+}
+
+fn verify(dir: &Path, kept: &Kept, format: Format) -> anyhow::Result<Exit> {
+    match (audit::verify(dir, kept), format) {
+        (Ok(verified), Format::Text) => console::line(&verified.to_string()),
+        (Ok(verified), Format::Json) => console::line(&serde_json::to_string_pretty(&verified)?),
+        (Err(broken), Format::Text) => {
+            console::error(&format!("error: {}", Report(&broken)));
+            return Ok(Exit::Failed);
+        }
+        (Err(broken), Format::Json) => {
+            let broken = serde_json::json!({ "broken": Report(&broken).to_string() });
+            console::line(&serde_json::to_string_pretty(&broken)?);
+            return Ok(Exit::Failed);
+        }
+    }
+    Ok(Exit::Fine)
+}
