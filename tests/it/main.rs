@@ -14,6 +14,8 @@ mod support;
 
 mod admin;
 mod audit;
+mod audit_forms;
+mod audit_query;
 mod begun;
 mod ca;
 mod ca_live;
