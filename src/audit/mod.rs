@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`record`] says what happened, [`mod@line`] makes a line of it, [`trail`] gives it its place, survives the disk
-//! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back.
+//! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back, and [`proof`] proves one
+//! record to others.
 
 mod described;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub mod forms;
 mod line;
 mod log;
 mod pages;
+mod proof;
 mod pseudonym;
 mod queue;
 mod read;
@@ -43,6 +45,7 @@ use crate::config::{AuditSettings, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
 pub use line::{Origin, Sealed, question, samples};
+pub use proof::{NoProof, Proven, Unproven, prove, verify_proof};
 pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use read::*;
 pub use record::*;

@@ -99,16 +99,15 @@ impl MessageRules for InboundState {
             }
             Flow::Up => {
                 let grant = self.policy.authorize_message(permit, message.header, now)?;
-                let grant = narrow(grant)?;
                 let running = match (charged.begins(message, grant.rule()), message.is_further) {
-                    (true, true) => self.quotas.begin_further(permit, &grant, now),
-                    (true, false) => self.quotas.begin(permit, Some(&grant), now),
-                    (false, _) => {
-                        self.quotas.used(permit, Some(&grant), now);
-                        Ok(Running::default())
-                    }
+                    (true, true) => self.quotas.begin_further(permit, &grant),
+                    (true, false) => self.quotas.begin(permit, Some(&grant)),
+                    (false, _) => Ok(Running::default()),
                 };
-                Ok(Judged::of(&grant, running.map_err(|over| over.denied)?))
+                let running = running.map_err(|over| over.denied)?;
+                let grant = narrow(grant)?;
+                self.quotas.used(permit, Some(&grant), now);
+                Ok(Judged::of(&grant, running))
             }
             Flow::Down => Ok(Judged::by(permit, self.config.phi)),
         }

@@ -11,6 +11,8 @@ pub enum DenyReason {
     ListingExpired,
     /// The peer's certificate has expired since its handshake, or had before the clock was set back.
     CertificateExpired,
+    /// The peer's certificate is another entry's in `peers` by now than when the connection was put on record.
+    PeerChanged,
     /// No route matches the request.
     NoRoute,
     /// A route matches, and does not allow the peer.
@@ -49,11 +51,12 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::UnknownPeer,
         Self::NotListed,
         Self::ListingExpired,
         Self::CertificateExpired,
+        Self::PeerChanged,
         Self::NoRoute,
         Self::NotListedForRoute,
         Self::RuleExpired,
@@ -80,6 +83,7 @@ impl DenyReason {
             Self::NotListed => "not_listed",
             Self::ListingExpired => "listing_expired",
             Self::CertificateExpired => "certificate_expired",
+            Self::PeerChanged => "peer_changed",
             Self::NoRoute => "no_route",
             Self::NotListedForRoute => "not_listed_for_route",
             Self::RuleExpired => "rule_expired",
@@ -108,6 +112,7 @@ impl DenyReason {
             | Self::NotListed
             | Self::ListingExpired
             | Self::CertificateExpired
+            | Self::PeerChanged
             | Self::NoRoute
             | Self::NotListedForRoute
             | Self::RuleExpired

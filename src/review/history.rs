@@ -284,6 +284,7 @@ fn is_of_rules(reason: DenyReason) -> bool {
         | DenyReason::SopClass
         | DenyReason::Rego => true,
         DenyReason::CertificateExpired
+        | DenyReason::PeerChanged
         | DenyReason::SoapMismatch
         | DenyReason::SopClassMismatch
         | DenyReason::RateLimit

@@ -1,7 +1,7 @@
 //! The trail's seals: what an auditor keeps elsewhere, and what it betrays.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::myelin;
 use crate::support::eventually;
@@ -11,19 +11,19 @@ use crate::support::trail::Trail;
 use crate::support::workload::{Kind, Workload};
 
 /// A trail with a few accesses that a running sidecar has sealed, and what an auditor took away of it.
-struct Sealed {
-    _mesh: Mesh,
-    trail: Trail,
-    /// The last checkpoint.
-    kept: PathBuf,
+pub(crate) struct Sealed {
+    mesh: Mesh,
+    pub(crate) trail: Trail,
+    /// A checkpoint that covers the accesses.
+    pub(crate) kept: PathBuf,
     /// How many records it covers.
     size: u64,
     /// The verifier key of the trail's first segment.
-    key: String,
+    pub(crate) key: String,
 }
 
 impl Sealed {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let mesh = Mesh::new();
         let workload = Workload::tcp(Kind::Echo).await;
         let setup = mesh.inbound("db").allow("web").forward(workload.target()).phi();
@@ -43,7 +43,12 @@ impl Sealed {
         let kept = mesh.dir().join("kept.checkpoint");
         fs::write(&kept, checkpoint.text("myelin.checkpoint.note")).unwrap();
         let key = trail.lines()[0].text("myelin.segment.key").to_owned();
-        Self { _mesh: mesh, trail, kept, size: size(&checkpoint), key }
+        Self { mesh, trail, kept, size: size(&checkpoint), key }
+    }
+
+    /// A place for files.
+    pub(crate) fn dir(&self) -> &Path {
+        self.mesh.dir()
     }
 
     async fn verify(&self) -> Said {

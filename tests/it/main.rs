@@ -15,6 +15,7 @@ mod support;
 mod admin;
 mod audit;
 mod audit_forms;
+mod audit_proof;
 mod audit_query;
 mod begun;
 mod ca;

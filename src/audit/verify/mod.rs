@@ -6,6 +6,7 @@
 
 mod broken;
 mod chain;
+pub(in crate::audit) mod kept;
 mod seals;
 mod verified;
 
@@ -13,8 +14,8 @@ use std::path::Path;
 
 pub use self::broken::Broken;
 use self::chain::Chain;
+pub use self::kept::{Kept, KeptError};
 use self::seals::Seals;
-pub use self::seals::{Kept, KeptError};
 pub use self::verified::Verified;
 use crate::audit::read::files::{SegmentFile, files};
 use crate::audit::read::lines::{Lines, Next};

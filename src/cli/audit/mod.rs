@@ -1,12 +1,17 @@
 //! `myelin audit`: looks at the trail.
 
+mod proof;
 mod pseudonym;
 mod query;
 mod verify;
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
-use super::Exit;
+use super::{Exit, console};
+use crate::audit::Kept;
+use crate::report::Report;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -20,6 +25,10 @@ enum Command {
     Verify(verify::Arguments),
     /// Finds records, and tells them in other forms: CSV, ECS, OCSF, CEF, DICOM, FHIR
     Query(Box<query::Arguments>),
+    /// Prints a proof of one record, for somebody who has nothing else but a checkpoint or a key
+    Prove(proof::Prove),
+    /// Checks a proof of one record, and prints the record
+    VerifyProof(proof::VerifyProof),
     /// Prints what stands in records for an id, so that they can be searched for it
     Pseudonym(pseudonym::Arguments),
 }
@@ -28,6 +37,23 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Query(arguments) => query::run(arguments),
+        Command::Prove(arguments) => proof::prove(arguments),
+        Command::VerifyProof(arguments) => proof::verify(arguments),
         Command::Pseudonym(arguments) => pseudonym::run(arguments),
+    }
+}
+
+/// Goes on with the keys and checkpoints that were kept elsewhere, unless one of them is none.
+fn with_kept(
+    keys: &[String],
+    checkpoints: &[PathBuf],
+    then: impl FnOnce(&Kept) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
+    match Kept::read(keys, checkpoints) {
+        Ok(kept) => then(&kept),
+        Err(error) => {
+            console::error(&format!("error: {}", Report(&error)));
+            Ok(Exit::BadCommand)
+        }
     }
 }

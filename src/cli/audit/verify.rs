@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::{Exit, Format, console};
+use super::with_kept;
 use crate::audit::{self, Kept};
 use crate::report::Report;
 
@@ -23,13 +24,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let Arguments { dir, checkpoint, key, format } = arguments;
-    match Kept::read(key, checkpoint) {
-        Ok(kept) => verify(dir, &kept, *format),
-        Err(error) => {
-            console::error(&format!("error: {}", Report(&error)));
-            Ok(Exit::BadCommand)
-        }
-    }
+    with_kept(key, checkpoint, |kept| verify(dir, kept, *format))
 }
 
 fn verify(dir: &Path, kept: &Kept, format: Format) -> anyhow::Result<Exit> {

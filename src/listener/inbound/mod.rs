@@ -4,6 +4,7 @@ mod arrival;
 mod dicom;
 mod greet;
 mod http;
+mod judged;
 mod mllp;
 mod state;
 
@@ -251,8 +252,10 @@ impl InboundListener {
         let connection = Arc::new(connection);
         let admitted = judged.and_then(|permit| {
             let place = room.place_of(&permit, source)?;
+            let running = state.begin(&permit)?; // before Rego is asked: questions cost time
             let permit = services.narrow_permit(&state.policy, permit, &connection, now)?;
-            Ok((place, state.begin(permit, now)?))
+            state.begun(&permit, now);
+            Ok((place, (permit, running)))
         });
         let (_place, (permit, _running)) = match admitted {
             Ok(admitted) => admitted,

@@ -17,6 +17,7 @@ pub(super) fn is_for_good(reason: DenyReason) -> bool {
         | DenyReason::NotListed
         | DenyReason::ListingExpired
         | DenyReason::CertificateExpired
+        | DenyReason::PeerChanged
         | DenyReason::NoRoute
         | DenyReason::NotListedForRoute
         | DenyReason::SoapMismatch

@@ -124,8 +124,8 @@ impl Host for OutboundHttp {
         self.judge(head).map(Again::AsBefore)
     }
 
-    fn begin(&self, _head: &Head<'_>, _judged: &Generation) -> Result<(), Infallible> {
-        Ok(())
+    fn begin(&self, _head: &Head<'_>, judged: Generation) -> Result<(Generation, ()), Infallible> {
+        Ok((judged, ()))
     }
 
     fn retry_after(&self, denial: &Infallible) -> Option<Duration> {
