@@ -90,12 +90,13 @@ def cef():
         read = pycef.parse(line)
         assert read is not None and read["CEFVersion"] == "0", line
         event = cefevent.CEFEvent(strict=True)
-        numbers = ("rt", "start", "end", "cnt", "cn1", "cn2", "in", "out", "deviceDirection")
+        numbers = ("rt", "start", "end", "cnt", "cn1", "cn2", "in", "out")
         for name, value in read.items():
             if name in header or (name == "outcome" and value in ("success", "failure")):
                 continue  # eventOutcome is in the standard, not in cefevent's dictionary
             key = labels.get(name, name)
-            event.set_field(key, int(value) if key in numbers else value)
+            # Of numbers cefevent takes 0 for none.
+            event.set_field(key, max(1, int(value)) if key in numbers else value)
         print(json.dumps(read))
         count += 1
     print("valid", count)
