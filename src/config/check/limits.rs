@@ -18,6 +18,11 @@ fn timeout(longest: Duration) -> RangeInclusive<Duration> {
     SHORTEST..=longest
 }
 
+/// `limits` of the file: what `node` says, over the defaults.
+pub(super) fn of_file(reader: &Reader<'_>, node: &Node) -> Option<Limits> {
+    over(reader, node, &Limits::default())
+}
+
 /// `limits`: what `node` says, over what `base` says.
 pub(super) fn over(reader: &Reader<'_>, node: &Node, base: &Limits) -> Option<Limits> {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
