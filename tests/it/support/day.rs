@@ -21,7 +21,7 @@ const ROUTES: &str = r#"routes:
 
 /// Trails with records of all kinds of traffic.
 pub(crate) struct Day {
-    pub(crate) mesh: Mesh,
+    _mesh: Mesh,
     pub(crate) trails: Vec<Trail>,
 }
 
@@ -32,7 +32,7 @@ impl Day {
             .into_iter()
             .flatten()
             .collect();
-        Self { mesh, trails }
+        Self { _mesh: mesh, trails }
     }
 
     /// What `myelin audit query` says of all trails.
