@@ -94,7 +94,9 @@ mod probe_certificates;
 mod quotas;
 mod readme;
 mod refusals;
+#[cfg(feature = "rego")]
 mod rego;
+#[cfg(feature = "rego")]
 mod rego_commands;
 mod reload;
 mod resumption;
