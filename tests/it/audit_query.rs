@@ -130,6 +130,7 @@ async fn what_cannot_be_asked_is_told_with_the_mend() {
         (&["--from", "2026-11-22", "--to", "2026-11-20"], "--to is before --from"),
         (&["--group-by", "peer", "--format", "fhir"], "jsonl or csv"),
         (&["--count", "--sort", "peer"], "cannot be used with"),
+        (&["--audit", "/proc/version"], "is a file; --audit takes the directory"),
     ] {
         let said = query(dir.path(), args).await;
         assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{args:?} {said:#?}");

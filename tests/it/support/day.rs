@@ -1,5 +1,8 @@
 //! A day at a hospital, in short: traffic of each kind, good and bad, and the trails that it leaves.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use rcgen::DnType;
 
 use super::client;
@@ -68,8 +71,13 @@ async fn stop(sidecars: impl IntoIterator<Item = Running>) -> Vec<Trail> {
 /// FHIR: what is allowed, a type that is not, a peer that is not, a certificate that is none, two reloads.
 async fn fhir(mesh: &Mesh) -> Vec<Trail> {
     let workload = Legacy::start().await;
-    let setup =
-        mesh.inbound("ehr").allow("billing").http().phi().forward(workload.target()).with(ROUTES);
+    let key = mesh.dir().join("pseudonyms.key");
+    fs::write(&key, "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let dir = mesh.dir().join("ehr/audit");
+    let audit = format!("dir: {} , pseudonyms: {{ key_file: {} }}", dir.display(), key.display());
+    let setup = mesh.inbound("ehr").allow("billing").http().phi().audit(&audit);
+    let setup = setup.forward(workload.target()).with(ROUTES);
     let ehr = setup.start().await;
     let mut billing = mesh.http("billing", &ehr).await;
     billing.get("/fhir/Patient/PQ4711").await;
@@ -92,7 +100,7 @@ async fn fhir(mesh: &Mesh) -> Vec<Trail> {
 async fn hostile(mesh: &Mesh, to: &Running) {
     let own =
         Identity::self_signed(|params| params.distinguished_name.push(DnType::CommonName, HOSTILE));
-    let read = |path| std::fs::read_to_string(path).unwrap();
+    let read = |path| fs::read_to_string(path).unwrap();
     let trust_bundle = read(mesh.pem("nobody").trust_bundle());
     let identity = Identity::new(&read(own.cert()), &read(own.key()), &trust_bundle);
     if let Ok(mut peer) = client::connect(&identity, to.address(), "ehr").await {

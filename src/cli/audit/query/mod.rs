@@ -123,6 +123,12 @@ fn bad_command(problem: &str) -> Exit {
 
 /// The trails' directories: those that were named, or the configuration's.
 fn dirs(arguments: &Arguments) -> Result<Vec<PathBuf>, Exit> {
+    if let Some(file) = arguments.filter.audit.iter().find(|path| path.is_file()) {
+        let file = file.display();
+        return Err(bad_command(&format!(
+            "{file} is a file; --audit takes the directory that it is in"
+        )));
+    }
     if !arguments.filter.audit.is_empty() {
         return Ok(arguments.filter.audit.clone());
     }
