@@ -39,8 +39,7 @@ fn desk(peer: &str, rule: &str) -> (Quotas, Permit, Grant) {
 
 fn begin(bencher: Bencher<'_, '_>, peer: &str, rule: &str) {
     let (quotas, permit, grant) = desk(peer, rule);
-    let now = clock::now();
-    bencher.bench(|| quotas.begin(&permit, Some(&grant), now).is_ok());
+    bencher.bench(|| quotas.begin(&permit, Some(&grant)).is_ok());
 }
 
 /// Only counted as used.

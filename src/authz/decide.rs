@@ -275,7 +275,7 @@ impl Found<'_> {
             operation: self.operation,
             respond: route.respond,
             soap: self.soap.cloned(),
-            form: self.form.cloned(),
+            form: self.form,
             ..grant.under(&self.compiled.clause)
         }
     }

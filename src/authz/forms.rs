@@ -3,13 +3,14 @@
 use time::OffsetDateTime;
 
 use super::differences::list;
-use super::permit::{Denied, Grant};
+use super::permit::{Denied, Form, Grant};
 use super::policy::ListenerPolicy;
 use crate::outcome::{DenyReason, Differs};
 use crate::protocol::fhir::{Reach, Unreadable};
 
 impl ListenerPolicy {
-    /// Whether a search that was granted by its head goes through with the form in its body.
+    /// Whether a search that was granted by its head goes through with the form in its body. Asked where that
+    /// was looked at: for a rule's sake, or for Rego's.
     ///
     /// # Errors
     ///
@@ -20,15 +21,21 @@ impl ListenerPolicy {
         form: Result<&str, Unreadable>,
         now: OffsetDateTime,
     ) -> Result<Grant, Denied> {
-        let Some(listed) = grant.form() else { return Ok(grant) };
-        let why = match form.map(Reach::of_parameters) {
-            Ok(reach) => match reach.beyond(listed) {
-                Some(reached) => format!("not {reached}"),
-                None => return Ok(grant),
-            },
-            Err(why) => why.text().to_owned(),
+        let (wanted, why) = match (grant.form(), form) {
+            (None, _) | (Some(Form::Free), Ok(_)) => return Ok(grant),
+            (Some(Form::Free), Err(why)) => (String::new(), why.text().to_owned()),
+            (Some(Form::Held(listed)), form) => {
+                let why = match form.map(Reach::of_parameters) {
+                    Ok(reach) => match reach.beyond(listed) {
+                        Some(reached) => format!("not {reached}"),
+                        None => return Ok(grant),
+                    },
+                    Err(why) => why.text().to_owned(),
+                };
+                (format!("resource {} in ", list(listed.iter())), why)
+            }
         };
-        let nearest = format!("resource {} in the form of the body: {why}", list(listed));
+        let nearest = format!("{wanted}the form of the body: {why}");
         let denied = grant.unfit(DenyReason::NoRoute, Differs::Resource, nearest);
         self.enforce(grant, denied, now)
     }

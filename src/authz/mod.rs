@@ -31,7 +31,7 @@ mod tests;
 
 pub use differences::{Asked, Difference};
 pub use explain::{Explanation, Weighed};
-pub use permit::{ContextBinding, Denied, Grant, Holder, Permit};
+pub use permit::{ContextBinding, Denied, Form, Grant, Holder, Permit};
 pub use policy::{ListenerPolicy, Requested, recognized};
 pub use rego::{RegoError, RegoPolicy};
 pub use summary::RuleSummary;

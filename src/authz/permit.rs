@@ -97,9 +97,18 @@ pub struct Grant {
     pub(super) respond: Option<StatusCode>,
     pub(super) soap: Option<Arc<SoapAction>>,
     pub(super) until: Option<OffsetDateTime>,
-    pub(super) form: Option<Arc<[Arc<str>]>>,
+    pub(super) form: Option<Form>,
     pub(super) context_binding: ContextBinding,
     pub(super) would_deny: Option<Arc<Denied>>,
+}
+
+/// A FHIR search whose parameters are in its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// Its rule is for all types of resources.
+    Free,
+    /// They are still to be held against these types of resources.
+    Held(Arc<[Arc<str>]>),
 }
 
 /// What becomes of DICOM commands that their presentation contexts are not for.
@@ -178,10 +187,9 @@ impl Grant {
         self.until
     }
 
-    /// HTTP: the request is a FHIR search whose parameters are in its body, and they are still to be held
-    /// against these types of resources.
-    pub fn form(&self) -> Option<&[Arc<str>]> {
-        self.form.as_deref()
+    /// HTTP: the request is a FHIR search whose parameters are in its body.
+    pub fn form(&self) -> Option<&Form> {
+        self.form.as_ref()
     }
 
     /// Why it would not have been given, were policy enforced.

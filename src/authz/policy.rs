@@ -151,6 +151,29 @@ impl ListenerPolicy {
         })
     }
 
+    /// Whether `who` may stay connected at `now`, who was put on record as `then`: an open connection, and what
+    /// Rego is asked of it, goes by that name.
+    ///
+    /// # Errors
+    ///
+    /// They would not be let in, or as somebody else.
+    pub fn authorize_again(
+        &self,
+        who: &PeerIdentity,
+        then: Option<&PeerName>,
+        now: OffsetDateTime,
+    ) -> Result<Permit, Denied> {
+        let permit = self.authorize(who, now)?;
+        match (then, permit.peer()) {
+            (Some(then), Some(by_now)) if then != by_now => {
+                let nearest =
+                    format!("was let in as peer `{then}`, and is peer `{by_now}` by these rules");
+                Err(self.denied(DenyReason::PeerChanged, Differs::Peer, nearest))
+            }
+            _ => Ok(permit),
+        }
+    }
+
     /// Whether somebody may connect at `now` who comes in plaintext and proves nothing.
     pub fn plaintext(&self, now: OffsetDateTime) -> Option<Permit> {
         let until = self.permissive_until(now)?;

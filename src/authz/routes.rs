@@ -9,6 +9,7 @@ use super::classify;
 use super::clause::Clause;
 use super::paths::Paths;
 use super::peers::Peers;
+use super::permit::Form;
 use super::policy::Requested;
 use crate::config::{Route, RouteKind, SoapAction};
 use crate::identity::ListenerName;
@@ -47,8 +48,8 @@ pub(super) struct Found<'p> {
     pub(super) compiled: &'p CompiledRoute,
     pub(super) operation: Option<Operation>,
     pub(super) soap: Option<&'p Arc<SoapAction>>,
-    /// The types that the parameters in its body may get at, where those are restricted.
-    pub(super) form: Option<&'p Arc<[Arc<str>]>>,
+    /// What the parameters in its body may get at, where they are there.
+    pub(super) form: Option<Form>,
 }
 
 impl Routes {
@@ -131,7 +132,9 @@ impl Routes {
         let claimed = |action: &&Arc<SoapAction>| Some(&*action.uri) == asked.soap_action;
         let soap = compiled.actions.iter().find(claimed);
         let form = match class {
-            Some(Class::Fhir { has_form: true, .. }) => compiled.resources.as_ref(),
+            Some(Class::Fhir { has_form: true, .. }) => {
+                Some(compiled.resources.clone().map_or(Form::Free, Form::Held))
+            }
             _ => None,
         };
         let operation = match (class, soap) {

@@ -1,6 +1,7 @@
 //! Standard output and standard error.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -25,6 +26,23 @@ pub(super) fn line(text: &str) {
 pub(super) fn error(text: &str) {
     let mut out = io::stderr().lock();
     let _reader_gone = writeln!(out, "{text}");
+}
+
+/// Standard output for much at once.
+pub(super) struct Stream(io::BufWriter<io::StdoutLock<'static>>);
+
+impl Stream {
+    pub(super) fn new() -> Self {
+        Self(io::BufWriter::with_capacity(64 * 1024, io::stdout().lock()))
+    }
+
+    /// Prints `bytes`; there is no use in more when the reader went away.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        match self.0.write_all(bytes) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_reader_gone) => ControlFlow::Break(()),
+        }
+    }
 }
 
 /// A line on a terminal that says how far long work is. Nothing of it stays, and where standard error is no terminal

@@ -223,7 +223,7 @@ async fn put_denial(
 /// another would learn which ones there are.
 fn rejection(denied: &Denied) -> Reject {
     match denied.reason {
-        DenyReason::RateLimit => Reject::CONGESTION,
+        DenyReason::RateLimit | DenyReason::PeerChanged => Reject::CONGESTION,
         DenyReason::ConcurrencyLimit => Reject::LOCAL_LIMIT,
         DenyReason::UnknownPeer
         | DenyReason::NotListed
@@ -239,6 +239,7 @@ fn rejection(denied: &Denied) -> Reject {
         | DenyReason::NoAssociationRule
         | DenyReason::NotListedForAssociation
         | DenyReason::SopClass
+        | DenyReason::BatchTooLarge
         | DenyReason::SopClassMismatch
         | DenyReason::Rego
         | DenyReason::MalformedRequest

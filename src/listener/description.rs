@@ -20,12 +20,17 @@ pub(super) struct Description {
 }
 
 impl Description {
-    /// Of a request that was let through by `grant`.
-    pub(super) fn granted(grant: &Grant, head: &Head<'_>, key: Option<&Pseudonyms>) -> Self {
+    /// Of a request that was let through by `grant`. `form`: the parameters of its search that are in its body.
+    pub(super) fn granted(
+        grant: &Grant,
+        head: &Head<'_>,
+        form: Option<&str>,
+        key: Option<&Pseudonyms>,
+    ) -> Self {
         let plain = Self::plain(grant);
         let Some(base) = grant.template() else { return plain };
         let told = match grant.operation() {
-            Some(Operation::Fhir(..)) => fhir(base, below(base, head.path), head, key),
+            Some(Operation::Fhir(..)) => fhir(base, below(base, head.path), (head, form), key),
             Some(Operation::DicomWeb(_)) => dicomweb(base, below(base, head.path), head, key),
             Some(Operation::Soap(..)) | None => None,
         };
@@ -50,7 +55,7 @@ impl Description {
             let base = &route.path;
             let rest = below_match(base, head.path)?;
             match route.kind {
-                RouteKind::Fhir { .. } => fhir(&base.text, rest, head, key),
+                RouteKind::Fhir { .. } => fhir(&base.text, rest, (head, None), key),
                 RouteKind::DicomWeb(_) => dicomweb(&base.text, rest, head, key),
                 RouteKind::Plain | RouteKind::Soap(_) => None,
             }
@@ -60,9 +65,14 @@ impl Description {
     }
 }
 
-fn fhir(base: &str, rest: &str, head: &Head<'_>, key: Option<&Pseudonyms>) -> Option<Description> {
+fn fhir(
+    base: &str,
+    rest: &str,
+    (head, form): (&Head<'_>, Option<&str>),
+    key: Option<&Pseudonyms>,
+) -> Option<Description> {
     let asked = fhir::classify(head.method.as_str(), rest)?;
-    let search = head.query.map(|query| fhir::search(asked.resource, query)).unwrap_or_default();
+    let search = fhir::search(asked.resource, head.query.into_iter().chain(form));
     let named = asked.subject().into_iter();
     let searched = search.subjects.iter().map(|(kind, id)| (*kind, &**id));
     let subjects = match key {

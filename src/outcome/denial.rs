@@ -11,6 +11,8 @@ pub enum DenyReason {
     ListingExpired,
     /// The peer's certificate has expired since its handshake, or had before the clock was set back.
     CertificateExpired,
+    /// The peer's certificate is another entry's in `peers` by now than when the connection was put on record.
+    PeerChanged,
     /// No route matches the request.
     NoRoute,
     /// A route matches, and does not allow the peer.
@@ -25,6 +27,8 @@ pub enum DenyReason {
     NotListedForMessage,
     /// The peer may not send as the application and facility that the message names.
     UnknownSender,
+    /// A frame has more messages than one may have.
+    BatchTooLarge,
     /// No rule is for this pair of AE titles.
     NoAssociationRule,
     /// The rule for the AE titles does not allow the peer.
@@ -49,11 +53,12 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::UnknownPeer,
         Self::NotListed,
         Self::ListingExpired,
         Self::CertificateExpired,
+        Self::PeerChanged,
         Self::NoRoute,
         Self::NotListedForRoute,
         Self::RuleExpired,
@@ -61,6 +66,7 @@ impl DenyReason {
         Self::NoMessageRule,
         Self::NotListedForMessage,
         Self::UnknownSender,
+        Self::BatchTooLarge,
         Self::NoAssociationRule,
         Self::NotListedForAssociation,
         Self::SopClass,
@@ -80,6 +86,7 @@ impl DenyReason {
             Self::NotListed => "not_listed",
             Self::ListingExpired => "listing_expired",
             Self::CertificateExpired => "certificate_expired",
+            Self::PeerChanged => "peer_changed",
             Self::NoRoute => "no_route",
             Self::NotListedForRoute => "not_listed_for_route",
             Self::RuleExpired => "rule_expired",
@@ -87,6 +94,7 @@ impl DenyReason {
             Self::NoMessageRule => "no_message_rule",
             Self::NotListedForMessage => "not_listed_for_message",
             Self::UnknownSender => "unknown_sender",
+            Self::BatchTooLarge => "batch_too_large",
             Self::NoAssociationRule => "no_association_rule",
             Self::NotListedForAssociation => "not_listed_for_association",
             Self::SopClass => "sop_class",
@@ -108,6 +116,7 @@ impl DenyReason {
             | Self::NotListed
             | Self::ListingExpired
             | Self::CertificateExpired
+            | Self::PeerChanged
             | Self::NoRoute
             | Self::NotListedForRoute
             | Self::RuleExpired
@@ -120,6 +129,7 @@ impl DenyReason {
             Self::NoMessageRule
             | Self::NotListedForMessage
             | Self::UnknownSender
+            | Self::BatchTooLarge
             | Self::SopClassMismatch
             | Self::RateLimit
             | Self::ConcurrencyLimit

@@ -284,7 +284,9 @@ fn is_of_rules(reason: DenyReason) -> bool {
         | DenyReason::SopClass
         | DenyReason::Rego => true,
         DenyReason::CertificateExpired
+        | DenyReason::PeerChanged
         | DenyReason::SoapMismatch
+        | DenyReason::BatchTooLarge
         | DenyReason::SopClassMismatch
         | DenyReason::RateLimit
         | DenyReason::ConcurrencyLimit

@@ -4,6 +4,7 @@
 //! requests, renews certificates and reloads, so that neither waits for the other. The trail has a thread
 //! of its own.
 
+mod assemble;
 mod build;
 mod descriptors;
 mod leniency;

@@ -13,7 +13,7 @@ use crate::support::gate::Gate;
 use crate::support::h2::{H2, text};
 use crate::support::http::{ByHand, https};
 use crate::support::legacy::Legacy;
-use crate::support::mesh::Setup;
+use crate::support::mesh::{Mesh, Setup};
 use crate::support::until;
 use crate::support::ward::{Cause, Ward, whatever_the_cause};
 use crate::support::workload::{Kind, Workload};
@@ -281,6 +281,32 @@ async fn a_peer_that_stays_known_by_its_pin_alone_stays_and_its_names_count_no_m
     assert_eq!(withdrawn.text("myelin.peer"), "web");
     assert!(!matches!(lost.first_read().await, FirstRead::Bytes(_)));
     kept.echoes("by its pin").await;
+}
+
+#[tokio::test]
+async fn a_peer_that_goes_by_another_name_comes_in_anew() {
+    let mesh = Mesh::new();
+    let echo = Workload::tcp(Kind::Echo).await;
+    let setup = |name: &str| {
+        let setup = mesh.inbound("db").peer(name, r#"spiffe: "spiffe://hospital.example/ct-2""#);
+        setup.allow_known(name).allow("web").forward(echo.target())
+    };
+    let db = setup("scanner").start().await;
+    let (mut scanner, mut web) = (mesh.connect("ct-2", &db).await, mesh.connect("web", &db).await);
+    scanner.echoes("hello").await;
+    web.echoes("hello").await;
+
+    db.reload(&setup("ct")).await.unwrap();
+
+    assert!(!matches!(scanner.first_read().await, FirstRead::Bytes(_)));
+    let withdrawn = db.trail().only("connection-withdrawn").await;
+    assert_eq!((withdrawn.reason(), withdrawn.text("myelin.peer")), ("peer_changed", "scanner"));
+    let nearest = "was let in as peer `scanner`, and is peer `ct` by these rules";
+    assert_eq!(withdrawn.text("myelin.nearest"), nearest);
+    mesh.connect("ct-2", &db).await.echoes("hello").await;
+    let allowed = db.trail().wait_for("connection-allowed", 3).await;
+    assert_eq!(allowed[2].text("myelin.peer"), "ct");
+    web.echoes("still here").await;
 }
 
 #[tokio::test]

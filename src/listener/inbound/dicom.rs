@@ -71,8 +71,9 @@ impl InboundDicom<'_> {
         let grant = policy.authorize_association(&permit, request, at)?;
         let connection = self.held.member().connection();
         let record = |grant: &Grant| associations::allowed(connection, request, grant);
+        let running = quotas.begin(&permit, Some(&grant)).map_err(|over| over.denied)?;
         let grant = self.services.narrow(policy, grant, None, record, at)?;
-        let running = quotas.begin(&permit, Some(&grant), at).map_err(|over| over.denied)?;
+        quotas.used(&permit, Some(&grant), at);
         Ok((Judged { grant, generation: now.generation }, running))
     }
 

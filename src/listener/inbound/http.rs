@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
-use time::OffsetDateTime;
 
+use super::judged::{DeniedRequest, Judged};
 use super::state::InboundState;
-use crate::audit::{Connection, Record, Rule};
-use crate::authz::{Denied, Grant, Permit, Requested};
+use crate::audit::{Connection, Rule};
+use crate::authz::{Grant, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::listener::Services;
@@ -19,7 +19,7 @@ use crate::listener::question::{Question, condition};
 use crate::listener::quota::{Over, Running};
 use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::shapes::{self, Shapes};
-use crate::live::{Generation, Live, Snapshot};
+use crate::live::{Generation, Live};
 use crate::outcome::{DenyReason, Ending};
 use crate::protocol::http::host_name;
 use crate::protocol::{fhir, soap};
@@ -39,62 +39,11 @@ pub(super) struct InboundHttp {
     shapes: Arc<Shapes>,
 }
 
-/// Policy's yes.
-pub(super) struct Judged {
-    grant: Grant,
-    /// What is told of a search if it is turned away for its form.
-    told: Option<Description>,
-    /// Whom it was said to, by which rules, and when.
-    holder: Permit,
-    state: Arc<Snapshot<InboundState>>,
-    at: OffsetDateTime,
-    /// What its body turned out to be, where a rule asked for that.
-    inside: Option<Inside>,
-    /// Whether the listener is a PHI endpoint at this moment: then all of its requests are recorded.
-    phi: bool,
-}
-
-impl Judged {
-    /// What is told of the request if it is turned away for its body.
-    fn told(&self) -> Description {
-        self.told.clone().unwrap_or_else(|| Description::plain(&self.grant))
-    }
-
-    /// The same, with what is in its body as far as that was looked at: held against this very policy.
-    fn holding(self, inside: Option<Inside>) -> Result<Self, Box<DeniedRequest>> {
-        let (asked, policy, at) = (self.told(), &self.state.value.policy, self.at);
-        let held = if self.grant.soap().is_some() {
-            let message = match &inside {
-                Some(Inside::Soap(message)) => message.as_ref().map_err(|why| *why),
-                Some(Inside::Form(_)) | None => Err(soap::Unreadable::Unread),
-            };
-            policy.authorize_soap(self.grant, message, at)
-        } else {
-            let form = match &inside {
-                Some(Inside::Form(form)) => form.as_deref().map_err(|why| *why),
-                Some(Inside::Soap(_)) | None => Err(fhir::Unreadable::Unread),
-            };
-            policy.authorize_form(self.grant, form, at)
-        };
-        match held {
-            Ok(grant) => Ok(Self { grant, inside, ..self }),
-            Err(denied) => Err(Box::new(DeniedRequest { denied, asked, retry_after: None })),
-        }
-    }
-}
-
 /// A request that asks for an upgrade, by whose leave, and by the rules of which generation.
 pub(super) struct Kept {
     question: Question,
     grant: Grant,
     judged: Generation,
-}
-
-/// Policy's no.
-pub(super) struct DeniedRequest {
-    denied: Denied,
-    asked: Description,
-    retry_after: Option<Duration>,
 }
 
 impl InboundHttp {
@@ -128,11 +77,28 @@ impl InboundHttp {
 }
 
 impl InboundHttp {
-    /// The record of a request that `grant` lets through.
-    fn yes(&self, head: &Head<'_>, grant: &Grant) -> Record {
-        let asked = Description::granted(grant, head, self.services.audit.pseudonyms());
-        let request = requests::described(head, asked, grant.phi());
-        requests::allowed(&self.connection, request, Rule::granted(grant))
+    /// What records have of a request that `grant` lets through.
+    fn described(&self, head: &Head<'_>, grant: &Grant, form: Option<&str>) -> Description {
+        Description::granted(grant, head, form, self.services.audit.pseudonyms())
+    }
+
+    /// The same, unless Rego objects to what is known of the request by now.
+    fn narrowed(&self, head: &Head<'_>, judged: Judged) -> Result<Judged, Box<DeniedRequest>> {
+        let Judged { state, at, .. } = &judged;
+        let record = |grant: &Grant| {
+            let asked = self.described(head, grant, judged.form());
+            let request = requests::described(head, asked, grant.phi());
+            requests::allowed(&self.connection, request, Rule::granted(grant))
+        };
+        let (policy, host) = (&state.value.policy, head.host.map(host_name));
+        let grant = judged.grant.clone();
+        match self.services.narrow(policy, grant, host.as_deref(), record, *at) {
+            Ok(grant) => Ok(Judged { grant, ..judged }),
+            Err(denied) => {
+                let asked = self.described(head, &judged.grant, judged.form());
+                Err(Box::new(DeniedRequest { denied, asked, retry_after: None }))
+            }
+        }
     }
 }
 
@@ -166,16 +132,14 @@ impl Host for InboundHttp {
         let asked = Requested { host, query, condition, ..plain };
         let claim = if policy.reads_soap() { soap::claimed(head.headers) } else { Ok(None) };
         let claim = claim.as_ref().map(|claim| claim.as_deref()).map_err(|why| *why);
-        let judged = self.held.permit(&now.value, at).and_then(|holder| {
-            let grant = policy.authorize_claim(&holder, &asked, claim, at)?;
-            let record = |grant: &Grant| self.yes(head, grant);
-            Ok((self.services.narrow(policy, grant, host, record, at)?, holder))
-        });
+        let judged = self
+            .held
+            .permit(&now.value, at)
+            .and_then(|holder| Ok((policy.authorize_claim(&holder, &asked, claim, at)?, holder)));
         match judged {
             Ok((grant, holder)) => {
                 let phi = now.value.config.phi;
-                let key = self.services.audit.pseudonyms();
-                let told = grant.form().map(|_| Description::granted(&grant, head, key));
+                let told = grant.form().map(|_| self.described(head, &grant, None));
                 Ok(Judged { grant, told, holder, at, inside: None, phi, state: now })
             }
             Err(denied) => {
@@ -188,13 +152,16 @@ impl Host for InboundHttp {
     }
 
     fn sought(&self, judged: &Judged) -> Option<Sought> {
-        let form = judged.grant.form().map(|_| Sought::Form);
-        judged.grant.soap().map(|_| Sought::Soap).or(form)
+        judged.sought()
     }
 
     /// Waiting for the body may have taken a while: all is judged once more, by one policy.
     fn judge_inside(&self, head: &Head<'_>, inside: Inside) -> Result<Judged, DeniedRequest> {
-        self.judge(head)?.holding(Some(inside)).map_err(|denied| *denied)
+        let held = self.judge(head)?.holding(Some(inside));
+        let narrowed = held.and_then(|judged| self.narrowed(head, judged));
+        let judged = narrowed.map_err(|denied| *denied)?;
+        judged.used();
+        Ok(judged)
     }
 
     fn stands(&self, judged: &Judged, _link: &()) -> bool {
@@ -207,7 +174,9 @@ impl Host for InboundHttp {
         head: &Head<'_>,
         before: &Judged,
     ) -> Result<Again<Judged>, DeniedRequest> {
-        let judged = self.judge(head)?.holding(before.inside.clone()).map_err(|denied| *denied)?;
+        let held = self.judge(head)?.holding(before.inside.clone());
+        let narrowed = held.and_then(|judged| self.narrowed(head, judged));
+        let judged = narrowed.map_err(|denied| *denied)?;
         let is_as_before = judged.grant.is_recorded_as(&before.grant);
         Ok(if is_as_before { Again::AsBefore(judged) } else { Again::Otherwise(judged) })
     }
@@ -227,13 +196,20 @@ impl Host for InboundHttp {
         requests::rejected_now(&self.services, &self.connection, rough, refused);
     }
 
-    fn begin(&self, head: &Head<'_>, judged: &Judged) -> Result<Running, DeniedRequest> {
-        let Judged { grant, holder, state, at, .. } = judged;
-        state.value.quotas.begin(holder, Some(grant), *at).map_err(|over| {
+    /// Rego is asked of what the peer's limits let begin, once it is known what is in the body.
+    fn begin(&self, head: &Head<'_>, judged: Judged) -> Result<(Judged, Running), DeniedRequest> {
+        let Judged { grant, holder, state, .. } = &judged;
+        let running = state.value.quotas.begin(holder, Some(grant)).map_err(|over| {
             let Over { denied, retry_after } = *over;
-            let asked = Description::granted(grant, head, self.services.audit.pseudonyms());
+            let asked = self.described(head, grant, None);
             DeniedRequest { denied, asked, retry_after: Some(retry_after) }
-        })
+        })?;
+        if judged.sought().is_some() {
+            return Ok((judged, running));
+        }
+        let judged = self.narrowed(head, judged).map_err(|denied| *denied)?;
+        judged.used();
+        Ok((judged, running))
     }
 
     fn retry_after(&self, denial: &DeniedRequest) -> Option<Duration> {
@@ -293,7 +269,7 @@ impl Host for InboundHttp {
                 let routes = judged.state.value.config.routes.as_deref().unwrap_or_default();
                 shapes::unruled(Description::denied(denied, routes, head, key), denied, shaped)
             }
-            _ if recorded => shaped.unwrap_or_else(|| Description::granted(grant, head, key)),
+            _ if recorded => shaped.unwrap_or_else(|| self.described(head, grant, judged.form())),
             _ => Description::default(),
         };
         let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;

@@ -47,17 +47,17 @@ impl Rules for InboundState {
 
 impl InboundState {
     /// A connection begins whose peer holds `permit`. Where there are messages, these are what is limited.
-    pub(super) fn begin(
-        &self,
-        permit: Permit,
-        now: OffsetDateTime,
-    ) -> Result<(Permit, Running), Denied> {
+    pub(super) fn begin(&self, permit: &Permit) -> Result<Running, Denied> {
         match self.config.protocol {
-            Protocol::Tcp => match self.quotas.begin(&permit, None, now) {
-                Ok(running) => Ok((permit, running)),
-                Err(over) => Err(over.denied),
-            },
-            Protocol::Http | Protocol::Mllp | Protocol::Dicom => Ok((permit, Running::default())),
+            Protocol::Tcp => self.quotas.begin(permit, None).map_err(|over| over.denied),
+            Protocol::Http | Protocol::Mllp | Protocol::Dicom => Ok(Running::default()),
+        }
+    }
+
+    /// It is let in.
+    pub(super) fn begun(&self, permit: &Permit, now: OffsetDateTime) {
+        if self.config.protocol == Protocol::Tcp {
+            self.quotas.used(permit, None, now);
         }
     }
 }

@@ -17,9 +17,12 @@ pub(super) fn is_for_good(reason: DenyReason) -> bool {
         | DenyReason::NotListed
         | DenyReason::ListingExpired
         | DenyReason::CertificateExpired
+        | DenyReason::PeerChanged
         | DenyReason::NoRoute
         | DenyReason::NotListedForRoute
         | DenyReason::SoapMismatch
+        // Nothing that could be answered is left: a part of its frame has passed.
+        | DenyReason::BatchTooLarge
         | DenyReason::NoAssociationRule
         | DenyReason::NotListedForAssociation
         | DenyReason::SopClass

@@ -1,4 +1,5 @@
-//! All who presented the same chain, or came in plaintext: judged once, however many they are.
+//! All who presented the same chain and are on record as the same peer, or came in plaintext: judged once,
+//! however many they are.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,21 +14,20 @@ use super::lost::{Lost, Without};
 use super::member::Member;
 use super::{LATEST, Rules, Services};
 use crate::authz::{Grant, Permit};
-use crate::clock;
-use crate::identity::{Fingerprint, PeerCertificate, PeerIdentity};
+use crate::identity::{Fingerprint, PeerCertificate, PeerIdentity, PeerName};
 use crate::live::{Generation, Snapshot};
 use crate::tls::{Grounds, Session, Trust};
 
-/// Tells one group from another.
+/// What was presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(super) enum Chain {
     /// A presented chain: SHA-256 of the leaf, and of all that came with it.
-    Chain(Fingerprint, [u8; 32]),
+    Certificates(Fingerprint, [u8; 32]),
     /// Nobody knows who they are.
     Plaintext,
 }
 
-impl Key {
+impl Chain {
     pub(super) fn of(session: Option<&Session>) -> Self {
         let Some(session) = session else { return Self::Plaintext };
         let mut rest = Context::new(&SHA256);
@@ -36,13 +36,15 @@ impl Key {
             rest.update(der);
         }
         let rest = rest.finish().as_ref().try_into().unwrap_or_default(); // always 32 bytes
-        Self::Chain(session.peer.certificate.sha256, rest)
+        Self::Certificates(session.peer.certificate.sha256, rest)
     }
 }
 
-/// All who presented the same chain, or came in plaintext.
+/// All who presented the same chain and are on record as the same peer, or came in plaintext.
 pub(super) struct Group {
-    pub(super) key: Key,
+    pub(super) chain: Chain,
+    /// As whom they are on record.
+    pub(super) peer: Option<PeerName>,
     /// `None`: plaintext.
     proven: Option<Proven>,
     members: Mutex<Members>,
@@ -78,7 +80,7 @@ struct Members {
 impl Group {
     /// A group without members, of a peer that has just been let in.
     pub(super) fn new<S: Rules>(
-        key: Key,
+        (chain, peer): (Chain, Option<PeerName>),
         session: Option<&Session>,
         permit: &Permit,
         seen: &Snapshot<S>,
@@ -92,12 +94,12 @@ impl Group {
             }),
         });
         Arc::new(Self {
-            key,
+            chain,
+            peer,
             proven,
             members: Mutex::new(Members {
                 judged: seen.generation,
-                until: due(session.map(|session| session.grounds), permit)
-                    .min(seen.value.policy().asks_again(clock::onward())),
+                until: due(session.map(|session| session.grounds), permit),
                 closed: false,
                 next: 0,
                 all: HashMap::new(),
@@ -116,13 +118,6 @@ impl Group {
         members.next += 1;
         members.all.insert(id, Arc::clone(member));
         Some(id)
-    }
-
-    /// Those who are in it, and have not lost their permit.
-    pub(super) fn members(&self) -> Vec<Arc<Member>> {
-        let members = self.lock();
-        let held = members.all.values().filter(|member| member.withdrawn().is_none());
-        held.map(Arc::clone).collect()
     }
 
     /// Lets a member go; whether it was the last.
@@ -144,10 +139,23 @@ impl Group {
         self.proven.as_ref().map(|proven| Arc::clone(&proven.standing.load().peer.certificate))
     }
 
-    /// When to judge again, if nothing is published before.
-    pub(super) fn due(&self) -> OffsetDateTime {
-        let until = self.lock().until;
-        until.min(self.lasting.until())
+    /// When the permits are to be judged again, if nothing is published before.
+    pub(super) fn until(&self) -> OffsetDateTime {
+        self.lock().until
+    }
+
+    /// Those of whom Rego is to be asked by these rules at this moment.
+    pub(super) fn due<S>(&self, now: &Snapshot<S>, at: OffsetDateTime) -> Vec<Arc<Member>> {
+        let members = self.lock();
+        let held = members.all.values().filter(|member| member.withdrawn().is_none());
+        held.filter(|member| member.is_due(now, at)).map(Arc::clone).collect()
+    }
+
+    /// When Rego is to be asked of the first of them, if nothing is published before.
+    pub(super) fn asked_until(&self) -> OffsetDateTime {
+        let members = self.lock();
+        let held = members.all.values().filter(|member| member.withdrawn().is_none());
+        held.map(|member| member.asked_until()).min().unwrap_or(LATEST)
     }
 
     /// Whether the permits have to be judged by these rules at this moment.
@@ -167,7 +175,8 @@ impl Group {
             return Ok((permit, None));
         };
         let (peer, grounds) = proven.peer(rules.trust(), at)?;
-        let permit = rules.policy().authorize(&peer, at).map_err(Without::Denied)?;
+        let then = self.peer.as_ref();
+        let permit = rules.policy().authorize_again(&peer, then, at).map_err(Without::Denied)?;
         Ok((permit, Some(grounds)))
     }
 
@@ -181,7 +190,7 @@ impl Group {
         let mut members = self.lock();
         if members.judged <= now.generation {
             members.judged = now.generation;
-            members.until = due(grounds, &permit).min(now.value.policy().asks_again(at));
+            members.until = due(grounds, &permit);
         }
         Ok(permit)
     }

@@ -122,12 +122,16 @@ impl AllLasting {
 
     /// Those who have to be judged by these rules at this moment.
     pub(super) fn due<S>(&self, now: &Snapshot<S>, at: OffsetDateTime) -> Vec<Arc<Lasting>> {
-        self.all().all.values().filter(|lasting| lasting.is_due(now, at)).map(Arc::clone).collect()
+        let all = self.all();
+        let held = all.all.values().filter(|lasting| lasting.member.withdrawn().is_none());
+        held.filter(|lasting| lasting.is_due(now, at)).map(Arc::clone).collect()
     }
 
     /// When the first of them is due, if nothing is published before.
     pub(super) fn until(&self) -> OffsetDateTime {
-        self.all().all.values().map(|lasting| lasting.until()).min().unwrap_or(LATEST)
+        let all = self.all();
+        let held = all.all.values().filter(|lasting| lasting.member.withdrawn().is_none());
+        held.map(|lasting| lasting.until()).min().unwrap_or(LATEST)
     }
 
     fn all(&self) -> MutexGuard<'_, Numbered> {

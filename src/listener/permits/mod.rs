@@ -7,21 +7,22 @@ mod group;
 mod lasting;
 mod lost;
 mod member;
+mod register;
+mod sweep;
 mod watch;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::group::{Group, Key};
+use self::group::{Chain, Group};
 pub(super) use self::lasting::Lasts;
 use self::lasting::{AllLasting, Lasting};
 use self::lost::{Lost, Without};
 pub(super) use self::member::Member;
+use self::register::Register;
 use super::Services;
 use super::question::Question;
 use crate::audit::Connection;
@@ -48,17 +49,6 @@ pub(super) struct Permits<S: Rules> {
     _watched: DropGuard,
 }
 
-/// What holders and watch share.
-struct Register<S: Rules> {
-    groups: Mutex<HashMap<Key, Arc<Group>>>,
-    live: Live<S>,
-    services: Services,
-    /// When the watch looks next, unless something is published before.
-    look: Mutex<OffsetDateTime>,
-    /// A permit is due before that.
-    earlier: Notify,
-}
-
 /// A connection's permit in use. Dropped when the connection has ended.
 pub(super) struct Held<S: Rules> {
     permits: Arc<Permits<S>>,
@@ -70,13 +60,7 @@ pub(super) struct Held<S: Rules> {
 impl<S: Rules> Permits<S> {
     /// None in use yet, and watched from now on.
     pub(super) fn start(live: Live<S>, services: Services) -> Arc<Self> {
-        let register = Arc::new(Register {
-            groups: Mutex::default(),
-            live,
-            services,
-            look: Mutex::new(LATEST),
-            earlier: Notify::new(),
-        });
+        let register = Arc::new(Register::new(live, services));
         let gone = CancellationToken::new();
         let watching = watch::watch(Arc::clone(&register), gone.clone());
         register.services.shutdown.spawn(watching);
@@ -85,8 +69,7 @@ impl<S: Rules> Permits<S> {
 
     /// Connections with the same certificate share what it says.
     pub(super) fn share(&self, session: &mut Session) {
-        let group = self.register.groups().get(&Key::of(Some(session))).map(Arc::clone);
-        if let Some(certificate) = group.and_then(|group| group.certificate()) {
+        if let Some(certificate) = self.register.certificate(Chain::of(Some(session))) {
             session.peer.certificate = certificate;
         }
     }
@@ -107,7 +90,8 @@ impl<S: Rules> Permits<S> {
         is_endless: bool,
     ) -> Result<Held<S>, Withdrawal> {
         let shutdown = &self.register.services.shutdown;
-        let member = Arc::new(Member::new(Arc::clone(connection), shutdown, is_endless));
+        let by = (seen.generation, seen.value.policy().asks_again(clock::onward()));
+        let member = Arc::new(Member::new(Arc::clone(connection), shutdown, is_endless, by));
         let (group, id) = self.register.join(seen, session, permit, &member);
         let held = Held { permits: Arc::clone(self), group, member, id };
         // It may have waited for a slot, or for its record, beyond the end of what its permit rests on.
@@ -149,11 +133,12 @@ impl<S: Rules> Held<S> {
     pub(super) async fn stands(&self, seen: Generation, permit: &Permit) -> Result<(), Withdrawal> {
         // It is in the register, so whatever is published from here on is the watch's to see.
         let (now, at) = self.moment();
-        let is_due = self.group.is_due(&now, at);
+        let is_new = seen != now.generation; // Rego has not been asked by these rules
+        let is_due = is_new || self.group.is_due(&now, at);
         let judged = if is_due { self.group.judge(&now, at) } else { Ok(permit.clone()) };
-        let judged = judged.and_then(|permit| match seen == now.generation {
-            true => Ok(permit), // Rego has been asked by these rules
-            false => self.member.narrowed(&self.permits.register.services, &now.value, permit, at),
+        let judged = judged.and_then(|permit| match is_new {
+            true => self.member.narrowed(&self.permits.register.services, &now, permit, at),
+            false => Ok(permit),
         });
         if let Err(lost) = judged {
             self.lose(&lost).await;
@@ -231,59 +216,3 @@ fn asks_more(now: &Grant, before: &Grant) -> bool {
 
 /// Nothing is due.
 const LATEST: OffsetDateTime = time::PrimitiveDateTime::MAX.assume_utc();
-
-impl<S: Rules> Register<S> {
-    fn join(
-        &self,
-        seen: &Snapshot<S>,
-        session: Option<&Session>,
-        permit: &Permit,
-        member: &Arc<Member>,
-    ) -> (Arc<Group>, u64) {
-        let key = Key::of(session);
-        let mut groups = self.groups();
-        let joined =
-            groups.get(&key).and_then(|group| Some((Arc::clone(group), group.join(member)?)));
-        if let Some(joined) = joined {
-            return joined;
-        }
-        let group = Group::new(key, session, permit, seen);
-        let id = group.join(member).unwrap_or_default(); // a new group takes everybody in
-        groups.insert(key, Arc::clone(&group));
-        drop(groups);
-        self.look_by(group.due());
-        (group, id)
-    }
-
-    fn leave(&self, group: &Arc<Group>, id: u64) {
-        let mut groups = self.groups();
-        if group.leave(id) {
-            self.forget(&mut groups, group);
-        }
-    }
-
-    /// Takes a group off the register, unless another one has its place already.
-    fn forget(&self, groups: &mut HashMap<Key, Arc<Group>>, group: &Arc<Group>) {
-        if groups.get(&group.key).is_some_and(|known| Arc::ptr_eq(known, group)) {
-            groups.remove(&group.key);
-        }
-    }
-
-    /// Has the watch look no later than at `due`.
-    fn look_by(&self, due: OffsetDateTime) {
-        let mut look = self.look();
-        if due < *look {
-            *look = due;
-            drop(look);
-            self.earlier.notify_one();
-        }
-    }
-
-    fn groups(&self) -> MutexGuard<'_, HashMap<Key, Arc<Group>>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn look(&self) -> MutexGuard<'_, OffsetDateTime> {
-        self.look.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}

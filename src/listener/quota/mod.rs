@@ -131,19 +131,14 @@ impl Quotas {
         Self { peers: peers.collect(), rules: rules.collect() }
     }
 
-    /// One more begins, at `now`, of what the holder of `permit` was given `grant` for; without a grant it
-    /// is the connection itself. Both must come from the policy that this was made of.
+    /// One more begins of what the holder of `permit` was given `grant` for; without a grant it
+    /// is the connection itself. Both must come from the policy that this was made of. It counts as used with
+    /// [`used`](Self::used), when nothing else is in its way.
     ///
     /// # Errors
     ///
     /// The peer, or the rule for this peer, has a limit that is used up.
-    pub fn begin(
-        &self,
-        permit: &Permit,
-        grant: Option<&Grant>,
-        now: OffsetDateTime,
-    ) -> Result<Running, Box<Over>> {
-        self.used(permit, grant, now);
+    pub fn begin(&self, permit: &Permit, grant: Option<&Grant>) -> Result<Running, Box<Over>> {
         let of_peer = self.peer(permit).and_then(|peer| peer.meter.as_ref());
         self.take(permit, grant, of_peer)
     }
@@ -154,13 +149,7 @@ impl Quotas {
     /// # Errors
     ///
     /// The rule has a limit for this peer that is used up.
-    pub fn begin_further(
-        &self,
-        permit: &Permit,
-        grant: &Grant,
-        now: OffsetDateTime,
-    ) -> Result<Running, Box<Over>> {
-        self.used(permit, Some(grant), now);
+    pub fn begin_further(&self, permit: &Permit, grant: &Grant) -> Result<Running, Box<Over>> {
         self.take(permit, Some(grant), None)
     }
 
@@ -194,7 +183,7 @@ impl Quotas {
         })
     }
 
-    /// What has begun goes on with something that `grant` was given for: it counts as used, and costs nothing.
+    /// What `grant` was given for, or the connection itself, goes through at `now`.
     pub fn used(&self, permit: &Permit, grant: Option<&Grant>, now: OffsetDateTime) {
         let rule = |number: Option<u32>| number.and_then(|number| self.rule(number));
         let peer = self.peer(permit).map(|peer| &peer.usage);

@@ -52,7 +52,7 @@ impl Desk {
     fn ask(&self, permit: &Permit) -> Result<Running, Box<Over>> {
         let asked = Requested::plain(&Method::GET, "/a");
         let grant = self.policy.authorize_request(permit, &asked, NOW).unwrap();
-        self.quotas.begin(permit, Some(&grant), NOW)
+        self.quotas.begin(permit, Some(&grant))
     }
 
     /// How many of 20 may begin, each ended before the next.
@@ -126,7 +126,7 @@ fn what_the_rule_denies_costs_nothing_of_the_peers_own() {
     assert_eq!(desk.one_by_one("lab"), 3);
 
     let permit = desk.permit("lab");
-    let elsewhere = (0..20).filter(|_| desk.quotas.begin(&permit, None, NOW).is_ok()).count();
+    let elsewhere = (0..20).filter(|_| desk.quotas.begin(&permit, None).is_ok()).count();
 
     assert_eq!(elsewhere, 7);
 }
@@ -166,9 +166,9 @@ fn a_permit_of_another_policy_is_its_holders_all_the_same() {
     let policy = ListenerPolicy::inbound(&config, &config.inbound[0]);
     let quotas = Quotas::new(&policy, None);
 
-    let _running = quotas.begin(&old, None, NOW).unwrap();
+    let _running = quotas.begin(&old, None).unwrap();
 
-    assert!(quotas.begin(&old, None, NOW).is_err());
+    assert!(quotas.begin(&old, None).is_err());
 }
 
 #[test]
@@ -236,8 +236,8 @@ fn a_limit_goes_on_though_a_rule_for_senders_has_the_same_name() {
     let grant = policy.authorize_message(&permit, &message, NOW).unwrap();
 
     let first = Quotas::new(&policy, None);
-    assert!(first.begin(&permit, Some(&grant), NOW).is_ok());
+    assert!(first.begin(&permit, Some(&grant)).is_ok());
     let second = Quotas::new(&policy, Some(&first));
 
-    assert!(second.begin(&permit, Some(&grant), NOW).is_err());
+    assert!(second.begin(&permit, Some(&grant)).is_err());
 }

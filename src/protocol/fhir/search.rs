@@ -27,10 +27,14 @@ pub struct Search<'a> {
     pub subjects: Vec<(&'static str, Cow<'a, str>)>,
 }
 
-/// Reads the query of a request that is about resources of type `kind`.
-pub fn search<'a>(kind: Option<&'static str>, query: &'a str) -> Search<'a> {
+/// Reads the parameters of a request that is about resources of type `kind`: its query, and the form in its body.
+pub fn search<'a>(
+    kind: Option<&'static str>,
+    parameters: impl IntoIterator<Item = &'a str>,
+) -> Search<'a> {
     let (mut names, mut found) = (BTreeSet::new(), Search::default());
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+    let pairs = parameters.into_iter().flat_map(|parameters| parameters.split('&'));
+    for pair in pairs.filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let Some(name) = decoded(name).filter(|name| is_of_the_standard(name)) else {
             found.others += 1;
@@ -113,12 +117,12 @@ mod tests {
     use super::*;
 
     fn names(query: &str) -> (Vec<String>, usize) {
-        let found = search(Some("Patient"), query);
+        let found = search(Some("Patient"), [query]);
         (found.parameters, found.others)
     }
 
     fn subjects(query: &str) -> Vec<String> {
-        let found = search(Some("Observation"), query).subjects;
+        let found = search(Some("Observation"), [query]).subjects;
         found.into_iter().map(|(kind, id)| format!("{kind}/{id}")).collect()
     }
 
@@ -181,7 +185,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_but_words_of_the_standard_is_told(query in "[a-zA-Z_:.%&=0-9/]{0,80}") {
-            for name in search(None, &query).parameters {
+            for name in search(None, [&*query]).parameters {
                 let all_known = name.split([':', '.']).all(|part| is_known(part) || is_resource(part));
                 prop_assert!(all_known, "{name}");
             }

@@ -134,9 +134,7 @@ impl<H: Host> Connection<H> {
         };
         let head = head(number, version, method, uri, headers, &checked);
         let judged = self.host.judge(&head);
-        let begun = judged
-            .and_then(|permit| self.host.begin(&head, &permit).map(|running| (permit, running)));
-        match begun {
+        match judged.and_then(|permit| self.host.begin(&head, permit)) {
             Ok((permit, running)) => Ok((Admitted { number, version, checked, permit }, running)),
             Err(denial) => Err(self.reject(&rough, Rejection::Denied(denial)).await),
         }

@@ -52,12 +52,16 @@ pub trait Host: Send + Sync + 'static {
     /// The request may not pass: 403.
     fn judge(&self, head: &Head<'_>) -> Result<Self::Permit, Self::Denial>;
 
-    /// A request that policy lets through begins. Pure and quick.
+    /// A request that policy lets through begins. What is costly to ask of policy may wait until here.
     ///
     /// # Errors
     ///
-    /// The peer has as many as it may: 429.
-    fn begin(&self, head: &Head<'_>, permit: &Self::Permit) -> Result<Self::Running, Self::Denial>;
+    /// The peer has as many as it may: 429. Or the request may not pass: 403.
+    fn begin(
+        &self,
+        head: &Head<'_>,
+        permit: Self::Permit,
+    ) -> Result<(Self::Permit, Self::Running), Self::Denial>;
 
     /// When it may be worth while to try again, for one that was denied by [`begin`](Self::begin).
     fn retry_after(&self, denial: &Self::Denial) -> Option<Duration>;

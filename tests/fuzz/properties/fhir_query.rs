@@ -4,7 +4,7 @@ use myelin::protocol::fhir::{is_resource, search};
 
 pub(super) fn check(bytes: &[u8]) {
     let Ok(query) = std::str::from_utf8(bytes) else { return };
-    let found = search(Some("Observation"), query);
+    let found = search(Some("Observation"), [query]);
     assert!(found.parameters.len() <= 16 && found.subjects.len() <= 8);
     assert!(found.parameters.is_sorted());
     for name in &found.parameters {

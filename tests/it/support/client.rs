@@ -77,6 +77,11 @@ impl Peer {
         self.stream.flush().await.unwrap();
     }
 
+    /// The port that it comes from.
+    pub(crate) fn port(&self) -> u16 {
+        self.stream.get_ref().0.local_addr().unwrap().port()
+    }
+
     /// Ends our side, as TLS wants it.
     pub(crate) async fn end(&mut self) {
         self.stream.shutdown().await.unwrap();

@@ -232,8 +232,8 @@ impl Host for Stage {
         self.note(Event::Abandoned);
     }
 
-    fn begin(&self, _head: &Head<'_>, _permit: &()) -> Result<(), &'static str> {
-        Ok(())
+    fn begin(&self, _head: &Head<'_>, (): ()) -> Result<((), ()), &'static str> {
+        Ok(((), ()))
     }
 
     fn retry_after(&self, _denial: &&'static str) -> Option<Duration> {
