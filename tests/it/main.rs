@@ -14,7 +14,9 @@ mod support;
 
 mod admin;
 mod audit;
+mod audit_forms;
 mod audit_proof;
+mod audit_query;
 mod begun;
 mod ca;
 mod ca_live;
