@@ -58,6 +58,7 @@ impl Action {
             Self::RecordingStarted => "recording-started",
             Self::RecordingStopped => "recording-stopped",
             Self::TrailTruncated => "trail-truncated",
+            Self::SegmentsRemoved => "segments-removed",
             Self::Checkpoint => "checkpoint",
             Self::ConfigLoaded => "config-loaded",
             Self::ConfigRejected => "config-rejected",
@@ -118,6 +119,7 @@ fn categories(action: Action) -> (&'static [&'static str], &'static [&'static st
         Action::RecordingStarted => (&["process"], &["start"]),
         Action::RecordingStopped => (&["process"], &["end"]),
         Action::TrailTruncated => (&["file"], &["change"]),
+        Action::SegmentsRemoved => (&["file"], &["deletion"]),
         Action::Checkpoint => (&["file"], &["info"]),
         Action::ConfigLoaded | Action::CertificateRotated => (&["configuration"], &["change"]),
         Action::ConfigRejected | Action::CertificateRejected => (&["configuration"], &["info"]),
@@ -152,6 +154,7 @@ fn failed(record: &Record) -> bool {
         | Action::AssociationAllowed
         | Action::RecordingStarted
         | Action::RecordingStopped
+        | Action::SegmentsRemoved
         | Action::Checkpoint
         | Action::ConfigLoaded
         | Action::CertificateRotated => false,
