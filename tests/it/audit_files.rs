@@ -22,13 +22,13 @@ fn audit(mesh: &Mesh, more: &str) -> String {
     format!("dir: {}/db/audit, {more}", mesh.dir().display())
 }
 
-/// Gives the trail's first file the name that it would have if it had been begun in 2019, and says which.
-fn aged(trail: &Trail) -> PathBuf {
-    let file = trail.segments().remove(0);
-    let name = file.file_name().unwrap().to_str().unwrap();
-    let aged = file.with_file_name(format!("trail-20190101T000000Z-{}", &name[23..]));
-    fs::rename(file, &aged).unwrap();
-    aged
+/// Gives the trail's newest file the name that it would have if it had been begun on that day, and says which.
+fn begun(trail: &Trail, day: &str) -> PathBuf {
+    let file = trail.segments().pop().unwrap();
+    let number = file.file_name().unwrap().to_str().unwrap().split_once("Z-").unwrap().1;
+    let begun = file.with_file_name(format!("trail-{day}T000000Z-{number}"));
+    fs::rename(&file, &begun).unwrap();
+    begun
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn a_file_of_another_day_is_compressed_and_an_auditor_reads_it_with_zstdca
     let trail = db.trail().clone();
     db.stop().await;
     let before = trail.text();
-    let file = aged(&trail);
+    let file = begun(&trail, "20190101");
 
     let db = phi(&mesh, &workload).start().await;
     let copy = file.with_extension("jsonl.zst");
@@ -65,10 +65,13 @@ async fn a_legal_hold_keeps_what_is_past_its_retention_until_a_reload_lifts_it()
     let db = phi(&mesh, &workload).start().await;
     let trail = db.trail().clone();
     db.stop().await;
-    let file = aged(&trail);
+    let file = begun(&trail, "20190101");
     let hold = audit(&mesh, "retention: 6y, compress: off, legal_hold: { reason: case 114 }");
+    let setup = phi(&mesh, &workload).audit(&hold);
+    setup.start().await.stop().await;
+    begun(&trail, "20190102");
 
-    let db = phi(&mesh, &workload).audit(&hold).start().await;
+    let db = setup.start().await;
     mesh.connect("web", &db).await.echoes("hello").await;
     trail.wait_for("connection-closed", 1).await;
     assert!(file.exists() && trail.all("segments-removed").is_empty());
@@ -95,7 +98,10 @@ async fn a_retention_of_less_than_six_years_is_warned_of_where_there_is_phi() {
     let said = myelin(&["check", "--config", with_phi.to_str().unwrap()]).await;
 
     assert_eq!(said.code, Some(0), "{said:#?}");
-    assert!(said.all().contains("which HIPAA asks for (45 CFR 164.316(b)(2))"), "{said:#?}");
+    assert!(
+        said.all().contains("so long HIPAA has documentation kept (45 CFR 164.316(b)(2))"),
+        "{said:#?}"
+    );
     let without = mesh.inbound("db").allow("web").forward(workload.target()).audit(&short).write();
     let said = myelin(&["check", "--config", without.to_str().unwrap()]).await;
     assert!(!said.all().contains("HIPAA"), "{said:#?}");

@@ -39,7 +39,7 @@ impl Event {
 
 impl Action {
     /// All.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ConnectionAllowed,
         Self::ConnectionRefused,
         Self::ConnectionDenied,
@@ -57,6 +57,7 @@ impl Action {
         Self::RecordingStarted,
         Self::RecordingStopped,
         Self::TrailTruncated,
+        Self::SegmentsRemoved,
         Self::Checkpoint,
         Self::ConfigLoaded,
         Self::ConfigRejected,

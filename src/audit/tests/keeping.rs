@@ -3,17 +3,24 @@
 use super::*;
 use crate::config::LegalHold;
 
-/// A closed segment of four records, begun years ago, and one that is written to. The name and the last hash of the first.
+/// Two segments of years ago, the first of four records. The name and the last hash of that.
 async fn aged() -> (TempDir, String, String) {
     let dir = trail_of(1).await;
-    let old = &files(dir.path())[0];
     let last = verify_alone(dir.path()).unwrap().last_hash;
-    let name = old.file_name().unwrap().to_str().unwrap();
-    let aged = format!("trail-20200101T000000Z-{}", name.split_once("Z-").unwrap().1);
-    fs::rename(old, dir.path().join(&aged)).unwrap();
+    let name = begun(&dir, 0, "20200101");
     open(dir.path()).close().await; // another day: a segment of its own
+    begun(&dir, 1, "20200102");
     assert_eq!(files(dir.path()).len(), 2);
-    (dir, aged, last)
+    (dir, name, last)
+}
+
+/// Gives a segment the name that it would have if it had been begun on that day.
+fn begun(dir: &TempDir, index: usize, day: &str) -> String {
+    let file = &files(dir.path())[index];
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let begun = format!("trail-{day}T000000Z-{}", name.split_once("Z-").unwrap().1);
+    fs::rename(file, dir.path().join(&begun)).unwrap();
+    begun
 }
 
 /// Of a trail whose older segments are kept like this.
@@ -116,7 +123,7 @@ async fn a_closed_segment_is_compressed_and_the_trail_reads_and_goes_on_as_befor
 
     assert!(text(dir.path()).starts_with(&before));
     let verified = verify_alone(dir.path()).unwrap();
-    assert_eq!((verified.first_sequence, verified.segments), (1, 2));
+    assert_eq!((verified.first_sequence, verified.segments), (1, 3));
     let script = r#"zstdcat "$0" | tail -n 1 | tr -d '\n' | sha256sum"#;
     let by_hand = Command::new("sh").args(["-c", script]).arg(&compressed).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&by_hand.stdout).split(' ').next(), Some(&*last));

@@ -12,8 +12,8 @@ use crate::config::{
     AuditSettings, Checkpoints, Keeping, KeyAlgorithm, LegalHold, OnFailure, Pseudonyms, keys,
 };
 
-/// How long records are kept when the file does not say, and records of PHI at the least: what HIPAA asks for (45 CFR
-/// 164.316(b)(2)).
+/// How long records are kept when the file does not say, and records of PHI at the least: so long HIPAA has
+/// documentation kept (45 CFR 164.316(b)(2)).
 pub(super) const RETENTION: Duration = Duration::from_secs(6 * YEAR);
 /// A segment's length in bytes, when the file does not say.
 const SEGMENT_SIZE: u64 = 64 << 20;

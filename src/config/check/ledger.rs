@@ -80,8 +80,8 @@ impl Ledger {
         let short = self.retention.as_ref().filter(|retention| retention.value < RETENTION);
         if let Some(short) = short.filter(|_| self.phi.is_some()) {
             let fault = Fault::new(
-                "records of access to PHI are removed before six years are over, which HIPAA asks for \
-                 (45 CFR 164.316(b)(2))",
+                "records of access to PHI are removed before six years are over: so long HIPAA has documentation \
+                 kept (45 CFR 164.316(b)(2))",
             );
             reader.warn(short.at(), fault.hint("write `retention: 6y`, or remove the key"));
         }
