@@ -4,6 +4,7 @@
 //! requests, renews certificates and reloads, so that neither waits for the other. The trail has a thread
 //! of its own.
 
+mod assemble;
 mod build;
 mod descriptors;
 mod leniency;
@@ -73,8 +74,8 @@ pub enum Obstacle {
     #[error("the service's name cannot stand in a SPIFFE ID")]
     Service(#[source] SpiffeIdError),
     /// The policy in Rego cannot be used.
-    #[error("policy in Rego: {0}")]
-    Rego(RegoError),
+    #[error("the policy in Rego cannot be used")]
+    Rego(#[source] RegoError),
     /// A listener cannot be made from configuration and material.
     #[error("the configuration cannot be carried out")]
     Build(#[source] BuildError),

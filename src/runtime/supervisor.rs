@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::assemble::{Assembled, Renewal, assemble, renew};
 use super::build::Given;
 use super::leniency::{Leniency, Said};
 use super::listeners::Listeners;
@@ -18,14 +19,12 @@ use super::shown::Shown;
 use super::supply::supply;
 use super::upkeep::Upkeep;
 use super::{Obstacle, ReloadError, StartError, Started, records};
-use crate::admin::{self, Admin, Probes, Scope, View};
+use crate::admin::View;
 use crate::audit::{Action, Audit, Origin, Pseudonyms, Record};
 use crate::authz::RegoPolicy;
-use crate::certs::{self, Loaded, Material, Rotator, Standing, Trigger};
+use crate::certs::{Material, Trigger};
 use crate::clock;
 use crate::config::{Config, Problems};
-use crate::inventory::Inventory;
-use crate::listener::BindError;
 use crate::live::{Live, Publisher, live};
 use crate::report::Report;
 use crate::shutdown::{Drained, Shutdown};
@@ -81,77 +80,40 @@ impl Supervisor {
         let audit = Audit::open(config.audit.as_ref(), origin, metrics.audit())
             .map_err(StartError::Audit)?
             .with_pseudonyms(pseudonyms);
-        let assembling = Self::assemble(config, data, shutdown, metrics, &audit);
+        let setting_up = Self::set_up(config, data, shutdown, metrics, &audit);
         // Boxed: it is large, and is gone when everything runs.
-        let assembled = tokio::select! {
-            assembled = Box::pin(assembling) => assembled.map(Some),
+        let set_up = tokio::select! {
+            set_up = Box::pin(setting_up) => set_up.map(Some),
             () = end.cancelled() => Ok(None),
         };
-        if !matches!(assembled, Ok(Some(_))) {
+        if !matches!(set_up, Ok(Some(_))) {
             audit.close().await;
         }
-        assembled
+        set_up
     }
 
-    async fn assemble(
+    async fn set_up(
         config: Config,
         data: Handle,
         shutdown: Shutdown,
         metrics: Metrics,
         audit: &Audit,
     ) -> Result<(Self, Started), StartError> {
-        let rego = rego(&config).map_err(Obstacle::Rego)?;
-        let supply = supply(&config).map_err(Obstacle::Service)?;
-        let Loaded { material: first, warnings } =
-            supply.load().await.map_err(Obstacle::Material)?;
-        let inventory = Inventory::new(metrics.clone());
-        inventory.of_peers(config.peers.keys());
-        let (services, all) = ((audit.clone(), metrics.clone()), shutdown.clone());
-        let mut listeners = Listeners::new(data, services.0, services.1, inventory.clone(), all);
-        let given =
-            Given { config: &config, material: &first, rego: rego.as_ref(), configuration: 1 };
-        let plan = listeners.plan(given).map_err(Obstacle::Build)?;
-        let bound = listeners.bind(&plan).map_err(Obstacle::Bind)?;
-        let admin_socket = bind_admin(config.admin.listen).await?;
-        let probe_socket = bind_admin(config.admin.probe_listen).await?;
-
-        listeners.put_in_place(plan, bound);
-        let admin_shutdown = Shutdown::default();
-        let (standing_publisher, standing) = live(Standing::of(&supply, &first));
-        let shown = Shown { started: clock::now(), standing, inventory: inventory.clone() };
+        let assembled = assemble(&config, data, &shutdown, &metrics, audit).await?;
+        let Assembled { rego, supply, material: first, warnings, inventory, listeners, doors } =
+            assembled;
+        let admin = Shutdown::default();
+        let renewing = (supply, first.clone(), inventory.clone());
+        let Renewal { material, standing, trigger } =
+            renew(renewing, (audit, &metrics), shutdown.clone(), &admin);
+        let shown = Shown { started: clock::now(), standing, inventory };
         let (view, reader) = live(shown.view(&config, &first, &listeners));
-        let (material_publisher, material) = live(first.clone());
-        let (trigger, triggered) = certs::trigger();
-        let rotator = Rotator {
-            supply,
-            current: first,
-            publisher: material_publisher,
-            triggered,
-            shutdown: shutdown.clone(),
-            metrics: metrics.clone(),
-            standing: standing_publisher,
-            inventory,
-        };
-        let heard = audit.clone();
-        admin_shutdown.spawn(rotator.run(move |event| heard.note_now(records::rotation(&event))));
-        let mut started =
-            Started { listeners: listeners.addresses(&config), warnings, ..Started::default() };
-        let probes = Arc::new(Probes::new(&config.admin.probes));
-        let (trail, metering) = (audit.clone(), metrics.clone());
-        let admin = Admin { view: reader, audit: trail, metrics: metering, probes };
-        for (socket, scope) in [(admin_socket, Scope::Full), (probe_socket, Scope::Probe)] {
-            let Some((socket, address)) = socket else { continue };
-            match scope {
-                Scope::Full => started.admin = Some(address),
-                Scope::Probe => started.probe = Some(address),
-            }
-            let end = admin_shutdown.clone();
-            admin_shutdown.spawn(admin.clone().serve(socket, scope, end));
-        }
-        let (telling, end) = (audit.clone().tell_of_floods(), admin_shutdown.clone());
-        admin_shutdown.spawn(async move { end.until_cut(telling).await.unwrap_or_default() });
-        audit.note(records::loaded(&config)).await;
-        metrics.reloaded(true);
+        let (full, probe) = doors.addresses();
+        let started =
+            Started { listeners: listeners.addresses(&config), admin: full, probe, warnings };
+        doors.open(&config.admin, reader, (audit, &metrics), &admin);
+        let (telling, end) = (audit.clone().tell_of_floods(), admin.clone());
+        admin.spawn(async move { end.until_cut(telling).await.unwrap_or_default() });
         let mut supervisor = Self {
             config,
             rego,
@@ -168,12 +130,19 @@ impl Supervisor {
             audit: audit.clone(),
             metrics,
             shutdown,
-            admin: admin_shutdown,
+            admin,
         };
-        let now = clock::onward();
-        supervisor.leniency.loaded(&supervisor.config, &supervisor.metrics, now);
-        supervisor.upkeep.loaded(&supervisor.config, &supervisor.metrics, now);
+        supervisor.metrics.reloaded(true);
+        supervisor.loaded().await;
         Ok((supervisor, started))
+    }
+
+    /// A configuration has taken effect.
+    async fn loaded(&mut self) {
+        self.audit.note(records::loaded(&self.config)).await;
+        let now = clock::onward();
+        self.leniency.loaded(&self.config, &self.metrics, now);
+        self.upkeep.loaded(&self.config, &self.metrics, now);
     }
 
     /// Carries out commands and follows the key material, until it is stopped or abandoned.
@@ -228,10 +197,7 @@ impl Supervisor {
         match &result {
             Ok(()) => {
                 self.last_failure = None;
-                self.audit.note(records::loaded(&self.config)).await;
-                let now = clock::onward();
-                self.leniency.loaded(&self.config, &self.metrics, now);
-                self.upkeep.loaded(&self.config, &self.metrics, now);
+                self.loaded().await;
             }
             Err(error) => {
                 let message = match error {
@@ -347,16 +313,4 @@ async fn at(moment: Option<OffsetDateTime>) {
         }
         None => std::future::pending().await,
     }
-}
-
-async fn bind_admin(
-    address: Option<std::net::SocketAddr>,
-) -> Result<Option<(tokio::net::TcpListener, std::net::SocketAddr)>, StartError> {
-    let Some(address) = address else { return Ok(None) };
-    let failed = |source| {
-        Obstacle::Bind(BindError { what: "admin".to_owned(), address: address.to_string(), source })
-    };
-    let socket = admin::bind(address).await.map_err(failed)?;
-    let bound = socket.local_addr().map_err(failed)?;
-    Ok(Some((socket, bound)))
 }

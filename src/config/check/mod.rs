@@ -68,15 +68,9 @@ pub(super) fn file(
     let peers =
         peers_node.map_or_else(|| Some(Default::default()), |node| peers::all(reader, node));
     let groups_node = fields.entry("groups").map(|entry| &entry.node);
-    let limits = fields.or("limits", Limits::default(), |reader, node| {
-        limits::over(reader, node, &Limits::default())
-    });
-
-    let context = Context {
-        reader,
-        peers: Known::of(reader, peers_node, groups_node),
-        limits: limits.clone().unwrap_or_default(),
-    };
+    let known = Known::of(reader, peers_node, groups_node);
+    let limits = fields.or("limits", Limits::default(), limits::of_file);
+    let context = Context { reader, peers: known, limits: limits.clone().unwrap_or_default() };
     let carried = carried(&mut fields, &context);
     context.peers.check_use(reader);
     let rego = fields.optional("policy", policy::settings);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::TOO_MANY_UNLISTED;
 use super::arrival::Arrival;
+use super::room::TOO_MANY_UNLISTED;
 use super::state::InboundState;
 use crate::audit::{Connection, Record};
 use crate::clock;

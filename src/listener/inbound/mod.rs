@@ -2,10 +2,12 @@
 
 mod arrival;
 mod dicom;
+mod enter;
 mod greet;
 mod http;
 mod judged;
 mod mllp;
+mod room;
 mod state;
 
 use std::net::SocketAddr;
@@ -17,13 +19,13 @@ use tokio::time::Instant;
 
 use self::arrival::{Arrival, Incoming};
 use self::dicom::InboundDicom;
+use self::enter::Entered;
 use self::greet::Greeter;
 use self::http::InboundHttp;
 use self::mllp::InboundMllp;
+use self::room::Room;
 pub use self::state::InboundState;
-use crate::audit::Connection;
-use crate::authz::{Denied, Holder, Permit};
-use crate::clock;
+use crate::authz::Permit;
 use crate::config::{Limits, Protocol, Target};
 use crate::listener::counted::{Counted, Side};
 use crate::listener::crowd::{Crowd, Place};
@@ -31,79 +33,18 @@ use crate::listener::life::Life;
 use crate::listener::messages::MllpHost;
 use crate::listener::permits::{Held, Permits};
 use crate::listener::plain::Plain;
-use crate::listener::quota::Running;
 use crate::listener::shapes::Shapes;
-use crate::listener::{Bound, Services, accept, record};
+use crate::listener::{Bound, Services, accept};
 use crate::live::{Generation, Live};
-use crate::outcome::{DenyReason, Differs, Ending};
+use crate::outcome::Ending;
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Pool, PoolLimits};
-use crate::tls;
-
-/// What is said to nobody but the operator, of whoever comes beyond the bound.
-const TOO_MANY_UNLISTED: &str = "there are as many connections of those who are not listed as there may be: half of \
-                                 limits.connections, and an eighth for one source";
 
 /// An inbound listener.
 pub struct InboundListener {
     live: Live<InboundState>,
     services: Services,
     shapes: Arc<Shapes>,
-}
-
-/// Somebody who was let in, on record.
-struct Entered {
-    arrival: Arrival,
-    permit: Permit,
-    connection: Arc<Connection>,
-    _slot: Option<OwnedSemaphorePermit>,
-    _place: Option<Place>,
-    _running: Running,
-}
-
-/// What the connections of a listener share.
-struct Room {
-    pool: Arc<Pool<InboundHttp>>,
-    permits: Arc<Permits<InboundState>>,
-    /// Those who were let in.
-    slots: Arc<Semaphore>,
-    /// Those who were not, or not yet.
-    crowd: Arc<Crowd>,
-    /// Those who were let in without being listed.
-    unlisted: Arc<Crowd>,
-}
-
-impl Room {
-    /// Waits until somebody more could be let in, and for a place among the unfinished handshakes.
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.free().await;
-        self.crowd.place().await
-    }
-
-    /// Waits until somebody more could be let in.
-    async fn free(&self) {
-        drop(self.slots.acquire().await);
-    }
-
-    /// The place of somebody who is let in only because policy is observed. Plaintext has its place before.
-    fn place_of(&self, permit: &Permit, source: SocketAddr) -> Result<Option<Place>, Denied> {
-        match permit.holder() {
-            Holder::Peer(_) | Holder::Plaintext => Ok(None),
-            Holder::Observed => match self.unlisted.enter_now(source) {
-                Some(place) => Ok(Some(place)),
-                None => Err(Denied {
-                    reason: DenyReason::ConcurrencyLimit,
-                    rule: Arc::clone(permit.rule()),
-                    line: permit.line(),
-                    version: permit.version(),
-                    peer: None,
-                    template: None,
-                    differs: Some(Differs::Concurrency),
-                    nearest: TOO_MANY_UNLISTED.to_owned(),
-                }),
-            },
-        }
-    }
 }
 
 impl InboundListener {
@@ -222,86 +163,6 @@ impl InboundListener {
             }
         };
         member.ending(ending)
-    }
-
-    /// From an accepted socket to a peer that is let in, or an ending.
-    async fn enter(
-        &self,
-        state: &InboundState,
-        downstream: TcpStream,
-        source: SocketAddr,
-        room: &Room,
-        life: &mut Life,
-    ) -> Result<Entered, Ending> {
-        let (services, greeter) = (&self.services, self.greeter(state, room));
-        let greeted = greeter.greet(downstream, source).await;
-        let (arrival, mut connection) = greeted.ok_or(Ending::Refused)?;
-        let slot = Arc::clone(&room.slots).acquire_owned().await.ok();
-        let now = clock::onward();
-        let judged = match arrival.session() {
-            Some(session) => state.policy.authorize(&session.peer, now),
-            None => match state.policy.plaintext(now) {
-                Some(permit) => Ok(permit),
-                None => {
-                    greeter.refuse_plaintext(connection).await;
-                    return Err(Ending::Refused);
-                }
-            },
-        };
-        connection.peer = record::named(&judged);
-        let connection = Arc::new(connection);
-        let admitted = judged.and_then(|permit| {
-            let place = room.place_of(&permit, source)?;
-            let running = state.begin(&permit)?; // before Rego is asked: questions cost time
-            let permit = services.narrow_permit(&state.policy, permit, &connection, now)?;
-            state.begun(&permit, now);
-            Ok((place, (permit, running)))
-        });
-        let (_place, (permit, _running)) = match admitted {
-            Ok(admitted) => admitted,
-            Err(denied) => {
-                services.denied(&denied);
-                let record = record::denied(&connection, &denied);
-                services.audit.note(record).await;
-                drop(slot); // who is shown out may take its time
-                tls::part(arrival.into_stream()).await;
-                return Err(Ending::Denied);
-            }
-        };
-        match self.put_on_record(&permit, &connection, arrival, life).await {
-            Some(arrival) => {
-                Ok(Entered { arrival, permit, connection, _slot: slot, _place, _running })
-            }
-            None => Err(Ending::Denied),
-        }
-    }
-
-    /// A permit on record, or none that counts.
-    async fn put_on_record(
-        &self,
-        permit: &Permit,
-        connection: &Arc<Connection>,
-        arrival: Arrival,
-        life: &mut Life,
-    ) -> Option<Arrival> {
-        let Services { audit, metrics, .. } = &self.services;
-        if let Some(session) = arrival.session() {
-            self.services.seen(permit, connection, session);
-        }
-        let allowed = record::allowed(connection, permit);
-        life.permitted = Some(Arc::clone(connection));
-        if audit.permit(allowed, connection.phi).await.is_err() {
-            life.permitted = None;
-            metrics.denied(DenyReason::NotAudited);
-            audit.note(record::not_audited(connection)).await;
-            tls::part(arrival.into_stream()).await;
-            return None;
-        }
-        if connection.plaintext {
-            self.services.came_in_plaintext(connection);
-        }
-        self.services.would_deny(permit.would_deny());
-        Some(arrival)
     }
 
     /// HTTP, each request judged on its own.

@@ -12,21 +12,39 @@ use super::OutboundState;
 use crate::audit::{Action, Connection, Record};
 use crate::authz::Permit;
 use crate::clock;
-use crate::listener::permits::Permits;
+use crate::listener::permits::{Held, Permits};
 use crate::listener::plain::tune;
 use crate::listener::{Services, record};
+use crate::live::Snapshot;
 use crate::outcome::{DenyReason, Direction, Ending, Refusal};
-use crate::tls::{self, HandshakeFailed, Session, TlsClient};
+use crate::tls::{self, HandshakeFailed, Session, TlsClient, TlsStream};
 use crate::upstream::Candidate;
 
 /// Endpoints tried for one connection; they share `connect_timeout`.
 const ATTEMPTS: usize = 3;
 
-/// A peer that is connected, expected and on record.
-pub(super) struct Dialed {
-    pub(super) session: Session,
+/// What it takes to reach a peer, and for whom.
+pub(super) struct Dialer<'a> {
+    pub(super) services: &'a Services,
+    pub(super) permits: &'a Arc<Permits<OutboundState>>,
+    /// Where the workload connected from.
+    pub(super) source: Option<SocketAddr>,
+}
+
+/// A peer that is connected, expected and on record, and whose permit is looked after.
+pub(super) struct Reached {
+    pub(super) stream: TlsStream,
+    /// What ALPN gave.
+    pub(super) next_protocol: Option<String>,
     pub(super) permit: Permit,
-    pub(super) connection: Arc<Connection>,
+    pub(super) held: Held<OutboundState>,
+}
+
+/// A peer that is connected, expected and on record.
+struct Dialed {
+    session: Session,
+    permit: Permit,
+    connection: Arc<Connection>,
 }
 
 /// Why no peer could be had.
@@ -44,6 +62,8 @@ pub(super) enum DialFailed {
     Refused,
     /// The permit could not be put on record.
     NotAudited,
+    /// The permit was on record, and lost before anything was done with it.
+    Withdrawn,
 }
 
 impl DialFailed {
@@ -53,12 +73,34 @@ impl DialFailed {
             Self::TimedOut => Ending::UpstreamTimeout,
             Self::TooSlow | Self::Refused => Ending::Refused,
             Self::NotAudited => Ending::Denied,
+            Self::Withdrawn => Ending::Withdrawn,
         }
     }
 }
 
+impl Dialer<'_> {
+    /// A peer to whom a connection of its own is made by the rules of `now`, with `client`. Once it is on record,
+    /// it is `permitted`: its end has to be told of. `is_endless`: it has no messages whose end could be waited for.
+    pub(super) async fn reach(
+        &self,
+        now: &Snapshot<OutboundState>,
+        client: &TlsClient,
+        is_endless: bool,
+        permitted: &mut Option<Arc<Connection>>,
+    ) -> Result<Reached, DialFailed> {
+        let Self { services, permits, source } = *self;
+        let dialed = dial(&now.value, services, permits, client, source).await?;
+        let Dialed { session, permit, connection } = dialed;
+        *permitted = Some(Arc::clone(&connection));
+        let holding = permits.hold(now, Some(&session), &permit, &connection, is_endless);
+        let held = holding.await.map_err(|_lost| DialFailed::Withdrawn)?;
+        let Session { stream, tls, .. } = session;
+        Ok(Reached { stream, next_protocol: tls.next_protocol, permit, held })
+    }
+}
+
 /// Connects to the first endpoint that answers and proves to be whom `expect` names.
-pub(super) async fn dial(
+async fn dial(
     state: &OutboundState,
     services: &Services,
     permits: &Permits<OutboundState>,

@@ -1,29 +1,25 @@
 //! The life of a DICOM association that goes out: asked for → a peer that is who we expect → on record → on.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::OutboundState;
-use super::dial::{Dialed, describe, dial};
+use super::dial::{Dialer, Reached, describe};
+use super::{OutboundState, refused};
 use crate::authz::Permit;
 use crate::clock;
-use crate::listener::Services;
 use crate::listener::associations::{self, NotAudited, OpenAssociation};
 use crate::listener::life::Life;
-use crate::listener::permits::{Held, Lasts, Permits};
+use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
 use crate::listener::question::Question;
 use crate::live::Snapshot;
-use crate::outcome::{AssociationEnding, Ending, Refusal};
+use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::Reject;
 use crate::proxy::dicom::{self, AssociateRequest, Carried, Stay};
-use crate::tls::{self, TlsStream};
+use crate::tls::TlsStream;
 
 /// The association of one connection of the workload.
 pub(super) struct OutboundDicom<'a> {
-    pub(super) services: &'a Services,
-    pub(super) permits: &'a Arc<Permits<OutboundState>>,
-    pub(super) source: Option<SocketAddr>,
+    pub(super) dialer: Dialer<'a>,
 }
 
 /// Whom the association goes to, and what permits it.
@@ -44,12 +40,13 @@ impl OutboundDicom<'_> {
         now: Arc<Snapshot<OutboundState>>,
         life: &mut Life,
     ) -> Ending {
-        let (services, end) = (self.services, &self.services.shutdown);
+        let Dialer { services, source, .. } = self.dialer;
+        let end = &services.shutdown;
         let asked = match end.until_cut(dicom::ask(&mut downstream, end)).await {
             Some(Ok(asked)) => asked,
             Some(Err(unasked)) => {
                 life.message = unasked.message();
-                let connection = Arc::new(describe(&now.value, None, self.source, None));
+                let connection = Arc::new(describe(&now.value, None, source, None));
                 return associations::unasked(services, &connection, unasked, downstream, end)
                     .await;
             }
@@ -77,14 +74,9 @@ impl OutboundDicom<'_> {
         let relaying = dicom::relay(&permit, asked, downstream, stream, &stay, &mut carried);
         let (mut over, parting) = relaying.await;
         life.moved = carried.moved;
-        // In TLS 1.3 a server refuses its client after the client's handshake: with the first read.
-        if carried.moved.down == 0
-            && let Some(alert) = over.cause.as_ref().and_then(tls::alert_of)
-        {
-            services.metrics.refused(Refusal::RefusedByPeer);
-            over.ending = Ending::Refused;
-            over.message = Some(format!("the peer refused us: {alert}"));
-            life.message.clone_from(&over.message);
+        if let Some(refused) = refused(services, over.cause.as_ref(), life) {
+            over.ending = refused;
+            over.message.clone_from(&life.message);
         }
         let ending = member.ending(over.ending);
         associations::completed(services, open, &over, ending, &carried).await;
@@ -99,13 +91,11 @@ impl OutboundDicom<'_> {
         now: Arc<Snapshot<OutboundState>>,
         life: &mut Life,
     ) -> Result<Called, (Ending, Reject)> {
-        let (services, state) = (self.services, &now.value);
-        let dialing = dial(state, services, self.permits, &state.tls, self.source);
-        let Dialed { session, permit, connection } =
-            dialing.await.map_err(|failed| (failed.ending(), Reject::CONGESTION))?;
-        life.permitted = Some(Arc::clone(&connection));
-        let holding = self.permits.hold(&now, Some(&session), &permit, &connection, false);
-        let held = holding.await.map_err(|_withdrawn| (Ending::Withdrawn, Reject::CONGESTION))?;
+        let (services, state) = (self.dialer.services, &now.value);
+        let reaching = self.dialer.reach(&now, &state.tls, false, &mut life.permitted);
+        let Reached { stream, permit, held, .. } =
+            reaching.await.map_err(|failed| (failed.ending(), Reject::CONGESTION))?;
+        let connection = Arc::clone(held.member().connection());
         let grant =
             match state.policy.authorize_association(&permit, asked.request(), clock::onward()) {
                 Ok(grant) => grant,
@@ -126,6 +116,6 @@ impl OutboundDicom<'_> {
                 return Err((ending, Reject::CALLING_AE));
             }
         };
-        Ok(Called { asked, stream: session.stream, permit, held, open, _lasts: lasts })
+        Ok(Called { asked, stream, permit, held, open, _lasts: lasts })
     }
 }

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::OutboundState;
-use super::dial::{DialFailed, Dialed, describe, dial};
+use super::dial::{DialFailed, Dialer, Reached, describe};
 use crate::audit::{Connection, Rule};
 use crate::authz::Permit;
 use crate::clock;
@@ -152,27 +152,28 @@ impl Host for OutboundHttp {
             Wanted::Http2 => &state.http2,
         };
         let begun = Instant::now();
-        let dialed = dial(state, &self.services, &self.permits, client, self.source).await;
-        let Dialed { session, permit, connection } = dialed.map_err(|failed| match failed {
-            DialFailed::NoEndpoint => ConnectError::NoneHealthy,
-            DialFailed::Unreachable => ConnectError::Unreachable,
-            DialFailed::TimedOut | DialFailed::TooSlow => ConnectError::Timeout,
-            DialFailed::Refused => ConnectError::Refused,
-            DialFailed::NotAudited => ConnectError::NotAudited,
-        })?;
-        let holding = self.permits.hold(&now, Some(&session), &permit, &connection, false);
-        let Ok(held) = holding.await else {
-            let (ending, took) = (Ending::Withdrawn, begun.elapsed());
-            let closed = record::closed(&connection, ending, None, Moved::default(), took);
-            self.services.audit.note(closed).await;
-            return Err(ConnectError::Refused);
+        let Self { services, permits, source, .. } = self;
+        let dialer = Dialer { services, permits, source: *source };
+        let mut permitted = None;
+        let reached = match dialer.reach(&now, client, false, &mut permitted).await {
+            Ok(reached) => reached,
+            Err(failed) => {
+                if let Some(connection) = &permitted {
+                    let (ending, took) = (failed.ending(), begun.elapsed());
+                    let closed = record::closed(connection, ending, None, Moved::default(), took);
+                    services.audit.note(closed).await;
+                }
+                return Err(unconnected(failed));
+            }
         };
-        let spoken = match session.tls.next_protocol.as_deref() {
+        let Reached { stream, next_protocol, permit, held } = reached;
+        let connection = Arc::clone(held.member().connection());
+        let spoken = match next_protocol.as_deref() {
             Some("h2") => Spoken::Http2,
             Some(_) | None => Spoken::Http1,
         };
         let metrics = Arc::clone(&self.services.metrics);
-        let (io, tally) = Counted::new(session.stream, Side::Upstream, metrics);
+        let (io, tally) = Counted::new(stream, Side::Upstream, metrics);
         let (services, used_until) = (self.services.clone(), state.used_until);
         let link = Arc::new(Link { connection, permit, held, used_until, services, tally, begun });
         Ok(Connected { io, spoken, link })
@@ -228,5 +229,16 @@ impl Host for OutboundHttp {
 
     fn completed(&self, ticket: OpenRequest, end: RequestEnd) {
         requests::completed(&self.services, ticket, end);
+    }
+}
+
+/// What the workload hears of it.
+fn unconnected(failed: DialFailed) -> ConnectError {
+    match failed {
+        DialFailed::NoEndpoint => ConnectError::NoneHealthy,
+        DialFailed::Unreachable => ConnectError::Unreachable,
+        DialFailed::TimedOut | DialFailed::TooSlow => ConnectError::Timeout,
+        DialFailed::Refused | DialFailed::Withdrawn => ConnectError::Refused,
+        DialFailed::NotAudited => ConnectError::NotAudited,
     }
 }

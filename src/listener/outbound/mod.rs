@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use self::dial::{Dialed, dial};
+use self::dial::{Dialer, Reached};
 use self::dicom::OutboundDicom;
 use self::http::OutboundHttp;
 use crate::authz::ListenerPolicy;
@@ -122,18 +122,14 @@ impl OutboundListener {
         life: &mut Life,
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy
+        let dialer = Dialer { services: &self.services, permits: &shared.permits, source };
         match now.value.config.protocol {
             Protocol::Dicom => {
-                let (services, permits) = (&self.services, &shared.permits);
-                let dicom = OutboundDicom { services, permits, source };
-                Box::pin(dicom.serve(downstream, now, life)).await
+                Box::pin(OutboundDicom { dialer }.serve(downstream, now, life)).await
             }
-            Protocol::Mllp => {
-                let messages = self.messages(downstream, source, now, &shared.permits, life);
-                Box::pin(messages).await
-            }
+            Protocol::Mllp => Box::pin(self.messages(downstream, &dialer, now, life)).await,
             Protocol::Tcp => {
-                let carrying = self.carry(downstream, source, now, &shared.permits, life);
+                let carrying = self.carry(downstream, &dialer, now, life);
                 self.services.shutdown.until_cut(carrying).await.unwrap_or(Ending::Cut)
             }
             Protocol::Http => {
@@ -163,31 +159,27 @@ impl OutboundListener {
     async fn messages(
         &self,
         mut downstream: Plain,
-        source: Option<SocketAddr>,
+        dialer: &Dialer<'_>,
         now: Arc<Snapshot<OutboundState>>,
-        permits: &Arc<Permits<OutboundState>>,
         life: &mut Life,
     ) -> Ending {
         let state = &now.value;
-        let dialing = Box::pin(dial(state, &self.services, permits, &state.tls, source));
-        let dialed = match self.services.shutdown.until_cut(dialing).await {
-            Some(Ok(dialed)) => dialed,
+        let reaching = Box::pin(dialer.reach(&now, &state.tls, false, &mut life.permitted));
+        let reached = match self.services.shutdown.until_cut(reaching).await {
+            Some(Ok(reached)) => reached,
             Some(Err(failed)) => return failed.ending(),
             None => return Ending::Cut,
         };
-        let Dialed { session, permit, connection } = dialed;
-        life.permitted = Some(Arc::clone(&connection));
-        let holding = permits.hold(&now, Some(&session), &permit, &connection, false);
-        let Ok(held) = holding.await else { return Ending::Withdrawn };
+        let Reached { stream, permit, held, .. } = reached;
         let Limits { idle_timeout, drain_timeout, .. } = state.config.limits;
         drop(now); // connections outlive many generations
         let member = Arc::clone(held.member());
         let host = MllpHost::new(self.live.clone(), self.services.clone(), Arc::new(held));
         let stay = Stay { idle: idle_timeout, drain: drain_timeout, end: member.end() };
-        let streams = (&mut downstream, session.stream);
+        let streams = (&mut downstream, stream);
         let metrics = &self.services.metrics;
         let ended = mllp::relay(&permit, &host, streams, stay, &mut life.moved, metrics).await;
-        match self.refused(ended.cause.as_ref(), life) {
+        match refused(&self.services, ended.cause.as_ref(), life) {
             Some(refused) => refused,
             None => {
                 life.message = ended.cause.map(|cause| cause.to_string());
@@ -196,39 +188,26 @@ impl OutboundListener {
         }
     }
 
-    /// In TLS 1.3 a server refuses its client after the client's handshake: with the first read.
-    fn refused(&self, cause: Option<&io::Error>, life: &mut Life) -> Option<Ending> {
-        let alert = cause.filter(|_| life.moved.down == 0).and_then(tls::alert_of)?;
-        self.services.metrics.refused(Refusal::RefusedByPeer);
-        life.message = Some(format!("the peer refused us: {alert}"));
-        Some(Ending::Refused)
-    }
-
     /// Any byte stream, as it is: one connection to the peer for each from the workload.
     async fn carry(
         &self,
         downstream: Plain,
-        source: Option<SocketAddr>,
+        dialer: &Dialer<'_>,
         now: Arc<Snapshot<OutboundState>>,
-        permits: &Arc<Permits<OutboundState>>,
         life: &mut Life,
     ) -> Ending {
         let state = &now.value;
-        let dialing = Box::pin(dial(state, &self.services, permits, &state.tls, source));
-        let dialed = match dialing.await {
-            Ok(dialed) => dialed,
+        let reaching = Box::pin(dialer.reach(&now, &state.tls, true, &mut life.permitted));
+        let Reached { stream, permit, held, .. } = match reaching.await {
+            Ok(reached) => reached,
             Err(failed) => return failed.ending(),
         };
-        let Dialed { session, permit, connection } = dialed;
-        life.permitted = Some(Arc::clone(&connection));
-        let holding = permits.hold(&now, Some(&session), &permit, &connection, true);
-        let Ok(held) = holding.await else { return Ending::Withdrawn };
         let idle_timeout = state.config.limits.idle_timeout;
         drop(now); // connections outlive many generations
         let relaying = l4::relay(
             &permit,
             downstream,
-            session.stream,
+            stream,
             idle_timeout,
             &mut life.moved,
             &self.services.metrics,
@@ -236,9 +215,17 @@ impl OutboundListener {
         let Some(ended) = held.member().end().until_cut(relaying).await else {
             return held.member().ending(Ending::Cut);
         };
-        if let Some(refused) = self.refused(ended.cause.as_ref(), life) {
+        if let Some(refused) = refused(&self.services, ended.cause.as_ref(), life) {
             return refused;
         }
         life.relayed(ended)
     }
+}
+
+/// In TLS 1.3 a server refuses its client after the client's handshake: with the first read.
+fn refused(services: &Services, cause: Option<&io::Error>, life: &mut Life) -> Option<Ending> {
+    let alert = cause.filter(|_| life.moved.down == 0).and_then(tls::alert_of)?;
+    services.metrics.refused(Refusal::RefusedByPeer);
+    life.message = Some(format!("the peer refused us: {alert}"));
+    Some(Ending::Refused)
 }
