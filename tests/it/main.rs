@@ -84,6 +84,7 @@ mod partners;
 mod permissive;
 mod pins;
 mod policy_protocols;
+mod policy_reach;
 mod policy_replay;
 mod policy_suggest;
 mod policy_test;
