@@ -41,7 +41,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::error;
 
 use crate::clock;
-use crate::config::{AuditSettings, OnFailure};
+use crate::config::{AuditSettings, Keeping, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
 pub use line::{Origin, Sealed, question, samples};
@@ -50,6 +50,7 @@ pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use read::*;
 pub use record::*;
 pub use status::TrailStatus;
+pub use trail::keeper::Needs;
 pub use trail::look;
 pub use verify::{Broken, Kept, KeptError, Progress, Verified, verify, verify_telling};
 
@@ -59,6 +60,7 @@ use pages::Page;
 use queue::{Door, Handed, Inbox, More, NoPlace, queue};
 use status::{PATIENCE, Shared};
 use trail::Trail;
+use trail::keeper::Orders;
 
 /// How long [`Audit::close`] waits for the writer.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -81,6 +83,7 @@ struct Writer {
     on_failure: OnFailure,
     /// Its other end is dropped when the writer is at its end, in whatever way.
     ended: watch::Receiver<()>,
+    keeper: Orders,
 }
 
 /// A trail that cannot be opened.
@@ -288,6 +291,20 @@ impl Audit {
         self.shared.status()
     }
 
+    /// Keeps what was written like this from now on.
+    pub fn keep(&self, keeping: &Keeping) {
+        if let Some(writer) = &self.writer {
+            writer.keeper.keep(keeping.clone());
+        }
+    }
+
+    /// Removes no record that is still needed, even when its retention is over: `needs` says which is the first.
+    pub fn keep_needed(&self, needs: Needs) {
+        if let Some(writer) = &self.writer {
+            writer.keeper.needs(needs);
+        }
+    }
+
     /// Writes all that was handed in and the trail's last record, and waits for the writer to end.
     pub async fn close(&self) {
         self.tell_of_the_rest().await;
@@ -325,6 +342,7 @@ impl Writer {
     fn start(trail: Trail, shared: Arc<Shared>, on_failure: OnFailure) -> Result<Self, OpenError> {
         let (door, inbox) = queue();
         let (alive, ended) = watch::channel(());
+        let keeper = trail.keeper();
         std::thread::Builder::new()
             .name("audit".into())
             .spawn(move || {
@@ -332,7 +350,7 @@ impl Writer {
                 write(trail, &inbox);
             })
             .map_err(OpenError::Thread)?;
-        Ok(Self { door, on_failure, ended })
+        Ok(Self { door, on_failure, ended, keeper })
     }
 
     async fn durable(&self, record: Record, since: Instant) -> Result<(), NotAudited> {

@@ -51,6 +51,8 @@ pub enum Action {
     RecordingStopped,
     /// A torn last line was found and cut off when the trail was opened.
     TrailTruncated,
+    /// The oldest segments are removed: their retention is over.
+    SegmentsRemoved,
     /// All records so far are sealed.
     Checkpoint,
     /// A configuration took effect.

@@ -260,9 +260,25 @@ pub(super) static OUTBOUND: Section = Section {
 
 /// `audit`
 pub(super) static AUDIT: Section = Section {
-    keys: &["dir", "on_failure", "retention", "pseudonyms", "checkpoints"],
+    keys: &[
+        "dir",
+        "on_failure",
+        "segment_size",
+        "compress",
+        "retention",
+        "legal_hold",
+        "pseudonyms",
+        "checkpoints",
+    ],
     required: &[("dir", "/var/log/myelin/audit")],
     later: &[("export", "let a log shipper follow `trail-*.jsonl` in `audit.dir`")],
+};
+
+/// `audit.legal_hold`
+pub(super) static LEGAL_HOLD: Section = Section {
+    keys: &["reason", "since"],
+    required: &[("reason", "\"case 2026-114, legal department\"")],
+    later: &[],
 };
 
 /// `audit.checkpoints`

@@ -14,6 +14,7 @@ mod support;
 
 mod admin;
 mod audit;
+mod audit_files;
 mod audit_forms;
 mod audit_proof;
 mod audit_query;

@@ -36,6 +36,7 @@ fn sections() -> Vec<(&'static str, &'static Section)> {
         ("/$defs/policy", &POLICY),
         ("/$defs/audit", &AUDIT),
         ("/$defs/pseudonyms", &PSEUDONYMS),
+        ("/$defs/legal_hold", &LEGAL_HOLD),
         ("/$defs/checkpoints", &CHECKPOINTS),
         ("/$defs/admin", &ADMIN),
         ("/$defs/probe", &PROBE),
