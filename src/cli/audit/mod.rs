@@ -3,6 +3,7 @@
 mod proof;
 mod pseudonym;
 mod query;
+mod reads;
 mod verify;
 
 use std::path::PathBuf;
