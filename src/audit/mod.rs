@@ -10,6 +10,7 @@
 //! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back, and [`proof`] proves one
 //! record to others.
 
+pub mod cursor;
 mod described;
 #[cfg(test)]
 mod fixture;
@@ -161,6 +162,7 @@ impl Audit {
         let writer = match settings {
             None => None,
             Some(settings) => {
+                shared.keep_for(settings);
                 let trail = Trail::open(settings, origin.clone(), Arc::clone(&shared))?;
                 Some(Arc::new(Writer::start(trail, Arc::clone(&shared), settings.on_failure)?))
             }
@@ -286,6 +288,16 @@ impl Audit {
     /// How the trail stands.
     pub fn status(&self) -> TrailStatus {
         self.shared.status()
+    }
+
+    /// The number of the last record that is durable, for those who follow the trail.
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.shared.durable.subscribe()
+    }
+
+    /// From now on no segment is removed before the exports of `settings` that ask for it have delivered it.
+    pub fn keep_for(&self, settings: &AuditSettings) {
+        self.shared.keep_for(settings);
     }
 
     /// Writes all that was handed in and the trail's last record, and waits for the writer to end.

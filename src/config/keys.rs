@@ -260,9 +260,28 @@ pub(super) static OUTBOUND: Section = Section {
 
 /// `audit`
 pub(super) static AUDIT: Section = Section {
-    keys: &["dir", "on_failure", "retention", "pseudonyms", "checkpoints"],
+    keys: &["dir", "on_failure", "retention", "pseudonyms", "checkpoints", "export"],
     required: &[("dir", "/var/log/myelin/audit")],
-    later: &[("export", "let a log shipper follow `trail-*.jsonl` in `audit.dir`")],
+    later: &[],
+};
+
+/// An item of `audit.export`
+pub(super) static EXPORT: Section = Section { keys: &["syslog"], required: &[], later: &[] };
+
+/// `syslog` of an item of `audit.export`
+pub(super) static SYSLOG: Section = Section {
+    keys: &[
+        "name",
+        "address",
+        "format",
+        "feed",
+        "trust_bundle",
+        "plaintext",
+        "confirm",
+        "keep_undelivered",
+    ],
+    required: &[("address", "arr.hospital.example:6514"), ("format", "atna")],
+    later: &[],
 };
 
 /// `audit.checkpoints`

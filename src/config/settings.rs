@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ExportSettings;
+
 /// The trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditSettings {
@@ -18,6 +20,8 @@ pub struct AuditSettings {
     pub pseudonyms: Option<Pseudonyms>,
     /// What seals it.
     pub checkpoints: Checkpoints,
+    /// Where its records go out to.
+    pub export: Vec<ExportSettings>,
 }
 
 /// What seals a trail.

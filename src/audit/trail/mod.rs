@@ -340,7 +340,8 @@ impl Trail {
     }
 
     fn find_expired(&mut self) {
-        self.expired = retention::expired(&self.directory, self.retention);
+        let needed = self.shared.undelivered_from(self.directory.path());
+        self.expired = retention::expired(&self.directory, self.retention, needed);
     }
 
     fn segment_start(&self) -> Option<SegmentStart> {

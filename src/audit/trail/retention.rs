@@ -16,7 +16,13 @@ const AT_A_TIME: usize = 16;
 /// The oldest segments of which every record is older than `retention`.
 ///
 /// They are only named here; [`remove`] comes when it is on durable record that they go.
-pub(in crate::audit) fn expired(directory: &Directory, retention: Duration) -> Vec<Removed> {
+///
+/// None of which an export still needs a record, that is one from `needed` on.
+pub(in crate::audit) fn expired(
+    directory: &Directory,
+    retention: Duration,
+    needed: u64,
+) -> Vec<Removed> {
     let Some(limit) = time::Duration::try_from(retention)
         .ok()
         .and_then(|retention| clock::now().checked_sub(retention))
@@ -28,7 +34,7 @@ pub(in crate::audit) fn expired(directory: &Directory, retention: Duration) -> V
         .iter()
         .zip(files.iter().skip(1))
         // All of a segment's records are older than the beginning of the next.
-        .take_while(|(_, next)| next.name.started < limit)
+        .take_while(|(_, next)| next.name.started < limit && next.name.first <= needed)
         .take(AT_A_TIME)
         .filter_map(|(file, _)| {
             let (last_sequence, hash) = Scanned::of(file, None).ok()?.tail.last?;

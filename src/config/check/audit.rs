@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DAY, YEAR};
+use super::{DAY, YEAR, export};
 use crate::config::problem::Fault;
 use crate::config::read::{Fields, Reader, located, one};
 use crate::config::scalar::{choice, duration};
@@ -31,6 +31,7 @@ pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<AuditSettings
         fields.or("retention", RETENTION, one(duration(DAY..=Duration::from_secs(100 * YEAR))));
     let pseudonyms = fields.optional("pseudonyms", pseudonyms);
     let checkpoints = fields.optional("checkpoints", checkpoints);
+    let export = fields.or("export", Vec::new(), export::all);
     fields.finish();
     let on_failure = on_failure?;
     if let Some(mode) = on_failure.as_ref().filter(|mode| mode.value == OnFailure::Allow) {
@@ -45,7 +46,7 @@ pub(super) fn settings(reader: &Reader<'_>, node: &Node) -> Option<AuditSettings
     let on_failure = on_failure.map_or(OnFailure::Block, |mode| mode.value);
     let (dir, retention, pseudonyms) = (dir?, retention?, pseudonyms?);
     let checkpoints = checkpoints?.unwrap_or(CHECKPOINTS);
-    Some(AuditSettings { dir, on_failure, retention, pseudonyms, checkpoints })
+    Some(AuditSettings { dir, on_failure, retention, pseudonyms, checkpoints, export: export? })
 }
 
 /// `audit.checkpoints`
