@@ -1,6 +1,6 @@
 //! What a reload cannot change.
 
-use crate::config::Config;
+use crate::config::{AuditSettings, Config};
 
 /// The keys that differ and take effect only at a start.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
@@ -13,7 +13,10 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     differ("service", old.service != new.service);
     differ("trust_domain", old.trust_domain != new.trust_domain);
     differ("identity", old.identity != new.identity);
-    differ("audit", old.audit != new.audit);
+    let fixed = |config: &Config| {
+        config.audit.clone().map(|audit| AuditSettings { export: Vec::new(), ..audit })
+    };
+    differ("audit", fixed(old) != fixed(new));
     differ("admin", old.admin != new.admin);
     differ("runtime.workers", old.workers != new.workers);
     keys

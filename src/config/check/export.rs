@@ -11,16 +11,15 @@ use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, Reader, located, one};
 use crate::config::scalar::{choice, duration, flag, name};
 use crate::config::yaml::Node;
-use crate::config::{
-    Endpoint, ExportFeed, ExportSettings, ExportTo, SyslogExport, SyslogFormat,
-};
+use crate::config::{Endpoint, ExportFeed, ExportSettings, ExportTo, SyslogExport, SyslogFormat};
 
 /// What was sent by syslog counts as delivered after so long when the file does not say.
 const CONFIRM: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-const FEEDS: &[(&str, ExportFeed)] = &[("all", ExportFeed::All), ("failures", ExportFeed::Failures)];
+const FEEDS: &[(&str, ExportFeed)] =
+    &[("all", ExportFeed::All), ("failures", ExportFeed::Failures)];
 
 /// `audit.export`
 pub(super) fn all(reader: &Reader<'_>, node: &Node) -> Option<Vec<ExportSettings>> {
@@ -44,9 +43,8 @@ fn item(reader: &Reader<'_>, node: &Node) -> Option<(Located<Arc<str>>, ExportSe
     let mut fields = Fields::open(reader, node, &keys::EXPORT)?;
     let kinds = keys::EXPORT.keys;
     let one_kind = ("an export has one receiver", "make it another item of the list");
-    let read = only(reader, &mut fields, kinds, one_kind, |reader, kind, node| {
-        syslog(reader, kind, node)
-    });
+    let read =
+        only(reader, &mut fields, kinds, one_kind, |reader, kind, node| syslog(reader, kind, node));
     let at = fields.at();
     let unknown = fields.finish();
     read.or(|| {
