@@ -3,14 +3,10 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use myelin::audit::{Action, Audit, Connection, ConnectionId, Origin, Record};
+use myelin::audit::{Audit, Origin};
 use myelin::config::AuditSettings;
-use myelin::identity::ListenerName;
-use myelin::outcome::Direction;
 use myelin::telemetry::metrics::Metrics;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -33,32 +29,11 @@ fn trail() -> (Runtime, TempDir, Audit) {
     (Builder::new_current_thread().enable_all().build().unwrap(), dir, audit)
 }
 
-fn record() -> Record {
-    let peer = common::peer(&common::material("peer-0"));
-    let connection = Connection {
-        id: ConnectionId([7; 16]),
-        listener: ListenerName::new("fhir"),
-        direction: Direction::Inbound,
-        protocol: "tcp",
-        phi: true,
-        source: Some(([127, 0, 0, 1], 50_000).into()),
-        destination: Some(([127, 0, 0, 1], 8443).into()),
-        endpoint: None,
-        tls: None,
-        plaintext: false,
-        anchor: None,
-        identity: Some(peer.to_string()),
-        certificate: Some(peer.certificate),
-        peer: None,
-    };
-    Record { connection: Some(Arc::new(connection)), ..Record::new(Action::ConnectionAllowed) }
-}
-
 /// What the data path pays for a record that nobody waits for; the writer keeps up or it waits.
 #[divan::bench]
 fn noted(bencher: Bencher<'_, '_>) {
     let (runtime, _dir, audit) = trail();
-    let record = record();
+    let record = common::record();
     bencher.counter(ItemsCount::new(1_000_usize)).bench_local(|| {
         runtime.block_on(async {
             for _ in 0..1_000 {
@@ -73,7 +48,7 @@ fn noted(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [1, 8, 64])]
 fn durable(bencher: Bencher<'_, '_>, at_once: usize) {
     let (runtime, _dir, audit) = trail();
-    let record = record();
+    let record = common::record();
     bencher.counter(ItemsCount::new(at_once)).bench_local(|| {
         runtime.block_on(async {
             let permits = (0..at_once).map(|_| audit.permit(record.clone(), true));

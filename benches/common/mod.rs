@@ -8,12 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use myelin::audit::{Action, Connection, ConnectionId, Record};
 use myelin::authz::{ListenerPolicy, Permit};
 use myelin::certs::Material;
 use myelin::certs::embedded::Authority;
 use myelin::clock;
 use myelin::config::{self, Config};
-use myelin::identity::{PeerIdentity, Proof, SpiffeId, TrustDomain};
+use myelin::identity::{ListenerName, PeerIdentity, Proof, SpiffeId, TrustDomain};
+use myelin::outcome::Direction;
 
 /// Key material of the service `name`, of an authority made for the occasion. Good for both sides.
 pub fn material(name: &str) -> Material {
@@ -68,4 +70,26 @@ pub fn policy(config: &Config) -> ListenerPolicy {
 /// The permit of `peer-0`.
 pub fn permit() -> Permit {
     policy(&config(1, 0)).authorize(&peer(&material("peer-0")), clock::now()).unwrap()
+}
+
+/// The record of a connection with mutual TLS.
+pub fn record() -> Record {
+    let peer = peer(&material("peer-0"));
+    let connection = Connection {
+        id: ConnectionId([7; 16]),
+        listener: ListenerName::new("fhir"),
+        direction: Direction::Inbound,
+        protocol: "tcp",
+        phi: true,
+        source: Some(([127, 0, 0, 1], 50_000).into()),
+        destination: Some(([127, 0, 0, 1], 8443).into()),
+        endpoint: None,
+        tls: None,
+        plaintext: false,
+        anchor: None,
+        identity: Some(peer.to_string()),
+        certificate: Some(peer.certificate),
+        peer: None,
+    };
+    Record { connection: Some(Arc::new(connection)), ..Record::new(Action::ConnectionAllowed) }
 }

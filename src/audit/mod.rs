@@ -52,7 +52,7 @@ pub use read::*;
 pub use record::*;
 pub use status::TrailStatus;
 pub use trail::look;
-pub use verify::{Broken, Kept, KeptError, Verified, verify};
+pub use verify::{Broken, Kept, KeptError, Progress, Verified, verify, verify_telling};
 
 use flood::Floods;
 use line::{Encoded, Own};

@@ -1,6 +1,10 @@
 //! Standard output and standard error.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Prints `text` to standard output. A reader that went away is no error.
 pub(super) fn print(text: &str) {
@@ -22,4 +26,56 @@ pub(super) fn line(text: &str) {
 pub(super) fn error(text: &str) {
     let mut out = io::stderr().lock();
     let _reader_gone = writeln!(out, "{text}");
+}
+
+/// Standard output for much at once.
+pub(super) struct Stream(io::BufWriter<io::StdoutLock<'static>>);
+
+impl Stream {
+    pub(super) fn new() -> Self {
+        Self(io::BufWriter::with_capacity(64 * 1024, io::stdout().lock()))
+    }
+
+    /// Prints `bytes`; there is no use in more when the reader went away.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        match self.0.write_all(bytes) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_reader_gone) => ControlFlow::Break(()),
+        }
+    }
+}
+
+/// A line on a terminal that says how far long work is. Nothing of it stays, and where standard error is no terminal
+/// there is none.
+pub(super) struct Progress {
+    shown: Option<Instant>,
+    is_terminal: bool,
+}
+
+impl Progress {
+    /// A new line is shown after this long at the soonest.
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    pub(super) fn new() -> Self {
+        Self { shown: None, is_terminal: io::stderr().is_terminal() }
+    }
+
+    /// Shows what `text` says, if it is time to.
+    pub(super) fn show(&mut self, text: impl FnOnce() -> String) {
+        if !self.is_terminal || self.shown.is_some_and(|shown| shown.elapsed() < Self::PAUSE) {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let mut out = io::stderr().lock();
+        let _terminal_gone = write!(out, "\r\x1b[K{}", text()).and_then(|()| out.flush());
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown.is_some() {
+            let mut out = io::stderr().lock();
+            let _terminal_gone = write!(out, "\r\x1b[K").and_then(|()| out.flush());
+        }
+    }
 }

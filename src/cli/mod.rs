@@ -10,6 +10,7 @@ mod explain;
 mod findings;
 mod healthcheck;
 mod init;
+mod moment;
 mod narrowing;
 mod policy;
 mod probe;

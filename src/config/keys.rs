@@ -328,6 +328,7 @@ pub(super) static LIMITS: Section = Section {
         "response_timeout",
         "header_bytes",
         "streams",
+        "batch_messages",
     ],
     required: &[],
     later: &[],

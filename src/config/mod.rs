@@ -350,6 +350,9 @@ pub struct Limits {
     pub header_bytes: usize,
     /// HTTP/2: streams that one peer may have open on one connection. Default 100.
     pub streams: u32,
+    /// MLLP: messages, and headers of files and batches, that a peer may put into one frame: each is judged by
+    /// itself. Default 10,000.
+    pub batch_messages: u32,
 }
 
 impl Default for Limits {
@@ -364,6 +367,7 @@ impl Default for Limits {
             response_timeout: Duration::from_secs(300),
             header_bytes: 64 * 1024,
             streams: 100,
+            batch_messages: 10_000,
         }
     }
 }

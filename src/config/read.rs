@@ -172,8 +172,12 @@ impl<'a> Reader<'a> {
     pub(super) fn file(&self, node: &Node, max: u64) -> Option<(PathBuf, String)> {
         let read = |text: &str| {
             let path = self.resolve(text)?;
-            let text = read_text(&path, max)
-                .map_err(|why| Fault::new(format!("cannot be read: {why}")))?;
+            let text = read_text(&path, max).map_err(|why| {
+                let place = path.display();
+                Fault::new(format!("cannot be read: {why}")).quoting(format_args!(
+                    "it is looked for at {place}: put a file there that this user may read, or name another"
+                ))
+            })?;
             Ok((path, text))
         };
         self.located(node, read).map(|file| file.value)

@@ -239,6 +239,7 @@ fn rejection(denied: &Denied) -> Reject {
         | DenyReason::NoAssociationRule
         | DenyReason::NotListedForAssociation
         | DenyReason::SopClass
+        | DenyReason::BatchTooLarge
         | DenyReason::SopClassMismatch
         | DenyReason::Rego
         | DenyReason::MalformedRequest

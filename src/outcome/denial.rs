@@ -27,6 +27,8 @@ pub enum DenyReason {
     NotListedForMessage,
     /// The peer may not send as the application and facility that the message names.
     UnknownSender,
+    /// A frame has more messages than one may have.
+    BatchTooLarge,
     /// No rule is for this pair of AE titles.
     NoAssociationRule,
     /// The rule for the AE titles does not allow the peer.
@@ -51,7 +53,7 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::UnknownPeer,
         Self::NotListed,
         Self::ListingExpired,
@@ -64,6 +66,7 @@ impl DenyReason {
         Self::NoMessageRule,
         Self::NotListedForMessage,
         Self::UnknownSender,
+        Self::BatchTooLarge,
         Self::NoAssociationRule,
         Self::NotListedForAssociation,
         Self::SopClass,
@@ -91,6 +94,7 @@ impl DenyReason {
             Self::NoMessageRule => "no_message_rule",
             Self::NotListedForMessage => "not_listed_for_message",
             Self::UnknownSender => "unknown_sender",
+            Self::BatchTooLarge => "batch_too_large",
             Self::NoAssociationRule => "no_association_rule",
             Self::NotListedForAssociation => "not_listed_for_association",
             Self::SopClass => "sop_class",
@@ -125,6 +129,7 @@ impl DenyReason {
             Self::NoMessageRule
             | Self::NotListedForMessage
             | Self::UnknownSender
+            | Self::BatchTooLarge
             | Self::SopClassMismatch
             | Self::RateLimit
             | Self::ConcurrencyLimit

@@ -286,6 +286,7 @@ fn is_of_rules(reason: DenyReason) -> bool {
         DenyReason::CertificateExpired
         | DenyReason::PeerChanged
         | DenyReason::SoapMismatch
+        | DenyReason::BatchTooLarge
         | DenyReason::SopClassMismatch
         | DenyReason::RateLimit
         | DenyReason::ConcurrencyLimit

@@ -74,8 +74,8 @@ pub enum Obstacle {
     #[error("the service's name cannot stand in a SPIFFE ID")]
     Service(#[source] SpiffeIdError),
     /// The policy in Rego cannot be used.
-    #[error("policy in Rego: {0}")]
-    Rego(RegoError),
+    #[error("the policy in Rego cannot be used")]
+    Rego(#[source] RegoError),
     /// A listener cannot be made from configuration and material.
     #[error("the configuration cannot be carried out")]
     Build(#[source] BuildError),

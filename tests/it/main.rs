@@ -14,7 +14,9 @@ mod support;
 
 mod admin;
 mod audit;
+mod audit_forms;
 mod audit_proof;
+mod audit_query;
 mod begun;
 mod ca;
 mod ca_live;
@@ -94,7 +96,9 @@ mod probe_certificates;
 mod quotas;
 mod readme;
 mod refusals;
+#[cfg(feature = "rego")]
 mod rego;
+#[cfg(feature = "rego")]
 mod rego_commands;
 mod reload;
 mod resumption;

@@ -211,3 +211,30 @@ async fn a_limit_is_no_less_for_a_message_behind_another_in_its_frame() {
     assert_eq!((denied.reason(), denied.text("rule.name")), ("rate_limit", "ehr/results"));
     assert_eq!(engine.received(), [batch]);
 }
+
+#[tokio::test]
+async fn a_frame_has_no_more_messages_than_one_may_have() {
+    let mesh = Mesh::new();
+    let engine = Engine::start().await;
+    let setup = mesh.inbound("ehr").allow("lab").mllp().phi().limits("batch_messages: 3");
+    let ehr = setup.forward(engine.target()).start().await;
+    let mut lab = mesh.connect("lab", &ehr).await;
+    let message = content("LIS", "ADT^A01", "1");
+
+    for _ in 0..2 {
+        lab.send(framed(&message.repeat(3))).await;
+        comes(&mut lab.stream, &ack("AA", "1")).await;
+    }
+    lab.send(framed(&message.repeat(4))).await;
+
+    assert_eq!(lab.rest().await, b"");
+    let denied = ehr.trail().only("message-denied").await;
+    assert_eq!(denied.reason(), "batch_too_large");
+    assert_eq!(
+        denied.text("myelin.nearest"),
+        "more than 3 messages in one frame: send smaller batches, or raise `limits.batch_messages`"
+    );
+    assert_eq!(engine.received().len(), 2);
+    let labels = [("listener", "ehr"), ("reason", "batch_too_large")];
+    ehr.metric_is("myelin_connections_denied_total", &labels, 1.0).await;
+}

@@ -11,6 +11,8 @@ use myelin::config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use super::support::admin::get;
+use super::support::eventually;
 use super::support::process::{Process, free_port, loopback, needs, run};
 
 fn root() -> PathBuf {
@@ -81,10 +83,19 @@ async fn every_shell_line_does_what_the_readme_says() {
     let mut sidecar = Process::start(&mut shell(dir.path(), &format!("exec {}", running[0])));
     sidecar.says("ready").await;
     sidecar.listens(loopback(admin)).await;
-    let tried = run(&mut shell(dir.path(), &beside[0]), "").await;
+    // Whoever is refused hears of it before the denial is told of.
+    let (asking, looking) = beside[0].split_once("curl http://").unwrap();
+    let asked = run(&mut shell(dir.path(), asking), "").await;
+    eventually("the refusal to be told of", || async move {
+        let denials = get(loopback(admin), "/denials").await.ok()?;
+        denials.body.contains("no_certificate").then_some(())
+    })
+    .await;
+    let tried = run(&mut shell(dir.path(), &format!("curl http://{looking}")), "").await;
 
+    assert_eq!(asked.code, Some(0), "{}", asked.all());
+    assert!(asked.stdout.contains("refused, as it should be"), "{}", asked.all());
     assert_eq!(tried.code, Some(0), "{}", tried.all());
-    assert!(tried.stdout.contains("refused, as it should be"), "{}", tried.all());
     assert!(tried.stdout.contains("no_certificate"), "{}", tried.stdout);
     assert!(tried.stdout.contains("an unbroken chain"), "{}", tried.stdout);
     assert_eq!(connections.load(Ordering::SeqCst), 1, "the stranger did not reach the service");

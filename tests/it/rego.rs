@@ -260,7 +260,7 @@ async fn what_fails_or_takes_too_long_is_denied() {
         (
             "5s",
             "allow if not late\nlate if { input.myelin.peer == \"web\"; to_number(input.myelin.peer) > 1 }",
-            "data.myelin.allow failed: ",
+            "data.myelin.allow failed",
         ),
         (
             "5ms",

@@ -21,7 +21,7 @@ pub(super) fn tell(recorded: &Recorded, out: &mut Vec<u8>) {
 }
 
 /// Appends a row of values.
-pub(super) fn row<'a>(values: impl IntoIterator<Item = Value<'a>>, out: &mut Vec<u8>) {
+pub fn row<'a>(values: impl IntoIterator<Item = Value<'a>>, out: &mut Vec<u8>) {
     for (column, value) in values.into_iter().enumerate() {
         if column > 0 {
             out.push(b',');

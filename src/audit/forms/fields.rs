@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Serialize, Serializer};
+
 use crate::audit::line::text::Timestamp;
 use crate::audit::read::{Recorded, RecordedEnds};
 
@@ -29,6 +31,17 @@ impl Value<'_> {
             Self::Number(number) => Value::Number(number),
             Self::Address(ip) => Value::Address(ip),
             Self::Text(text) => Value::Text(text.into_owned().into()),
+        }
+    }
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Nothing => to.serialize_none(),
+            Self::Number(number) => to.serialize_u64(*number),
+            Self::Address(ip) => ip.serialize(to),
+            Self::Text(text) => to.serialize_str(text),
         }
     }
 }

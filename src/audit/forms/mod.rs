@@ -21,6 +21,7 @@ mod xml;
 
 use crate::audit::read::Recorded;
 
+pub use self::csv::row;
 pub use self::fields::{Field, Value};
 
 /// A form in which records are told. Each record is one line of it.

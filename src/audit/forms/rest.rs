@@ -103,3 +103,66 @@ fn service<'a>(event: &Event<'a>, recorded: &'a Recorded) -> Participant<'a> {
     let name = recorded.service.name.as_str();
     Participant { user: name.into(), name: Some(name), ..event.us.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::audit::forms::Form;
+    use crate::audit::forms::fixture::recorded;
+
+    fn told(status: u16, fhir: &str) -> Value {
+        let (line, recorded) = recorded(
+            r#"{"action":"request-completed","outcome":"success","reason":"finished"}"#,
+            &format!(
+                r#""network":{{"direction":"ingress","protocol":"http"}},"source":{{"ip":"10.0.0.1"}},
+                   "http":{{"request":{{"method":"GET"}},"response":{{"status_code":{status}}}}},"#
+            ),
+            &format!(r#""listener":"fhir","identity":"spiffe://h.example/billing","fhir":{fhir}"#),
+        );
+        let mut out = Vec::new();
+        Form::Fhir.tell(&line, &recorded, &mut out);
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    fn roles(told: &Value) -> [&str; 2] {
+        [0, 1].map(|agent| told["agent"][agent]["type"]["coding"][0]["code"].as_str().unwrap())
+    }
+
+    #[test]
+    fn who_is_source_and_who_destination_goes_by_the_interaction() {
+        for (interaction, action, expected) in [
+            ("read", "R", ["110152", "110153"]),
+            ("create", "C", ["110153", "110152"]),
+            ("patch", "U", ["110153", "110152"]),
+            ("delete", "D", ["110150", "custodian"]),
+            ("search-type", "E", ["110153", "110152"]),
+        ] {
+            let told =
+                told(200, &format!(r#"{{"interaction":"{interaction}","resource":"Patient"}}"#));
+            assert_eq!(
+                (told["action"].as_str(), roles(&told)),
+                (Some(action), expected),
+                "{interaction}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_outcome_is_the_status_s() {
+        for (status, outcome) in [(200, "0"), (304, "0"), (404, "4"), (503, "8")] {
+            assert_eq!(told(status, r#"{"interaction":"read"}"#)["outcome"], outcome, "{status}");
+        }
+    }
+
+    #[test]
+    fn resources_are_known_by_their_pseudonyms() {
+        let told =
+            told(200, r#"{"interaction":"read","resource":"Patient","subject":["p1","p2"]}"#);
+
+        let what: Vec<_> = told["entity"].as_array().unwrap().iter().map(|e| &e["what"]).collect();
+        let named = |value| json!({ "type": "Patient", "identifier": { "system": "urn:myelin:pseudonym", "value": value } });
+        assert_eq!(what, [&named("p1"), &named("p2")]);
+        assert!(told["entity"][0]["detail"].is_array() && told["entity"][1]["detail"].is_null());
+    }
+}

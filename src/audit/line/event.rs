@@ -38,6 +38,32 @@ impl Event {
 }
 
 impl Action {
+    /// All.
+    pub const ALL: [Self; 22] = [
+        Self::ConnectionAllowed,
+        Self::ConnectionRefused,
+        Self::ConnectionDenied,
+        Self::ConnectionWithdrawn,
+        Self::ConnectionClosed,
+        Self::RequestAllowed,
+        Self::RequestDenied,
+        Self::RequestCompleted,
+        Self::MessageAllowed,
+        Self::MessageDenied,
+        Self::MessageCompleted,
+        Self::AssociationAllowed,
+        Self::AssociationDenied,
+        Self::AssociationCompleted,
+        Self::RecordingStarted,
+        Self::RecordingStopped,
+        Self::TrailTruncated,
+        Self::Checkpoint,
+        Self::ConfigLoaded,
+        Self::ConfigRejected,
+        Self::CertificateRotated,
+        Self::CertificateRejected,
+    ];
+
     /// The stable `event.action`.
     pub fn label(self) -> &'static str {
         match self {

@@ -38,6 +38,17 @@ fn of_byte(assigned: u8) -> Option<KeyAlgorithm> {
 )]
 pub struct NoKey;
 
+/// Why no new key was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyNotMade {
+    /// No key has such a name.
+    #[error("the name of a key is not empty, and has neither blanks nor `+`")]
+    Name,
+    /// The system has no random bytes.
+    #[error("no key can be made: the system gives no random bytes")]
+    Randomness,
+}
+
 /// What tells one key from others (C2SP `signed-note`): its name, and four bytes of a hash.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyId {
@@ -136,20 +147,21 @@ impl Signer {
     /// # Errors
     ///
     /// There is no randomness, or it is no name for a key.
-    pub fn generate(name: &str, algorithm: KeyAlgorithm) -> Result<Self, NoKey> {
+    pub fn generate(name: &str, algorithm: KeyAlgorithm) -> Result<Self, KeyNotMade> {
+        let no_randomness = |Unspecified| KeyNotMade::Randomness;
         let secret = match algorithm {
             KeyAlgorithm::Ed25519 => {
                 let mut seed = Zeroizing::new(vec![0; 32]);
-                aws_lc_rs::rand::fill(&mut seed).map_err(|Unspecified| NoKey)?;
+                aws_lc_rs::rand::fill(&mut seed).map_err(no_randomness)?;
                 seed
             }
             KeyAlgorithm::EcdsaP256 => {
                 let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING);
                 let pkcs8 = pair.and_then(|pair| pair.to_pkcs8v1());
-                Zeroizing::new(pkcs8.map_err(|Unspecified| NoKey)?.as_ref().to_vec())
+                Zeroizing::new(pkcs8.map_err(no_randomness)?.as_ref().to_vec())
             }
         };
-        Self::new(name, algorithm, secret)
+        Self::new(name, algorithm, secret).map_err(|NoKey| KeyNotMade::Name)
     }
 
     fn new(name: &str, algorithm: KeyAlgorithm, secret: Zeroizing<Vec<u8>>) -> Result<Self, NoKey> {
@@ -278,7 +290,8 @@ mod tests {
             assert_eq!(Signer::parse(&format!("{PRIVATE}{bad}")).err(), Some(NoKey), "{bad}");
         }
         for name in ["", "a b", "a+b", "a\u{a0}b"] {
-            assert_eq!(Signer::generate(name, KeyAlgorithm::Ed25519).err(), Some(NoKey), "{name}");
+            let made = Signer::generate(name, KeyAlgorithm::Ed25519);
+            assert_eq!(made.err(), Some(KeyNotMade::Name), "{name}");
         }
     }
 }

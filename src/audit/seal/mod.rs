@@ -8,7 +8,7 @@ mod proof;
 mod tree;
 
 pub use checkpoint::{Checkpoint, NotACheckpoint};
-pub use key::{KeyId, NoKey, Signer, Verifier};
+pub use key::{KeyId, KeyNotMade, NoKey, Signer, Verifier};
 pub use note::{NotANote, Note};
 pub use proof::{NotAProof, Proof};
 pub use tree::{Hash, Inclusion, Prover, Tree, leaf};

@@ -130,7 +130,7 @@ mod tests {
             Proof { index: 0, ..good.clone() },
             Proof { path: vec![good.path[0], stranger], ..good.clone() },
             Proof { path: good.path[..1].to_vec(), ..good.clone() },
-            Proof { checkpoint: Checkpoint { size: 4, ..good.checkpoint.clone() }, ..good.clone() },
+            Proof { checkpoint: Checkpoint { size: 5, ..good.checkpoint.clone() }, ..good.clone() },
             Proof {
                 checkpoint: Checkpoint { root: stranger, ..good.checkpoint.clone() },
                 ..good.clone()

@@ -215,6 +215,33 @@ async fn an_end_that_was_cut_off_is_found_with_a_checkpoint_that_was_kept() {
 }
 
 #[tokio::test]
+async fn a_trail_that_was_set_back_and_went_on_is_found_with_a_checkpoint_that_was_kept() {
+    let (dir, elsewhere) = (trail_of(3).await, TempDir::new().unwrap());
+    let file = files(dir.path()).remove(0);
+    let earlier = fs::read(&file).unwrap();
+    let audit = open(dir.path());
+    audit.permit(allowed(), true).await.unwrap();
+    audit.close().await;
+    let kept = keep(dir.path(), elsewhere.path());
+    fs::write(&file, earlier).unwrap(); // a snapshot of the disk is put back, the key included
+    let audit = open(dir.path());
+    for _ in 0..5 {
+        audit.permit(denied(), true).await.unwrap();
+    }
+    audit.close().await;
+
+    verify_alone(dir.path()).unwrap(); // nothing in it betrays it
+    let error = compared(dir.path(), &[], &[kept]).unwrap_err().to_string();
+
+    assert!(
+        error.ends_with(
+            "the first 9 records are not those that it was made of: the trail was written anew"
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_trail_that_was_written_anew_with_its_own_key_is_found_with_a_checkpoint_that_was_kept() {
     let (dir, elsewhere) = (trail_of(8).await, TempDir::new().unwrap());
     let kept = keep(dir.path(), elsewhere.path());

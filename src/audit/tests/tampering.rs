@@ -111,6 +111,71 @@ async fn a_line_that_is_there_twice_is_found() {
 }
 
 #[tokio::test]
+async fn a_record_that_was_added_is_found_even_if_it_fits_the_one_before() {
+    let dir = trail_of(8).await;
+
+    let found = after(&dir, |lines| {
+        let mut added: Value = serde_json::from_str(&lines[4]).unwrap();
+        added["event"]["sequence"] = 6.into();
+        added["myelin"]["prev"] = hex::encode(hash(lines[4].as_bytes())).into();
+        lines.insert(5, added.to_string());
+    });
+
+    assert_eq!(
+        found,
+        "7: record 7 is expected, record 6 found: it was there before, or comes too late"
+    );
+}
+
+#[tokio::test]
+async fn in_a_trail_that_is_read_in_many_parts_the_first_bad_record_is_named() {
+    let dir = trail_of(6000).await;
+    let length = files(dir.path())[0].metadata().unwrap().len();
+    assert!(length > 4 * 1024 * 1024, "{length} bytes are few parts");
+    assert_eq!(counted(dir.path()), 6002);
+
+    let found = after(&dir, |lines| {
+        for changed in [1999, 4999] {
+            lines[changed] = lines[changed].replace("10.20.0.52", "10.20.0.53");
+        }
+    });
+
+    assert!(found.starts_with("2000: changed after it was written"), "{found}");
+}
+
+#[tokio::test]
+async fn a_line_that_is_longer_than_any_record_is_found() {
+    let dir = trail_of(8).await;
+
+    let found = after(&dir, |lines| lines.insert(4, "x".repeat(3 * 1024 * 1024)));
+
+    assert_eq!(found, "5: longer than any record of the trail");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_named() {
+    let dir = three_files().await;
+    let file = &files(dir.path())[1];
+    fs::remove_file(file).unwrap();
+    fs::create_dir(file).unwrap();
+
+    let error = verify_alone(dir.path()).unwrap_err();
+
+    assert_eq!(error.to_string(), format!("{}: cannot be read", file.display()));
+}
+
+#[tokio::test]
+async fn whoever_waits_hears_how_far_it_is() {
+    let dir = three_files().await;
+    let mut heard = Vec::new();
+
+    verify_telling(dir.path(), &Kept::default(), |progress| heard.push(progress)).unwrap();
+
+    let last = Progress { file: 3, files: 3, records: 11 };
+    assert_eq!((heard[0].file, heard.last()), (1, Some(&last)));
+}
+
+#[tokio::test]
 async fn a_line_that_is_no_record_is_found() {
     let dir = trail_of(8).await;
 

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::broken::Broken;
+use super::digest::Digest;
 use super::seals::Seals;
 use super::verified::{Sealed, Verified};
-use crate::audit::line::encode::{Hash, NOTHING_BEFORE, hash};
+use crate::audit::line::encode::{Hash, NOTHING_BEFORE};
 use crate::audit::read::placed::Line;
 use crate::audit::trail::segment::SegmentName;
 
@@ -53,22 +54,27 @@ impl Chain {
         })
     }
 
-    /// Checks that `line` comes after all before it.
-    pub(super) fn follow(&self, path: &Path, number: u64, line: &Line<'_>) -> Result<(), Broken> {
-        let (expected, found) = (self.verified.last_sequence + 1, line.event.sequence);
+    /// Checks that a record that says so of itself comes after all before it.
+    pub(super) fn follow(
+        &self,
+        path: &Path,
+        number: u64,
+        sequence: u64,
+        prev: &str,
+    ) -> Result<(), Broken> {
+        let (expected, found) = (self.verified.last_sequence + 1, sequence);
         if expected != found {
             return Err(Broken::Sequence { file: path.into(), line: number, expected, found });
         }
         let mut hex = [0; 64];
-        let fits = hex::encode_to_slice(self.last_hash, &mut hex).is_ok()
-            && hex == line.myelin.prev.as_bytes();
+        let fits = hex::encode_to_slice(self.last_hash, &mut hex).is_ok() && hex == prev.as_bytes();
         if fits {
             return Ok(());
         }
         Err(Broken::Changed {
             file: self.file.clone(),
             line: self.line,
-            expected: line.myelin.prev.to_owned(),
+            expected: prev.to_owned(),
             found: hex::encode(self.last_hash),
         })
     }
@@ -97,28 +103,32 @@ impl Chain {
         self.seals.begin_segment(path, line)
     }
 
+    /// Checks what `line` says of the trail.
+    pub(super) fn meet(&mut self, path: &Path, number: u64, line: &Line<'_>) -> Result<(), Broken> {
+        if line.myelin.removed.iter().any(|removed| removed.last_hash == self.before_first) {
+            self.verified.removal_on_record = self.verified.removal_on_record.map(|_| true);
+        }
+        self.seals.meet(path, number, line)
+    }
+
+    /// Adds a record that follows.
     pub(super) fn append(
         &mut self,
-        path: &Path,
         number: u64,
-        line: &Line<'_>,
-        bytes: &[u8],
+        sequence: u64,
+        timestamp: &str,
+        digest: &Digest,
     ) -> Result<(), Broken> {
-        debug_assert_eq!(self.file, path);
-        self.seals.meet(path, number, line)?;
-        self.seals.append(bytes);
+        self.seals.append(digest.leaf)?;
         let verified = &mut self.verified;
-        if line.timestamp < verified.last_time.as_str() {
+        if timestamp < verified.last_time.as_str() {
             verified.earlier_than_previous += 1;
         }
         verified.last_time.clear();
-        verified.last_time.push_str(line.timestamp);
+        verified.last_time.push_str(timestamp);
         verified.records += 1;
-        verified.last_sequence = line.event.sequence;
-        if line.myelin.removed.iter().any(|removed| removed.last_hash == self.before_first) {
-            verified.removal_on_record = verified.removal_on_record.map(|_| true);
-        }
-        self.last_hash = hash(bytes);
+        verified.last_sequence = sequence;
+        self.last_hash = digest.hash;
         self.line = number;
         Ok(())
     }

@@ -2,24 +2,40 @@
 //!
 //! Each line names the hash of the line before it. A line that was changed is thus betrayed by its
 //! successor; records that were taken out, added or moved are betrayed by their numbers. Checkpoints bind all
-//! of it to a key, and to whatever was kept of them elsewhere.
+//! of it to a key, and to whatever was kept of them elsewhere. What of a line can be found out by itself is found
+//! out on all cores ([`batches`]); what follows from the lines before it, by one, in their order ([`chain`]).
 
+mod batches;
 mod broken;
 mod chain;
+mod digest;
 pub(in crate::audit) mod kept;
 mod seals;
 mod verified;
 
 use std::path::Path;
+use std::thread;
 
+use self::batches::{Batch, Batches, End};
 pub use self::broken::Broken;
 use self::chain::Chain;
+use self::digest::Digest;
 pub use self::kept::{Kept, KeptError};
 use self::seals::Seals;
 pub use self::verified::Verified;
 use crate::audit::read::files::{SegmentFile, files};
-use crate::audit::read::lines::{Lines, Next};
 use crate::audit::read::placed::Line;
+
+/// How far a trail has been checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Which file is being read, from 1.
+    pub file: usize,
+    /// How many there are.
+    pub files: usize,
+    /// How many records have been checked.
+    pub records: u64,
+}
 
 /// Checks the trail in `dir`, and compares it with what was kept elsewhere.
 ///
@@ -27,42 +43,70 @@ use crate::audit::read::placed::Line;
 ///
 /// Names the first thing that does not fit: file, line, what was expected and what is there.
 pub fn verify(dir: &Path, kept: &Kept) -> Result<Verified, Broken> {
-    let unreadable = |source| Broken::Unreadable { path: dir.into(), source };
-    let files = files(dir).map_err(unreadable)?;
-    let mut chain: Option<Chain> = None;
-    let mut seals = Some(Seals::new(kept));
-    for (index, file) in files.iter().enumerate() {
-        let unfinished = read_segment(file, &mut chain, &mut seals)?;
-        let Some(chain) = &mut chain else { continue };
-        if unfinished > 0 && index + 1 < files.len() {
-            return Err(Broken::CutOff { file: file.path.clone(), line: chain.line + 1 });
-        }
-        chain.verified.unfinished_bytes = unfinished;
-    }
-    chain.ok_or_else(|| Broken::Missing { dir: dir.into() })?.finish()
+    verify_telling(dir, kept, |_| {})
 }
 
-/// Checks one segment, and returns how many bytes are after its last newline.
-fn read_segment(
-    file: &SegmentFile,
-    chain: &mut Option<Chain>,
-    seals: &mut Option<Seals>,
-) -> Result<u64, Broken> {
-    let SegmentFile { path, name, .. } = file;
-    let unreadable = |source| Broken::Unreadable { path: path.clone(), source };
-    let mut lines = Lines::new(file.open().map_err(unreadable)?);
-    let mut unfinished = 0;
-    loop {
-        let number = lines.number() + 1;
-        let bytes = match lines.next().map_err(unreadable)? {
-            Next::Line(bytes) => bytes,
-            Next::TooLong => return Err(Broken::TooLong { file: path.clone(), line: number }),
-            Next::Unfinished(bytes) => {
-                unfinished = bytes;
-                break;
+/// The same; `each` hears again and again how far it is.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub fn verify_telling(
+    dir: &Path,
+    kept: &Kept,
+    mut each: impl FnMut(Progress),
+) -> Result<Verified, Broken> {
+    let unreadable = |source| Broken::Unreadable { path: dir.into(), source };
+    let files = files(dir).map_err(unreadable)?;
+    let mut check = Check { files: &files, chain: None, seals: Some(Seals::new(kept)) };
+    thread::scope(|scope| {
+        Batches::start(scope, &files).try_for_each(|batch| {
+            check.take(&batch)?;
+            each(check.progress(&batch));
+            check.end(batch)
+        })
+    })?;
+    check.chain.ok_or_else(|| Broken::Missing { dir: dir.into() })?.finish()
+}
+
+/// A trail that is being checked.
+struct Check<'a> {
+    files: &'a [SegmentFile],
+    chain: Option<Chain>,
+    /// Until there is a chain.
+    seals: Option<Seals>,
+}
+
+impl Check<'_> {
+    fn progress(&self, batch: &Batch) -> Progress {
+        let records = self.chain.as_ref().map_or(0, |chain| chain.verified.records);
+        Progress { file: batch.file + 1, files: self.files.len(), records }
+    }
+
+    /// Checks the lines of a batch.
+    fn take(&mut self, batch: &Batch) -> Result<(), Broken> {
+        let Some(file) = self.files.get(batch.file) else { return Ok(()) };
+        for (number, line, digest) in batch.digested() {
+            match (&digest.place, &mut self.chain) {
+                (Some(place), Some(chain)) if number > 1 => {
+                    chain.follow(&file.path, number, place.sequence, place.prev())?;
+                    chain.append(number, place.sequence, place.timestamp(), digest)?;
+                }
+                _ => self.read(file, number, line, digest)?,
             }
-            Next::End => break,
-        };
+        }
+        Ok(())
+    }
+
+    /// Checks a line that begins a segment, says something of the trail, or is no record.
+    fn read(
+        &mut self,
+        file: &SegmentFile,
+        number: u64,
+        bytes: &[u8],
+        digest: &Digest,
+    ) -> Result<(), Broken> {
+        let SegmentFile { path, name, .. } = file;
         if bytes.trim_ascii().is_empty() {
             return Err(Broken::Blank { file: path.clone(), line: number });
         }
@@ -71,22 +115,43 @@ fn read_segment(
             line: number,
             source,
         })?;
-        match chain {
-            Some(chain) => chain.follow(path, number, &line)?,
+        match &self.chain {
+            Some(chain) => chain.follow(path, number, line.event.sequence, line.myelin.prev)?,
             None => {
-                *chain = seals.take().map(|seals| Chain::begin(path, &line, seals)).transpose()?;
+                let begin = |seals| Chain::begin(path, &line, seals);
+                self.chain = self.seals.take().map(begin).transpose()?;
             }
         }
-        let Some(chain) = chain else { break };
+        let Some(chain) = &mut self.chain else { return Ok(()) };
         if number == 1 {
             chain.begin_segment(path, name, &line)?;
         }
-        chain.append(path, number, &line, bytes)?;
+        chain.meet(path, number, &line)?;
+        chain.append(number, line.event.sequence, line.timestamp, digest)
     }
-    let is_empty = lines.number() == 0;
-    match chain {
-        Some(chain) if is_empty => chain.pass_empty(path, name)?,
-        Some(_) | None => {}
+
+    /// Checks what is behind the last line of a file.
+    fn end(&mut self, batch: Batch) -> Result<(), Broken> {
+        let Some(file) = self.files.get(batch.file) else { return Ok(()) };
+        let (path, lines) = (&file.path, batch.first - 1 + batch.len());
+        let unfinished = match batch.end {
+            Some(End::Unfinished(bytes)) => bytes,
+            Some(End::TooLong) => {
+                return Err(Broken::TooLong { file: path.clone(), line: lines + 1 });
+            }
+            Some(End::Unreadable(source)) => {
+                return Err(Broken::Unreadable { path: path.clone(), source });
+            }
+            None => return Ok(()),
+        };
+        let Some(chain) = &mut self.chain else { return Ok(()) };
+        if lines == 0 {
+            chain.pass_empty(path, &file.name)?;
+        }
+        if unfinished > 0 && batch.file + 1 < self.files.len() {
+            return Err(Broken::CutOff { file: path.clone(), line: chain.line + 1 });
+        }
+        chain.verified.unfinished_bytes = unfinished;
+        Ok(())
     }
-    Ok(unfinished)
 }

@@ -6,7 +6,7 @@ use super::broken::Broken;
 use super::kept::{Given, Kept};
 use super::verified::Sealed;
 use crate::audit::read::placed::Line;
-use crate::audit::seal::{Checkpoint, NoKey, NotACheckpoint, Note, Tree, Verifier, leaf};
+use crate::audit::seal::{Checkpoint, Hash, NoKey, NotACheckpoint, Note, Tree, Verifier};
 
 /// The seals of a trail, up to a line.
 pub(super) struct Seals {
@@ -64,7 +64,7 @@ impl Seals {
 
     /// Compares the tree before `line` with what was kept, and with the checkpoint that `line` may be.
     pub(super) fn meet(&mut self, path: &Path, number: u64, line: &Line<'_>) -> Result<(), Broken> {
-        self.compare()?;
+        self.compare()?; // before the line may introduce another key
         let is_checkpoint = line.event.action == "checkpoint";
         let Some(says) = line.myelin.checkpoint.as_ref().filter(|_| is_checkpoint) else {
             return Ok(());
@@ -112,11 +112,13 @@ impl Seals {
         Ok(())
     }
 
-    /// Adds a line to the tree.
-    pub(super) fn append(&mut self, line: &[u8]) {
+    /// Adds a leaf to the tree, and compares the tree before it with what was kept.
+    pub(super) fn append(&mut self, leaf: Hash) -> Result<(), Broken> {
+        self.compare()?;
         if let Some(tree) = &mut self.tree {
-            tree.push(leaf(line));
+            tree.push(leaf);
         }
+        Ok(())
     }
 
     /// Behind the last record.

@@ -3,6 +3,7 @@
 //! Its interpreter, not its virtual machine, though that is faster: in the machine a function that fails, and a
 //! rule with two values, are merely undefined, and `not` makes a yes of that.
 
+use std::error::Error;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,13 +20,15 @@ use crate::config::{RegoFile, RegoSettings};
 
 /// So many steps pass between two looks at the clock.
 const LOOK: NonZeroU32 = NonZeroU32::MIN.saturating_add(31);
-/// Longest text of a policy's own, or of the interpreter's, in characters.
+/// Longest text of a policy's own, in characters.
 pub(super) const TEXT: usize = 200;
 
 /// A policy with its data, ready for questions.
 #[derive(Debug)]
 pub(super) struct Engine {
     prepared: regorus::Engine,
+    /// The files that it is made of, as errors name them.
+    files: Vec<String>,
     timeout: Duration,
     idle: Pool<regorus::Engine>,
 }
@@ -59,7 +62,8 @@ impl Engine {
         let conflicts = program.check_rule_data_conflicts(&engine.get_data());
         conflicts.map_err(|error| placed(first, &error))?;
         forbidden::check(&program, settings)?;
-        Ok(Self { prepared: engine, timeout: settings.timeout, idle: Pool::default() })
+        let files = settings.files.iter().map(|file| file.path.display().to_string()).collect();
+        Ok(Self { prepared: engine, files, timeout: settings.timeout, idle: Pool::default() })
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -87,23 +91,35 @@ impl Engine {
                 judged(query, &answer)
             }
             // It is not used again: nobody knows in which state it broke off.
-            Err(error) => Err(broken_off(query, &error, timeout)),
+            Err(error) => Err(self.broken_off(query, &error, timeout)),
         }
+    }
+
+    /// Why an evaluation broke off, and where. Of the interpreter's own words only a place in one of our files is
+    /// told, for they quote values: of the question, of `data`, of whatever was made of them.
+    fn broken_off(&self, query: &str, error: &anyhow::Error, timeout: Duration) -> Objection {
+        if is_late(error) {
+            let text = format!("{query} took longer than {timeout:?}");
+            return Objection { cause: Cause::TooLong, text };
+        }
+        let told = error.to_string();
+        let place = place(&told).filter(|place| self.files.iter().any(|file| is_in(file, place)));
+        let at = place.map(|place| format!(" at {place}")).unwrap_or_default();
+        // The beginnings of its words for rules and functions that come to several values.
+        let is_conflict = ["multiple outputs", "rule conflicts with"];
+        let why = match is_conflict.into_iter().any(|words| told.contains(words)) {
+            true => "it has two values",
+            false => "a function cannot work with what it is given",
+        };
+        Objection { cause: Cause::Failed, text: format!("{query} failed{at}: {why}") }
     }
 }
 
-/// Why an evaluation broke off, and where.
-fn broken_off(query: &str, error: &anyhow::Error, timeout: Duration) -> Objection {
-    let is_late = error
-        .chain()
-        .any(|error| matches!(error.downcast_ref(), Some(LimitError::TimeLimitExceeded { .. })));
-    if is_late {
-        let text = format!("{query} took longer than {timeout:?}");
-        return Objection { cause: Cause::TooLong, text };
-    }
-    let told = placed(Path::new(query), error).to_string();
-    let told: String = told.chars().take(TEXT).map(printable).collect();
-    Objection { cause: Cause::Failed, text: format!("{query} failed: {told}") }
+fn is_late(error: &anyhow::Error) -> bool {
+    let is_limit = |error: &(dyn Error + 'static)| {
+        matches!(error.downcast_ref(), Some(LimitError::TimeLimitExceeded { .. }))
+    };
+    error.chain().any(is_limit)
 }
 
 /// `true`, or an object whose `allow` is `true`; everything else is a no.
@@ -151,10 +167,23 @@ fn document(file: &RegoFile) -> Result<Value, RegoError> {
 /// the whole of `file`.
 fn placed(file: &Path, error: &impl ToString) -> RegoError {
     let error = error.to_string();
-    let place = error.split_once("--> ").and_then(|(_, rest)| rest.lines().next());
+    let place = place(&error);
     let what = error.rsplit_once("error: ").map_or(&*error, |(_, what)| what);
     let place = place.map_or_else(|| file.display().to_string(), str::to_owned);
     RegoError(format!("{place}: {}", one_line(what)))
+}
+
+/// The `FILE:LINE:COLUMN` that an error shows.
+fn place(error: &str) -> Option<&str> {
+    error.split_once("--> ").and_then(|(_, rest)| rest.lines().next())
+}
+
+/// Whether a place is a line and a column of `file`.
+fn is_in(file: &str, place: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = place.strip_prefix(file).and_then(|rest| rest.strip_prefix(':'));
+    let split = numbers.and_then(|numbers| numbers.split_once(':'));
+    split.is_some_and(|(line, column)| is_number(line) && is_number(column))
 }
 
 fn one_line(text: &str) -> String {

@@ -37,7 +37,7 @@ pub struct RegoError(pub(super) String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Objection {
     cause: Cause,
-    /// In words for the operator, with the policy's own reason. Never a value of the question.
+    /// In words for the operator. Of the question and of `data` only what the policy itself puts into its reason.
     pub(super) text: String,
 }
 

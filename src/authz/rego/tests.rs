@@ -83,7 +83,7 @@ fn a_function_that_fails_is_a_no_even_where_that_would_be_a_yes() {
     let failed = ask(module, r#"{"hour": "secret"}"#).unwrap_err();
     assert_eq!(
         failed,
-        "data.myelin.allow failed: policy.rego:4:24: could not parse string as number"
+        "data.myelin.allow failed at policy.rego:4:24: a function cannot work with what it is given"
     );
 }
 
@@ -93,8 +93,40 @@ fn two_answers_are_none() {
 
     assert_eq!(
         failed.unwrap_err(),
-        "data.myelin.allow failed: policy.rego:3:1: rule conflicts with rule at policy.rego:2:1"
+        "data.myelin.allow failed at policy.rego:3:1: it has two values"
     );
+}
+
+#[test]
+fn what_is_told_of_a_failure_quotes_no_value() {
+    for failing in [
+        "to_number(input.x) > 1",
+        "abs(input.x) > 1",
+        "sum(input.x) > 1",
+        "input.x - 1 > 1",
+        "regex.match(input.x, \"a\")",
+        "time.parse_rfc3339_ns(input.x) > 1",
+        "time.parse_ns(input.x, \"2026\") > 1",
+        "time.parse_duration_ns(input.x) > 1",
+        "time.clock([0, input.x])[0] > 1",
+        "net.cidr_contains(input.x, \"10.0.0.1\")",
+        "json.unmarshal(input.x).a",
+        "units.parse(input.x) > 1",
+        "count(upper(data.patients)) > 1",
+        "glob.match(input.x, [input.x], 1)",
+        "f(input.x)",
+    ] {
+        let functions = "f(x) := x\nf(x) := upper(x)";
+        let module = format!("{functions}\ndefault allow := false\nallow if {failing}");
+        let data = vec![file("data.json", r#"{"patients": ["(doe--> policy.rego:1"]}"#)];
+        let settings = RegoSettings { data, ..settings(&module) };
+        let policy = RegoPolicy::compile(&settings, &[]).unwrap();
+
+        let told = policy.ask(r#"{"x": "(doe--> policy.rego:1"}"#).unwrap_err().text;
+
+        assert!(told.starts_with("data.myelin.allow failed"), "{failing}: {told}");
+        assert!(!told.contains("doe"), "{failing}: {told}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod proof;
 mod pseudonym;
+mod query;
 mod verify;
 
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub(super) struct Arguments {
 enum Command {
     /// Checks every line, the chain between them, and the checkpoints; names the first bad line
     Verify(verify::Arguments),
+    /// Finds records, and tells them in other forms: CSV, ECS, OCSF, CEF, DICOM, FHIR
+    Query(Box<query::Arguments>),
     /// Prints a proof of one record, for somebody who has nothing else but a checkpoint or a key
     Prove(proof::Prove),
     /// Checks a proof of one record, and prints the record
@@ -33,6 +36,7 @@ enum Command {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Verify(arguments) => verify::run(arguments),
+        Command::Query(arguments) => query::run(arguments),
         Command::Prove(arguments) => proof::prove(arguments),
         Command::VerifyProof(arguments) => proof::verify(arguments),
         Command::Pseudonym(arguments) => pseudonym::run(arguments),

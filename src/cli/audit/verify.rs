@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Exit, Format, console};
 use super::with_kept;
-use crate::audit::{self, Kept};
-use crate::report::Report;
+use crate::audit::{self, Kept, Progress};
+use crate::report::{Count, Report};
+
+/// Characters of the bar that shows how far it is.
+const WIDTH: usize = 30;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -28,7 +31,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 fn verify(dir: &Path, kept: &Kept, format: Format) -> anyhow::Result<Exit> {
-    match (audit::verify(dir, kept), format) {
+    let mut line = console::Progress::new();
+    let verified = audit::verify_telling(dir, kept, |Progress { file, files, records }| {
+        line.show(|| {
+            let part = file * WIDTH / files.max(1);
+            let (done, left) = ("#".repeat(part), "-".repeat(WIDTH.saturating_sub(part)));
+            format!("[{done}{left}] file {file} of {files}, {}", Count(records, "record"))
+        });
+    });
+    drop(line);
+    match (verified, format) {
         (Ok(verified), Format::Text) => console::line(&verified.to_string()),
         (Ok(verified), Format::Json) => console::line(&serde_json::to_string_pretty(&verified)?),
         (Err(broken), Format::Text) => {

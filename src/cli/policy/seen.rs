@@ -1,14 +1,10 @@
 //! Which records are looked at.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
-use time::{Date, OffsetDateTime};
+use time::OffsetDateTime;
 
-use super::super::{Exit, console};
-use crate::clock;
+use super::super::{Exit, console, moment};
 use crate::report::{Count, Report};
 use crate::review::{Filter, History};
 
@@ -18,24 +14,11 @@ pub(super) struct Seen {
     #[arg(long, value_name = "DIR", required = true)]
     audit: Vec<PathBuf>,
     /// Nothing older: a duration like 7d, or a date like 2026-11-01
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", value_parser = moment::since)]
     since: Option<OffsetDateTime>,
     /// This listener alone
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
-}
-
-fn moment(text: &str) -> Result<OffsetDateTime, String> {
-    if let Ok(date) = Date::parse(text, format_description!("[year]-[month]-[day]")) {
-        return Ok(date.midnight().assume_utc());
-    }
-    if let Ok(moment) = OffsetDateTime::parse(text, &Rfc3339) {
-        return Ok(moment);
-    }
-    let ago: Option<Duration> = humantime::parse_duration(text).ok();
-    let ago = ago.and_then(|ago| time::Duration::try_from(ago).ok());
-    ago.and_then(|ago| clock::now().checked_sub(ago))
-        .ok_or_else(|| "neither a duration like 7d nor a date like 2026-11-01".to_owned())
 }
 
 impl Seen {

@@ -38,6 +38,8 @@ pub(super) fn over(reader: &Reader<'_>, node: &Node, base: &Limits) -> Option<Li
     // Less than 8 KiB is less than the buffer that the HTTP library works with.
     let header_bytes = fields.or("header_bytes", base.header_bytes, one(bytes(8_192..=1 << 20)));
     let streams = fields.or("streams", base.streams, one(number(1..=10_000)));
+    let most = one(number(1..=1_000_000));
+    let batch_messages = fields.or("batch_messages", base.batch_messages, most);
     fields.finish();
     Some(Limits {
         connections: connections?,
@@ -49,6 +51,7 @@ pub(super) fn over(reader: &Reader<'_>, node: &Node, base: &Limits) -> Option<Li
         response_timeout: response_timeout?,
         header_bytes: header_bytes?,
         streams: streams?,
+        batch_messages: batch_messages?,
     })
 }
 

@@ -21,6 +21,8 @@ pub(super) fn is_for_good(reason: DenyReason) -> bool {
         | DenyReason::NoRoute
         | DenyReason::NotListedForRoute
         | DenyReason::SoapMismatch
+        // Nothing that could be answered is left: a part of its frame has passed.
+        | DenyReason::BatchTooLarge
         | DenyReason::NoAssociationRule
         | DenyReason::NotListedForAssociation
         | DenyReason::SopClass

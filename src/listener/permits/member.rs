@@ -122,10 +122,13 @@ impl Member {
         }
     }
 
-    /// How a connection ended that seems to have ended in this way.
+    /// How a connection ended that seems to have ended in this way. Denied is what comes between the withdrawal
+    /// and the drain, for which its record is waited for.
     pub(in crate::listener) fn ending(&self, ending: Ending) -> Ending {
         match ending {
-            Ending::Finished | Ending::Cut | Ending::Idle if self.is_ours() => Ending::Withdrawn,
+            Ending::Finished | Ending::Cut | Ending::Idle | Ending::Denied if self.is_ours() => {
+                Ending::Withdrawn
+            }
             other => other,
         }
     }
@@ -142,5 +145,51 @@ impl Member {
     /// Whether the end is the withdrawal's doing, not the whole listener's.
     fn is_ours(&self) -> bool {
         self.withdrawn().is_some() && !self.whole.is_cutting()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::ConnectionId;
+    use crate::identity::ListenerName;
+    use crate::live::live;
+    use crate::outcome::{DenyReason, Direction};
+
+    fn member() -> Member {
+        let connection = Connection {
+            id: ConnectionId([5; 16]),
+            listener: ListenerName::new("adt"),
+            direction: Direction::Inbound,
+            protocol: "mllp",
+            phi: true,
+            source: None,
+            destination: None,
+            endpoint: None,
+            tls: None,
+            plaintext: false,
+            certificate: None,
+            anchor: None,
+            identity: None,
+            peer: None,
+        };
+        let (_publisher, rules) = live(());
+        let asked = (rules.generation(), time::PrimitiveDateTime::MAX.assume_utc());
+        Member::new(Arc::new(connection), &Shutdown::default(), false, asked)
+    }
+
+    #[test]
+    fn whatever_ends_a_connection_whose_permit_is_gone_it_was_the_withdrawal_or_somebody_else() {
+        let member = member();
+        assert_eq!(member.ending(Ending::Denied), Ending::Denied);
+
+        assert!(member.withdraw(Withdrawal::Denied(DenyReason::NotListed)));
+
+        for ours in [Ending::Finished, Ending::Cut, Ending::Idle, Ending::Denied] {
+            assert_eq!(member.ending(ours), Ending::Withdrawn, "{ours:?}");
+        }
+        for theirs in [Ending::DownstreamLost, Ending::UpstreamLost, Ending::ProtocolError] {
+            assert_eq!(member.ending(theirs), theirs);
+        }
     }
 }

@@ -158,7 +158,7 @@ impl<S: Rules> Sweep<'_, S> {
 /// A verdict that breaks off is a no: one chain that cannot be judged keeps no other from being judged.
 fn judged<T>(judge: impl FnOnce() -> Result<T, Lost>) -> Result<T, Lost> {
     catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_panic| {
-        let message = "it could not be judged again: a defect, see the log".to_owned();
+        let message = "its permit could not be judged again, for a defect of Myelin that the log tells of; the peer may connect anew".to_owned();
         Err(Lost::refused((Refusal::BadCertificate, message)))
     })
 }

@@ -2,6 +2,7 @@
 
 use super::ack::Ack;
 use super::header::{Found, Header};
+use super::segments::hides_header;
 use super::{breaks, is_blank};
 
 /// Most bytes of a frame that are held back to be read.
@@ -82,6 +83,9 @@ impl<'a> Lead<'a> {
             let Some(end) = rest.iter().position(|byte| breaks(*byte)) else {
                 return if more { Found::More } else { batch_only(first, text, last) };
             };
+            if hides_header(rest.get(..end).unwrap_or_default()) {
+                return Found::Not;
+            }
             at += end;
             at += skip_blanks(text.get(at..).unwrap_or_default());
             let segment = text.get(at..).unwrap_or_default();

@@ -22,11 +22,18 @@ static FIND_MESSAGE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(MESSAGE
 /// What the names of both envelopes end with.
 static FIND_ENVELOPE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"HS"));
 
+/// Line ends beyond ASCII, in UTF-8: U+0085, U+2028 and U+2029.
+const LINE_ENDS: [&[u8]; 3] = [b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9"];
+/// U+0085 where a letter is a byte.
+const NEXT_LINE: u8 = 0x85;
+
 /// Where in a frame's content one stands.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Segments {
     /// Only what some receiver strips has come since a segment began.
     at_start: bool,
+    /// The last bytes that have passed.
+    last: [u8; 2],
 }
 
 impl Segments {
@@ -79,14 +86,51 @@ impl Segments {
 
     /// These bytes have passed.
     pub(super) fn passed(&mut self, content: &[u8]) {
-        self.at_start = self.begins_behind(content);
+        self.at_start = self.stands_at_start(content);
+        let [_, before] = self.last;
+        self.last = match content {
+            [.., first, second] => [*first, *second],
+            [only] => [before, *only],
+            [] => self.last,
+        };
     }
 
     /// Whether for some receiver what comes behind these bytes begins a segment.
+    ///
+    /// A lone 0x85 ends a line in the character sets of a byte for each letter, and is the end of a letter in
+    /// UTF-8, and three dots in Windows-1252: it counts where the name follows at once, which no text has.
     fn begins_behind(self, content: &[u8]) -> bool {
-        let last = content.iter().rev().find(|byte| !is_stripped(**byte));
-        last.map_or(self.at_start, |byte| breaks(*byte))
+        let [_, before] = self.last;
+        *content.last().unwrap_or(&before) == NEXT_LINE || self.stands_at_start(content)
     }
+
+    /// Whether behind these bytes nothing has come since a segment began that is not stripped by some receiver.
+    fn stands_at_start(self, content: &[u8]) -> bool {
+        let text = content.iter().rposition(|byte| !is_stripped(*byte));
+        let stripped = content.get(text.map_or(0, |at| at + 1)..).unwrap_or_default();
+        match text.and_then(|at| content.get(at)) {
+            Some(byte) => breaks(*byte) || ends_line(stripped),
+            None => {
+                let [first, second] = self.last;
+                let [third, fourth] = [0, 1].map(|at| stripped.get(at).copied().unwrap_or(b' '));
+                let torn = [first, second, third, fourth];
+                self.at_start || ends_line(&torn) || ends_line(stripped)
+            }
+        }
+    }
+}
+
+/// Whether some receiver ends a line in these bytes, all of which are blanks or beyond ASCII.
+fn ends_line(stripped: &[u8]) -> bool {
+    let ends = |bytes: &[u8]| LINE_ENDS.iter().any(|end| bytes.starts_with(end));
+    memchr::memchr2_iter(0xc2, 0xe2, stripped)
+        .any(|at| ends(stripped.get(at..).unwrap_or_default()))
+}
+
+/// Whether the header of a file or a batch has another header in it for a receiver that ends lines where we do not.
+pub(super) fn hides_header(envelope: &[u8]) -> bool {
+    let behind_name = envelope.get(NAME..).unwrap_or_default();
+    Segments::default().next(behind_name, true).is_some_and(|at| at + NAME <= behind_name.len())
 }
 
 /// Whether some receiver strips the byte from the beginning of a segment. What counts as a blank depends on

@@ -14,7 +14,8 @@ use crate::protocol::mllp::AckCode;
 /// Messages of one way that may wait at once. Of senders that want no acknowledgements the oldest are then
 /// taken to have got none.
 const OUTSTANDING: usize = 256;
-/// Identifiers of one way that are remembered at once. Further ones in a batch are counted, and not paired.
+/// Identifiers of one way that are remembered at once, beside that of each frame's first message. Further ones
+/// of batches, and in them, are counted, and not paired.
 const IDS: usize = 4096;
 
 /// The messages of a connection that wait for their acknowledgements, both ways.
@@ -40,9 +41,10 @@ impl<'a, H: Host> Exchanges<'a, H> {
     }
 
     /// A frame with a message passes; the number is how its end is told.
-    pub(super) fn begin(&self, beginning: Beginning<H::Ticket>) -> u64 {
+    pub(super) fn begin(&self, mut beginning: Beginning<H::Ticket>) -> u64 {
         let mut waiting = self.waiting(beginning.flow);
         let oldest = waiting.without_room();
+        beginning.batch_ids.truncate(IDS.saturating_sub(waiting.ids()));
         let id = waiting.next;
         waiting.next += 1;
         waiting.all.push_back(Open::new(id, beginning));
@@ -61,7 +63,7 @@ impl<'a, H: Host> Exchanges<'a, H> {
         ticket: H::Ticket,
     ) {
         let mut waiting = self.waiting(flow);
-        let has_room = waiting.all.iter().map(Open::ids).sum::<usize>() < IDS;
+        let has_room = waiting.ids() < IDS;
         let Some(open) = waiting.all.iter_mut().find(|open| open.id == id) else { return };
         let kind = match kind {
             Kind::Known(kind) => {
@@ -194,6 +196,11 @@ impl<'a, H: Host> Exchanges<'a, H> {
 impl<T> Waiting<T> {
     fn is_settled(&self) -> bool {
         self.answering == 0 && self.all.iter().all(|open| open.commit.is_some())
+    }
+
+    /// Identifiers that are remembered.
+    fn ids(&self) -> usize {
+        self.all.iter().map(Open::ids).sum()
     }
 
     /// Takes out the oldest, until there is room for one more.

@@ -1,5 +1,8 @@
 //! What a way does where a frame begins, where another header comes in it, and where it ends.
 
+use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
+
 use super::current::{Current, Kind, control_id};
 use super::host::{Admission, Flow, Host, Message, No};
 use super::open::{Beginning, Id, Open};
@@ -17,6 +20,7 @@ impl<H: Host, R, W> Way<'_, H, R, W> {
             return Err(Stop::Drained);
         }
         self.frame = 0;
+        self.headers = 0;
         self.kinds.clear();
         for envelope in lead.envelopes() {
             if let Err(no) = self.envelope(&envelope, false).await {
@@ -59,7 +63,10 @@ impl<H: Host, R, W> Way<'_, H, R, W> {
     }
 
     /// The header of a file or a batch further below in a frame. One that cannot be read names nobody.
-    pub(super) async fn further_envelope(&self, header: Option<Header<'_>>) -> Result<(), Stop> {
+    pub(super) async fn further_envelope(
+        &mut self,
+        header: Option<Header<'_>>,
+    ) -> Result<(), Stop> {
         if matches!(self.current, Current::Discarded(_)) {
             return Ok(());
         }
@@ -75,24 +82,37 @@ impl<H: Host, R, W> Way<'_, H, R, W> {
         self.number += 1;
         let kind = self.kinds.of(header);
         let (number, flow, is_envelope) = (self.number, self.flow, false);
-        let is_repeated = matches!(kind, Kind::Known(_));
-        let message = Message { number, flow, header, is_further, is_repeated, is_envelope };
+        let (place, is_repeated) = (self.place(), matches!(kind, Kind::Known(_)));
+        let message = Message { number, flow, header, is_further, place, is_repeated, is_envelope };
         Ok((kind, self.asked(&message).await?))
     }
 
     /// Whether the sender that the header of a file or a batch names may send. What the workload has to say is
     /// not judged.
-    async fn envelope(&self, header: &Header<'_>, is_further: bool) -> Result<(), No> {
+    async fn envelope(&mut self, header: &Header<'_>, is_further: bool) -> Result<(), No> {
         if self.flow == Flow::Down {
             return Ok(());
         }
-        let (number, flow) = (self.number + 1, self.flow);
+        let (number, flow, place) = (self.number + 1, self.flow, self.place());
         let (is_repeated, is_envelope) = (false, true);
-        let message = Message { number, flow, header, is_further, is_repeated, is_envelope };
+        let message = Message { number, flow, header, is_further, place, is_repeated, is_envelope };
         self.asked(&message).await.map(drop)
     }
 
-    async fn asked(&self, message: &Message<'_>) -> Result<H::Ticket, No> {
+    /// The place in its frame of the header in hand.
+    fn place(&mut self) -> u32 {
+        self.headers = self.headers.saturating_add(1);
+        self.headers
+    }
+
+    /// Of many messages that lie in one chunk nothing would be waited for: the others on this thread get their
+    /// turn first, and then nothing comes between verdict and passing.
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "shared, a way would have to be Sync")]
+    async fn asked(&mut self, message: &Message<'_>) -> Result<H::Ticket, No> {
+        match self.shared.host.takes_long() {
+            true => yield_now().await,
+            false => consume_budget().await,
+        }
         match self.shared.host.admit(message) {
             Admission::Now(ticket) => Ok(ticket),
             Admission::Recorded(verdict) => verdict.await,

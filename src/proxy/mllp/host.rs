@@ -18,6 +18,9 @@ pub trait Host: Send + Sync {
     /// Whether it matters whom the headers of files and batches name: then all of them are to be asked about.
     fn binds_senders(&self) -> bool;
 
+    /// Whether judging one may take so long that others have to get their turn before it.
+    fn takes_long(&self) -> bool;
+
     /// What came is no message, and does not pass: to be counted and recorded.
     fn malformed(&self, number: u64, why: Malformed) -> impl Future<Output = ()> + Send;
 
@@ -54,6 +57,8 @@ pub struct Message<'a> {
     pub header: &'a Header<'a>,
     /// It is in the frame of an earlier one, of which a part may have passed.
     pub is_further: bool,
+    /// Counts messages, and headers of files and batches, in their frame from 1.
+    pub place: u32,
     /// One of the same type and sender came before it in the same frame: judged like all others, it need not
     /// go on record once more.
     pub is_repeated: bool,

@@ -94,6 +94,8 @@ pub(super) struct Way<'a, H: Host, R, W> {
     pub(super) number: u64,
     /// What those of the current frame say of themselves.
     pub(super) kinds: Kinds,
+    /// Messages, and headers of files and batches, of the current frame.
+    pub(super) headers: u32,
     /// Bytes of the current frame.
     pub(super) frame: u64,
     /// What has its acknowledgement in the current chunk, to its end, with its size.
@@ -116,7 +118,7 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
             Flow::Down => Reading::Answers,
         });
         let (held, answered, current) = (Vec::new(), Vec::new(), Current::Nothing);
-        let (number, frame, moved, kinds) = (0, 0, 0, Kinds::default());
+        let (number, headers, frame, moved, kinds) = (0, 0, 0, 0, Kinds::default());
         Self {
             shared,
             flow,
@@ -128,6 +130,7 @@ impl<'a, H: Host, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'a, H, R, W> 
             current,
             number,
             kinds,
+            headers,
             frame,
             answered,
             moved,

@@ -6,6 +6,7 @@ pub(crate) mod bao;
 pub(crate) mod ca;
 pub(crate) mod client;
 pub(crate) mod curl;
+pub(crate) mod day;
 pub(crate) mod dicom;
 pub(crate) mod disk;
 pub(crate) mod est;

@@ -132,7 +132,8 @@ fn dicomweb(reader: &Reader<'_>, node: &Node) -> Option<Vec<dicomweb::Transactio
 pub(in crate::config::check) fn uri(text: &str) -> Result<Arc<str>, Fault> {
     match soap::check_action(text) {
         Ok(()) if text.len() <= MAX_TEXT => Ok(text.into()),
-        Ok(()) => Err(Fault::new(format!("is longer than {MAX_TEXT} bytes"))),
+        Ok(()) => Err(Fault::new(format!("is longer than {MAX_TEXT} bytes"))
+            .hint("no request can be told by so long an action: name a shorter one")),
         Err(error) => Err(Fault::new("is not the URI of an action").hint(error.to_string())),
     }
 }

@@ -10,6 +10,10 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         2 => Just(b"\rMSH|^~\\&|A|B|C|D|||ORU^R01|1|P|2.3\r".to_vec()),
         2 => Just(b"MSH".to_vec()),
         2 => Just(b"\r\xc2\xa0MSH|^~\\&|A|B|C|D|||ORU^R01|1|P|2.3\r".to_vec()),
+        2 => Just(b"\xe2\x80\xa8MSH|^~\\&|A|B|C|D|||ORU^R01|1|P|2.3\r".to_vec()),
+        2 => Just(b"\x85MSH|^~\\&|A|B|C|D|||ORU^R01|1|P|2.3\r".to_vec()),
+        1 => Just(b"\xe2\x80".to_vec()),
+        1 => Just(b"BHS|^~\\&|A".to_vec()),
         1 => Just(b"\rMSHz^~\\&zA\r".to_vec()),
         1 => Just(b"\rM\x0bSH|".to_vec()),
         1 => Just(b"FHS|^~\\&|A\r".to_vec()),
@@ -30,7 +34,12 @@ fn headers(passed: &[u8]) -> usize {
         .filter(|at| {
             let is_text = |byte: &&u8| **byte != b' ' && **byte != b'\t' && byte.is_ascii();
             let before = passed[..*at].iter().rev().find(is_text);
-            passed[*at..].starts_with(b"MSH") && before.is_none_or(|byte| breaks(*byte))
+            let stripped = passed[..*at].iter().rev().take_while(|byte| !is_text(byte)).count();
+            let stripped = String::from_utf8_lossy(&passed[*at - stripped..*at]).into_owned();
+            let is_split = stripped.contains(['\u{85}', '\u{2028}', '\u{2029}'])
+                || passed[..*at].ends_with(b"\x85");
+            passed[*at..].starts_with(b"MSH")
+                && (is_split || before.is_none_or(|byte| breaks(*byte)))
         })
         .count()
 }

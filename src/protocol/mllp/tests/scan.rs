@@ -102,6 +102,10 @@ fn another_message_in_the_same_frame_is_judged_too() {
         "\r\u{a0}",
         "\r\u{85}",
         "\r\u{3000} \u{feff}",
+        "\u{85}",
+        "\u{2028}",
+        "\u{2029}",
+        "\u{2028} \u{feff}",
     ] {
         let other = ADT.replace("ADT^A01", "ORU^R01");
         let stream = framed(format!("{}{end}{other}", ADT.trim_end()));
@@ -124,6 +128,31 @@ fn another_message_behind_a_blank_of_latin_1_is_judged_too() {
     let stream = framed([ADT.as_bytes(), b"\xa0\x85", other.as_bytes()].concat());
 
     assert_eq!(types(&stream), ["ADT^A01", "+ORU^R01"]);
+}
+
+#[test]
+fn another_message_behind_a_line_end_of_latin_1_is_judged_too() {
+    let other = ADT.replace("ADT^A01", "ORU^R01");
+    let stream = framed([ADT.trim_end().as_bytes(), b"\x85", other.as_bytes()].concat());
+
+    assert_eq!(types(&stream), ["ADT^A01", "+ORU^R01"]);
+    assert_eq!(scan_pieces(Reading::Messages, stream.chunks(1)).judged, ["ADT^A01", "+ORU^R01"]);
+}
+
+#[test]
+fn a_header_that_only_some_receivers_see_in_that_of_a_batch_is_refused() {
+    let other = ADT.replace("ADT^A01", "ORU^R01");
+    for end in [b"\xc2\x85".as_slice(), b"\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9 "] {
+        for name in ["MSH", "BHS", "FHS"] {
+            let hidden = other.trim_end().replacen("MSH", name, 1);
+            let before = [b"FHS|^~\\&|F\rBHS|^~\\&|F".as_slice(), end].concat();
+            let batch = [&before, hidden.as_bytes(), b"\r", ADT.as_bytes()].concat();
+            let stream = framed(batch);
+            assert_eq!(refused(&stream), (Malformed::NoHeader, Vec::new()), "{end:?} {name}");
+            let by_bytes = scan_pieces(Reading::Messages, stream.chunks(1));
+            assert_eq!(by_bytes.malformed, Some(Malformed::NoHeader), "{end:?} {name}");
+        }
+    }
 }
 
 #[test]
@@ -185,7 +214,8 @@ fn a_frame_that_begins_inside_of_another_is_refused() {
 
 #[test]
 fn the_name_of_a_header_within_a_segment_is_text() {
-    let notes = "NTE|1||see MSH\rNTE|MSH|^~\\&|A|B|C|D|||ORU^R01\rNTE|\u{a0}MSH|^~\\&|\rM";
+    let notes =
+        "NTE|1||see MSH\rNTE|MSH|^~\\&|A|B|C|D|||ORU^R01\rNTE|\u{a0}MSH|^~\\&|\rNTE|\u{3c5} MSH\rM";
 
     assert_eq!(types(framed(format!("{ADT}{notes}"))), ["ADT^A01"]);
 }

@@ -9,8 +9,14 @@ fn expected(content: &[u8], envelopes: bool) -> Option<usize> {
     (0..content.len()).find(|at| {
         let (before, segment) = content.split_at(*at);
         let has_name = |name: &&[u8]| segment.starts_with(name) || name.starts_with(segment);
-        let last = before.iter().rev().find(is_text);
-        names.iter().any(has_name) && last.is_some_and(|byte| byte.is_ascii_control())
+        let text = before.iter().rposition(|byte| is_text(&byte));
+        let stripped = &before[text.map_or(0, |at| at + 1)..];
+        let ends = ["\u{85}", "\u{2028}", "\u{2029}"];
+        let has_end = |end: &str| stripped.windows(end.len()).any(|bytes| bytes == end.as_bytes());
+        let is_behind_end = text.is_some_and(|at| before[at].is_ascii_control())
+            || ends.into_iter().any(has_end)
+            || before.ends_with(b"\x85");
+        names.iter().any(has_name) && is_behind_end
     })
 }
 
@@ -53,12 +59,49 @@ fn a_name_that_is_not_whole_yet_is_found_at_the_end_alone() {
     assert_eq!(found(b"|A\rB", false), None);
 }
 
+/// What is found when the content comes in two pieces, of which the first has passed.
+fn found_behind(first: &[u8], second: &[u8]) -> Option<usize> {
+    let mut segments = Segments::default();
+    segments.passed(first);
+    segments.next(second, true)
+}
+
+#[test]
+fn a_line_end_that_is_torn_is_one_all_the_same() {
+    for end in ["\u{85}", "\u{2028}", "\u{2029}"] {
+        for behind in ["", " ", "\u{3000}\t"] {
+            let content = format!("|A{end}{behind}MSH|");
+            let name = content.find("MSH").unwrap();
+            for torn in 2..=name {
+                let (first, second) = content.as_bytes().split_at(torn);
+                assert_eq!(found_behind(first, second), Some(name - torn), "{content:?} {torn}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_byte_that_may_be_a_line_end_counts_right_before_a_name_alone() {
+    for (before, is_found) in [
+        (b"ACTH\x85".as_slice(), true),               // U+0085 of Latin-1
+        (b"ACTH \x85 ", false),                       // three dots of Windows-1252
+        ("\u{3c4}\u{3bf}\u{3c5} ".as_bytes(), false), // a Greek article, its last byte 0x85
+    ] {
+        let content = [before, b"MSH |"].concat();
+        assert_eq!(found(&content, true).is_some(), is_found, "{before:?}");
+        for torn in 1..=before.len() {
+            let (first, second) = content.split_at(torn);
+            assert_eq!(found_behind(first, second).is_some(), is_found, "{before:?} {torn}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_found_is_what_a_reader_of_every_byte_finds(
         pieces in proptest::collection::vec(
             prop_oneof![
-                Just("\r"), Just("\n\t "), Just("\u{a0}"), Just("MSH"), Just("BHS"), Just("FHS"), Just("HS"),
+                Just("\r"), Just("\n\t "), Just("\u{a0}"), Just("\u{85}"), Just("\u{2028}"), Just("\u{2029} "), Just("\u{c5}"), Just("MSH"), Just("BHS"), Just("FHS"), Just("HS"),
                 Just("M"), Just("B"), Just("F"), Just("SH"), Just("|text|"), Just("a text of some length"),
             ],
             0..400,

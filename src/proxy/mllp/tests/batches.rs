@@ -1,6 +1,10 @@
 //! Several messages in a frame, and several acknowledgements.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use tokio::io::AsyncWriteExt;
+use tokio::task::yield_now;
 
 use super::stage::*;
 use crate::outcome::Ending;
@@ -134,4 +138,44 @@ async fn where_no_rule_asks_who_sends_another_batch_further_below_passes_unasked
     stage.arrives(&batch).await;
 
     assert_eq!(stage.said(), ["ADT 1 allowed", "+ADT 1 allowed"]);
+}
+
+#[tokio::test]
+async fn others_get_their_turn_between_two_messages_of_a_batch_that_take_long_to_judge() {
+    let judge = Judge { takes_long: true, ..Judge::default() };
+    let mut stage = Stage::with(64 * 1024, HOUR, judge);
+    let judge = Arc::clone(&stage.judge);
+    let batch = framed(&one("A", "ADT^A01", "1").repeat(50));
+
+    stage.sends(&batch).await; // before the relay has had a turn, so it reads all of it at once
+    let mut seen = BTreeSet::new();
+    while seen.last() != Some(&50) {
+        seen.insert(judge.said.lock().unwrap().len());
+        yield_now().await;
+    }
+
+    assert!(seen.len() > 25, "judged between two turns of the other: {seen:?}");
+}
+
+#[tokio::test]
+async fn identifiers_of_very_many_batches_are_not_all_remembered_and_messages_are_paired_all_the_same()
+ {
+    let mut stage = Stage::new();
+    for frame in 0..10 {
+        let batches = (0..500).map(|n| format!("BHS|^~\\&|||||||||{frame}-{n}\r"));
+        let batch = batches.collect::<String>() + &one("A", "ADT^A01", &format!("M{frame}"));
+        stage.sends(framed(&batch)).await;
+        stage.arrives(&framed(&batch)).await;
+    }
+
+    for id in ["0-499", "9-499", "M9"] {
+        stage.answers(ack("AA", id)).await;
+        stage.comes_back(&ack("AA", id)).await;
+    }
+    stage.end.cut();
+
+    let (_, _, _, said) = stage.over().await;
+    let answered: Vec<_> = said.iter().filter(|said| said.contains(" AA finished")).collect();
+    assert_eq!(answered.len(), 2, "{answered:?}");
+    assert!(answered[0].starts_with("ADT M0 ") && answered[1].starts_with("ADT M9 "));
 }

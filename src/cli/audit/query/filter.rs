@@ -1,0 +1,103 @@
+//! Which records are asked for.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use time::OffsetDateTime;
+
+use super::super::super::moment;
+use crate::audit::forms::Field;
+use crate::audit::{Action, Recorded, Window};
+use crate::protocol::fhir;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Filter {
+    /// A trail's directory; may be given several times [default: audit.dir of the configuration]
+    #[arg(long, value_name = "DIR")]
+    pub(super) audit: Vec<PathBuf>,
+    /// Nothing older: a duration like 7d, a date like 2026-11-01, or a moment like 2026-11-01T18:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = moment::since)]
+    from: Option<OffsetDateTime>,
+    /// Nothing newer: the same; a date is its end
+    #[arg(long, value_name = "WHEN", value_parser = moment::until)]
+    to: Option<OffsetDateTime>,
+    /// This peer alone, by its name in `peers`. Each filter may be repeated: any of its values is taken
+    #[arg(long, value_name = "NAME")]
+    peer: Vec<String>,
+    /// This identity alone, like spiffe://hospital.example/lab
+    #[arg(long, value_name = "ID")]
+    identity: Vec<String>,
+    /// This listener alone
+    #[arg(long, value_name = "NAME")]
+    listener: Vec<String>,
+    /// This action alone
+    #[arg(long, value_parser = PossibleValuesParser::new(Action::ALL.map(Action::label)), hide_possible_values = true)]
+    action: Vec<String>,
+    /// This outcome alone
+    #[arg(long, value_parser = ["success", "failure"])]
+    outcome: Vec<String>,
+    /// This reason alone, like not_listed
+    #[arg(long, value_name = "LABEL")]
+    reason: Vec<String>,
+    /// What this rule decided, or came nearest to: `listener`, or `listener/rule`
+    #[arg(long, value_name = "NAME")]
+    rule: Vec<String>,
+    /// What happened on this connection; its id is the same on both sides
+    #[arg(long, value_name = "ID", value_parser = connection)]
+    connection: Vec<String>,
+    /// FHIR requests for this type of resource
+    #[arg(long, value_name = "TYPE", value_parser = resource)]
+    resource: Vec<String>,
+}
+
+fn connection(text: &str) -> Result<String, String> {
+    let id = text.to_ascii_lowercase();
+    if id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(id);
+    }
+    Err("32 hexadecimal digits, as `myelin.connection` has them".to_owned())
+}
+
+fn resource(text: &str) -> Result<String, String> {
+    if fhir::is_resource(text) {
+        return Ok(text.to_owned());
+    }
+    Err("no type of FHIR resources; they are written like Patient".to_owned())
+}
+
+impl Filter {
+    /// The time that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// It ends before it begins.
+    pub(super) fn window(&self) -> Result<Window, String> {
+        let Self { from, to, .. } = *self;
+        match (from, to) {
+            (Some(from), Some(to)) if to <= from => {
+                Err("--to is before --from: nothing is between them".to_owned())
+            }
+            _ => Ok(Window { from, to }),
+        }
+    }
+
+    /// Whether `recorded` is asked for, apart from its time.
+    pub(super) fn takes(&self, recorded: &Recorded) -> bool {
+        let wanted = [
+            ("action", &self.action),
+            ("outcome", &self.outcome),
+            ("listener", &self.listener),
+            ("peer", &self.peer),
+            ("identity", &self.identity),
+            ("reason", &self.reason),
+            ("rule", &self.rule),
+            ("connection", &self.connection),
+            ("resource", &self.resource),
+        ];
+        wanted.into_iter().filter(|(_, values)| !values.is_empty()).all(|(name, values)| {
+            let Some(field) = Field::named(name) else { return false };
+            let found = field.of(recorded).to_string();
+            values.contains(&found)
+        })
+    }
+}
