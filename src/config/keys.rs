@@ -266,7 +266,14 @@ pub(super) static AUDIT: Section = Section {
 };
 
 /// An item of `audit.export`
-pub(super) static EXPORT: Section = Section { keys: &["syslog"], required: &[], later: &[] };
+pub(super) static EXPORT: Section = Section {
+    keys: &["syslog"],
+    required: &[],
+    later: &[
+        ("fhir", "send by `syslog`, or let a log shipper follow `trail-*.jsonl` in `audit.dir`"),
+        ("otlp", "send by `syslog`, or let a log shipper follow `trail-*.jsonl` in `audit.dir`"),
+    ],
+};
 
 /// `syslog` of an item of `audit.export`
 pub(super) static SYSLOG: Section = Section {

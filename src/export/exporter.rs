@@ -293,7 +293,7 @@ impl Exporter {
     }
 
     /// Goes back to what is known to be delivered, and waits; whether that was the last attempt.
-    async fn failed(&mut self, progress: &mut Progress, failure: &Failure) -> bool {
+    async fn failed(&self, progress: &mut Progress, failure: &Failure) -> bool {
         if progress.sent != progress.delivered {
             progress.sent = progress.delivered;
             progress.unconfirmed = 0;

@@ -94,7 +94,7 @@ impl Feed {
         let mut portion = Portion::default();
         let before = self.read.sequence;
         if missing > 0 {
-            let first = lines.first().map_or(self.follower.next(), |(first, _)| *first);
+            let first = lines.first().map_or_else(|| self.follower.next(), |(first, _)| *first);
             portion.faults.push(format!(
                 "{missing} records between {before} and {first} are gone and cannot be sent"
             ));

@@ -20,7 +20,10 @@ use super::fixture::origin;
 use super::line::encode::hash;
 use super::*;
 use crate::audit::read::files::files as files_of;
-use crate::config::{Checkpoints, KeyAlgorithm};
+use crate::config::{
+    Checkpoints, Endpoint, ExportFeed, ExportSettings, ExportTo, KeyAlgorithm, SyslogExport,
+    SyslogFormat,
+};
 use crate::outcome::{DenyReason, Ending};
 use crate::telemetry::metrics::Metrics;
 
@@ -292,6 +295,44 @@ async fn without_a_trail_denials_are_shown_and_phi_is_blocked() {
         metrics.render().contains(r#"myelin_audit_records_total{action="connection-denied"} 1"#)
     );
     audit.close().await;
+}
+
+#[tokio::test]
+async fn what_an_export_has_not_delivered_stays_though_its_retention_is_over() {
+    let dir = trail_of(1).await;
+    let old = &files(dir.path())[0];
+    let aged = "trail-20200101T000000Z-00000000000000000001.jsonl";
+    fs::rename(old, dir.path().join(aged)).unwrap();
+    open(dir.path()).close().await; // another day: a segment of its own
+    let name: Arc<str> = "arr".into();
+    let to = ExportTo::Syslog(SyslogExport {
+        address: Endpoint { host: "arr.example".into(), port: 6514 },
+        format: SyslogFormat::Json,
+        plaintext: false,
+        confirm: HOUR,
+    });
+    let export = ExportSettings {
+        name,
+        feed: ExportFeed::All,
+        trust_bundle: None,
+        keep_undelivered: true,
+        to,
+    };
+    let reopen = |keep_undelivered| {
+        let export = vec![ExportSettings { keep_undelivered, ..export.clone() }];
+        let short = AuditSettings { retention: Duration::ZERO, export, ..settings(dir.path()) };
+        Audit::open(Some(&short), origin(), Metrics::new().unwrap().audit()).unwrap()
+    };
+    tokio::time::sleep(Duration::from_millis(1100)).await; // names have whole seconds
+
+    reopen(true).close().await;
+    assert!(dir.path().join(aged).exists(), "nothing is delivered");
+    cursor::save(dir.path(), "arr", cursor::Mark::of(3, b"")).unwrap();
+    reopen(true).close().await;
+    assert!(dir.path().join(aged).exists(), "its last record is not delivered");
+    cursor::save(dir.path(), "arr", cursor::Mark::of(4, b"")).unwrap();
+    reopen(true).close().await;
+    assert!(!dir.path().join(aged).exists());
 }
 
 #[tokio::test]
