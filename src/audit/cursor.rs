@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Needs;
+use crate::config::AuditSettings;
 use crate::identity::Fingerprint;
 
 /// A record, by its number and its line.
@@ -103,14 +105,21 @@ pub fn save(dir: &Path, name: &str, mark: Mark) -> io::Result<()> {
     rename(new, path)
 }
 
-/// The number of the first record that one of the exports `names` has not delivered yet: nothing from there on may be
-/// removed. A cursor that cannot be read needs everything.
-pub(in crate::audit) fn undelivered_from(dir: &Path, names: &[Arc<str>]) -> u64 {
+/// What the exports of `settings` still need: the first record that one of them has not delivered yet, by the cursors
+/// that are on disk at the moment. A cursor that cannot be read needs everything.
+pub fn needs(settings: &AuditSettings) -> Needs {
+    let dir = settings.dir.clone();
+    let names = settings.export.iter().filter(|export| export.keep_undelivered);
+    let names: Vec<_> = names.map(|export| Arc::clone(&export.name)).collect();
+    Arc::new(move || undelivered_from(&dir, &names))
+}
+
+fn undelivered_from(dir: &Path, names: &[Arc<str>]) -> Option<u64> {
     let next = |name: &Arc<str>| match load(dir, name) {
         Ok(Some(mark)) => mark.sequence + 1,
         Ok(None) | Err(_) => 0,
     };
-    names.iter().map(next).min().unwrap_or(u64::MAX)
+    names.iter().map(next).min()
 }
 
 #[cfg(test)]
@@ -151,11 +160,11 @@ mod tests {
         let names: Vec<Arc<str>> = vec!["a".into(), "b".into()];
         save(dir.path(), "a", Mark::of(9, b"")).unwrap();
 
-        assert_eq!(undelivered_from(dir.path(), &[]), u64::MAX);
-        assert_eq!(undelivered_from(dir.path(), &names), 0);
+        assert_eq!(undelivered_from(dir.path(), &[]), None);
+        assert_eq!(undelivered_from(dir.path(), &names), Some(0));
         save(dir.path(), "b", Mark::of(3, b"")).unwrap();
-        assert_eq!(undelivered_from(dir.path(), &names), 4);
+        assert_eq!(undelivered_from(dir.path(), &names), Some(4));
         std::fs::write(path(dir.path(), "a"), "?").unwrap();
-        assert_eq!(undelivered_from(dir.path(), &names), 0);
+        assert_eq!(undelivered_from(dir.path(), &names), Some(0));
     }
 }

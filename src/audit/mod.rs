@@ -42,7 +42,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::error;
 
 use crate::clock;
-use crate::config::{AuditSettings, OnFailure};
+use crate::config::{AuditSettings, Keeping, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
 pub use line::{Origin, Sealed, question, samples};
@@ -51,6 +51,7 @@ pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use read::*;
 pub use record::*;
 pub use status::TrailStatus;
+pub use trail::keeper::Needs;
 pub use trail::look;
 pub use verify::{Broken, Kept, KeptError, Progress, Verified, verify, verify_telling};
 
@@ -60,6 +61,7 @@ use pages::Page;
 use queue::{Door, Handed, Inbox, More, NoPlace, queue};
 use status::{PATIENCE, Shared};
 use trail::Trail;
+use trail::keeper::Orders;
 
 /// How long [`Audit::close`] waits for the writer.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -82,6 +84,7 @@ struct Writer {
     on_failure: OnFailure,
     /// Its other end is dropped when the writer is at its end, in whatever way.
     ended: watch::Receiver<()>,
+    keeper: Orders,
 }
 
 /// A trail that cannot be opened.
@@ -162,7 +165,6 @@ impl Audit {
         let writer = match settings {
             None => None,
             Some(settings) => {
-                shared.keep_for(settings);
                 let trail = Trail::open(settings, origin.clone(), Arc::clone(&shared))?;
                 Some(Arc::new(Writer::start(trail, Arc::clone(&shared), settings.on_failure)?))
             }
@@ -295,9 +297,18 @@ impl Audit {
         self.shared.durable.subscribe()
     }
 
-    /// From now on no segment is removed before the exports of `settings` that ask for it have delivered it.
-    pub fn keep_for(&self, settings: &AuditSettings) {
-        self.shared.keep_for(settings);
+    /// Keeps what was written like this from now on.
+    pub fn keep(&self, keeping: &Keeping) {
+        if let Some(writer) = &self.writer {
+            writer.keeper.keep(keeping.clone());
+        }
+    }
+
+    /// Removes no record that is still needed, even when its retention is over: `needs` says which is the first.
+    pub fn keep_needed(&self, needs: Needs) {
+        if let Some(writer) = &self.writer {
+            writer.keeper.needs(needs);
+        }
     }
 
     /// Writes all that was handed in and the trail's last record, and waits for the writer to end.
@@ -337,6 +348,7 @@ impl Writer {
     fn start(trail: Trail, shared: Arc<Shared>, on_failure: OnFailure) -> Result<Self, OpenError> {
         let (door, inbox) = queue();
         let (alive, ended) = watch::channel(());
+        let keeper = trail.keeper();
         std::thread::Builder::new()
             .name("audit".into())
             .spawn(move || {
@@ -344,7 +356,7 @@ impl Writer {
                 write(trail, &inbox);
             })
             .map_err(OpenError::Thread)?;
-        Ok(Self { door, on_failure, ended })
+        Ok(Self { door, on_failure, ended, keeper })
     }
 
     async fn durable(&self, record: Record, since: Instant) -> Result<(), NotAudited> {

@@ -1,6 +1,6 @@
 //! What the writer and those who hand in or ask know of each other.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,11 +10,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::cursor;
 use super::line::Sealed;
 use super::pages::Pages;
 use crate::audit::line::encode::{Hash, NOTHING_BEFORE};
-use crate::config::AuditSettings;
 use crate::telemetry::metrics::AuditMetrics;
 
 /// A write that has not returned for this long counts as a failure.
@@ -70,8 +68,6 @@ pub(super) struct Shared {
     pub(super) syncs: AtomicU64,
     /// The number of the last record that is durable, for those who follow the trail.
     pub(super) durable: watch::Sender<u64>,
-    /// The exports before whose delivery nothing is removed.
-    kept_for: Mutex<Vec<Arc<str>>>,
     dir: Option<PathBuf>,
     progress: Mutex<Progress>,
     lost: AtomicU64,
@@ -88,7 +84,6 @@ impl Shared {
             pages: Pages::default(),
             syncs: AtomicU64::new(0),
             durable: watch::Sender::new(0),
-            kept_for: Mutex::default(),
             dir,
             progress: Mutex::new(Progress { last_hash: NOTHING_BEFORE, ..Progress::default() }),
             lost: AtomicU64::new(0),
@@ -101,19 +96,6 @@ impl Shared {
     /// The writer's place, for a moment.
     pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes before which exports' delivery nothing is to be removed.
-    pub(super) fn keep_for(&self, settings: &AuditSettings) {
-        let names = settings.export.iter().filter(|export| export.keep_undelivered);
-        *self.kept_for.lock().unwrap_or_else(PoisonError::into_inner) =
-            names.map(|export| Arc::clone(&export.name)).collect();
-    }
-
-    /// The number of the first record of the trail in `dir` that an export still needs.
-    pub(super) fn undelivered_from(&self, dir: &Path) -> u64 {
-        let names = self.kept_for.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        cursor::undelivered_from(dir, &names)
     }
 
     /// Counts a record that could not even be handed to the writer.

@@ -260,7 +260,17 @@ pub(super) static OUTBOUND: Section = Section {
 
 /// `audit`
 pub(super) static AUDIT: Section = Section {
-    keys: &["dir", "on_failure", "retention", "pseudonyms", "checkpoints", "export"],
+    keys: &[
+        "dir",
+        "on_failure",
+        "segment_size",
+        "compress",
+        "retention",
+        "legal_hold",
+        "pseudonyms",
+        "checkpoints",
+        "export",
+    ],
     required: &[("dir", "/var/log/myelin/audit")],
     later: &[],
 };
@@ -288,6 +298,13 @@ pub(super) static SYSLOG: Section = Section {
         "keep_undelivered",
     ],
     required: &[("address", "arr.hospital.example:6514"), ("format", "atna")],
+    later: &[],
+};
+
+/// `audit.legal_hold`
+pub(super) static LEGAL_HOLD: Section = Section {
+    keys: &["reason", "since"],
+    required: &[("reason", "\"case 2026-114, legal department\"")],
     later: &[],
 };
 

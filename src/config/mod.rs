@@ -52,8 +52,8 @@ pub use rules::{
 };
 pub use scalar::{TextError, check_name, read_moment};
 pub use settings::{
-    AdminSettings, AuditSettings, Checkpoints, KeyAlgorithm, OnFailure, ProbeCheck, Pseudonyms,
-    RegoFile, RegoSettings, WorkloadProbe,
+    AdminSettings, AuditSettings, Checkpoints, Keeping, KeyAlgorithm, LegalHold, OnFailure,
+    ProbeCheck, Pseudonyms, RegoFile, RegoSettings, WorkloadProbe,
 };
 pub use template::PathTemplateError;
 

@@ -30,7 +30,7 @@ use tokio::sync::Mutex;
 use self::exporter::Exporter;
 use self::sink::Sink;
 pub use self::standing::Standing;
-use crate::audit::Audit;
+use crate::audit::{Audit, cursor};
 use crate::certs::Material;
 use crate::config::{Config, ExportSettings, TlsSettings};
 use crate::live::Live;
@@ -75,7 +75,7 @@ impl Exports {
     /// Starts what `config` has and does not run yet, ends what it has no more. What stays the same goes on.
     pub fn put_in_place(&mut self, config: &Config) {
         let Some(settings) = &config.audit else { return };
-        self.audit.keep_for(settings);
+        self.audit.keep_needed(cursor::needs(settings));
         let wanted: Vec<_> = settings
             .export
             .iter()

@@ -147,6 +147,9 @@ impl Supervisor {
 
     /// A configuration has taken effect.
     async fn loaded(&mut self) {
+        if let Some(audit) = &self.config.audit {
+            self.audit.keep(&audit.keeping);
+        }
         self.audit.note(records::loaded(&self.config)).await;
         let now = clock::onward();
         self.leniency.loaded(&self.config, &self.metrics, now);

@@ -14,6 +14,7 @@ mod support;
 
 mod admin;
 mod audit;
+mod audit_files;
 mod audit_forms;
 mod audit_proof;
 mod audit_query;
@@ -86,6 +87,7 @@ mod partners;
 mod permissive;
 mod pins;
 mod policy_protocols;
+mod policy_reach;
 mod policy_replay;
 mod policy_suggest;
 mod policy_test;

@@ -150,6 +150,10 @@ fn trail_files(dir: &Path) -> Result<Vec<PathBuf>, UnreadableTrail> {
         files.extend(name.to_str().filter(|name| is_of_trail(name)).map(|name| dir.join(name)));
     }
     files.sort();
+    // One that is there twice is being compressed: the copy comes behind it.
+    files.dedup_by(|copy, file| {
+        copy.to_str().and_then(|copy| copy.strip_suffix(files::COMPRESSED)) == file.to_str()
+    });
     if files.is_empty() {
         return Err(UnreadableTrail::Missing { dir: dir.into() });
     }

@@ -38,6 +38,7 @@ fn sections() -> Vec<(&'static str, &'static Section)> {
         ("/$defs/export", &EXPORT),
         ("/$defs/syslog", &SYSLOG),
         ("/$defs/pseudonyms", &PSEUDONYMS),
+        ("/$defs/legal_hold", &LEGAL_HOLD),
         ("/$defs/checkpoints", &CHECKPOINTS),
         ("/$defs/admin", &ADMIN),
         ("/$defs/probe", &PROBE),

@@ -15,6 +15,9 @@ pub struct RecordedFhir {
     /// Names of search parameters.
     #[serde(default)]
     pub parameters: Vec<String>,
+    /// Types of resources that it got at beside its own; `*` where that may have been any type.
+    #[serde(default)]
+    pub reaches: Vec<String>,
 }
 
 /// `myelin.dicomweb`
