@@ -11,6 +11,7 @@
 //! record to others.
 
 mod about;
+pub mod cursor;
 mod described;
 mod error;
 #[cfg(test)]
@@ -251,6 +252,11 @@ impl Audit {
                 error!(note = %note.display(), %error, "this read of the audit trail will be on record again");
             }
         }
+    }
+
+    /// The number of the last record that is durable, for those who follow the trail.
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.shared.durable.subscribe()
     }
 
     /// Keeps what was written like this from now on.

@@ -53,11 +53,12 @@ async fn a_clock_that_is_set_is_on_record_with_how_far() {
     let clock = Clock::new(mesh.dir());
     let setup = mesh.inbound("db").allow("web");
     let mut command = setup.command();
+    clock.set("+7200");
     clock.worn_by(&mut command);
     let mut db = setup.spawn_by(&mut command).await;
     db.trail().wait_for("config-loaded", 1).await;
 
-    clock.set("-3600");
+    clock.set("+3600");
     let stepped = db.trail().only("clock-stepped").await;
     let by = stepped.field("myelin.clock.stepped_ms").as_i64().unwrap();
     assert!((-3_605_000..=-3_595_000).contains(&by), "{by}");
@@ -65,7 +66,7 @@ async fn a_clock_that_is_set_is_on_record_with_how_far() {
 
     db.process.signal("TERM");
     db.process.ended().await;
-    clock.set("-7200"); // while nobody looks
+    clock.set("+0"); // while nobody looks
     let mut command = setup.command();
     clock.worn_by(&mut command);
     let again = setup.spawn_by(&mut command).await;

@@ -103,15 +103,16 @@ async fn another_file_of_policy_is_on_record_by_its_digest() {
 async fn breaking_the_glass_is_a_record_of_its_own_and_so_is_its_end() {
     let mesh = Mesh::new();
     let workload = Workload::tcp(Kind::Echo).await;
-    let db = inbound(&mesh, &workload).start().await;
+    let strict = inbound(&mesh, &workload).http();
+    let db = strict.start().await;
 
-    let lenient = inbound(&mesh, &workload).with("mode: permissive").with("until: 2100-01-01");
+    let lenient = strict.clone().with("mode: permissive").with("until: 2100-01-01");
     db.reload(&lenient).await.unwrap();
     let started = db.trail().only("break-glass-started").await;
     assert_eq!(started.reason(), "permissive");
     assert!(started.text("message").contains("takes plaintext from anybody"), "{started:?}");
 
-    db.reload(&inbound(&mesh, &workload)).await.unwrap();
+    db.reload(&strict).await.unwrap();
     let ended = db.trail().only("break-glass-ended").await;
     assert_eq!(ended.reason(), "permissive_ended");
     assert!(ended.text("message").contains("strict from now on"), "{ended:?}");
