@@ -18,6 +18,7 @@ mod audit_files;
 mod audit_forms;
 mod audit_proof;
 mod audit_query;
+mod audit_reconcile;
 mod begun;
 mod ca;
 mod ca_live;
