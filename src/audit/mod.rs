@@ -10,6 +10,7 @@
 //! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back, and [`proof`] proves one
 //! record to others.
 
+pub mod cursor;
 mod described;
 #[cfg(test)]
 mod fixture;
@@ -291,6 +292,11 @@ impl Audit {
     /// How the trail stands.
     pub fn status(&self) -> TrailStatus {
         self.shared.status()
+    }
+
+    /// The number of the last record that is durable, for those who follow the trail.
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.shared.durable.subscribe()
     }
 
     /// Keeps what was written like this from now on.

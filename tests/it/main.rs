@@ -44,6 +44,8 @@ mod est_lists;
 mod est_refusals;
 mod examples;
 mod explain;
+mod export_faults;
+mod export_syslog;
 mod floods;
 mod foreign;
 mod http_bodies;

@@ -52,6 +52,7 @@ fn settings(dir: &Path) -> AuditSettings {
             algorithm: KeyAlgorithm::Ed25519,
             key_lifetime: HOUR,
         },
+        export: Vec::new(),
     }
 }
 

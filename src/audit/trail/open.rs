@@ -14,6 +14,7 @@ use super::sealing::Sealing;
 use super::segment::{Directory, Tail};
 use super::{Previous, Trail};
 use crate::audit::OpenError;
+use crate::audit::cursor;
 use crate::audit::line::own::{Own, Truncated};
 use crate::audit::line::rule::Origin;
 use crate::audit::read::files::SegmentFile;
@@ -30,7 +31,8 @@ impl Trail {
         shared: Arc<Shared>,
     ) -> Result<Self, OpenError> {
         let directory = Arc::new(Directory::open(&settings.dir)?);
-        let keeper = Keeper::start(Arc::clone(&directory), settings.keeping.clone());
+        let needs = cursor::needs(settings);
+        let keeper = Keeper::start(Arc::clone(&directory), settings.keeping.clone(), needs);
         let keeper = keeper.map_err(OpenError::Thread)?;
         let name = new_name(&origin);
         let mut trail = Self {

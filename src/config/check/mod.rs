@@ -5,6 +5,7 @@ mod associations;
 mod audit;
 pub(super) mod case;
 mod dates;
+mod export;
 mod groups;
 mod identity;
 mod ledger;
