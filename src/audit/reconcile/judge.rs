@@ -85,7 +85,6 @@ pub struct Reconciled {
     pub differences: Vec<Difference>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
 fn timestamp<S: Serializer>(at: &OffsetDateTime, to: S) -> Result<S::Ok, S::Error> {
     Timestamp(*at).serialize(to)
 }
