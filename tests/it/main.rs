@@ -21,6 +21,7 @@ mod audit_forms;
 mod audit_proof;
 mod audit_query;
 mod audit_reads;
+mod audit_reconcile;
 mod begun;
 mod ca;
 mod ca_live;

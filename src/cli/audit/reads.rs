@@ -20,7 +20,7 @@ impl Reads {
     /// auditor has to see a trail whose disk is full, too.
     pub(super) fn begin(dirs: &[PathBuf], command: &str, filters: &[&str]) -> Self {
         let filters: Vec<_> = filters.iter().map(|name| (*name).to_owned()).collect();
-        let note = |dir: &PathBuf| match Noted::begin(dir, command, filters.clone(), who()) {
+        let note = |dir: &PathBuf| match Noted::begin(place(dir), command, filters.clone(), who()) {
             Ok(noted) => noted,
             Err(unnoted) => {
                 unsaid(&unnoted);
@@ -38,6 +38,11 @@ impl Reads {
             }
         }
     }
+}
+
+/// The directory of a trail of which a file was named.
+fn place(named: &Path) -> &Path {
+    if named.is_file() { named.parent().unwrap_or(named) } else { named }
 }
 
 fn unsaid(unnoted: &(dyn std::error::Error + 'static)) {
