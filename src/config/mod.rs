@@ -6,10 +6,12 @@ mod address;
 mod broken;
 mod cases;
 mod check;
+mod export;
 mod identity;
 mod keys;
 mod listener;
 mod nearest;
+mod outline;
 mod parse;
 mod problem;
 mod question;
@@ -35,12 +37,14 @@ use time::OffsetDateTime;
 
 pub use cases::{Case, CaseWho, TLS_HANDSHAKE, cases};
 pub use check::read_sop_class;
+pub use export::{ExportFeed, ExportSettings, ExportTo, SyslogExport, SyslogFormat};
 pub use identity::{
     Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
     VaultAuth,
 };
 pub use listener::Listener;
 pub use nearest::nearest;
+pub use outline::{Change, Changes, Outline};
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use question::{Question, Unaskable};
@@ -85,6 +89,8 @@ pub struct Config {
     pub audit: Option<AuditSettings>,
     /// The administrative listeners.
     pub admin: AdminSettings,
+    /// What stands where in the file, and the digests of those that `policy` names.
+    pub outline: Outline,
     /// What is asked after the allowlist, and can only narrow it.
     pub rego: Option<RegoSettings>,
     /// Data threads. At least 1.

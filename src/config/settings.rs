@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use super::ExportSettings;
+
 /// The trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditSettings {
@@ -22,6 +24,8 @@ pub struct AuditSettings {
     pub pseudonyms: Option<Pseudonyms>,
     /// What seals it.
     pub checkpoints: Checkpoints,
+    /// Where its records go out to.
+    pub export: Vec<ExportSettings>,
 }
 
 /// What becomes of segments that nothing is written to any more.

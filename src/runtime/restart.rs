@@ -21,8 +21,8 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     keys
 }
 
-/// How the trail is written; what becomes of what is written may change at any time.
+/// How the trail is written; what becomes of what is written, and where it goes, may change at any time.
 fn written(config: &Config) -> Option<AuditSettings> {
     let keeping = Keeping { compress: false, retention: Duration::ZERO, legal_hold: None };
-    config.audit.clone().map(|audit| AuditSettings { keeping, ..audit })
+    config.audit.clone().map(|audit| AuditSettings { keeping, export: Vec::new(), ..audit })
 }

@@ -1,7 +1,9 @@
 //! What becomes of segments that nothing is written to any more.
 
 use super::*;
-use crate::config::LegalHold;
+use crate::config::{
+    Endpoint, ExportFeed, ExportSettings, ExportTo, LegalHold, SyslogExport, SyslogFormat,
+};
 
 /// Two segments of years ago, the first of four records. The name and the last hash of that.
 async fn aged() -> (TempDir, String, String) {
@@ -102,6 +104,39 @@ async fn what_somebody_still_needs_stays_until_he_has_had_it() {
     let audit = open(dir.path());
     audit.keep_needed(Arc::new(|| Some(5)));
     audit.keep(&a_year());
+    until_gone(&audit, dir.path(), &name).await;
+    audit.close().await;
+}
+
+#[tokio::test]
+async fn what_an_export_has_not_delivered_stays_from_the_start_on() {
+    let (dir, name, _) = aged().await;
+    let export = ExportSettings {
+        name: "arr".into(),
+        feed: ExportFeed::All,
+        trust_bundle: None,
+        keep_undelivered: true,
+        to: ExportTo::Syslog(SyslogExport {
+            address: Endpoint { host: "arr.example".into(), port: 6514 },
+            format: SyslogFormat::Json,
+            plaintext: false,
+            confirm: HOUR,
+        }),
+    };
+    let short = AuditSettings { keeping: a_year(), export: vec![export], ..settings(dir.path()) };
+    let open = || Audit::open(Some(&short), origin(), Metrics::new().unwrap().audit()).unwrap();
+
+    for delivered in [None, Some(3)] {
+        if let Some(sequence) = delivered {
+            cursor::save(dir.path(), "arr", cursor::Mark::of(sequence, b"")).unwrap();
+        }
+        let audit = open();
+        audit.permit(allowed(), true).await.unwrap();
+        audit.close().await; // the keeper has looked: it ends after what it was told to do
+        assert!(dir.path().join(&name).exists(), "{delivered:?}");
+    }
+    cursor::save(dir.path(), "arr", cursor::Mark::of(4, b"")).unwrap();
+    let audit = open();
     until_gone(&audit, dir.path(), &name).await;
     audit.close().await;
 }

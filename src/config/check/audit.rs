@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ledger::Ledger;
-use super::{DAY, YEAR};
+use super::{DAY, YEAR, export};
 use crate::config::problem::Fault;
 use crate::config::read::{Fields, Reader, located, one};
 use crate::config::scalar::{choice, duration, moment, remark, size};
@@ -41,6 +41,7 @@ pub(super) fn settings(
     let keeping = keeping(&mut fields, ledger);
     let pseudonyms = fields.optional("pseudonyms", pseudonyms);
     let checkpoints = fields.optional("checkpoints", checkpoints);
+    let export = fields.or("export", Vec::new(), export::all);
     fields.finish();
     let on_failure = on_failure?;
     if let Some(mode) = on_failure.as_ref().filter(|mode| mode.value == OnFailure::Allow) {
@@ -53,9 +54,9 @@ pub(super) fn settings(
         );
     }
     let on_failure = on_failure.map_or(OnFailure::Block, |mode| mode.value);
-    let (dir, segment_size, keeping) = (dir?, segment_size?, keeping?);
+    let (dir, segment_size, keeping, export) = (dir?, segment_size?, keeping?, export?);
     let (pseudonyms, checkpoints) = (pseudonyms?, checkpoints?.unwrap_or(CHECKPOINTS));
-    Some(AuditSettings { dir, on_failure, segment_size, keeping, pseudonyms, checkpoints })
+    Some(AuditSettings { dir, on_failure, segment_size, keeping, pseudonyms, checkpoints, export })
 }
 
 /// `compress`, `retention` and `legal_hold`

@@ -5,6 +5,7 @@ mod associations;
 mod audit;
 pub(super) mod case;
 mod dates;
+mod export;
 mod groups;
 mod identity;
 mod ledger;
@@ -93,6 +94,7 @@ pub(super) fn file(
         outbound,
         audit,
         admin,
+        outline: policy::outline(root, rego.as_ref()),
         rego,
         workers: workers?,
         limits: limits?,

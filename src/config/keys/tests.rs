@@ -35,6 +35,8 @@ fn sections() -> Vec<(&'static str, &'static Section)> {
         ("/$defs/outbound", &OUTBOUND),
         ("/$defs/policy", &POLICY),
         ("/$defs/audit", &AUDIT),
+        ("/$defs/export", &EXPORT),
+        ("/$defs/syslog", &SYSLOG),
         ("/$defs/pseudonyms", &PSEUDONYMS),
         ("/$defs/legal_hold", &LEGAL_HOLD),
         ("/$defs/checkpoints", &CHECKPOINTS),

@@ -46,7 +46,7 @@ enum Order {
     Remove(Vec<Removed>),
     /// Keep them like this from now on.
     Keep(Keeping),
-    /// Ask this, too, before anything is removed.
+    /// Ask this before anything is removed.
     Needs(Needs),
     Stop,
 }
@@ -65,18 +65,16 @@ impl Told {
 }
 
 impl Keeper {
-    /// Of the trail in `directory`.
-    pub(super) fn start(directory: Arc<Directory>, keeping: Keeping) -> io::Result<Self> {
+    /// Of the trail in `directory`. `needs` is asked before anything is removed.
+    pub(super) fn start(
+        directory: Arc<Directory>,
+        keeping: Keeping,
+        needs: Needs,
+    ) -> io::Result<Self> {
         let (sender, orders) = channel();
         let told = Arc::new(Told::default());
-        let kept = Kept {
-            directory,
-            keeping,
-            needs: None,
-            closed: 0,
-            awaited: false,
-            told: Arc::clone(&told),
-        };
+        let kept =
+            Kept { directory, keeping, needs, closed: 0, awaited: false, told: Arc::clone(&told) };
         let thread =
             thread::Builder::new().name("audit-keeper".into()).spawn(move || kept.run(&orders))?;
         Ok(Self { orders: Orders(sender), told, thread: Some(thread) })
@@ -135,7 +133,7 @@ impl Orders {
 struct Kept {
     directory: Arc<Directory>,
     keeping: Keeping,
-    needs: Option<Needs>,
+    needs: Needs,
     /// Segments that begin before this record are closed.
     closed: u64,
     /// The writer was told of expired segments, and has not answered.
@@ -155,7 +153,7 @@ impl Kept {
                 Ok(Order::Closed(first)) => self.closed = first,
                 Ok(Order::Remove(removed)) => self.remove(removed),
                 Ok(Order::Keep(keeping)) => self.keeping = keeping,
-                Ok(Order::Needs(needs)) => self.needs = Some(needs),
+                Ok(Order::Needs(needs)) => self.needs = needs,
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -168,7 +166,7 @@ impl Kept {
         if self.awaited {
             return;
         }
-        let needs = self.needs.as_ref().and_then(|needs| needs());
+        let needs = (self.needs)();
         match expire::expired(&self.directory, &self.keeping, needs) {
             Ok(expired) => {
                 self.awaited = !expired.is_empty();
