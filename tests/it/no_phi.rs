@@ -220,7 +220,7 @@ async fn nothing_of_a_patient_in_hl7_messages_is_told_of() {
 fn no_associations(it: &str) -> Vec<Vec<u8>> {
     let good = dicom::request(&[VERIFICATION]);
     let behind = [&good[6..], &[0x70, 0, 0, 200], it.as_bytes()].concat();
-    let mut other = good.clone();
+    let mut other = good;
     other[10..26].copy_from_slice(b"OTHER           ");
     vec![
         pdu(1, it.as_bytes()),
