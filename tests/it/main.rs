@@ -44,6 +44,7 @@ mod est_refusals;
 mod examples;
 mod explain;
 mod export_faults;
+mod export_http;
 mod export_syslog;
 mod floods;
 mod foreign;
