@@ -21,7 +21,8 @@ pub struct Window {
 }
 
 impl Window {
-    pub(super) fn has(self, at: OffsetDateTime) -> bool {
+    /// Whether `at` is in it.
+    pub(in crate::audit) fn has(self, at: OffsetDateTime) -> bool {
         self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
     }
 

@@ -3,6 +3,8 @@
 mod proof;
 mod pseudonym;
 mod query;
+mod reads;
+mod reconcile;
 mod verify;
 
 use std::path::PathBuf;
@@ -25,6 +27,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Finds records, and tells them in other forms: CSV, ECS, OCSF, CEF, DICOM, FHIR
     Query(Box<query::Arguments>),
+    /// Holds the trails of two services against each other: what one of them lacks
+    Reconcile(Box<reconcile::Arguments>),
     /// Prints a proof of one record, for somebody who has nothing else but a checkpoint or a key
     Prove(proof::Prove),
     /// Checks a proof of one record, and prints the record
@@ -37,6 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Query(arguments) => query::run(arguments),
+        Command::Reconcile(arguments) => reconcile::run(arguments),
         Command::Prove(arguments) => proof::prove(arguments),
         Command::VerifyProof(arguments) => proof::verify(arguments),
         Command::Pseudonym(arguments) => pseudonym::run(arguments),

@@ -54,6 +54,9 @@ pub struct RecordedHl7 {
     pub receiving: RecordedEnds,
     /// Pseudonym of MSH-10.
     pub control_id: Option<String>,
+    /// It is a file or a batch.
+    #[serde(default)]
+    pub batch: bool,
     /// MSA-1 of the acknowledgement.
     pub acknowledgement: Option<String>,
 }
