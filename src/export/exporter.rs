@@ -45,6 +45,8 @@ struct Progress {
     /// What was read and not sent yet.
     waiting: Option<Portion>,
     sent: Mark,
+    /// Of the portion that waits, how many the receiver never takes.
+    left_out: u64,
     /// Records sent that are not delivered yet.
     unconfirmed: u64,
     delivered: Mark,
@@ -89,6 +91,7 @@ impl Exporter {
             feed: Some(self.feed(mark)),
             waiting: None,
             sent: mark,
+            left_out: 0,
             unconfirmed: 0,
             delivered: mark,
             kept: mark,
@@ -190,7 +193,9 @@ impl Exporter {
         if let Some(portion) = &progress.waiting {
             if !portion.items.is_empty() {
                 let sent = progress.sink.send(&portion.items).await;
-                self.standing.rejected(&progress.sink.take_rejected());
+                let rejected = progress.sink.take_rejected();
+                progress.left_out += rejected.iter().map(|rejected| rejected.count).sum::<u64>();
+                self.standing.rejected(&rejected);
                 sent?;
             }
             self.sent(progress);
@@ -232,7 +237,8 @@ impl Exporter {
     /// A portion was sent.
     fn sent(&self, progress: &mut Progress) {
         let Some(portion) = progress.waiting.take() else { return };
-        progress.unconfirmed += portion.items.len() as u64;
+        let left_out = std::mem::take(&mut progress.left_out);
+        progress.unconfirmed += (portion.items.len() as u64).saturating_sub(left_out);
         if let Some(end) = portion.end {
             progress.sent = end;
         }

@@ -50,7 +50,7 @@ impl Sink {
                 let (endpoint, plaintext) = origin(url);
                 let dialer = dialer(endpoint, plaintext);
                 let is_http2 = *protocol == OtlpProtocol::Grpc;
-                let read = |path: PathBuf| Box::new(move || otlp::headers(&path)) as _;
+                let read = |path: PathBuf| Arc::new(move || otlp::headers(&path)) as _;
                 let secrets = headers_file.clone().map(read);
                 let client = HttpClient { dialer, is_http2, secrets, line: None };
                 (client, Speech::Otlp(Otlp::new(url.clone(), *protocol, &given.service)))

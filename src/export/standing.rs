@@ -125,13 +125,13 @@ impl Standing {
 
     /// The receiver does not take these records, whatever the attempt: they are left out, and are kept in a list.
     pub(super) fn rejected(&self, rejected: &[Rejected]) {
-        for Rejected { sequence, why } in rejected {
+        for Rejected { sequence, count, why } in rejected {
             self.metrics.failed(Undelivered::Rejected);
-            self.now().rejected += 1;
-            let (exporter, sequence) = (&*self.name, *sequence);
+            self.now().rejected += count;
+            let (exporter, sequence, count) = (&*self.name, *sequence, *count);
             error!(
                 exporter,
-                sequence, "a record is left out of an export of the audit trail: {why}"
+                sequence, count, "an export of the audit trail leaves records out: {why}"
             );
         }
     }

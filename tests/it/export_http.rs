@@ -52,7 +52,8 @@ impl Receiver {
     }
 
     fn kill(&mut self) {
-        let process = self.process.take().unwrap();
+        let mut process = self.process.take().unwrap();
+        process.stop("KILL");
         self.said.push_str(&process.output());
     }
 
@@ -87,10 +88,11 @@ async fn accesses(mesh: &Mesh, db: &Outside, count: usize) {
 
 /// Some accesses and a denial, and the end of the sidecar.
 async fn a_day(mesh: &Mesh, db: Running) -> Trail {
+    let trail = db.trail().clone();
+    let before = trail.all("connection-allowed").len();
     accesses(mesh, &db, 4).await;
     mesh.connect("stranger", &db).await;
-    let trail = db.trail().clone();
-    trail.wait_for("connection-closed", 4).await;
+    trail.wait_for("connection-closed", before + 4).await;
     trail.wait_for("connection-denied", 1).await;
     db.stop().await;
     trail
@@ -150,7 +152,11 @@ async fn an_event_that_the_repository_never_takes_holds_up_no_other_and_is_liste
     let trail = db.trail().clone();
     accesses(&mesh, &db, 1).await;
     trail.wait_for("connection-closed", 1).await;
-    let status: Value = serde_json::from_str(&db.page("/status").await.body).unwrap();
+    eventually("the sidecar to tell of one", || async {
+        let status: Value = serde_json::from_str(&db.page("/status").await.body).unwrap();
+        (status["audit"]["export"][0]["rejected"] == 1).then_some(())
+    })
+    .await;
     db.stop().await;
 
     let listed: Value = serde_json::from_str(&listed).unwrap();
@@ -158,7 +164,6 @@ async fn an_event_that_the_repository_never_takes_holds_up_no_other_and_is_liste
         (&listed["sequence"], &listed["why"]),
         (&denied.into(), &"the receiver answers 400 Bad Request".into())
     );
-    assert_eq!(status["audit"]["export"][0]["rejected"], 1);
     let mut all = digests(&trail);
     all.remove(usize::try_from(denied).unwrap() - 1);
     until("all other events", || repository.got("created").len() >= all.len()).await;
@@ -189,6 +194,39 @@ async fn nothing_is_lost_while_the_repository_goes_down_and_up() {
     };
     until("all events", || arrived().len() >= all.len()).await;
     assert_eq!(arrived(), all);
+}
+
+#[tokio::test]
+async fn nothing_is_lost_and_nothing_comes_twice_while_our_certificate_rotates() {
+    let (mesh, workload) = (Mesh::new(), Workload::tcp(Serves::Echo).await);
+    let repository = Receiver::start(&mesh, repository, "").await;
+    let own = mesh.pem("db");
+    let setup = exports(&mesh, &workload, &fhir(repository.port, "")).files(&own, &[]);
+    let db = setup.start().await;
+    accesses(&mesh, &db, 1).await;
+    until("an event", || !repository.got("created").is_empty()).await;
+    let mut shown = vec![sha256(&own.leaf())];
+    // A connection that was idle may have been ended and made again.
+    let seen = || {
+        let mut seen = repository.got("peer");
+        seen.dedup();
+        seen
+    };
+
+    for _ in 0..4 {
+        let new = mesh.pem("db");
+        own.replace_with(&new);
+        let (reloaded, ()) = tokio::join!(db.reload(&setup), accesses(&mesh, &db, 10));
+        reloaded.unwrap();
+        shown.push(sha256(&new.leaf()));
+        until("the new certificate", || seen() == shown).await;
+    }
+    let trail = a_day(&mesh, db).await;
+
+    assert_eq!(seen(), shown);
+    let all = digests(&trail);
+    until("all events", || repository.got("created").len() >= all.len()).await;
+    assert_eq!(told(&repository.got("created")), all);
 }
 
 /// The lines that a collector got, once each.
@@ -247,6 +285,36 @@ async fn a_collector_that_is_busy_is_asked_again_and_what_it_rejects_in_part_is_
             assert_eq!(list.exists(), mode == "partial");
             std::fs::remove_dir_all(trail.dir()).unwrap();
         }
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_sends_us_elsewhere_floods_us_or_rejects_all_gets_no_further() {
+    let (mesh, workload) = (Mesh::new(), Workload::tcp(Serves::Echo).await);
+    for (mode, words) in [
+        ("elsewhere", "307 Temporary Redirect: it sends us elsewhere, which is not followed"),
+        ("flood", "the receiver answers with more than 4194304 bytes"),
+        ("none", "the receiver has refused 100 records in a row"),
+    ] {
+        let collector = Receiver::start(&mesh, http, mode).await;
+        let db = exports(&mesh, &workload, &otlp(collector.port, ", protocol: http")).start().await;
+
+        accesses(&mesh, &db, 60).await;
+        let stands = eventually(words, || async {
+            let status: Value = serde_json::from_str(&db.page("/status").await.body).unwrap();
+            let stands = status["audit"]["export"][0].clone();
+            let why = stands["failing"]["why"].as_str().unwrap_or_default();
+            why.contains(words).then_some(stands)
+        })
+        .await;
+        let dir = db.trail().dir().to_owned();
+        db.stop().await;
+
+        assert!(stands["lag_records"].as_u64() > Some(0), "{mode}: {stands}");
+        let asked = collector.got("asked");
+        assert_eq!(!asked.is_empty(), mode == "elsewhere");
+        assert!(asked.iter().all(|path| path == "/v1/logs"), "{asked:?}");
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }
 

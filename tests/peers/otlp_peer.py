@@ -3,7 +3,8 @@
 otlp_peer.py grpc|http PORT DIR [MODE]   DIR has tls.crt, tls.key and ca.crt; says "listening PORT" (0: the kernel
                                          chooses), and for each record "record JSON"
 MODE: `partial` rejects one record of the first request by its partial success, `busy` is unavailable for the first three requests,
-`token` takes only who says "authorization: Bearer s3cret"
+`token` takes only who says "authorization: Bearer s3cret", `none` rejects all records by its partial success; of HTTP alone
+`elsewhere` sends each request to another path and says "asked PATH" for it, `flood` answers with 5 MiB
 """
 
 import json
@@ -37,6 +38,7 @@ def pairs(attributes):
 
 def take(request):
     """Says what came; what is to be answered."""
+    count = 0
     for resource in request.resource_logs:
         for scope in resource.scope_logs:
             for record in scope.log_records:
@@ -50,10 +52,14 @@ def take(request):
                     "body": plain(record.body),
                 }
                 print("record", json.dumps(told), flush=True)
+                count += 1
     answer = service.ExportLogsServiceResponse()
     if MODE == "partial" and asked == 1:
         answer.partial_success.rejected_log_records = 1
         answer.partial_success.error_message = "one is too old"
+    if MODE == "none":
+        answer.partial_success.rejected_log_records = count
+        answer.partial_success.error_message = "there is no room"
     return answer
 
 
@@ -84,12 +90,19 @@ class Http(BaseHTTPRequestHandler):
         fits = self.path == "/v1/logs" and self.headers["Content-Type"] == "application/x-protobuf"
         if is_busy():
             return self.say(503, b"")
+        if MODE == "elsewhere":
+            print("asked", json.dumps(self.path), flush=True)
+            return self.say(307, b"", {"Location": "/elsewhere"})
+        if MODE == "flood":
+            return self.say(200, bytes(5 << 20))
         if not fits or not may(self.headers):
             return self.say(404 if not fits else 401, b"")
         self.say(200, take(service.ExportLogsServiceRequest.FromString(body)).SerializeToString())
 
-    def say(self, status, body):
+    def say(self, status, body, headers={}):
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/x-protobuf")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

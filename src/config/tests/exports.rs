@@ -75,7 +75,55 @@ fn the_trail_leaves_the_machine_by_tls_and_for_where_it_is_taken() {
         .concat(),
     );
 
-    assert_eq!(screen, "");
+    assert_eq!(
+        screen,
+        r#"warning: no listener: nothing is carried
+ --> m.yaml:1:1
+  |
+1 | version: 1
+  | ^^^^^^^
+  = help: add `inbound` for peers that come in, or `outbound` for the workload's way out
+
+error: `url: http://arr.example/fhir/AuditEvent` is http, and the trail would go in the clear
+ --> m.yaml:8:20
+  |
+8 |     - {fhir: {url: "http://arr.example/fhir/AuditEvent"}}
+  |                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = help: use https; http is for 127.0.0.1 and [::1] alone, not for names
+
+error: `url: https://arr.example/fhir/` does not end with /AuditEvent, where events are created
+ --> m.yaml:9:20
+  |
+9 |     - {fhir: {url: "https://arr.example/fhir/", name: a, batch: 0}}
+  |                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = help: write https://arr.example/fhir/AuditEvent
+
+error: `batch: 0` is less than 1, the least
+ --> m.yaml:9:65
+  |
+9 |     - {fhir: {url: "https://arr.example/fhir/", name: a, batch: 0}}
+  |                                                                 ^
+
+error: `endpoint: http://localhost:4318` is http, and the trail would go in the clear
+  --> m.yaml:10:25
+   |
+10 |     - {otlp: {endpoint: "http://localhost:4318", protocol: http}}
+   |                         ^^^^^^^^^^^^^^^^^^^^^^^
+   = help: use https; http is for 127.0.0.1 and [::1] alone, not for names
+
+error: `endpoint: https://otel.example/v1/logs` has a path, which gRPC sets by itself
+  --> m.yaml:11:25
+   |
+11 |     - {otlp: {endpoint: "https://otel.example/v1/logs", name: b}}
+   |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   = help: leave it out, or write `protocol: http`
+
+error: `protocol: udp` is not one of grpc, http
+  --> m.yaml:12:68
+   |
+12 |     - {otlp: {endpoint: "https://otel.example", name: c, protocol: udp}}
+   |                                                                    ^^^"#
+    );
 }
 
 #[test]

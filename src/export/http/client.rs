@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::clock;
@@ -43,7 +45,7 @@ pub(in crate::export) struct Answer {
 
 /// Headers that go along, read anew for each connection. Secret.
 pub(in crate::export) type Secrets =
-    Box<dyn Fn() -> Result<Vec<(HeaderName, HeaderValue)>, Failure> + Send + Sync>;
+    Arc<dyn Fn() -> Result<Vec<(HeaderName, HeaderValue)>, Failure> + Send + Sync>;
 
 /// Asks one receiver.
 pub(in crate::export) struct Client {
@@ -118,7 +120,12 @@ impl Line {
         is_http2: bool,
         secrets: Option<&Secrets>,
     ) -> Result<Self, Failure> {
-        let secrets = secrets.map_or_else(|| Ok(Vec::new()), |read| read())?;
+        let secrets = match secrets.cloned() {
+            Some(read) => {
+                spawn_blocking(move || read()).await.map_err(|_ended| Failure::ended())??
+            }
+            None => Vec::new(),
+        };
         let dialed = dialer.dial(if is_http2 { HTTP2 } else { HTTP1 }).await?;
         let (io, generation) = (TokioIo::new(dialed.stream), dialed.generation);
         let (sender, driver): (_, Pin<Box<dyn Future<Output = ()> + Send>>) = if is_http2 {

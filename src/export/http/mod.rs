@@ -25,7 +25,7 @@ pub(super) use self::client::{Client as HttpClient, Request};
 /// A record that is refused so often is left out.
 const ATTEMPTS: u32 = 3;
 /// More than so many in a row are not.
-const IN_A_ROW: u32 = 100;
+const IN_A_ROW: u64 = 100;
 
 /// What a receiver speaks.
 pub(super) enum Speech {
@@ -57,7 +57,8 @@ pub(super) struct Http {
     alone_until: u64,
     /// How often the record was refused that is next.
     refused: (u64, u32),
-    in_a_row: u32,
+    /// Left out since the last that was taken.
+    in_a_row: u64,
 }
 
 impl Http {
@@ -112,12 +113,7 @@ impl Http {
                 self.taken.extend(taken.map(|item| item.sequence));
                 self.alone_until = chunk.last().map_or(0, |item| item.sequence);
             }
-            Verdict::LeftOut(count, why) => {
-                self.taken.extend(chunk.iter().map(|item| item.sequence));
-                let sequence = chunk.first().map_or(0, |item| item.sequence);
-                let why = format!("{count} of {} from here on: {why}", chunk.len());
-                self.rejections.add(Rejected { sequence, why }).await?;
-            }
+            Verdict::LeftOut(count, why) => self.leave_out(chunk, count, why).await?,
             Verdict::Refused(_) if chunk.len() > 1 => {
                 self.alone_until = chunk.last().map_or(0, |item| item.sequence);
             }
@@ -129,21 +125,34 @@ impl Http {
         Ok(())
     }
 
+    /// The receiver has taken some records, says that it left out `count` of them, and not which.
+    async fn leave_out(&mut self, chunk: &[&Item], count: u64, why: String) -> Result<(), Failure> {
+        let sequence = chunk.first().map_or(0, |item| item.sequence);
+        let count = count.min(chunk.len() as u64);
+        let in_a_row = if count == chunk.len() as u64 { self.in_a_row + count } else { 0 };
+        // They were not to be sent again; but a trail is not thrown away for a receiver's misconfiguration.
+        if in_a_row > 0 && self.in_a_row >= IN_A_ROW {
+            return Err(too_many(sequence, &why));
+        }
+        let among = format!("{count} of the {} from here on: {why}", chunk.len());
+        self.rejections.add(Rejected { sequence, count, why: among }).await?;
+        self.in_a_row = in_a_row;
+        self.taken.extend(chunk.iter().map(|item| item.sequence));
+        Ok(())
+    }
+
     /// A record was refused, for what it is.
     async fn refuse(&mut self, sequence: u64, why: String) -> Result<(), Failure> {
         let before = if self.refused.0 == sequence { self.refused.1 } else { 0 };
         self.refused = (sequence, before + 1);
-        let failure = |what| Err(Failure::new(Undelivered::Rejected, what));
         if self.refused.1 < ATTEMPTS {
-            return failure(format!("the receiver refuses record {sequence}: {why}"));
+            let what = format!("the receiver refuses record {sequence}: {why}");
+            return Err(Failure::new(Undelivered::Rejected, what));
         }
         if self.in_a_row >= IN_A_ROW {
-            return failure(format!(
-                "the receiver has refused {IN_A_ROW} records in a row, the last is {sequence} ({why}): this is no \
-                 matter of a record, and none is left out any more; see what it wants"
-            ));
+            return Err(too_many(sequence, &why));
         }
-        self.rejections.add(Rejected { sequence, why }).await?;
+        self.rejections.add(Rejected { sequence, count: 1, why }).await?;
         self.in_a_row += 1;
         self.taken.insert(sequence);
         Ok(())
@@ -158,6 +167,14 @@ impl Http {
     pub(super) fn generation(&self) -> Option<Generation> {
         self.client.generation()
     }
+}
+
+fn too_many(sequence: u64, why: &str) -> Failure {
+    let what = format!(
+        "the receiver has refused {IN_A_ROW} records in a row, the last is {sequence} ({why}): this is no matter of a \
+         record, and none is left out any more; see what it wants"
+    );
+    Failure::new(Undelivered::Rejected, what)
 }
 
 impl Speech {

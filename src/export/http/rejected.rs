@@ -15,10 +15,13 @@ use crate::outcome::Undelivered;
 /// The list is not longer than this, in bytes: then nothing is left out any more.
 const LONGEST: u64 = 16 << 20;
 
-/// A record that is left out.
+/// What is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::export) struct Rejected {
+    /// The record, or the first of those among which they are.
     pub(in crate::export) sequence: u64,
+    /// How many records.
+    pub(in crate::export) count: u64,
     pub(in crate::export) why: String,
 }
 
@@ -37,8 +40,9 @@ impl Rejections {
     /// Puts one on the list. What is not on the list is not left out.
     pub(super) async fn add(&mut self, rejected: Rejected) -> Result<(), Failure> {
         let path = self.path.clone();
-        let Rejected { sequence, why } = &rejected;
-        let line = json!({ "at": clock::rfc3339(clock::now()), "sequence": sequence, "why": why });
+        let Rejected { sequence, count, why } = &rejected;
+        let at = clock::rfc3339(clock::now());
+        let line = json!({ "at": at, "sequence": sequence, "count": count, "why": why });
         let added = spawn_blocking(move || append(&path, &format!("{line}\n"))).await;
         added.map_err(|_ended| Failure::ended())?.map_err(|error| {
             let what = format!(

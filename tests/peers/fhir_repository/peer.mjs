@@ -1,6 +1,7 @@
 // A FHIR R4 repository by Medplum's router, over mutual TLS, which takes only what `fhir` finds valid.
 //
 // peer.mjs PORT DIR [MODE]    DIR has tls.crt, tls.key and ca.crt; says "listening PORT" (0: the kernel chooses),
+//                             "peer SHA-256" of the client's certificate with the first request of each connection,
 //                             "bundle COUNT" for each Bundle, and "created RESOURCE" for each event
 // MODE: `singles` takes no Bundles, `choosy` takes no event that tells of a use of restricted functions, `busy` asks for a second's patience three times
 import { createServer } from 'node:https';
@@ -52,7 +53,13 @@ async function answer(request, text) {
 
 const pem = (name) => readFileSync(`${dir}/${name}`);
 const tls = { cert: pem('tls.crt'), key: pem('tls.key'), ca: pem('ca.crt'), requestCert: true, rejectUnauthorized: true };
+const seen = new WeakSet();
 const server = createServer(tls, async (request, response) => {
+  if (!seen.has(request.socket)) {
+    seen.add(request.socket);
+    const fingerprint = request.socket.getPeerCertificate().fingerprint256;
+    console.log('peer', JSON.stringify(fingerprint.replaceAll(':', '').toLowerCase()));
+  }
   let text = '';
   for await (const piece of request) {
     text += piece;
@@ -61,4 +68,5 @@ const server = createServer(tls, async (request, response) => {
   response.writeHead(status, { 'content-type': 'application/fhir+json', ...headers });
   response.end(resource && JSON.stringify(resource));
 });
+server.keepAliveTimeout = 0; // no request meets the end of an idle connection
 server.listen(Number(port), '127.0.0.1', () => console.log('listening', server.address().port));

@@ -35,6 +35,17 @@ const INFO: (i32, &str) = (9, "INFO");
 const WARN: (i32, &str) = (13, "WARN");
 /// The longest file of headers, in bytes.
 const HEADERS: u64 = 64 << 10;
+/// Headers that are not the operator's to set: they say where a request ends, to whom it goes and what it is.
+const OURS: [&str; 8] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// How records are put.
 pub(in crate::export) struct Otlp {
@@ -194,7 +205,7 @@ fn nanoseconds(at: time::OffsetDateTime) -> u64 {
 ///
 /// # Errors
 ///
-/// The file cannot be read, others may read it, or a line is no header.
+/// The file cannot be read or is too long, others may read it, or a line is no header or one that is set here.
 pub(in crate::export) fn headers(path: &Path) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
     let failed =
         |why: String| Failure::new(Undelivered::Unprepared, format!("{}: {why}", path.display()));
@@ -204,7 +215,10 @@ pub(in crate::export) fn headers(path: &Path) -> Result<Vec<(HeaderName, HeaderV
         return Err(failed("others may read these headers; chmod 0600 mends it".to_owned()));
     }
     let mut text = Zeroizing::new(String::new());
-    file.take(HEADERS).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
+    file.take(HEADERS + 1).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
+    if text.len() as u64 > HEADERS {
+        return Err(failed(format!("it is longer than {HEADERS} bytes")));
+    }
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {
@@ -214,7 +228,14 @@ pub(in crate::export) fn headers(path: &Path) -> Result<Vec<(HeaderName, HeaderV
                 value.set_sensitive(true);
                 Some((name, value))
             });
-            header.ok_or_else(|| failed(format!("line {} is not `name: value`", index + 1)))
+            let number = index + 1;
+            match header {
+                Some((name, _)) if OURS.contains(&name.as_str()) => Err(failed(format!(
+                    "line {number} sets `{name}`, which is set here; remove it"
+                ))),
+                Some(header) => Ok(header),
+                None => Err(failed(format!("line {number} is not `name: value`"))),
+            }
         })
         .collect()
 }
@@ -289,6 +310,14 @@ mod tests {
         write("x-tenant: a\nhunter2\n", 0o600);
         let said = headers(&path).unwrap_err().what;
         assert!(said.ends_with("line 2 is not `name: value`"), "{said}");
+        write("Content-Length: 1\n", 0o600);
+        let said = headers(&path).unwrap_err().what;
+        assert!(
+            said.ends_with("line 1 sets `content-length`, which is set here; remove it"),
+            "{said}"
+        );
+        write(&format!("x-tenant: {}\n", "a".repeat(64 << 10)), 0o600);
+        assert!(headers(&path).unwrap_err().what.ends_with("it is longer than 65536 bytes"));
         write("x-tenant: a\n", 0o640);
         assert!(headers(&path).unwrap_err().what.contains("chmod 0600"));
     }
