@@ -86,6 +86,7 @@ mod mllp_ends;
 mod mllp_foreign;
 mod mllp_records;
 mod mllp_senders;
+mod no_phi;
 mod observe;
 mod outbound;
 mod partners;
