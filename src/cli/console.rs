@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::Instant;
 
 /// Prints `text` to standard output. A reader that went away is no error.
@@ -28,6 +29,27 @@ pub(super) fn error(text: &str) {
     let _reader_gone = writeln!(out, "{text}");
 }
 
+/// Whether standard output is a terminal.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// How many columns the terminal has that standard output is; `None` if it is none.
+pub(super) fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Whether somebody still reads standard output: a pipe or a terminal whose other end is closed tells so without a
+/// write.
+pub(super) fn is_read() -> bool {
+    let out = io::stdout();
+    let mut watched = [PollFd::new(&out, PollFlags::empty())];
+    let polled = poll(&mut watched, Some(&Timespec::default()));
+    let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+    polled.is_err() || watched.iter().all(|one| !one.revents().intersects(gone))
+}
+
 /// Standard output for much at once.
 pub(super) struct Stream(io::BufWriter<io::StdoutLock<'static>>);
 
@@ -39,6 +61,14 @@ impl Stream {
     /// Prints `bytes`; there is no use in more when the reader went away.
     pub(super) fn write(&mut self, bytes: &[u8]) -> ControlFlow<()> {
         match self.0.write_all(bytes) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_reader_gone) => ControlFlow::Break(()),
+        }
+    }
+
+    /// Prints what is still held back.
+    pub(super) fn flush(&mut self) -> ControlFlow<()> {
+        match self.0.flush() {
             Ok(()) => ControlFlow::Continue(()),
             Err(_reader_gone) => ControlFlow::Break(()),
         }

@@ -103,7 +103,11 @@ impl Follower {
             }
             // Behind the end of a file comes the next one; without one there is nothing more.
             match self.file_behind(&place.file)? {
-                Some(behind) => self.place = Some(Place::beginning(behind)?),
+                // It may have grown between its end and this look; now it grows no more.
+                Some(behind) if self.read(&mut place, &mut taking)? => {
+                    self.place = Some(Place::beginning(behind)?);
+                }
+                Some(_behind) => self.place = Some(place),
                 None => {
                     self.place = Some(place);
                     break;

@@ -4,6 +4,7 @@ mod proof;
 mod pseudonym;
 mod query;
 mod reconcile;
+mod tail;
 mod verify;
 
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Finds records, and tells them in other forms: CSV, ECS, OCSF, CEF, DICOM, FHIR
     Query(Box<query::Arguments>),
+    /// Prints the last records, and with --follow those that come
+    Tail(Box<tail::Arguments>),
     /// Holds the trails of two services against each other: what one of them lacks
     Reconcile(Box<reconcile::Arguments>),
     /// Prints a proof of one record, for somebody who has nothing else but a checkpoint or a key
@@ -40,6 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Query(arguments) => query::run(arguments),
+        Command::Tail(arguments) => tail::run(arguments),
         Command::Reconcile(arguments) => reconcile::run(arguments),
         Command::Prove(arguments) => proof::prove(arguments),
         Command::VerifyProof(arguments) => proof::verify(arguments),

@@ -11,7 +11,7 @@ use crate::audit::{Action, Recorded, Window};
 use crate::protocol::fhir;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Filter {
+pub(in crate::cli::audit) struct Filter {
     /// A trail's directory; may be given several times [default: audit.dir of the configuration]
     #[arg(long, value_name = "DIR")]
     pub(super) audit: Vec<PathBuf>,
@@ -71,7 +71,7 @@ impl Filter {
     /// # Errors
     ///
     /// It ends before it begins.
-    pub(super) fn window(&self) -> Result<Window, String> {
+    pub(in crate::cli::audit) fn window(&self) -> Result<Window, String> {
         let Self { from, to, .. } = *self;
         match (from, to) {
             (Some(from), Some(to)) if to <= from => {
@@ -81,8 +81,13 @@ impl Filter {
         }
     }
 
+    /// Whether actions are asked for by name.
+    pub(in crate::cli::audit) fn names_action(&self) -> bool {
+        !self.action.is_empty()
+    }
+
     /// Whether `recorded` is asked for, apart from its time.
-    pub(super) fn takes(&self, recorded: &Recorded) -> bool {
+    pub(in crate::cli::audit) fn takes(&self, recorded: &Recorded) -> bool {
         let wanted = [
             ("action", &self.action),
             ("outcome", &self.outcome),
