@@ -3,6 +3,7 @@
 mod proof;
 mod pseudonym;
 mod query;
+mod reads;
 mod reconcile;
 mod tail;
 mod verify;

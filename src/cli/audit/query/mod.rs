@@ -15,6 +15,7 @@ pub(super) use self::filter::Filter;
 use self::groups::Groups;
 use self::sorted::Sorted;
 use super::super::{ConfigFile, Exit, console, load};
+use super::reads::Reads;
 use crate::audit::forms::{Field, Form};
 use crate::audit::{Reading, Recorded, Window};
 use crate::report::{Count, Report};
@@ -148,6 +149,8 @@ pub(super) fn dirs(filter: &Filter, file: &ConfigFile) -> Result<Vec<PathBuf>, E
 
 fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[PathBuf]) -> Exit {
     let mut out = console::Stream::new();
+    let reads = Reads::begin(dirs, "audit query", &arguments.filter.names());
+    let mut seen = 0;
     let mut left = arguments.limit.map_or(u64::MAX, NonZeroU64::get);
     let mut reading = Reading::default();
     let mut problem = None;
@@ -159,6 +162,7 @@ fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[Path
             if !arguments.filter.takes(&recorded) {
                 return ControlFlow::Continue(());
             }
+            seen += 1;
             if matches!(wanted, Wanted::Told(_)) {
                 left -= 1;
             }
@@ -172,6 +176,7 @@ fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[Path
     }
     let finished = wanted.finish(&mut out, left);
     drop(out); // what is told of it comes behind it
+    reads.finish(seen);
     tell(&reading, problem.or_else(|| finished.err()))
 }
 

@@ -3,22 +3,27 @@
 mod line;
 mod reader;
 
+use std::io;
 use std::path::PathBuf;
-use std::thread::sleep;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use self::line::Look;
 use self::reader::{Found, Reader};
 use super::super::console::{self, Stream};
-use super::super::{ConfigFile, Exit, environment};
+use super::super::{ConfigFile, Exit, environment, wait};
 use super::query::{Filter, FormName, dirs, tell};
+use super::reads::Reads;
 use crate::audit::Reading;
 use crate::audit::forms::Form;
 
 /// A trail is looked at so often.
 const PAUSE: Duration = Duration::from_millis(200);
+/// While there is more to read: a moment in which SIGINT is seen.
+const NEXT: Duration = Duration::from_millis(1);
 
 const AFTER: &str = "\
 Checkpoints are left out unless `--action checkpoint` asks for them. With --follow a record is shown as soon as its line
@@ -81,11 +86,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let show = Show {
         form: arguments.format.map(Form::from),
         look: Look { is_local: arguments.local, is_coloured: arguments.color.is_wanted() },
+        shown: 0,
     };
-    Ok(tail(arguments, &dirs, &show))
+    tail(arguments, &dirs, show)
 }
 
-fn tail(arguments: &Arguments, dirs: &[PathBuf], show: &Show) -> Exit {
+fn tail(arguments: &Arguments, dirs: &[PathBuf], mut show: Show) -> anyhow::Result<Exit> {
+    let mut reads = Reads::begin(dirs, "audit tail", &arguments.filter.names());
     let mut out = Stream::new();
     if let Some(form) = show.form {
         let _reader_gone = out.write(&form.head());
@@ -105,45 +112,57 @@ fn tail(arguments: &Arguments, dirs: &[PathBuf], show: &Show) -> Exit {
     }
     let surplus = found.len().saturating_sub(arguments.lines as usize);
     let is_read = show.all(found, surplus, &mut out);
-    let exit = tell(&reading, problem);
-    if !arguments.follow || exit == Exit::Failed && readers.is_empty() || !is_read {
-        return exit;
+    let mut exit = tell(&reading, problem);
+    if arguments.follow && is_read && !readers.is_empty() {
+        let following = follow(arguments, &mut readers, &mut reads, &mut show, &mut out);
+        if wait(following)?? == Exit::Failed {
+            exit = Exit::Failed;
+        }
     }
-    follow(arguments, &mut readers, show, &mut out)
+    reads.finish(show.shown);
+    Ok(exit)
 }
 
-/// Goes on until nobody reads it any more.
-fn follow(arguments: &Arguments, readers: &mut [Reader], show: &Show, out: &mut Stream) -> Exit {
+/// Goes on until nobody reads it any more, or SIGINT comes.
+async fn follow(
+    arguments: &Arguments,
+    readers: &mut [Reader],
+    reads: &mut Reads,
+    show: &mut Show,
+    out: &mut Stream,
+) -> io::Result<Exit> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
     while console::is_read() {
+        reads.again();
         let mut found = Vec::new();
         for reader in &mut *readers {
             match reader.news(arguments) {
                 Ok(news) => found.extend(news),
                 Err(problem) => {
                     console::error(&format!("error: {problem}"));
-                    return Exit::Failed;
+                    return Ok(Exit::Failed);
                 }
             }
         }
-        if found.is_empty() {
-            sleep(PAUSE);
-        }
-        if !show.all(found, 0, out) {
+        let pause = if found.is_empty() { PAUSE } else { NEXT };
+        if !show.all(found, 0, out) || timeout(pause, interrupt.recv()).await.is_ok() {
             break;
         }
     }
-    Exit::Fine
+    Ok(Exit::Fine)
 }
 
 /// How records are shown.
 struct Show {
     form: Option<Form>,
     look: Look,
+    /// How many were.
+    shown: u64,
 }
 
 impl Show {
     /// Shows records of all trails by their time, all but the first `surplus`; whether somebody reads them.
-    fn all(&self, mut found: Vec<Found>, surplus: usize, out: &mut Stream) -> bool {
+    fn all(&mut self, mut found: Vec<Found>, surplus: usize, out: &mut Stream) -> bool {
         found.sort_by_key(|found| found.recorded.at);
         let width = console::width();
         for Found { line, recorded } in found.iter().skip(surplus) {
@@ -155,6 +174,7 @@ impl Show {
             if out.write(&told).is_break() {
                 return false;
             }
+            self.shown += 1;
         }
         out.flush().is_continue()
     }
