@@ -4,14 +4,16 @@
 //! which the writer puts on record; when there is none, at its next start.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags, open, openat, renameat};
 use serde::{Deserialize, Serialize};
 
+use super::read::files::regular;
 use crate::clock;
 
 /// The directory of notes, in the trail's.
@@ -65,7 +67,9 @@ pub struct Reader {
 /// A note that was left, of a read that goes on.
 #[derive(Debug)]
 pub struct Noted {
-    path: PathBuf,
+    dir: PathBuf,
+    /// Its file's name there.
+    name: String,
     read: Read,
 }
 
@@ -112,8 +116,8 @@ impl Noted {
         let name = format!("{}-{}.json", now.unix_timestamp_nanos(), by.process);
         let at = clock::rfc3339(now);
         let read = Read { at, command: command.to_owned(), filters, records: None, by };
-        let noted = Self { path: dir.join(name), read };
-        noted.write(owner.uid(), owner.gid()).map_err(failed)?;
+        let noted = Self { dir: dir.clone(), name, read };
+        noted.write().map_err(failed)?;
         Ok(Some(noted))
     }
 
@@ -123,43 +127,46 @@ impl Noted {
     ///
     /// It cannot be written; that the trail was read is noted all the same.
     pub fn finish(mut self, records: u64) -> Result<(), Unnoted> {
-        let dir = self.path.parent().unwrap_or(&self.path).to_owned();
-        let failed = |source| Unnoted::Io { dir: dir.clone(), source };
+        let failed = |source| Unnoted::Io { dir: self.dir.clone(), source };
         self.read.records = Some(records);
-        let owner = dir.metadata().map_err(failed)?;
-        self.write(owner.uid(), owner.gid()).map_err(failed)
+        self.write().map_err(failed)
     }
 
-    /// Writes the note for the trail's owner, in one step.
-    fn write(&self, uid: u32, gid: u32) -> io::Result<()> {
-        let unfinished = self.path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)?;
-        owned_by(&unfinished, uid, gid)?;
+    /// Writes the note for the owner of its directory, in one step.
+    ///
+    /// Root reads trails of others, who could put a link in its way: the directory is opened once, and nothing is followed.
+    fn write(&self) -> io::Result<()> {
+        let dir = opened(&self.dir)?;
+        let unfinished = format!("{}.new", self.name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mut file = File::from(openat(&dir, &*unfinished, flags, Mode::RUSR | Mode::WUSR)?);
+        let owner = dir.metadata()?;
+        owned_by(&file, owner.uid(), owner.gid())?;
         serde_json::to_writer(&mut file, &self.read)?;
         file.flush()?;
         file.sync_all()?;
-        fs::rename(&unfinished, &self.path)?;
-        self.path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        renameat(&dir, &*unfinished, &dir, &*self.name)?;
+        dir.sync_all()
     }
+}
+
+/// A directory that is no link to another.
+fn opened(dir: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(open(dir, flags, Mode::empty())?))
 }
 
 fn make(dir: &Path, uid: u32, gid: u32) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => owned_by(dir, uid, gid),
+        Ok(()) => owned_by(&opened(dir)?, uid, gid),
     }
 }
 
-/// Root reads for others, too.
-fn owned_by(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-    let is = path.metadata()?;
-    if (is.uid(), is.gid()) == (uid, gid) { Ok(()) } else { chown(path, Some(uid), Some(gid)) }
+fn owned_by(file: &File, uid: u32, gid: u32) -> io::Result<()> {
+    let is = file.metadata()?;
+    if (is.uid(), is.gid()) == (uid, gid) { Ok(()) } else { fchown(file, Some(uid), Some(gid)) }
 }
 
 /// The notes that wait in the trail's directory, the oldest first: each with its file, which goes when it is on record. A file
@@ -191,7 +198,7 @@ pub(super) fn waiting(trail: &Path) -> Vec<(PathBuf, Read)> {
 
 fn read(path: &Path) -> io::Result<Read> {
     let mut text = Vec::new();
-    File::open(path)?.take(NOTE_BYTES).read_to_end(&mut text)?;
+    regular(path)?.take(NOTE_BYTES).read_to_end(&mut text)?;
     serde_json::from_slice(&text).map_err(|_error| io::ErrorKind::InvalidData.into())
 }
 

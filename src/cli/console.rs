@@ -26,7 +26,17 @@ pub(super) fn line(text: &str) {
 /// Prints `text` and a newline to standard error.
 pub(super) fn error(text: &str) {
     let mut out = io::stderr().lock();
-    let _reader_gone = writeln!(out, "{text}");
+    let _reader_gone = writeln!(out, "{}", harmless(text, "\n\t"));
+}
+
+/// `text` without what could steer a terminal, or change the order in which a line is read (Unicode TR 36, 2.5), but for
+/// characters of `but`. Names of files and values of records may be anything.
+pub(super) fn harmless(text: &str, but: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) && !but.contains(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Whether standard output is a terminal.

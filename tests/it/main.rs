@@ -14,6 +14,7 @@ mod support;
 
 mod admin;
 mod audit;
+mod audit_bad_input;
 mod audit_clock;
 mod audit_config;
 mod audit_files;

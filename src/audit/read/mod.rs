@@ -191,7 +191,7 @@ impl Reading {
 pub type Each<'e> = &'e mut dyn FnMut(&[u8], Recorded) -> ControlFlow<()>;
 
 /// The files of the trail in `dir`, in the order of their names.
-fn trail_files(dir: &Path) -> Result<Vec<PathBuf>, UnreadableTrail> {
+pub(in crate::audit) fn trail_files(dir: &Path) -> Result<Vec<PathBuf>, UnreadableTrail> {
     if dir.is_file() {
         return Ok(vec![dir.to_owned()]);
     }

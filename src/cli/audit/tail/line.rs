@@ -6,6 +6,7 @@ use time::UtcOffset;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
+use super::super::super::console::harmless;
 use crate::audit::Recorded;
 use crate::audit::forms::Field;
 
@@ -115,13 +116,7 @@ fn words(recorded: &Recorded) -> String {
         words.push_str(&word);
     }
     let words = words.trim_end();
-    words.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
-}
-
-/// Whether it could steer a terminal, or change the order in which a line is read (Unicode TR 36, 2.5).
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    harmless(words, "")
 }
 
 /// As much of it as a terminal has room for.

@@ -110,46 +110,48 @@ fn tail(arguments: &Arguments, dirs: &[PathBuf], mut show: Show) -> anyhow::Resu
             Err(unreadable) => problem = Some(unreadable),
         }
     }
-    let surplus = found.len().saturating_sub(arguments.lines as usize);
-    let is_read = show.all(found, surplus, &mut out);
-    let mut exit = tell(&reading, problem);
-    if arguments.follow && is_read && !readers.is_empty() {
-        let following = follow(arguments, &mut readers, &mut reads, &mut show, &mut out);
-        if wait(following)?? == Exit::Failed {
-            exit = Exit::Failed;
-        }
-    }
+    found.sort_by_key(|found: &Found| found.recorded.at);
+    found.drain(..found.len().saturating_sub(arguments.lines as usize));
+    let exit = if arguments.follow && !readers.is_empty() {
+        let following = follow(arguments, &mut readers, &mut reads, (&mut show, &mut out), found);
+        let exit = tell(&reading, problem);
+        wait(following)??.unwrap_or(exit)
+    } else {
+        let _reader_gone = show.all(found, &mut out);
+        tell(&reading, problem)
+    };
     reads.finish(show.shown);
     Ok(exit)
 }
 
-/// Goes on until nobody reads it any more, or SIGINT comes.
+/// Shows the last records and goes on until nobody reads it any more, or SIGINT comes. With how it ended, if not well.
 async fn follow(
     arguments: &Arguments,
     readers: &mut [Reader],
     reads: &mut Reads,
-    show: &mut Show,
-    out: &mut Stream,
-) -> io::Result<Exit> {
+    (show, out): (&mut Show, &mut Stream),
+    mut found: Vec<Found>,
+) -> io::Result<Option<Exit>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
-    while console::is_read() {
+    loop {
+        let pause = if found.is_empty() { PAUSE } else { NEXT };
+        let is_over = !show.all(found, out) || !console::is_read();
+        if is_over || timeout(pause, interrupt.recv()).await.is_ok() {
+            return Ok(None);
+        }
         reads.again();
-        let mut found = Vec::new();
+        found = Vec::new();
         for reader in &mut *readers {
             match reader.news(arguments) {
                 Ok(news) => found.extend(news),
                 Err(problem) => {
                     console::error(&format!("error: {problem}"));
-                    return Ok(Exit::Failed);
+                    return Ok(Some(Exit::Failed));
                 }
             }
         }
-        let pause = if found.is_empty() { PAUSE } else { NEXT };
-        if !show.all(found, 0, out) || timeout(pause, interrupt.recv()).await.is_ok() {
-            break;
-        }
+        found.sort_by_key(|found| found.recorded.at);
     }
-    Ok(Exit::Fine)
 }
 
 /// How records are shown.
@@ -161,11 +163,10 @@ struct Show {
 }
 
 impl Show {
-    /// Shows records of all trails by their time, all but the first `surplus`; whether somebody reads them.
-    fn all(&mut self, mut found: Vec<Found>, surplus: usize, out: &mut Stream) -> bool {
-        found.sort_by_key(|found| found.recorded.at);
+    /// Shows records; whether somebody reads them.
+    fn all(&mut self, found: Vec<Found>, out: &mut Stream) -> bool {
         let width = console::width();
-        for Found { line, recorded } in found.iter().skip(surplus) {
+        for Found { line, recorded } in &found {
             let mut told = Vec::new();
             match self.form {
                 Some(form) => form.tell(line, recorded, &mut told),

@@ -9,6 +9,8 @@ use crate::report::{Count, Report};
 
 /// How much is taken at a time.
 const MOST: Most = Most { records: 1000, bytes: 4 * 1024 * 1024 };
+/// Most lines that are told of one by one, of those that are no records and come at once.
+const TOLD: usize = 5;
 /// A trail that cannot be read is tried again so often: a file may be compressed or removed at just that moment.
 const TRIES: u32 = 5;
 
@@ -61,8 +63,12 @@ impl Reader {
             Err(error) => return Err(Report(&error).to_string()),
         };
         self.failed = 0;
-        for broken in &batch.broken {
+        for broken in batch.broken.iter().take(TOLD) {
             console::error(&format!("warning: {broken}: not a record of a trail; passed over"));
+        }
+        let more = batch.broken.len().saturating_sub(TOLD);
+        if more > 0 {
+            console::error(&format!("warning: {} more passed over", Count(more as u64, "line")));
         }
         if batch.missing > 0 {
             console::error(&format!(
