@@ -7,8 +7,8 @@
 //! ```
 //!
 //! [`record`] says what happened, [`mod@line`] makes a line of it, [`trail`] gives it its place, survives the disk
-//! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back, and [`proof`] proves one
-//! record to others.
+//! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back, [`proof`] proves one
+//! record to others, [`report`] tells what a reviewer asks, and [`reviews`] keeps who has reviewed it.
 
 mod described;
 #[cfg(test)]
@@ -23,6 +23,8 @@ mod pseudonym;
 mod queue;
 mod read;
 mod record;
+pub mod report;
+pub mod reviews;
 pub mod seal;
 mod status;
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub struct Window {
 }
 
 impl Window {
-    pub(super) fn has(self, at: OffsetDateTime) -> bool {
+    pub(in crate::audit) fn has(self, at: OffsetDateTime) -> bool {
         self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
     }
 

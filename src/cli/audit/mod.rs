@@ -1,8 +1,12 @@
 //! `myelin audit`: looks at the trail.
 
+mod account;
+mod place;
 mod proof;
 mod pseudonym;
 mod query;
+mod report;
+mod sign_off;
 mod verify;
 
 use std::path::PathBuf;
@@ -25,6 +29,10 @@ enum Command {
     Verify(verify::Arguments),
     /// Finds records, and tells them in other forms: CSV, ECS, OCSF, CEF, DICOM, FHIR
     Query(Box<query::Arguments>),
+    /// Tells a reviewer what a period's records say: a page to print, JSON or CSV
+    Report(report::Arguments),
+    /// Records that somebody has reviewed a period
+    SignOff(sign_off::Arguments),
     /// Prints a proof of one record, for somebody who has nothing else but a checkpoint or a key
     Prove(proof::Prove),
     /// Checks a proof of one record, and prints the record
@@ -37,6 +45,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Query(arguments) => query::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
+        Command::SignOff(arguments) => sign_off::run(arguments),
         Command::Prove(arguments) => proof::prove(arguments),
         Command::VerifyProof(arguments) => proof::verify(arguments),
         Command::Pseudonym(arguments) => pseudonym::run(arguments),

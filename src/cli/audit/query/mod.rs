@@ -14,7 +14,8 @@ use clap::builder::PossibleValuesParser;
 use self::filter::Filter;
 use self::groups::Groups;
 use self::sorted::Sorted;
-use super::super::{ConfigFile, Exit, console, load};
+use super::super::{ConfigFile, Exit, console};
+use super::place::{configured, no_file};
 use crate::audit::forms::{Field, Form};
 use crate::audit::{Reading, Recorded, Window};
 use crate::report::{Count, Report};
@@ -123,27 +124,11 @@ fn bad_command(problem: &str) -> Exit {
 
 /// The trails' directories: those that were named, or the configuration's.
 fn dirs(arguments: &Arguments) -> Result<Vec<PathBuf>, Exit> {
-    if let Some(file) = arguments.filter.audit.iter().find(|path| path.is_file()) {
-        let file = file.display();
-        return Err(bad_command(&format!(
-            "{file} is a file; --audit takes the directory that it is in"
-        )));
-    }
+    arguments.filter.audit.iter().try_for_each(|path| no_file(path))?;
     if !arguments.filter.audit.is_empty() {
         return Ok(arguments.filter.audit.clone());
     }
-    let config = load(&arguments.file.config).map_err(|problems| {
-        console::error(&format!("{problems}\n`--audit DIR` names a trail without a configuration"));
-        Exit::BadConfig
-    })?;
-    let Some(audit) = config.audit else {
-        let path = config.path.display();
-        console::error(&format!(
-            "error: {path}: audit.dir is not set, so there is no trail; `--audit DIR` names another"
-        ));
-        return Err(Exit::BadConfig);
-    };
-    Ok(vec![audit.dir])
+    configured(&arguments.file).map(|dir| vec![dir])
 }
 
 fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[PathBuf]) -> Exit {

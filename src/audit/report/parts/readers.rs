@@ -1,0 +1,52 @@
+//! Who looked at the trail.
+
+use crate::audit::report::part::{Citation, Part, cite};
+use crate::audit::report::seen::Seen;
+use crate::audit::report::table::{Column, Kind, Table, column, text};
+use crate::audit::report::told::{Events, kept};
+use crate::report::Count;
+
+const SUPPORTS: &[Citation] =
+    &[cite("45 CFR 164.312(b)", "audit controls: use of the audit trail itself")];
+const COLUMNS: &[Column] = &[
+    column("time", "Time", Kind::Moment),
+    column("service", "Service", Kind::Text),
+    column("action", "What", Kind::Text),
+    column("message", "In words", Kind::Text),
+    column("user", "Who", Kind::Id),
+];
+
+/// Records of queries, exports and reports.
+#[derive(Debug, Default)]
+pub(in crate::audit::report) struct Readers {
+    reads: Events,
+}
+
+impl Readers {
+    pub(in crate::audit::report) fn take(&mut self, seen: &Seen<'_>) {
+        if seen.record.event.action.starts_with("log-read") {
+            self.reads.take(|| {
+                let mut row = super::certificates::event(seen);
+                row.push(text(&kept(seen.record.user.as_ref().map_or("", |user| &user.id))));
+                row
+            });
+        }
+    }
+
+    pub(in crate::audit::report) fn part(&self) -> Part {
+        let says = match self.reads.rows.len() as u64 + self.reads.more {
+            0 => "No record of this period says that anybody read the trail. That does not mean that nobody did: whoever can read its files needs no command of ours, and that \
+                  is for the file system's own audit."
+                .into(),
+            reads => format!("{} on record. Whoever reads the files without our commands leaves none.", Count(reads, "reading")),
+        };
+        let rows = self.reads.rows.clone();
+        Part {
+            id: "readers",
+            title: "Who looked at the trail",
+            supports: SUPPORTS,
+            says: vec![says],
+            tables: vec![Table { name: "reads", title: "Readings", columns: COLUMNS, rows }],
+        }
+    }
+}
