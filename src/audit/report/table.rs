@@ -11,8 +11,10 @@ pub(super) type Cell = Value<'static>;
 /// What stands in a column, and so how people are shown it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A name, or words.
+    /// Words, or what strangers may have chosen.
     Text,
+    /// A short name: of a listener, a peer or a reason.
+    Label,
     /// An identifier: set in a fixed width.
     Id,
     /// A count.

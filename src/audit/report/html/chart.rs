@@ -53,15 +53,14 @@ impl Panel {
         let Self { top, height, class, of } = self;
         let most = bars.bars.iter().map(of).max().unwrap_or_default();
         let (width, bottom) = (step(bars), top + height);
-        let right = WIDTH;
+        let (numbers, top_text) = (LEFT - 8.0, top - 8.0);
         let mut out = format!(
-            "<text class=\"quiet\" x=\"{LEFT}\" y=\"{}\">{class}</text>\n<line class=\"axis\" x1=\"{LEFT}\" y1=\"{bottom}\" x2=\"{right}\" y2=\"{bottom}\"/>\n\
-             <text class=\"quiet end\" x=\"{}\" y=\"{}\">{}</text>\n<text class=\"quiet end\" x=\"{0}\" y=\"{}\">0</text>\n",
-            top - 8.0,
-            LEFT - 8.0,
+            "<text class=\"quiet\" x=\"{LEFT}\" y=\"{top_text}\">{class}</text>\n\
+             <line class=\"axis\" x1=\"{LEFT}\" y1=\"{bottom}\" x2=\"{WIDTH}\" y2=\"{bottom}\"/>\n\
+             <text class=\"quiet end\" x=\"{numbers}\" y=\"{}\">{}</text>\n\
+             <text class=\"quiet end\" x=\"{numbers}\" y=\"{bottom}\">0</text>\n",
             top + 10.0,
             count(most),
-            bottom,
         );
         for (bar, x) in bars.bars.iter().zip(lefts(bars)) {
             let number = of(bar);
@@ -73,7 +72,7 @@ impl Panel {
             out.push_str(&format!(
                 "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{tall:.1}\"><title>{}: {} {class}</title></rect>\n",
                 bottom - tall,
-                (width - 1.0).clamp(1.0, 36.0),
+                (width * 0.84).clamp(1.0, 64.0),
                 when(bar.from),
                 count(number)
             ));
@@ -84,8 +83,7 @@ impl Panel {
 
 /// Width of a bar and the gap beside it.
 fn step(bars: &Bars) -> f64 {
-    ((WIDTH - LEFT) / f64::from(u32::try_from(bars.bars.len()).unwrap_or(u32::MAX).max(1)))
-        .min(48.0)
+    (WIDTH - LEFT) / f64::from(u32::try_from(bars.bars.len()).unwrap_or(u32::MAX).max(1))
 }
 
 fn lefts(bars: &Bars) -> impl Iterator<Item = f64> {

@@ -17,6 +17,8 @@ use crate::audit::forms::Value;
 const STYLE: &str = include_str!("style.css");
 /// Most rows of a table on the page; other forms have all.
 const ROWS: usize = 100;
+/// The same, where strangers add most of them.
+const STRANGERS: usize = 25;
 
 pub(super) fn page(facts: &Facts) -> String {
     let style = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
@@ -122,11 +124,12 @@ fn picture(facts: &Facts, part: &Part) -> String {
 
 fn table(part: &str, table: &Table) -> String {
     if table.rows.is_empty() {
-        return format!("<h3>{}</h3>\n<p class=\"none\">None.</p>\n", table.title);
+        return format!("<p class=\"none\">{}: none.</p>\n", table.title);
     }
+    let most = if (part, table.name) == ("denials", "who") { STRANGERS } else { ROWS };
     let rows: String =
-        table.rows.iter().take(ROWS).map(|cells| row(table.columns, cells)).collect();
-    let more = match table.rows.len().saturating_sub(ROWS) {
+        table.rows.iter().take(most).map(|cells| row(table.columns, cells)).collect();
+    let more = match table.rows.len().saturating_sub(most) {
         0 => String::new(),
         more => format!(
             "<p class=\"more\">{} more rows are in the same report as CSV or JSON.</p>\n",
@@ -161,21 +164,41 @@ fn grouped(columns: &[Column]) -> impl Iterator<Item = &[Column]> {
 
 fn cell(tag: &str, columns: &[Column], value: impl Fn(&Column) -> String) -> String {
     let Some((first, below)) = columns.split_first() else { return String::new() };
-    let class = match first.kind {
-        Kind::Number | Kind::Bytes => " class=\"number\"",
-        Kind::Moment => " class=\"moment\"",
-        Kind::Id if tag == "td" => " class=\"id\"",
-        Kind::Text | Kind::Id => "",
+    let class = match class(first.kind) {
+        "" => String::new(),
+        "id" | "label" if tag == "th" => String::new(),
+        class => format!(" class=\"{class}\""),
     };
     let scope = if tag == "th" { " scope=\"col\"" } else { "" };
-    let below: String = below
-        .iter()
-        .map(|column| (column, value(column)))
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(column, value)| {
-            let class = if column.kind == Kind::Id && tag == "td" { " class=\"id\"" } else { "" };
-            format!("<small{class}>{value}</small>")
-        })
-        .collect();
+    let below: String =
+        below.chunk_by(is_one_line).map(|columns| small(tag, columns, &value)).collect();
     format!("<{tag}{class}{scope}>{}{below}</{tag}>", value(first))
+}
+
+/// Names that are short enough for one line.
+fn is_one_line(one: &Column, other: &Column) -> bool {
+    [one, other].iter().all(|column| column.kind == Kind::Label)
+}
+
+fn small(tag: &str, columns: &[Column], value: impl Fn(&Column) -> String) -> String {
+    let values: Vec<_> = columns.iter().map(value).filter(|value| !value.is_empty()).collect();
+    if values.is_empty() {
+        return String::new();
+    }
+    let class = match columns {
+        [column] if column.kind == Kind::Id && tag == "td" => " class=\"id\"",
+        [_, _, ..] if tag == "td" => " class=\"line\"",
+        _ => "",
+    };
+    format!("<small{class}>{}</small>", values.join(" · "))
+}
+
+fn class(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Number | Kind::Bytes => "number",
+        Kind::Moment => "moment",
+        Kind::Id => "id",
+        Kind::Label => "label",
+        Kind::Text => "",
+    }
 }

@@ -56,6 +56,8 @@ pub(super) fn shown(kind: Kind, value: &Value<'static>) -> String {
             let to_the_second = text.get(..19).filter(|_| text.is_ascii()).unwrap_or(text);
             escaped(&to_the_second.replacen('T', " ", 1))
         }
+        // Where an identifier has to be broken, there.
+        (Kind::Id, value) => escaped(&value.to_string()).replace('/', "/<wbr>"),
         (_, value) => escaped(&value.to_string()),
     }
 }

@@ -19,11 +19,11 @@ const SUPPORTS: &[Citation] = &[
     ),
 ];
 const PEERS: &[Column] = &[
-    column("listener", "Endpoint", Kind::Text),
-    below("service", "service", Kind::Text),
-    below("direction", "direction", Kind::Text),
-    below("protocol", "protocol", Kind::Text),
-    column("peer", "Peer", Kind::Text),
+    column("listener", "Endpoint", Kind::Label),
+    below("service", "service", Kind::Label),
+    below("direction", "direction", Kind::Label),
+    below("protocol", "protocol", Kind::Label),
+    column("peer", "Peer", Kind::Label),
     below("identity", "proven identity", Kind::Id),
     column("allowed", "Allowed", Kind::Number),
     column("denied", "Denied", Kind::Number),
@@ -34,11 +34,11 @@ const PEERS: &[Column] = &[
     column("server_bytes", "Server sent", Kind::Bytes),
 ];
 const ASKED: &[Column] = &[
-    column("listener", "Endpoint", Kind::Text),
-    column("peer", "Peer", Kind::Text),
+    column("listener", "Endpoint", Kind::Label),
+    column("peer", "Peer", Kind::Label),
     column("operation", "Operation", Kind::Text),
-    below("resource", "resource", Kind::Text),
-    column("method", "Method", Kind::Text),
+    below("resource", "resource", Kind::Label),
+    column("method", "Method", Kind::Label),
     column("path", "Path, as the rule has it", Kind::Id),
     column("allowed", "Allowed", Kind::Number),
     column("denied", "Denied", Kind::Number),
@@ -96,7 +96,7 @@ impl Access {
 
     pub(in crate::audit::report) fn part(&self) -> Part {
         let peers = self.peers.rows(
-            |key, tally| (key.clone(), u64::MAX - tally.allowed),
+            |[listener, ..], tally| (listener.clone(), u64::MAX - tally.allowed),
             |tally| {
                 let [first, last] = tally.span.cells();
                 let Tally { allowed, denied, connections, client_bytes, server_bytes, .. } = *tally;

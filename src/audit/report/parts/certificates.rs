@@ -23,7 +23,7 @@ const CERTIFICATES: &[Column] = &[
     column("subject", "Subject", Kind::Text),
     below("names", "names", Kind::Id),
     below("identity", "identity", Kind::Id),
-    below("peer", "peer", Kind::Text),
+    below("peer", "peer", Kind::Label),
     column("issuer", "Issuer", Kind::Text),
     below("serial", "serial", Kind::Id),
     below("sha256", "SHA-256", Kind::Id),
@@ -35,8 +35,8 @@ const CERTIFICATES: &[Column] = &[
 ];
 const ROTATIONS: &[Column] = &[
     column("time", "Time", Kind::Moment),
-    column("service", "Service", Kind::Text),
-    column("action", "What", Kind::Text),
+    column("service", "Service", Kind::Label),
+    column("action", "What", Kind::Label),
     column("message", "In words", Kind::Text),
 ];
 /// Days before its end from which a certificate is worth a sentence.

@@ -14,8 +14,8 @@ const SUPPORTS: &[Citation] = &[cite(
 )];
 const STATES: &[Column] = &[
     column("time", "Time", Kind::Moment),
-    column("service", "Service", Kind::Text),
-    column("action", "What", Kind::Text),
+    column("service", "Service", Kind::Label),
+    column("action", "What", Kind::Label),
     column("message", "In words", Kind::Text),
 ];
 const STEPS: &[Column] = &[

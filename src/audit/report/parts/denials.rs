@@ -20,8 +20,8 @@ const SUPPORTS: &[Citation] = &[
     cite("45 CFR 164.312(a)(1)", "access control: who was not let through, and by what"),
 ];
 const REASONS: &[Column] = &[
-    column("reason", "Reason", Kind::Id),
-    column("step", "Step", Kind::Text),
+    column("reason", "Reason", Kind::Label),
+    column("step", "Step", Kind::Label),
     column("count", "Times", Kind::Number),
     column("phi", "At PHI endpoints", Kind::Number),
     column("first", "First", Kind::Moment),
@@ -32,16 +32,16 @@ const WHO: &[Column] = &[
     column("who", "Who", Kind::Text),
     below("claimed", "unproven: the certificate's subject", Kind::Text),
     column("address", "From", Kind::Id),
-    column("listener", "Endpoint", Kind::Text),
-    column("reason", "Reason", Kind::Id),
+    column("listener", "Endpoint", Kind::Label),
+    column("reason", "Reason", Kind::Label),
     column("count", "Times", Kind::Number),
     column("first", "First", Kind::Moment),
     below("last", "last", Kind::Moment),
 ];
 const OBSERVED: &[Column] = &[
-    column("reason", "Would be denied for", Kind::Id),
+    column("reason", "Would be denied for", Kind::Label),
     column("who", "Who", Kind::Text),
-    column("listener", "Endpoint", Kind::Text),
+    column("listener", "Endpoint", Kind::Label),
     column("count", "Times", Kind::Number),
     column("last", "Last", Kind::Moment),
 ];

@@ -19,13 +19,13 @@ const SUPPORTS: &[Citation] = &[
 ];
 const COLUMNS: &[Column] = &[
     column("from", "From", Kind::Text),
-    column("listener", "Through", Kind::Text),
-    below("direction", "direction", Kind::Text),
+    column("listener", "Through", Kind::Label),
+    below("direction", "direction", Kind::Label),
     column("to", "To", Kind::Text),
     below("endpoint", "endpoint", Kind::Id),
-    column("protocol", "Protocol", Kind::Text),
-    column("protection", "Protection", Kind::Text),
-    column("phi", "PHI endpoint", Kind::Text),
+    column("protocol", "Protocol", Kind::Label),
+    column("protection", "Protection", Kind::Label),
+    column("phi", "PHI endpoint", Kind::Label),
     column("accesses", "Accesses", Kind::Number),
     column("connections", "Connections", Kind::Number),
     column("last", "Last", Kind::Moment),

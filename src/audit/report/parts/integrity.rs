@@ -6,6 +6,7 @@ use crate::audit::report::seen::Seen;
 use crate::audit::report::table::{Cell, Column, Kind, Table, column, text};
 use crate::audit::report::told::Events;
 use crate::audit::verify::Verified;
+use crate::report::Count;
 
 const SUPPORTS: &[Citation] = &[
     cite(
@@ -19,8 +20,8 @@ const CHECKED: &[Column] =
     &[column("what", "What", Kind::Text), column("value", "Found", Kind::Id)];
 const RECORDING: &[Column] = &[
     column("time", "Time", Kind::Moment),
-    column("service", "Service", Kind::Text),
-    column("action", "What", Kind::Text),
+    column("service", "Service", Kind::Label),
+    column("action", "What", Kind::Label),
     column("message", "In words", Kind::Text),
     column("lost", "Records lost before it", Kind::Number),
     column("removed", "Files removed", Kind::Text),
@@ -80,10 +81,13 @@ impl Recording {
             rows: self.events.rows.clone(),
         };
         let mut says = attested(attestation);
-        let Self { starts, stops, cuts, lost, .. } = self;
+        let Self { starts, stops, cuts, lost, .. } = *self;
         says.push(format!(
-            "In this period {starts} files were begun (at a start, by size, or after a failure), recording ended as it should {stops} times, \
-             {cuts} unfinished lines were cut off after a crash, and {lost} records could not be written."
+            "In this period: {} (at a start, by size, or after a failure), {} of recording, {} cut off after a crash, and {} that could not be written.",
+            Count(starts, "new file"),
+            Count(stops, "orderly end"),
+            Count(cuts, "unfinished line"),
+            Count(lost, "record"),
         ));
         Part {
             id: "integrity",
@@ -116,13 +120,12 @@ fn attested(Attestation { verified, held_against }: &Attestation) -> Vec<String>
     let sealed = match verified.seals.checkpoints {
         0 => "No checkpoint seals it.".into(),
         _ => format!(
-            "Checkpoints seal it up to record {}; behind that the chain alone holds.",
+            "Every checkpoint fits its signature and the records that it covers. They seal the trail up to record {}; behind that the chain alone holds.",
             verified.seals.up_to
         ),
     };
     vec![
-        "The whole trail was read, not this period alone. Every line names the SHA-256 of the line before it, every number follows the one before, and every checkpoint fits \
-         its signature and the records that it covers. So no record was changed, taken out, added or moved without the chain being written anew from there on."
+        "The whole trail was read, not this period alone. Every line names the SHA-256 of the line before it, and every number follows the one before. So no record was changed, taken out, added or moved without the chain being written anew from there on."
             .into(),
         sealed,
         outside,

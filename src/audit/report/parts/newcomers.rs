@@ -19,12 +19,12 @@ const SUPPORTS: &[Citation] = &[
 ];
 const COLUMNS: &[Column] = &[
     column("identity", "Proven identity", Kind::Id),
-    below("peer", "peer", Kind::Text),
+    below("peer", "peer", Kind::Label),
     column("first", "First seen", Kind::Moment),
-    column("listener", "At endpoint", Kind::Text),
-    below("service", "service", Kind::Text),
-    column("let_in", "Ever let in", Kind::Text),
-    column("since_review", "Since the last sign-off", Kind::Text),
+    column("listener", "At endpoint", Kind::Label),
+    below("service", "service", Kind::Label),
+    column("let_in", "Ever let in", Kind::Label),
+    column("since_review", "Since the last sign-off", Kind::Label),
     column("issuer", "Certificate from", Kind::Text),
 ];
 

@@ -19,14 +19,14 @@ const SUPPORTS: &[Citation] = &[
 ];
 const CHANGES: &[Column] = &[
     column("time", "Time", Kind::Moment),
-    column("service", "Service", Kind::Text),
-    column("action", "What", Kind::Text),
+    column("service", "Service", Kind::Label),
+    column("action", "What", Kind::Label),
     column("message", "In words", Kind::Text),
-    column("reason", "Reason", Kind::Id),
+    column("reason", "Reason", Kind::Label),
 ];
 const VERSIONS: &[Column] = &[
     column("version", "Version of the policy", Kind::Id),
-    column("service", "Service", Kind::Text),
+    column("service", "Service", Kind::Label),
     column("decisions", "Decisions", Kind::Number),
     column("first", "First", Kind::Moment),
     column("last", "Last", Kind::Moment),

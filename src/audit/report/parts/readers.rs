@@ -10,8 +10,8 @@ const SUPPORTS: &[Citation] =
     &[cite("45 CFR 164.312(b)", "audit controls: use of the audit trail itself")];
 const COLUMNS: &[Column] = &[
     column("time", "Time", Kind::Moment),
-    column("service", "Service", Kind::Text),
-    column("action", "What", Kind::Text),
+    column("service", "Service", Kind::Label),
+    column("action", "What", Kind::Label),
     column("message", "In words", Kind::Text),
     column("user", "Who", Kind::Id),
 ];

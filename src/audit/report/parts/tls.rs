@@ -22,10 +22,10 @@ const SUPPORTS: &[Citation] = &[
     ),
 ];
 const SESSIONS: &[Column] = &[
-    column("version", "TLS", Kind::Text),
-    column("cipher", "Cipher suite", Kind::Id),
-    column("group", "Key exchange", Kind::Id),
-    column("sp_800_52r2", "SP 800-52r2", Kind::Text),
+    column("version", "TLS", Kind::Label),
+    column("cipher", "Cipher suite", Kind::Label),
+    column("group", "Key exchange", Kind::Label),
+    column("sp_800_52r2", "SP 800-52r2", Kind::Label),
     column("connections", "Connections", Kind::Number),
     column("share_percent", "Share, %", Kind::Number),
     column("phi", "At PHI endpoints", Kind::Number),
@@ -33,11 +33,11 @@ const SESSIONS: &[Column] = &[
 ];
 const OUTSIDE: &[Column] = &[
     column("who", "Peer", Kind::Text),
-    column("listener", "Endpoint", Kind::Text),
-    below("direction", "direction", Kind::Text),
-    column("version", "TLS", Kind::Text),
-    column("cipher", "Cipher suite", Kind::Id),
-    column("group", "Key exchange", Kind::Id),
+    column("listener", "Endpoint", Kind::Label),
+    below("direction", "direction", Kind::Label),
+    column("version", "TLS", Kind::Label),
+    column("cipher", "Cipher suite", Kind::Label),
+    column("group", "Key exchange", Kind::Label),
     column("connections", "Connections", Kind::Number),
     column("phi", "At PHI endpoints", Kind::Number),
     column("last", "Last", Kind::Moment),
