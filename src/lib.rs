@@ -19,6 +19,7 @@ pub mod certs;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod export;
 pub mod identity;
 pub mod inventory;
 pub mod listener;

@@ -7,6 +7,7 @@ mod denial;
 mod ending;
 mod refusal;
 mod rejection;
+mod undelivered;
 mod withdrawal;
 
 pub use self::association::AssociationEnding;
@@ -14,6 +15,7 @@ pub use self::denial::{DenyReason, Differs};
 pub use self::ending::Ending;
 pub use self::refusal::Refusal;
 pub use self::rejection::Rejection;
+pub use self::undelivered::Undelivered;
 pub use self::withdrawal::Withdrawal;
 
 /// Which way a listener faces, as the workload sees it.

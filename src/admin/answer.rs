@@ -64,7 +64,13 @@ fn ready(admin: &Admin, scope: Scope) -> Response<Full<Bytes>> {
     let view = admin.view.snapshot();
     let trail = admin.audit.failing().map(|why| format!("audit trail: {why}"));
     match (view.value.unready().map(ToOwned::to_owned).or(trail), scope) {
-        (None, _) => reply(StatusCode::OK, TEXT, "ready\n"),
+        // An export that fails is in nobody's way; whoever asks on this machine is told.
+        (None, Scope::Full) => {
+            let failing = view.value.exports.iter().filter_map(|export| export.failing());
+            let told: String = failing.map(|text| format!("{text}\n")).collect();
+            reply(StatusCode::OK, TEXT, format!("ready\n{told}"))
+        }
+        (None, Scope::Probe) => reply(StatusCode::OK, TEXT, "ready\n"),
         (Some(why), Scope::Full) => {
             reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n"))
         }
@@ -76,7 +82,11 @@ fn status(admin: &Admin) -> Value {
     let view = admin.view.snapshot();
     let mut status = view.value.json();
     if let Some(fields) = status.as_object_mut() {
-        let trail = serde_json::to_value(admin.audit.status()).unwrap_or(Value::Null);
+        let mut trail = serde_json::to_value(admin.audit.status()).unwrap_or(Value::Null);
+        if let Some(trail) = trail.as_object_mut() {
+            let exports = view.value.exports.iter().map(|export| export.json());
+            trail.insert("export".to_owned(), exports.collect());
+        }
         fields.insert("audit".to_owned(), trail);
     }
     status

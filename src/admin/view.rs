@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::{LenientView, PolicyView, partners};
-use crate::certs::{Anchor, Standing};
+use crate::certs::{self, Anchor};
 use crate::clock::{self, rfc3339};
+use crate::export::Standing;
 use crate::identity::{Fingerprint, PeerCertificate};
 use crate::inventory::Inventory;
 use crate::live::Live;
@@ -31,13 +32,15 @@ pub struct View {
     /// When the first of our own certificates expires.
     pub not_after: OffsetDateTime,
     /// How their rotation is doing.
-    pub standing: Live<Standing>,
+    pub standing: Live<certs::Standing>,
     /// The trust bundle.
     pub anchors: Vec<Anchor>,
     /// What peers have presented.
     pub inventory: Inventory,
     /// The listeners.
     pub listeners: Vec<ListenerView>,
+    /// Where the trail goes out to.
+    pub exports: Vec<Arc<Standing>>,
     /// The rules and peers, and how they are used.
     pub rules: PolicyView,
     /// Why the last reload or rotation was refused, if it was.
@@ -118,7 +121,7 @@ impl View {
     fn certificate(&self) -> Value {
         let certificate = &self.certificate;
         let standing = self.standing.snapshot();
-        let Standing { source, renew_at, rotated, rejected } = &standing.value;
+        let certs::Standing { source, renew_at, rotated, rejected } = &standing.value;
         json!({
             "spiffe": certificate.spiffe.as_ref().map(ToString::to_string),
             "alternative_names": certificate.alternative_names,

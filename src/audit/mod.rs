@@ -10,6 +10,7 @@
 //! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back, [`proof`] proves one
 //! record to others, [`report`] tells what a reviewer asks, and [`reviews`] keeps who has reviewed it.
 
+pub mod cursor;
 mod described;
 #[cfg(test)]
 mod fixture;
@@ -22,6 +23,7 @@ mod proof;
 mod pseudonym;
 mod queue;
 mod read;
+mod reconcile;
 mod record;
 pub mod report;
 pub mod reviews;
@@ -43,15 +45,17 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::error;
 
 use crate::clock;
-use crate::config::{AuditSettings, OnFailure};
+use crate::config::{AuditSettings, Keeping, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
 pub use line::{Origin, Sealed, question, samples};
 pub use proof::{NoProof, Proven, Unproven, prove, verify_proof};
 pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use read::*;
+pub use reconcile::{Difference, Irreconcilable, Lack, Reconciled, Reconciler, Side, SideSummary};
 pub use record::*;
 pub use status::TrailStatus;
+pub use trail::keeper::Needs;
 pub use trail::look;
 pub use verify::{Broken, Kept, KeptError, Progress, Verified, verify, verify_telling};
 
@@ -61,6 +65,7 @@ use pages::Page;
 use queue::{Door, Handed, Inbox, More, NoPlace, queue};
 use status::{PATIENCE, Shared};
 use trail::Trail;
+use trail::keeper::Orders;
 
 /// How long [`Audit::close`] waits for the writer.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -83,6 +88,7 @@ struct Writer {
     on_failure: OnFailure,
     /// Its other end is dropped when the writer is at its end, in whatever way.
     ended: watch::Receiver<()>,
+    keeper: Orders,
 }
 
 /// A trail that cannot be opened.
@@ -290,6 +296,25 @@ impl Audit {
         self.shared.status()
     }
 
+    /// The number of the last record that is durable, for those who follow the trail.
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.shared.durable.subscribe()
+    }
+
+    /// Keeps what was written like this from now on.
+    pub fn keep(&self, keeping: &Keeping) {
+        if let Some(writer) = &self.writer {
+            writer.keeper.keep(keeping.clone());
+        }
+    }
+
+    /// Removes no record that is still needed, even when its retention is over: `needs` says which is the first.
+    pub fn keep_needed(&self, needs: Needs) {
+        if let Some(writer) = &self.writer {
+            writer.keeper.needs(needs);
+        }
+    }
+
     /// Writes all that was handed in and the trail's last record, and waits for the writer to end.
     pub async fn close(&self) {
         self.tell_of_the_rest().await;
@@ -327,6 +352,7 @@ impl Writer {
     fn start(trail: Trail, shared: Arc<Shared>, on_failure: OnFailure) -> Result<Self, OpenError> {
         let (door, inbox) = queue();
         let (alive, ended) = watch::channel(());
+        let keeper = trail.keeper();
         std::thread::Builder::new()
             .name("audit".into())
             .spawn(move || {
@@ -334,7 +360,7 @@ impl Writer {
                 write(trail, &inbox);
             })
             .map_err(OpenError::Thread)?;
-        Ok(Self { door, on_failure, ended })
+        Ok(Self { door, on_failure, ended, keeper })
     }
 
     async fn durable(&self, record: Record, since: Instant) -> Result<(), NotAudited> {

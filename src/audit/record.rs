@@ -51,6 +51,8 @@ pub enum Action {
     RecordingStopped,
     /// A torn last line was found and cut off when the trail was opened.
     TrailTruncated,
+    /// The oldest segments are removed: their retention is over.
+    SegmentsRemoved,
     /// All records so far are sealed.
     Checkpoint,
     /// A configuration took effect.
@@ -181,6 +183,8 @@ pub struct Words {
     pub parameters: Vec<String>,
     /// How many other parameters there were.
     pub other_parameters: usize,
+    /// FHIR: types of resources that it gets at beside its own, sorted; `*` where that may be any type.
+    pub reaches: Vec<&'static str>,
 }
 
 /// What is known of an HL7 v2 message: its header, as the sender wrote it, and its acknowledgement. What is

@@ -10,7 +10,7 @@ pub(super) fn fhir<'a>(asked: &Requested<'_>, below: &'a str) -> Option<fhir::As
 
 /// The types of resources that a FHIR interaction gets at beside its own.
 pub(super) fn reach(asked: &Requested<'_>, interaction: &fhir::Asked<'_>) -> fhir::Reach {
-    fhir::Reach::of(interaction, asked.query.into_iter().chain(asked.condition))
+    fhir::Reach::of(interaction, asked.query.into_iter().chain(asked.condition)).and(asked.reached)
 }
 
 /// The DICOMweb transaction.

@@ -30,12 +30,22 @@ pub struct Requested<'a> {
     pub query: Option<&'a str>,
     /// What `If-None-Exist` says: a search that is made before something is created.
     pub condition: Option<&'a str>,
+    /// Of a request on record: the types of FHIR resources that it got at beside its own; `None`: any.
+    pub reached: &'a [Option<&'static str>],
 }
 
 impl<'a> Requested<'a> {
     /// A request without a host, a query, or anything that its head says.
     pub const fn plain(method: &'a Method, path: &'a str) -> Self {
-        Self { method, host: None, path, soap_action: None, query: None, condition: None }
+        Self {
+            method,
+            host: None,
+            path,
+            soap_action: None,
+            query: None,
+            condition: None,
+            reached: &[],
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, load, wait};
 use crate::audit::{self, Pseudonyms};
 use crate::config::{Config, ListenAddr, Severity};
+use crate::export;
 use crate::report::{Count, Report};
 use crate::runtime::{rego, supply};
 
@@ -52,6 +53,12 @@ fn looked_at(config: &Config) -> anyhow::Result<Findings> {
     }
     if let Some(Err(error)) = config.audit.as_ref().map(|settings| audit::look(&settings.dir)) {
         findings.error("audit.dir", Report(&error).to_string());
+    }
+    let exports = config.audit.iter().flat_map(|audit| &audit.export);
+    for (index, settings) in exports.enumerate() {
+        if let Err(why) = export::look(settings) {
+            findings.error(&format!("audit.export[{index}]"), why);
+        }
     }
     for (index, outbound) in config.outbound.iter().enumerate() {
         let ListenAddr::Unix(path) = &outbound.listen else { continue };

@@ -27,6 +27,11 @@ pub(super) fn until(text: &str) -> Result<OffsetDateTime, String> {
     }
 }
 
+/// A moment as records have it, in UTC.
+pub(super) fn shown(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_else(|_unwritable| at.to_string())
+}
+
 fn date(text: &str) -> Option<Date> {
     Date::parse(text, format_description!("[year]-[month]-[day]")).ok()
 }

@@ -260,9 +260,52 @@ pub(super) static OUTBOUND: Section = Section {
 
 /// `audit`
 pub(super) static AUDIT: Section = Section {
-    keys: &["dir", "on_failure", "retention", "pseudonyms", "checkpoints"],
+    keys: &[
+        "dir",
+        "on_failure",
+        "segment_size",
+        "compress",
+        "retention",
+        "legal_hold",
+        "pseudonyms",
+        "checkpoints",
+        "export",
+    ],
     required: &[("dir", "/var/log/myelin/audit")],
-    later: &[("export", "let a log shipper follow `trail-*.jsonl` in `audit.dir`")],
+    later: &[],
+};
+
+/// An item of `audit.export`
+pub(super) static EXPORT: Section = Section {
+    keys: &["syslog"],
+    required: &[],
+    later: &[
+        ("fhir", "send by `syslog`, or let a log shipper follow `trail-*.jsonl` in `audit.dir`"),
+        ("otlp", "send by `syslog`, or let a log shipper follow `trail-*.jsonl` in `audit.dir`"),
+    ],
+};
+
+/// `syslog` of an item of `audit.export`
+pub(super) static SYSLOG: Section = Section {
+    keys: &[
+        "name",
+        "address",
+        "format",
+        "feed",
+        "trust_bundle",
+        "plaintext",
+        "confirm",
+        "keep_undelivered",
+    ],
+    required: &[("address", "arr.hospital.example:6514"), ("format", "atna")],
+    later: &[],
+};
+
+/// `audit.legal_hold`
+pub(super) static LEGAL_HOLD: Section = Section {
+    keys: &["reason", "since"],
+    required: &[("reason", "\"case 2026-114, legal department\"")],
+    later: &[],
 };
 
 /// `audit.checkpoints`

@@ -6,6 +6,7 @@ mod address;
 mod broken;
 mod cases;
 mod check;
+mod export;
 mod identity;
 mod keys;
 mod listener;
@@ -35,6 +36,7 @@ use time::OffsetDateTime;
 
 pub use cases::{Case, CaseWho, TLS_HANDSHAKE, cases};
 pub use check::read_sop_class;
+pub use export::{ExportFeed, ExportSettings, ExportTo, SyslogExport, SyslogFormat};
 pub use identity::{
     Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
     VaultAuth,
@@ -50,8 +52,8 @@ pub use rules::{
 };
 pub use scalar::{TextError, check_name, read_moment};
 pub use settings::{
-    AdminSettings, AuditSettings, Checkpoints, KeyAlgorithm, OnFailure, ProbeCheck, Pseudonyms,
-    RegoFile, RegoSettings, WorkloadProbe,
+    AdminSettings, AuditSettings, Checkpoints, Keeping, KeyAlgorithm, LegalHold, OnFailure,
+    ProbeCheck, Pseudonyms, RegoFile, RegoSettings, WorkloadProbe,
 };
 pub use template::PathTemplateError;
 

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use time::OffsetDateTime;
+
+use super::ExportSettings;
+
 /// The trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditSettings {
@@ -12,12 +16,36 @@ pub struct AuditSettings {
     pub dir: PathBuf,
     /// What PHI listeners do when a record cannot be made durable.
     pub on_failure: OnFailure,
-    /// Segments older than this may be removed. Default 6 years.
-    pub retention: Duration,
+    /// A segment is full at this length, in bytes. Default 64 MiB.
+    pub segment_size: u64,
+    /// What becomes of segments that are full.
+    pub keeping: Keeping,
     /// Pseudonyms of the ids in paths, for whoever has the key. `None`: ids are masked and leave nothing.
     pub pseudonyms: Option<Pseudonyms>,
     /// What seals it.
     pub checkpoints: Checkpoints,
+    /// Where its records go out to.
+    pub export: Vec<ExportSettings>,
+}
+
+/// What becomes of segments that nothing is written to any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keeping {
+    /// Whether they are compressed (zstd). Default yes.
+    pub compress: bool,
+    /// Those older than this are removed. Default 6 years.
+    pub retention: Duration,
+    /// While there is one, none is removed.
+    pub legal_hold: Option<LegalHold>,
+}
+
+/// Why nothing of the trail may be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegalHold {
+    /// The case, or whoever asked for it.
+    pub reason: Arc<str>,
+    /// Since when.
+    pub since: Option<OffsetDateTime>,
 }
 
 /// What seals a trail.

@@ -1,7 +1,11 @@
 //! What a request asked for, as records tell it: in the words of healthcare, without ids and values.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use http::Method;
+
+use super::question::condition;
 use crate::audit::{Pseudonyms, Words};
 use crate::authz::{Denied, Grant};
 use crate::config::{PathTemplate, Route, RouteKind, Segment};
@@ -79,12 +83,28 @@ fn fhir(
         Some(key) => named.chain(searched).map(|(kind, id)| key.pseudonym(kind, id)).collect(),
         None => Vec::new(),
     };
-    let words = Words { subjects, parameters: search.parameters, other_parameters: search.others };
+    let words = Words {
+        subjects,
+        parameters: search.parameters,
+        other_parameters: search.others,
+        reaches: reaches(&asked, head, form),
+    };
     Some(Description {
         template: Some(asked.template(base).into()),
         operation: Some(Operation::Fhir(asked.interaction, asked.resource)),
         words: Some(Arc::new(words)),
     })
+}
+
+/// The types that `asked` gets at beside its own. A form that nobody has looked at may ask for any.
+fn reaches(asked: &fhir::Asked<'_>, head: &Head<'_>, form: Option<&str>) -> Vec<&'static str> {
+    let condition = condition(head.headers);
+    let reach = fhir::Reach::of(asked, head.query.into_iter().chain(form).chain(condition));
+    let is_unread = asked.has_form() && head.method == Method::POST && form.is_none();
+    let beside = reach.iter().map(|reached| reached.kind).filter(|kind| *kind != asked.resource);
+    let all = beside.chain(is_unread.then_some(None));
+    let types: BTreeSet<_> = all.map(|kind| kind.unwrap_or(fhir::ANY)).collect();
+    types.into_iter().collect()
 }
 
 fn dicomweb(

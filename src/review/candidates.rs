@@ -36,7 +36,7 @@ pub(super) fn worded(method: &str, segments: &[Segment], words: &Words) -> Optio
     let [path] = paths.as_slice() else { return Some(paths) };
     let below = match words {
         Words::Soap(_) => return Some(paths),
-        Words::Fhir(interaction, resource) => {
+        Words::Fhir { interaction, resource, .. } => {
             let wanted = (*interaction, *resource);
             if of_fhir(method, segments).is_some_and(|(_, seen)| seen == wanted) {
                 return Some(paths);
@@ -161,7 +161,8 @@ mod tests {
                     let below = fhir_below(method, (interaction, resource));
                     let Some(asked) = fhir::classify(method, &below) else { continue };
                     let wanted = (asked.interaction, asked.resource);
-                    let words = Words::Fhir(wanted.0, wanted.1);
+                    let (interaction, resource) = wanted;
+                    let words = Words::Fhir { interaction, resource, reached: Vec::new() };
                     let found = worded(method, &segments("/fhir"), &words).unwrap();
                     let (_, seen) = fhir_at(method, &segments(&found[0]), 1).unwrap();
                     assert_eq!(seen, wanted, "{method} {found:?}");
@@ -172,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_template_that_says_what_was_asked_for_is_taken_as_it_is() {
-        let words = Words::Fhir(fhir::Interaction::Read, Some("Patient"));
+        let (interaction, resource) = (fhir::Interaction::Read, Some("Patient"));
+        let words = Words::Fhir { interaction, resource, reached: Vec::new() };
 
         let found = worded("GET", &segments("/fhir/Patient/{id}"), &words).unwrap();
 

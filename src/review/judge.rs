@@ -12,7 +12,7 @@ use super::narrow::{NotAsked, Scene};
 use super::what::{What, Words, segments};
 use super::who::{Proven, Who};
 use crate::authz::{Asked, Denied, ListenerPolicy, Permit, RegoPolicy, Requested};
-use crate::config::{Config, Inbound, Listener, PeerMatcher, Protocol, TLS_HANDSHAKE};
+use crate::config::{Config, Inbound, Listener, PeerMatcher, Protocol, Route, TLS_HANDSHAKE};
 use crate::identity::{Fingerprint, PeerIdentity};
 use crate::outcome::DenyReason;
 use crate::protocol::{dicom, mllp};
@@ -59,6 +59,8 @@ pub enum Unjudged {
     Host,
     /// The whole of a text, which was cut.
     Text,
+    /// Which types of FHIR resources a search reached, of which rules have something to say.
+    Reach,
     /// The public key, by which a peer is known.
     Key,
     /// Something that the policy in Rego reads.
@@ -76,6 +78,9 @@ impl Unjudged {
             }
             Self::Host => "routes differ by host, which is not on record",
             Self::Text => "what was asked for is cut on record",
+            Self::Reach => {
+                "a search may have reached any type of resources, and routes differ by that"
+            }
             Self::Key => "a peer is known by `spki`, and public keys are not on record",
             Self::Rego => {
                 "Rego was not asked: it reads what is not known here; `explain` says what"
@@ -309,18 +314,31 @@ impl Asking<'_> {
         let (Some(paths), Ok(method)) = (paths, Method::from_bytes(method.as_bytes())) else {
             return Verdict::Unjudged(Unjudged::Path);
         };
+        let reached = match words {
+            Some(Words::Fhir { reached, .. }) => reached.as_slice(),
+            _ => &[],
+        };
+        // What may have reached any type may as well have reached none but those that are known.
+        let known: Vec<_> = reached.iter().copied().filter(Option::is_some).collect();
+        let plain = Requested::plain(&method, "");
+        let asked =
+            |reached| self.everywhere(routes, &paths, &Requested { soap_action, reached, ..plain });
+        match (asked(reached), asked(&known)) {
+            (Verdict::Denied(_), Verdict::Allowed { .. }) => Verdict::Unjudged(Unjudged::Reach),
+            (verdict, _) => verdict,
+        }
+    }
+
+    /// The request on each of `paths`, at every host that makes a difference.
+    fn everywhere(&self, routes: &[Route], paths: &[String], asked: &Requested<'_>) -> Verdict {
         // A host that no route names, and each that one does.
         let named = routes.iter().flat_map(|route| &route.hosts).map(|host| Some(&**host));
         let hosts: Vec<_> = [None].into_iter().chain(named).collect();
+        let is_allowed = |one: &Verdict| matches!(one, Verdict::Allowed { .. });
         let mut verdict = None;
-        for path in &paths {
-            let of_host = |host| {
-                let method = &method;
-                let plain = Requested::plain(method, path);
-                self.put(Asked::Request(&Requested { host, soap_action, ..plain }))
-            };
+        for path in paths {
+            let of_host = |host| self.put(Asked::Request(&Requested { host, path, ..*asked }));
             let verdicts: Vec<_> = hosts.iter().copied().map(of_host).collect();
-            let is_allowed = |one: &Verdict| matches!(one, Verdict::Allowed { .. });
             let allowed = verdicts.iter().filter(|one| is_allowed(one)).count();
             if allowed != 0 && allowed != verdicts.len() {
                 return Verdict::Unjudged(Unjudged::Host);

@@ -45,8 +45,15 @@ pub enum What {
 /// What a request was in the words of healthcare.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Words {
-    /// A FHIR interaction, and the type of its resource.
-    Fhir(fhir::Interaction, Option<&'static str>),
+    /// A FHIR interaction.
+    Fhir {
+        /// Which.
+        interaction: fhir::Interaction,
+        /// The type of its resource.
+        resource: Option<&'static str>,
+        /// The types that it got at beside that one, in the order of the record; `None`: any.
+        reached: Vec<Option<&'static str>>,
+    },
     /// A DICOMweb transaction.
     DicomWeb(dicomweb::Transaction),
     /// A SOAP action.
@@ -103,9 +110,10 @@ fn words(recorded: &Recorded) -> Option<Words> {
     if let Some(asked) = &myelin.fhir {
         let all = fhir::Interaction::ALL;
         let interaction = all.into_iter().find(|known| known.code() == asked.interaction)?;
-        let named = asked.resource.as_deref();
-        let resource = named.and_then(|name| fhir::RESOURCES.into_iter().find(|r| *r == name));
-        return Some(Words::Fhir(interaction, resource));
+        let known = |name: &str| fhir::RESOURCES.into_iter().find(|known| *known == name);
+        let resource = asked.resource.as_deref().and_then(known);
+        let reached = asked.reaches.iter().map(|name| known(name)).collect();
+        return Some(Words::Fhir { interaction, resource, reached });
     }
     if let Some(asked) = &myelin.dicomweb {
         let all = dicomweb::Transaction::ALL;
@@ -158,11 +166,15 @@ impl fmt::Display for What {
                 write!(f, "{method} {path}")?;
                 match words {
                     None => Ok(()),
-                    Some(Words::Fhir(interaction, Some(resource))) => {
-                        write!(f, " (FHIR {} {resource})", interaction.code())
-                    }
-                    Some(Words::Fhir(interaction, None)) => {
-                        write!(f, " (FHIR {})", interaction.code())
+                    Some(Words::Fhir { interaction, resource, reached }) => {
+                        write!(f, " (FHIR {}", interaction.code())?;
+                        resource.iter().try_for_each(|resource| write!(f, " {resource}"))?;
+                        let types = reached.iter().map(|kind| kind.unwrap_or("any type"));
+                        let types: Vec<_> = types.collect();
+                        match types.as_slice() {
+                            [] => f.write_str(")"),
+                            types => write!(f, " with {})", types.join(", ")),
+                        }
                     }
                     Some(Words::DicomWeb(transaction)) => {
                         write!(f, " (DICOMweb {})", transaction.name())

@@ -1,6 +1,8 @@
 //! What a reload cannot change.
 
-use crate::config::Config;
+use std::time::Duration;
+
+use crate::config::{AuditSettings, Config, Keeping};
 
 /// The keys that differ and take effect only at a start.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
@@ -13,8 +15,14 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     differ("service", old.service != new.service);
     differ("trust_domain", old.trust_domain != new.trust_domain);
     differ("identity", old.identity != new.identity);
-    differ("audit", old.audit != new.audit);
+    differ("audit", written(old) != written(new));
     differ("admin", old.admin != new.admin);
     differ("runtime.workers", old.workers != new.workers);
     keys
+}
+
+/// How the trail is written; what becomes of what is written, and where it goes, may change at any time.
+fn written(config: &Config) -> Option<AuditSettings> {
+    let keeping = Keeping { compress: false, retention: Duration::ZERO, legal_hold: None };
+    config.audit.clone().map(|audit| AuditSettings { keeping, export: Vec::new(), ..audit })
 }

@@ -9,6 +9,7 @@ use super::listeners::Listeners;
 use crate::admin::{PeerView, PolicyView, RuleView, View};
 use crate::certs::{Material, Standing};
 use crate::config::{Config, OnFailure};
+use crate::export::Exports;
 use crate::identity::PeerName;
 use crate::inventory::{Inventory, Usage};
 use crate::listener::quota::Quotas;
@@ -24,7 +25,12 @@ pub(super) struct Shown {
 
 impl Shown {
     /// The view of a sidecar that runs well and has done so from the start.
-    pub(super) fn view(&self, config: &Config, material: &Material, listeners: &Listeners) -> View {
+    pub(super) fn view(
+        &self,
+        config: &Config,
+        material: &Material,
+        (listeners, exports): (&Listeners, &Exports),
+    ) -> View {
         let open = config.audit.as_ref().is_some_and(|audit| audit.on_failure == OnFailure::Allow);
         View {
             service: Arc::clone(&config.service),
@@ -37,6 +43,7 @@ impl Shown {
             anchors: material.trusted.anchors(),
             inventory: self.inventory.clone(),
             listeners: listeners.views(config),
+            exports: exports.standings(),
             rules: listeners.policy(config),
             configurations: 1,
             last_failure: None,

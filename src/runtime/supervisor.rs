@@ -25,6 +25,7 @@ use crate::authz::RegoPolicy;
 use crate::certs::{Material, Trigger};
 use crate::clock;
 use crate::config::{Config, Problems};
+use crate::export::Exports;
 use crate::live::{Live, Publisher, live};
 use crate::report::Report;
 use crate::shutdown::{Drained, Shutdown};
@@ -32,6 +33,9 @@ use crate::telemetry::metrics::Metrics;
 
 /// So often histograms are drained (scrapes do it, too), and peers' certificates looked at.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What is left of the trail at the end gets so long to go out; the rest goes after the next start.
+const EXPORTS: Duration = Duration::from_secs(5);
 
 /// What the sidecar's handle asks for.
 pub(super) enum Command {
@@ -53,6 +57,7 @@ pub(super) struct Supervisor {
     listeners: Listeners,
     leniency: Leniency,
     upkeep: Upkeep,
+    exports: Exports,
     view: Publisher<View>,
     /// Configurations that took effect.
     configurations: u64,
@@ -107,7 +112,9 @@ impl Supervisor {
         let Renewal { material, standing, trigger } =
             renew(renewing, (audit, &metrics), shutdown.clone(), &admin);
         let shown = Shown { started: clock::now(), standing, inventory };
-        let (view, reader) = live(shown.view(&config, &first, &listeners));
+        let mut exports = Exports::new(audit.clone(), material.clone(), metrics.clone());
+        exports.put_in_place(&config);
+        let (view, reader) = live(shown.view(&config, &first, (&listeners, &exports)));
         let (full, probe) = doors.addresses();
         let started =
             Started { listeners: listeners.addresses(&config), admin: full, probe, warnings };
@@ -122,6 +129,7 @@ impl Supervisor {
             listeners,
             leniency: Leniency::default(),
             upkeep: Upkeep::default(),
+            exports,
             view,
             configurations: 1,
             shown,
@@ -139,6 +147,9 @@ impl Supervisor {
 
     /// A configuration has taken effect.
     async fn loaded(&mut self) {
+        if let Some(audit) = &self.config.audit {
+            self.audit.keep(&audit.keeping);
+        }
         self.audit.note(records::loaded(&self.config)).await;
         let now = clock::onward();
         self.leniency.loaded(&self.config, &self.metrics, now);
@@ -173,6 +184,7 @@ impl Supervisor {
                 () = at(self.leniency.due()) => self.look_how_strict().await,
                 _ = upkeep.tick() => {
                     self.metrics.upkeep();
+                    self.exports.upkeep();
                     self.look_how_strict().await;
                     let now = clock::onward();
                     let passed = self.upkeep.look(&self.config, &self.metrics, now);
@@ -238,6 +250,7 @@ impl Supervisor {
         let bound = self.listeners.bind(&plan).map_err(Obstacle::Bind)?;
         prepared.put_in_place().await.map_err(Obstacle::Material)?;
         self.listeners.put_in_place(plan, bound); // nothing can fail from here on
+        self.exports.put_in_place(&config);
         if !config.warnings.is_empty() {
             tracing::warn!("the new configuration deserves a look\n{}", config.warnings);
         }
@@ -275,6 +288,7 @@ impl Supervisor {
         tracing::info!(?grace, "draining");
         let drained = self.shutdown.run(grace).await;
         self.audit.close().await;
+        self.exports.drain(EXPORTS.min(grace)).await;
         self.admin.cut();
         self.admin.run(Duration::from_secs(1)).await;
         drained
@@ -295,7 +309,7 @@ impl Supervisor {
 
     fn show(&mut self) {
         let material = self.material.snapshot();
-        let view = self.shown.view(&self.config, &material.value, &self.listeners);
+        let view = self.shown.view(&self.config, &material.value, (&self.listeners, &self.exports));
         self.view.publish(View {
             configurations: self.configurations,
             last_failure: self.last_failure.clone(),

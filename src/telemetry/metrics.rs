@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
+pub use super::exports::ExportMetrics;
 pub use super::handles::{AuditMetrics, ListenerMetrics, OpenConnection};
 use crate::identity::{ListenerName, PeerName};
 use crate::outcome::{Direction, Rejection};
@@ -47,6 +48,10 @@ const CRL_NEXT_UPDATE: &str = "myelin_crl_next_update_timestamp_seconds";
 pub(super) const AUDIT_RECORDS: &str = "myelin_audit_records_total";
 const AUDIT_APPEND: &str = "myelin_audit_append_duration_seconds";
 const AUDIT_FAILURES: &str = "myelin_audit_failures_total";
+pub(super) const EXPORT_LAG_RECORDS: &str = "myelin_audit_export_lag_records";
+pub(super) const EXPORT_LAG_SECONDS: &str = "myelin_audit_export_lag_seconds";
+pub(super) const EXPORT_DELIVERED: &str = "myelin_audit_export_delivered_total";
+pub(super) const EXPORT_FAILURES: &str = "myelin_audit_export_failures_total";
 const RELOADS: &str = "myelin_config_reloads_total";
 pub(super) const UPSTREAM_HEALTHY: &str = "myelin_upstream_healthy";
 const BUILD_INFO: &str = "myelin_build_info";
@@ -101,6 +106,10 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (AUDIT_RECORDS, Kind::Counter, "Records written to the trail."),
     (AUDIT_APPEND, Kind::Histogram, "From a permit's record handed over to its being durable."),
     (AUDIT_FAILURES, Kind::Counter, "Failed attempts to write the trail."),
+    (EXPORT_LAG_RECORDS, Kind::Gauge, "Durable records that an export has not sent yet."),
+    (EXPORT_LAG_SECONDS, Kind::Gauge, "Age of the first record that an export has not sent yet."),
+    (EXPORT_DELIVERED, Kind::Counter, "Records that an export has delivered."),
+    (EXPORT_FAILURES, Kind::Counter, "Failures of an export, by reason."),
     (RELOADS, Kind::Counter, "Configuration reloads, by result."),
     (UPSTREAM_HEALTHY, Kind::Gauge, "1 when the endpoint is in use, 0 while it is set aside."),
     (BUILD_INFO, Kind::Gauge, "Always 1; what was built and which cryptography it uses."),
@@ -199,6 +208,11 @@ impl Metrics {
             append: self.histogram(AUDIT_APPEND, &[]),
             failures: self.counter(AUDIT_FAILURES, &[]),
         }
+    }
+
+    /// The handles of one export.
+    pub fn export(&self, name: &str) -> ExportMetrics {
+        ExportMetrics::new(self, name)
     }
 
     /// Sets until when a listener need not be strict; `None` when it has to be.

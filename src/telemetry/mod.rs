@@ -1,5 +1,6 @@
 //! What SREs see: metrics and logs.
 
+mod exports;
 mod handles;
 pub mod log;
 mod messages;

@@ -156,5 +156,5 @@ async fn bad_arguments_and_bad_configurations_have_exit_codes_of_their_own() {
 
     assert_eq!((bad.code, unknown.code), (Some(3), Some(2)), "{bad:#?} {unknown:#?}");
     assert!(bad.stderr.contains("did you mean `allow`?"), "{bad:#?}");
-    assert!(unknown.stderr.contains("neither a duration like 7d nor a date"), "{unknown:#?}");
+    assert!(unknown.stderr.contains("neither a duration like 7d, a date"), "{unknown:#?}");
 }

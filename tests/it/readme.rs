@@ -149,6 +149,18 @@ fn the_sealing_that_is_shown_is_what_there_is_without() {
 }
 
 #[test]
+fn the_exports_that_are_shown_have_no_problems() {
+    let shown = blocks(&readme(), "yaml export");
+    let head = "version: 1\nservice: ehr\ntrust_domain: hospital.example\n\
+                identity: { embedded: { dir: a } }\n";
+
+    let checked = config::parse(Path::new("README.md"), &[head, &shown[0]].concat(), &|_| None);
+
+    let export = checked.unwrap_or_else(|problems| panic!("{problems}")).audit.unwrap().export;
+    assert_eq!(export.iter().map(|export| &*export.name).collect::<Vec<_>>(), ["arr", "siem"]);
+}
+
+#[test]
 fn the_rules_and_probes_that_are_shown_have_no_problems() {
     let readme = readme();
     let routes = blocks(&readme, "yaml http").concat().replace('\n', "\n    ");

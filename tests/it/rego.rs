@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use myelin::report::Report;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -245,9 +246,10 @@ async fn rules_that_cannot_be_used_change_nothing() {
     web.echoes("hello").await;
 
     rewrite(mesh.dir(), "allow if nowhere(input)");
-    let refused = db.reload(&setup).await.unwrap_err().to_string();
+    let refused = db.reload(&setup).await.unwrap_err();
 
-    assert!(refused.contains("policy.rego:2:10: "), "{refused}");
+    let told = Report(&refused).to_string();
+    assert!(told.contains("policy.rego:2:10: "), "{told}");
     let rejected = db.trail().only("config-rejected").await;
     assert!(rejected.text("message").contains("policy.rego:2:10: "), "{rejected:#?}");
     web.echoes("still here").await;

@@ -323,6 +323,7 @@ mod tests {
             ("recording-started", "success", &["110134"], "0"),
             ("recording-stopped", "success", &["110133"], "0"),
             ("trail-truncated", "failure", &["110133"], "12"),
+            ("segments-removed", "success", &["segments-removed"], "0"),
             ("checkpoint", "success", &["checkpoint"], "0"),
             ("tea-served", "success", &["tea-served"], "0"),
         ] {

@@ -49,7 +49,7 @@ impl Happened {
             "request" => Of::Request,
             "message" => Of::Message,
             "association" => Of::Association,
-            "recording" | "trail" | "checkpoint" | "log" => Of::Trail,
+            "recording" | "trail" | "segments" | "checkpoint" | "log" => Of::Trail,
             "config" => Of::Configuration,
             "certificate" => Of::Certificate,
             _ => Of::Other,

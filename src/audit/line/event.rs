@@ -39,7 +39,7 @@ impl Event {
 
 impl Action {
     /// All.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ConnectionAllowed,
         Self::ConnectionRefused,
         Self::ConnectionDenied,
@@ -57,6 +57,7 @@ impl Action {
         Self::RecordingStarted,
         Self::RecordingStopped,
         Self::TrailTruncated,
+        Self::SegmentsRemoved,
         Self::Checkpoint,
         Self::ConfigLoaded,
         Self::ConfigRejected,
@@ -84,6 +85,7 @@ impl Action {
             Self::RecordingStarted => "recording-started",
             Self::RecordingStopped => "recording-stopped",
             Self::TrailTruncated => "trail-truncated",
+            Self::SegmentsRemoved => "segments-removed",
             Self::Checkpoint => "checkpoint",
             Self::ConfigLoaded => "config-loaded",
             Self::ConfigRejected => "config-rejected",
@@ -144,6 +146,7 @@ fn categories(action: Action) -> (&'static [&'static str], &'static [&'static st
         Action::RecordingStarted => (&["process"], &["start"]),
         Action::RecordingStopped => (&["process"], &["end"]),
         Action::TrailTruncated => (&["file"], &["change"]),
+        Action::SegmentsRemoved => (&["file"], &["deletion"]),
         Action::Checkpoint => (&["file"], &["info"]),
         Action::ConfigLoaded | Action::CertificateRotated => (&["configuration"], &["change"]),
         Action::ConfigRejected | Action::CertificateRejected => (&["configuration"], &["info"]),
@@ -178,6 +181,7 @@ fn failed(record: &Record) -> bool {
         | Action::AssociationAllowed
         | Action::RecordingStarted
         | Action::RecordingStopped
+        | Action::SegmentsRemoved
         | Action::Checkpoint
         | Action::ConfigLoaded
         | Action::CertificateRotated => false,

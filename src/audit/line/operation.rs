@@ -36,6 +36,8 @@ struct Fhir<'a> {
     parameters: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     other_parameters: Option<usize>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reaches: &'a [&'static str],
 }
 
 #[derive(Serialize)]
@@ -164,6 +166,7 @@ impl<'a> Fhir<'a> {
             subject: words.map_or(&[], |words| &words.subjects),
             parameters: words.map_or(&[], |words| &words.parameters),
             other_parameters: words.map(|words| words.other_parameters).filter(|count| *count > 0),
+            reaches: words.map_or(&[], |words| &words.reaches),
         }
     }
 }

@@ -11,7 +11,7 @@ pub(in crate::audit) struct Own {
     pub(in crate::audit) truncated: Option<Truncated>,
     /// How many records before this one were never written.
     pub(in crate::audit) lost: Option<u64>,
-    /// Segments that are past their retention and removed once this is on disk.
+    /// On `segments-removed`: segments that are past their retention and removed once this is on disk.
     pub(in crate::audit) removed: Vec<Removed>,
     /// On `checkpoint`.
     pub(in crate::audit) sealed: Option<Sealed>,
@@ -64,8 +64,13 @@ pub(in crate::audit) struct Truncated {
 pub(in crate::audit) struct Removed {
     /// Its file.
     pub(in crate::audit) file: String,
+    /// Its first record.
+    pub(in crate::audit) first_sequence: u64,
     /// Its last record.
     pub(in crate::audit) last_sequence: u64,
     /// The hash of its last line, which the next segment continues.
     pub(in crate::audit) last_hash: String,
+    /// The peaks of the tree over all records up to its last (RFC 6962), hexadecimal, the greatest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::audit) peaks: Vec<String>,
 }

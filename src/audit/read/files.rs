@@ -47,19 +47,23 @@ impl SegmentFile {
     /// Its lines, whatever form it has now: between a look at the directory and this it may have been
     /// compressed.
     pub(in crate::audit) fn open(&self) -> io::Result<Box<dyn BufRead + Send>> {
-        match open(&self.path) {
-            Err(gone) if gone.kind() == io::ErrorKind::NotFound && !self.is_compressed => {
-                let mut path = self.path.clone().into_os_string();
-                path.push(COMPRESSED);
-                open(Path::new(&path)).map_err(|_gone_too| gone)
-            }
-            opened => opened,
-        }
+        open(&self.path)
     }
 }
 
-/// The lines of a file, compressed or not, as its name says.
+/// The lines of a file, compressed or not, as its name says, or if it was compressed since it had that name.
 pub(in crate::audit) fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
+    match open_named(path) {
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => {
+            let mut compressed = path.to_owned().into_os_string();
+            compressed.push(COMPRESSED);
+            open_named(Path::new(&compressed)).map_err(|_gone_too| gone)
+        }
+        opened => opened,
+    }
+}
+
+fn open_named(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
     let file = BufReader::with_capacity(BUFFER, File::open(path)?);
     if path.to_string_lossy().ends_with(COMPRESSED) {
         return Ok(Box::new(BufReader::with_capacity(BUFFER, zstd::Decoder::with_buffer(file)?)));

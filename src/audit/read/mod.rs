@@ -78,7 +78,7 @@ impl Reading {
     }
 
     /// Gives `each` the records of a time, each with its line, until it has enough. Files in which there is none of
-    /// that time are not read.
+    /// that time are not read. `dir` may also be one file.
     ///
     /// # Errors
     ///
@@ -143,6 +143,9 @@ pub type Each<'e> = &'e mut dyn FnMut(&[u8], Recorded) -> ControlFlow<()>;
 
 /// The files of the trail in `dir`, in the order of their names.
 fn trail_files(dir: &Path) -> Result<Vec<PathBuf>, UnreadableTrail> {
+    if dir.is_file() {
+        return Ok(vec![dir.to_owned()]);
+    }
     let failed = |source| UnreadableTrail::Io { path: dir.into(), source };
     let mut files = Vec::new();
     for entry in read_dir(dir).map_err(failed)? {
@@ -150,6 +153,10 @@ fn trail_files(dir: &Path) -> Result<Vec<PathBuf>, UnreadableTrail> {
         files.extend(name.to_str().filter(|name| is_of_trail(name)).map(|name| dir.join(name)));
     }
     files.sort();
+    // One that is there twice is being compressed: the copy comes behind it.
+    files.dedup_by(|copy, file| {
+        copy.to_str().and_then(|copy| copy.strip_suffix(files::COMPRESSED)) == file.to_str()
+    });
     if files.is_empty() {
         return Err(UnreadableTrail::Missing { dir: dir.into() });
     }

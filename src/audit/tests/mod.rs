@@ -2,6 +2,7 @@
 
 mod failure;
 mod flood;
+mod keeping;
 mod sealing;
 mod tampering;
 
@@ -19,12 +20,18 @@ use tempfile::TempDir;
 use super::fixture::origin;
 use super::line::encode::hash;
 use super::*;
-use crate::audit::read::files::files as files_of;
-use crate::config::{Checkpoints, KeyAlgorithm};
+use crate::audit::read::files::{SegmentFile, files as files_of};
+use crate::config::{Checkpoints, Keeping, KeyAlgorithm};
 use crate::outcome::{DenyReason, Ending};
 use crate::telemetry::metrics::Metrics;
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// Everything stays as it was written.
+const FOREVER: Keeping = Keeping {
+    compress: false,
+    retention: Duration::from_secs(100 * 365 * 24 * 3600),
+    legal_hold: None,
+};
 
 /// Verifies the trail by what it says itself.
 fn verify_alone(dir: &Path) -> Result<Verified, Broken> {
@@ -35,7 +42,8 @@ fn settings(dir: &Path) -> AuditSettings {
     AuditSettings {
         dir: dir.to_owned(),
         on_failure: OnFailure::Block,
-        retention: Duration::from_secs(100 * 365 * 24 * 3600),
+        segment_size: 64 << 20,
+        keeping: FOREVER,
         pseudonyms: None,
         // Only at the end: when a checkpoint is due decides no test.
         checkpoints: Checkpoints {
@@ -44,6 +52,7 @@ fn settings(dir: &Path) -> AuditSettings {
             algorithm: KeyAlgorithm::Ed25519,
             key_lifetime: HOUR,
         },
+        export: Vec::new(),
     }
 }
 
@@ -71,9 +80,14 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     files_of(dir).unwrap().into_iter().map(|file| file.path).collect()
 }
 
+/// The whole trail, whatever form its files have.
+fn text(dir: &Path) -> String {
+    let read = |file: SegmentFile| io::read_to_string(file.open().unwrap()).unwrap();
+    files_of(dir).unwrap().into_iter().map(read).collect()
+}
+
 fn lines(dir: &Path) -> Vec<Value> {
-    let text: String = files(dir).iter().map(|file| fs::read_to_string(file).unwrap()).collect();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text(dir).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// What happened; checkpoints come whenever they are due.
@@ -291,30 +305,4 @@ async fn without_a_trail_denials_are_shown_and_phi_is_blocked() {
         metrics.render().contains(r#"myelin_audit_records_total{action="connection-denied"} 1"#)
     );
     audit.close().await;
-}
-
-#[tokio::test]
-async fn what_is_past_its_retention_is_removed_and_its_last_hash_stays() {
-    let dir = trail_of(1).await;
-    let old = &files(dir.path())[0];
-    let last = verify_alone(dir.path()).unwrap().last_hash;
-    let name = old.file_name().unwrap().to_str().unwrap();
-    let aged = format!("trail-20200101T000000Z-{}", name.split_once("Z-").unwrap().1);
-    fs::rename(old, dir.path().join(&aged)).unwrap();
-    open(dir.path()).close().await; // another day: a segment of its own
-    assert_eq!(files(dir.path()).len(), 2);
-    assert_eq!(counted(dir.path()), 5);
-
-    let short = AuditSettings { retention: Duration::ZERO, ..settings(dir.path()) };
-    tokio::time::sleep(Duration::from_millis(1100)).await; // names have whole seconds
-    Audit::open(Some(&short), origin(), Metrics::new().unwrap().audit()).unwrap().close().await;
-
-    let lines = lines(dir.path());
-    assert_eq!(
-        lines[3]["myelin"]["removed"],
-        json!([{ "file": aged, "last_sequence": 4, "last_hash": last }])
-    );
-    let verified = verify_alone(dir.path()).unwrap();
-    assert_eq!((verified.first_sequence, verified.records), (5, 6));
-    assert_eq!(verified.removal_on_record, Some(true));
 }

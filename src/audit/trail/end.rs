@@ -79,7 +79,7 @@ pub(super) struct Scanned {
     /// Where its records end.
     pub(super) tail: Tail,
     /// The tree over all records up to there, if it is known.
-    tree: Option<Tree>,
+    pub(super) tree: Option<Tree>,
     /// The last checkpoint's number, or that of the record before the segment.
     sealed: u64,
     /// The key that was announced last.

@@ -8,9 +8,9 @@
 pub(in crate::audit) mod backlog;
 mod chunk;
 mod end;
+pub(in crate::audit) mod keeper;
 mod keys;
 mod open;
-mod retention;
 mod sealing;
 pub(in crate::audit) mod segment;
 
@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 
 use self::backlog::{Backlog, Pending};
 use self::chunk::{Chunk, Position};
+use self::keeper::{Keeper, Orders};
 use self::sealing::Sealing;
 pub use self::segment::look;
 use self::segment::{Directory, Segment};
@@ -48,9 +49,10 @@ const UNSYNCED: u64 = 8 * 1024 * 1024;
 pub(in crate::audit) struct Trail {
     origin: Origin,
     on_failure: OnFailure,
-    retention: Duration,
+    segment_size: u64,
     shared: Arc<Shared>,
-    directory: Directory,
+    directory: Arc<Directory>,
+    keeper: Keeper,
     segment: Option<Segment>,
     previous: Option<Previous>,
     written: Position,
@@ -60,7 +62,8 @@ pub(in crate::audit) struct Trail {
     unsynced_since: Option<Instant>,
     /// A segment that was given up and may still hold more than the disk was known to keep.
     repair: Option<(Segment, u64)>,
-    expired: Vec<Removed>,
+    /// Segments that are removed once it is on durable record.
+    removing: Vec<Removed>,
     /// Lost records that the trail does not tell of yet.
     lost: u64,
     failing: Option<Arc<str>>,
@@ -87,6 +90,11 @@ struct Fault {
 }
 
 impl Trail {
+    /// The way to the keeper of what was written.
+    pub(in crate::audit) fn keeper(&self) -> Orders {
+        self.keeper.orders()
+    }
+
     /// Takes a record in.
     pub(in crate::audit) fn take(&mut self, handed: Handed) {
         let line = Encoded::new(&self.origin, handed.at, &handed.record, &Own::default());
@@ -125,6 +133,7 @@ impl Trail {
     pub(in crate::audit) fn attempt(&mut self, sync: bool) {
         self.shared.progress().busy_since = Some(Instant::now());
         self.lost += self.shared.take_lost_at_door();
+        self.tell_of_expired();
         match self.write_and_sync(sync) {
             Ok(()) => self.works(),
             Err(fault) => self.fails(&fault),
@@ -193,7 +202,11 @@ impl Trail {
     fn write_backlog(&mut self) -> Result<(), Fault> {
         loop {
             let now = clock::now();
-            if !self.segment.as_ref().is_some_and(|s| s.takes(self.written.length, now)) {
+            if !self
+                .segment
+                .as_ref()
+                .is_some_and(|s| s.takes(self.written.length, self.segment_size, now))
+            {
                 self.begin_segment()?;
             }
             if self.written.length == 0 {
@@ -268,7 +281,9 @@ impl Trail {
             // Whoever waited may have gone away meanwhile; the record stays.
             let _gone = waiting.send(Ok(()));
         }
-        retention::remove(&self.directory, take(&mut self.expired));
+        if self.backlog.is_empty() && !self.removing.is_empty() {
+            self.keeper.remove(take(&mut self.removing));
+        }
         Ok(())
     }
 
@@ -331,7 +346,7 @@ impl Trail {
             source,
         })?;
         self.segment = Some(segment);
-        self.find_expired();
+        self.keeper.closed(next);
         Ok(())
     }
 
@@ -339,8 +354,18 @@ impl Trail {
         Fault { step, file: self.directory.path().display().to_string(), source }
     }
 
-    fn find_expired(&mut self) {
-        self.expired = retention::expired(&self.directory, self.retention);
+    /// Puts on record what the keeper is about to remove.
+    fn tell_of_expired(&mut self) {
+        let expired = self.keeper.take_expired();
+        if expired.is_empty() {
+            return;
+        }
+        let own = Own { removed: expired, ..Own::default() };
+        let record = Record::new(Action::SegmentsRemoved);
+        let line = Encoded::new(&self.origin, clock::now(), &record, &own);
+        let pending = Pending { line, waiting: None, unshown: None, own: false, lost: 0 };
+        self.backlog.push_front(pending);
+        self.removing = own.removed;
     }
 
     fn segment_start(&self) -> Option<SegmentStart> {
@@ -356,12 +381,7 @@ impl Trail {
     /// The record that the trail begins, or goes on, and all that it has to say about itself.
     fn started(&mut self, segment: Option<SegmentStart>) -> Pending {
         let lost = take(&mut self.lost);
-        let own = Own {
-            segment,
-            lost: (lost > 0).then_some(lost),
-            removed: self.expired.clone(),
-            ..Own::default()
-        };
+        let own = Own { segment, lost: (lost > 0).then_some(lost), ..Own::default() };
         let mut record = Record::new(Action::RecordingStarted);
         record.message = self.failing.as_ref().map(|why| format!("goes on after a failure: {why}"));
         let line = Encoded::new(&self.origin, clock::now(), &record, &own);

@@ -9,10 +9,12 @@ use tracing::warn;
 use super::backlog::Backlog;
 use super::chunk::{Chunk, Position};
 use super::end::{End, Last};
+use super::keeper::Keeper;
 use super::sealing::Sealing;
 use super::segment::{Directory, Tail};
 use super::{Previous, Trail};
 use crate::audit::OpenError;
+use crate::audit::cursor;
 use crate::audit::line::own::{Own, Truncated};
 use crate::audit::line::rule::Origin;
 use crate::audit::read::files::SegmentFile;
@@ -28,14 +30,18 @@ impl Trail {
         origin: Origin,
         shared: Arc<Shared>,
     ) -> Result<Self, OpenError> {
-        let directory = Directory::open(&settings.dir)?;
+        let directory = Arc::new(Directory::open(&settings.dir)?);
+        let needs = cursor::needs(settings);
+        let keeper = Keeper::start(Arc::clone(&directory), settings.keeping.clone(), needs);
+        let keeper = keeper.map_err(OpenError::Thread)?;
         let name = new_name(&origin);
         let mut trail = Self {
             origin,
             on_failure: settings.on_failure,
-            retention: settings.retention,
+            segment_size: settings.segment_size,
             shared,
             directory,
+            keeper,
             segment: None,
             previous: None,
             written: Position::start(),
@@ -44,7 +50,7 @@ impl Trail {
             unsynced: VecDeque::new(),
             unsynced_since: None,
             repair: None,
-            expired: Vec::new(),
+            removing: Vec::new(),
             lost: 0,
             failing: None,
             chunk: Chunk::default(),
@@ -69,12 +75,13 @@ impl Trail {
         let vouched = self.sealing.open(announced.as_deref()).map_err(unreadable)?;
         let Some(Last { file, position, is_newest, .. }) = last else { return Ok(()) };
         let name = &file.name;
-        let has_room = !file.is_compressed && name.takes(position.length, clock::now());
+        let has_room =
+            !file.is_compressed && name.takes(position.length, self.segment_size, clock::now());
         // A new segment announces the key; in the middle of one only the key before introduces the next.
         if is_newest && has_room && vouched {
             self.segment = Some(self.directory.reopen(name).map_err(unreadable)?);
             self.written = position;
-            self.find_expired();
+            self.keeper.closed(name.first);
             let started = self.started(None);
             self.push_own_behind(started);
         } else {

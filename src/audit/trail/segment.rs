@@ -12,9 +12,8 @@ use time::{Date, OffsetDateTime, PrimitiveDateTime};
 
 use crate::audit::OpenError;
 use crate::audit::line::encode::Hash;
+use crate::audit::read::files::COMPRESSED;
 
-/// A segment is full at this length.
-const FULL: u64 = 64 * 1024 * 1024;
 /// The time in a segment's name.
 const STARTED: &[BorrowedFormatItem<'_>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
@@ -69,9 +68,16 @@ impl Directory {
         Ok(Segment { file, name: text, day: name.started.date() })
     }
 
-    /// Removes a segment.
+    /// Removes a segment, whether compressed or not, and while it is being compressed.
     pub(in crate::audit) fn remove(&self, name: &str) -> io::Result<()> {
-        remove_file(self.path.join(name))?;
+        let compressed = remove_file(self.path.join(format!("{name}{COMPRESSED}")));
+        match (remove_file(self.path.join(name)), compressed) {
+            (Err(error), _) | (Ok(()), Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error);
+            }
+            (Err(gone), Err(_gone_too)) => return Err(gone),
+            (Ok(()), _) | (Err(_), Ok(())) => {}
+        }
         self.sync()
     }
 
@@ -165,9 +171,9 @@ impl SegmentName {
         })
     }
 
-    /// Whether a segment of this name that is `length` long takes another record at `at`.
-    pub(in crate::audit) fn takes(&self, length: u64, at: OffsetDateTime) -> bool {
-        has_room(self.started.date(), length, at)
+    /// Whether a segment of this name that is `length` long takes another record at `at`, when it is full at `full`.
+    pub(in crate::audit) fn takes(&self, length: u64, full: u64, at: OffsetDateTime) -> bool {
+        length < full && self.started.date() == at.date()
     }
 }
 
@@ -179,10 +185,6 @@ impl fmt::Display for SegmentName {
         write!(f, "trail-{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-")?;
         write!(f, "{:020}.jsonl", self.first)
     }
-}
-
-fn has_room(day: Date, length: u64, at: OffsetDateTime) -> bool {
-    length < FULL && day == at.date()
 }
 
 /// The segment that is written to.
@@ -199,9 +201,9 @@ impl Segment {
         &self.name
     }
 
-    /// Whether it takes another record at `at`.
-    pub(in crate::audit) fn takes(&self, length: u64, at: OffsetDateTime) -> bool {
-        has_room(self.day, length, at)
+    /// Whether it takes another record at `at`, when it is `length` long and full at `full`.
+    pub(in crate::audit) fn takes(&self, length: u64, full: u64, at: OffsetDateTime) -> bool {
+        length < full && self.day == at.date()
     }
 
     /// Appends `lines`. When it fails, some of them may be there in part.

@@ -42,6 +42,7 @@ impl Chain {
                 last_time: line.timestamp.to_owned(),
                 last_hash: String::new(),
                 removal_on_record: (first > 1).then_some(false),
+                removed_by: None,
                 earlier_than_previous: 0,
                 seals: Sealed::default(),
                 unfinished_bytes: 0,
@@ -107,6 +108,7 @@ impl Chain {
     pub(super) fn meet(&mut self, path: &Path, number: u64, line: &Line<'_>) -> Result<(), Broken> {
         if line.myelin.removed.iter().any(|removed| removed.last_hash == self.before_first) {
             self.verified.removal_on_record = self.verified.removal_on_record.map(|_| true);
+            self.verified.removed_by = Some(line.event.sequence);
         }
         self.seals.meet(path, number, line)
     }

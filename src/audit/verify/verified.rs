@@ -26,6 +26,8 @@ pub struct Verified {
     pub last_hash: String,
     /// When older segments are gone: whether a record of this trail says that their retention was over.
     pub removal_on_record: Option<bool>,
+    /// The number of that record.
+    pub removed_by: Option<u64>,
     /// Records whose time is before that of the record before them: clocks are set, and records of
     /// different connections overtake each other by milliseconds.
     pub earlier_than_previous: u64,
@@ -63,8 +65,18 @@ impl fmt::Display for Verified {
         write!(f, "SHA-256 of the last line: {}", self.last_hash)?;
         match self.removal_on_record {
             None => {}
-            Some(true) => write!(f, "\nwhat came before was removed when its retention was over")?,
-            Some(false) => write!(f, "\nwhat came before is gone, and no record says why")?,
+            Some(true) => write!(
+                f,
+                "\nrecords 1 to {} are not here any more: what came before was removed when its retention was over, as \
+                 record {} says",
+                first_sequence - 1,
+                self.removed_by.unwrap_or_default()
+            )?,
+            Some(false) => write!(
+                f,
+                "\nrecords 1 to {} are not here any more: what came before is gone, and no record says why",
+                first_sequence - 1
+            )?,
         }
         match self.earlier_than_previous {
             0 => {}

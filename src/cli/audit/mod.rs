@@ -5,6 +5,7 @@ mod place;
 mod proof;
 mod pseudonym;
 mod query;
+mod reconcile;
 mod report;
 mod sign_off;
 mod verify;
@@ -29,6 +30,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Finds records, and tells them in other forms: CSV, ECS, OCSF, CEF, DICOM, FHIR
     Query(Box<query::Arguments>),
+    /// Holds the trails of two services against each other: what one of them lacks
+    Reconcile(Box<reconcile::Arguments>),
     /// Tells a reviewer what a period's records say: a page to print, JSON or CSV
     Report(report::Arguments),
     /// Records that somebody has reviewed a period
@@ -45,6 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Query(arguments) => query::run(arguments),
+        Command::Reconcile(arguments) => reconcile::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::SignOff(arguments) => sign_off::run(arguments),
         Command::Prove(arguments) => proof::prove(arguments),

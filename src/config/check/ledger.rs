@@ -1,7 +1,9 @@
 //! What one part of the file says that another must fit.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use super::audit::RETENTION;
 use crate::config::address::overlap;
 use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Located, Reader};
@@ -33,6 +35,7 @@ pub(super) struct Ledger {
     listens: Vec<Listen>,
     forwards: Vec<Located<Target>>,
     phi: Option<Located<()>>,
+    retention: Option<Located<Duration>>,
 }
 
 impl Ledger {
@@ -58,6 +61,11 @@ impl Ledger {
         }
     }
 
+    /// Records are kept for so long.
+    pub(super) fn retention(&mut self, retention: &Located<Duration>) {
+        self.retention = Some(retention.clone());
+    }
+
     /// Compares all that was noted. `audited`: there is a trail.
     pub(super) fn check(&self, reader: &Reader<'_>, audited: bool) {
         self.names_are_unique(reader);
@@ -68,6 +76,14 @@ impl Ledger {
         if let Some(phi) = self.phi.as_ref().filter(|_| !audited) {
             let fault = Fault::new("`phi: true` needs a trail, and `audit.dir` is missing");
             reader.error(phi.at(), fault.hint("add `audit: { dir: /var/log/myelin/audit }`"));
+        }
+        let short = self.retention.as_ref().filter(|retention| retention.value < RETENTION);
+        if let Some(short) = short.filter(|_| self.phi.is_some()) {
+            let fault = Fault::new(
+                "records of access to PHI are removed before six years are over: so long HIPAA has documentation \
+                 kept (45 CFR 164.316(b)(2))",
+            );
+            reader.warn(short.at(), fault.hint("write `retention: 6y`, or remove the key"));
         }
     }
 

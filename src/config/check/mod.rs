@@ -5,6 +5,7 @@ mod associations;
 mod audit;
 pub(super) mod case;
 mod dates;
+mod export;
 mod groups;
 mod identity;
 mod ledger;
@@ -117,7 +118,7 @@ fn carried(fields: &mut Fields<'_, '_>, context: &Context<'_, '_>) -> Option<Car
     let outbound = fields.or("outbound", Vec::new(), |reader, node| {
         reader.list(node, |_, node| listeners::outbound(context, &mut ledger, node))
     });
-    let audit = fields.optional("audit", audit::settings);
+    let audit = fields.optional("audit", |reader, node| audit::settings(reader, node, &mut ledger));
     let admin = fields.optional("admin", |reader, node| admin::settings(reader, node, &mut ledger));
     if let Some(None) = admin {
         ledger.bind(ListenAddr::Tcp(admin::LISTEN), Bound::Admin, None);

@@ -61,7 +61,8 @@ fn the_reference_shows_the_defaults() {
     assert_eq!(reference.workers, minimal.workers);
     let (reference, minimal) = (reference.audit.unwrap(), minimal.audit.unwrap());
     assert_eq!(reference.on_failure, minimal.on_failure);
-    assert_eq!(reference.retention, minimal.retention);
+    assert_eq!(reference.segment_size, minimal.segment_size);
+    assert_eq!(reference.keeping, minimal.keeping);
 }
 
 #[test]

@@ -15,7 +15,7 @@ inbound:
   - {name: adt, listen: "0.0.0.0:2575", forward: "127.0.0.1:2576", protocol: tcp, allow: [lab]}
 audit:
   dir: audit
-  export: []
+  export: [{otlp: {}}]
 "#,
     );
 
@@ -28,12 +28,12 @@ audit:
   |              ^^^^^^^^
   = help: write `off`, or remove the key: it is the only one in this release
 
-error: `export` is not in this release
-  --> m.yaml:11:3
+error: `otlp` is not in this release
+  --> m.yaml:11:13
    |
-11 |   export: []
-   |   ^^^^^^
-   = help: let a log shipper follow `trail-*.jsonl` in `audit.dir`"#
+11 |   export: [{otlp: {}}]
+   |             ^^^^
+   = help: send by `syslog`, or let a log shipper follow `trail-*.jsonl` in `audit.dir`"#
     );
 }
 

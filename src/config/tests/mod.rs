@@ -1,6 +1,7 @@
 //! The configuration as its operator meets it: the screen is the promise.
 
 mod examples;
+mod exports;
 mod form;
 mod groups;
 mod identity;

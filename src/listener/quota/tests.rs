@@ -49,10 +49,13 @@ impl Desk {
         self.policy.authorize(&identity(peer), NOW).unwrap()
     }
 
-    fn ask(&self, permit: &Permit) -> Result<Running, Box<Over>> {
+    fn grant(&self, permit: &Permit) -> Grant {
         let asked = Requested::plain(&Method::GET, "/a");
-        let grant = self.policy.authorize_request(permit, &asked, NOW).unwrap();
-        self.quotas.begin(permit, Some(&grant))
+        self.policy.authorize_request(permit, &asked, NOW).unwrap()
+    }
+
+    fn ask(&self, permit: &Permit) -> Result<Running, Box<Over>> {
+        self.quotas.begin(permit, Some(&self.grant(permit)))
     }
 
     /// How many of 20 may begin, each ended before the next.
@@ -209,7 +212,9 @@ fn a_rate_is_told_as_it_was_written() {
 #[test]
 fn what_was_used_is_known_and_goes_over_to_the_next_policy() {
     let desk = Desk::new("", "");
-    desk.one_by_one("lab");
+    let permit = desk.permit("lab");
+    (0..20).for_each(|_| desk.quotas.used(&permit, Some(&desk.grant(&permit)), NOW));
+    let _begun = desk.ask(&permit); // which alone is no use
 
     let next = Desk::after("limits: {concurrency: 1}", "", Some(&desk));
 

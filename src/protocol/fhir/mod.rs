@@ -16,6 +16,9 @@ pub use reach::{By, Reach, Reached};
 pub use resources::{RESOURCES, is_resource};
 pub use search::{Search, search};
 
+/// Stands for any type of resources in a record of what a request reached.
+pub const ANY: &str = "*";
+
 /// An interaction, by its code in <http://hl7.org/fhir/restful-interaction>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Interaction {

@@ -114,6 +114,8 @@ pub enum By {
     Behind(&'static str),
     /// A parameter whose name is not the standard's, so that it is not told.
     Other,
+    /// It is on record, and by what it was reached is not.
+    Recorded,
 }
 
 /// A type of resources that a request gets at.
@@ -134,6 +136,7 @@ impl fmt::Display for Reached {
             By::Parameter(name) => write!(f, " by `{name}`"),
             By::Behind(name) => write!(f, " by what follows `{name}`"),
             By::Other => f.write_str(" by a parameter that FHIR does not have"),
+            By::Recorded => Ok(()),
         }
     }
 }
@@ -155,6 +158,13 @@ impl Reach {
         }
         texts.into_iter().for_each(|text| reach.read(text));
         reach
+    }
+
+    /// The same, and these types, which are on record. `None`: any.
+    #[must_use]
+    pub fn and(mut self, recorded: &[Option<&'static str>]) -> Self {
+        recorded.iter().for_each(|kind| self.add(*kind, By::Recorded));
+        self
     }
 
     /// What parameters get at by themselves.

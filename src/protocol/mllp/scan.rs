@@ -222,6 +222,10 @@ impl Scanner {
         clear: usize,
         bytes: &'a [u8],
     ) -> Result<Step<'a>, Malformed> {
+        let plain = segments.plain(bytes);
+        if plain > 0 {
+            return Ok(self.pass(segments, bytes.get(..plain).unwrap_or_default(), plain));
+        }
         let unseen = bytes.get(clear..).unwrap_or_default();
         let end = self.end(unseen).map(|at| clear + at);
         let content = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();

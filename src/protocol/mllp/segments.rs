@@ -18,6 +18,9 @@ const NAME: usize = 3;
 /// for one that is not there must not go on to the end for each of them.
 const BLOCK: usize = 4096;
 
+/// Bytes that are looked at as a whole, without a search.
+const GLANCE: usize = 512;
+
 static FIND_MESSAGE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(MESSAGE));
 /// What the names of both envelopes end with.
 static FIND_ENVELOPE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"HS"));
@@ -65,6 +68,23 @@ impl Segments {
         let found = finder.find_iter(content.get(block)?);
         let mut names = found.filter_map(|at| (begin + at).checked_sub(behind));
         names.find(|at| self.has_header(content, *at, true))
+    }
+
+    /// How many bytes `content` begins with, in whole blocks or to its end, that are printable ASCII behind text of
+    /// the same segment: no frame and no segment begins or ends among them. One look that needs no search, for
+    /// documents in one long segment.
+    pub(super) fn plain(self, content: &[u8]) -> usize {
+        let [_, before] = self.last;
+        if self.at_start || !is_printable(before) {
+            return 0;
+        }
+        let is_plain = |block: &&[u8]| {
+            let (least, most) = block
+                .iter()
+                .fold((u8::MAX, 0), |(least, most), byte| (least.min(*byte), most.max(*byte)));
+            is_printable(least) && is_printable(most)
+        };
+        content.chunks(GLANCE).take_while(is_plain).map(<[u8]>::len).sum()
     }
 
     /// A header at the end of `content`, in the middle of its name.
@@ -118,6 +138,10 @@ impl Segments {
             }
         }
     }
+}
+
+fn is_printable(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
 }
 
 /// Whether some receiver ends a line in these bytes, all of which are blanks or beyond ASCII.

@@ -12,11 +12,14 @@ use crate::review::what::{What, Words, canonical, segments};
 /// So many words in one place are an interface's; more are data.
 const SIBLINGS: usize = 8;
 
+/// The types of resources that a rule has to list; `None`: all types, so it lists none.
+type Types = Option<BTreeSet<&'static str>>;
+
 /// Requests by what they were.
 #[derive(Default)]
 struct Sorted {
     soap: Alike<(String, String)>,
-    fhir: Alike<((String, Option<&'static str>), fhir::Interaction)>,
+    fhir: Alike<((String, Types), fhir::Interaction)>,
     dicomweb: Alike<(String, &'static str)>,
     plain: Vec<(Vec<Segment>, String, Evidence)>,
     /// Those whose path is not on record.
@@ -79,7 +82,7 @@ impl Sorted {
         for (what, _) in &asked {
             let What::Request { method, path: Some(path), words } = what else { continue };
             match words {
-                Some(Words::Fhir(..)) => {
+                Some(Words::Fhir { .. }) => {
                     let named = of_fhir(method, &segments(path));
                     bases.insert(named.map_or_else(|| path.clone(), |(base, _)| base));
                 }
@@ -112,14 +115,16 @@ impl Sorted {
                 let base = of_dicomweb(method, &parts).map_or_else(|| path.to_owned(), |(b, _)| b);
                 return alike(&mut self.dicomweb, (base, transaction.name()), evidence);
             }
-            Some(Words::Fhir(interaction, resource)) => {
+            Some(Words::Fhir { interaction, resource, reached }) => {
                 let base = of_fhir(method, &parts).map_or_else(|| path.to_owned(), |(b, _)| b);
-                return alike(&mut self.fhir, ((base, *resource), *interaction), evidence);
+                let types = [*resource].into_iter().chain(reached.iter().copied()).collect();
+                return alike(&mut self.fhir, ((base, types), *interaction), evidence);
             }
             Some(Words::Soap(_)) | None => {}
         }
         if let Some((base, (interaction, resource))) = fhir_below(method, &parts, bases) {
-            alike(&mut self.fhir, ((base, resource), interaction), evidence);
+            let types = resource.map(|resource| [resource].into());
+            alike(&mut self.fhir, ((base, types), interaction), evidence);
         } else if let Some((base, transaction)) = of_dicomweb(method, &parts) {
             alike(&mut self.dicomweb, (base, transaction.name()), evidence);
         } else {
@@ -190,19 +195,19 @@ fn soap(all: Alike<(String, String)>, namer: &mut Namer) -> Vec<RuleDraft> {
 }
 
 fn of_fhir_rules(
-    all: Alike<((String, Option<&'static str>), fhir::Interaction)>,
+    all: Alike<((String, Types), fhir::Interaction)>,
     namer: &mut Namer,
 ) -> Vec<RuleDraft> {
     let by_type =
-        together(all).into_iter().map(|(((base, resource), _), (interactions, evidence))| {
+        together(all).into_iter().map(|(((base, types), _), (interactions, evidence))| {
             let codes: BTreeSet<_> =
                 interactions.into_iter().map(fhir::Interaction::code).collect();
-            (((base, resource.is_some(), codes), resource), evidence)
+            (((base, types.is_some(), codes), types), evidence)
         });
     // The same peers do the same with several types: that is one rule.
     let mut drafts = Vec::new();
-    for (((base, _, interactions), allow), (resources, evidence)) in together(by_type) {
-        let resources: BTreeSet<_> = resources.into_iter().flatten().collect();
+    for (((base, _, interactions), allow), (types, evidence)) in together(by_type) {
+        let resources: BTreeSet<_> = types.into_iter().flatten().flatten().collect();
         let name = match (resources.first(), resources.len()) {
             (Some(one), 1) => namer.name(one),
             _ => namer.name(&format!("fhir-{}", interactions.first().copied().unwrap_or_default())),

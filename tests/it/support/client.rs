@@ -78,6 +78,7 @@ impl Peer {
     }
 
     /// The port that it comes from.
+    #[cfg(feature = "rego")]
     pub(crate) fn port(&self) -> u16 {
         self.stream.get_ref().0.local_addr().unwrap().port()
     }

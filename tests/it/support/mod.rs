@@ -27,6 +27,7 @@ pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod python;
 mod running;
+pub(crate) mod syslog;
 pub(crate) mod tls_server;
 pub(crate) mod trail;
 pub(crate) mod ward;

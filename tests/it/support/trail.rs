@@ -26,20 +26,25 @@ impl Trail {
         let Ok(entries) = std::fs::read_dir(&self.dir) else { return Vec::new() };
         let mut segments: Vec<_> = entries
             .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
+            .filter(|path| {
+                let name = path.file_name().unwrap().to_string_lossy();
+                name.ends_with(".jsonl") || name.ends_with(".jsonl.zst")
+            })
             .collect();
         segments.sort();
+        // Of one that is there twice, the copy comes behind it.
+        segments.dedup_by(|copy, file| copy.with_extension("") == *file);
         segments
     }
 
     /// Every whole line, as it is.
     pub(crate) fn text(&self) -> String {
-        let read = |path: &PathBuf| {
-            let text = std::fs::read_to_string(path).unwrap();
+        let whole = |path: &PathBuf| {
+            let Some(text) = read(path) else { return String::new() };
             let whole = text.rfind('\n').map_or(0, |end| end + 1);
             text[..whole].to_owned()
         };
-        self.segments().iter().map(read).collect()
+        self.segments().iter().map(whole).collect()
     }
 
     /// A record for each line.
@@ -73,6 +78,18 @@ impl Trail {
         assert_eq!(found.len(), 1, "{found:#?}");
         found.remove(0)
     }
+}
+
+/// A segment's text, whatever form it has by now; none when its retention is over.
+fn read(path: &Path) -> Option<String> {
+    let plain = std::fs::read_to_string(path);
+    let compressed = || {
+        let name = path.to_str().unwrap();
+        let name = format!("{}.zst", name.strip_suffix(".zst").unwrap_or(name));
+        let bytes = zstd::decode_all(std::fs::File::open(name).ok()?).unwrap();
+        Some(String::from_utf8(bytes).unwrap())
+    };
+    plain.ok().or_else(compressed)
 }
 
 /// One record.

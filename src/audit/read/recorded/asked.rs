@@ -15,6 +15,9 @@ pub struct RecordedFhir {
     /// Names of search parameters.
     #[serde(default)]
     pub parameters: Vec<String>,
+    /// Types of resources that it got at beside its own; `*` where that may have been any type.
+    #[serde(default)]
+    pub reaches: Vec<String>,
 }
 
 /// `myelin.dicomweb`
@@ -51,6 +54,9 @@ pub struct RecordedHl7 {
     pub receiving: RecordedEnds,
     /// Pseudonym of MSH-10.
     pub control_id: Option<String>,
+    /// It is a file or a batch.
+    #[serde(default)]
+    pub batch: bool,
     /// MSA-1 of the acknowledgement.
     pub acknowledgement: Option<String>,
 }

@@ -131,6 +131,23 @@ fn another_message_behind_a_blank_of_latin_1_is_judged_too() {
 }
 
 #[test]
+fn another_message_is_judged_however_much_text_is_before_it() {
+    let other = ADT.replace("ADT^A01", "ORU^R01");
+    for text in ["plain text ", "OBX|1\r"] {
+        for size in [512, 1024, 4096, LEAD_MAX, 2 * LEAD_MAX].map(|size| size - ADT.len()) {
+            for size in size - 12..size + 12 {
+                let before = text.repeat(size / text.len() + 1);
+                let content = [ADT, &before[..size], "\r", &other, &before, "\u{2028}", &other];
+                let stream = framed(content.concat());
+                let seen = scan_pieces(Reading::Messages, [stream.as_slice()]);
+                assert_eq!(seen.judged, ["ADT^A01", "+ORU^R01", "+ORU^R01"], "{text:?} {size}");
+                assert_eq!((seen.passed, seen.ends), (stream, 1), "{text:?} {size}");
+            }
+        }
+    }
+}
+
+#[test]
 fn another_message_behind_a_line_end_of_latin_1_is_judged_too() {
     let other = ADT.replace("ADT^A01", "ORU^R01");
     let stream = framed([ADT.trim_end().as_bytes(), b"\x85", other.as_bytes()].concat());

@@ -1,0 +1,189 @@
+//! Connecting to a receiver: by TLS, with our certificate of this moment.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::failure::Failure;
+use super::stream::Stream;
+use crate::certs::{Material, Trusted};
+use crate::config::{Endpoint, TlsSettings};
+use crate::identity::{PeerCertificate, PeerIdentity};
+use crate::live::{Generation, Live};
+use crate::outcome::Undelivered;
+use crate::report::Report;
+use crate::tls::{self, Expected, Pins, TlsClient, Trust};
+
+/// From the name to the TCP connection, and again for the handshake.
+const LIMIT: Duration = Duration::from_secs(10);
+/// The longest trust bundle.
+const BUNDLE: u64 = 4 << 20;
+
+/// Makes connections to one receiver.
+pub(super) struct Dialer {
+    pub(super) endpoint: Endpoint,
+    /// Without TLS; only ever to this machine.
+    pub(super) plaintext: bool,
+    /// Authorities of its own.
+    pub(super) trust_bundle: Option<PathBuf>,
+    pub(super) tls: TlsSettings,
+    pub(super) material: Live<Material>,
+}
+
+/// A connection that was made.
+pub(super) struct Dialed {
+    pub(super) stream: Stream,
+    /// Of our key material; a newer one is for a new connection.
+    pub(super) generation: Generation,
+    /// How long a packet takes there and back, at most.
+    pub(super) round_trip: Duration,
+}
+
+impl Dialer {
+    /// Connects, and offers the protocols `alpn`.
+    pub(super) async fn dial(&self, alpn: &[&[u8]]) -> Result<Dialed, Failure> {
+        let material = self.material.snapshot();
+        let (stream, round_trip) = self.connect().await?;
+        let generation = material.generation;
+        if self.plaintext {
+            return Ok(Dialed { stream: Stream::Plain(stream), generation, round_trip });
+        }
+        let trusted = match self.trust_bundle.clone() {
+            Some(path) => tokio::task::spawn_blocking(move || own_authorities(&path))
+                .await
+                .map_err(|_ended| Failure::ended())??,
+            None => Arc::clone(&material.value.trusted),
+        };
+        let client = self.client(&material.value, &trusted)?.with_alpn(alpn);
+        let host = self.endpoint.host.to_string();
+        let name = ServerName::try_from(host).map_err(|_invalid| {
+            Failure::new(Undelivered::Unprepared, "its address is no name for a certificate")
+        })?;
+        let session = tls::connect(&client, name, stream, LIMIT).await;
+        let session = session.map_err(|failed| Failure::handshake(&failed))?;
+        Ok(Dialed { stream: Stream::Tls(session.stream), generation, round_trip })
+    }
+
+    async fn connect(&self) -> Result<(TcpStream, Duration), Failure> {
+        let Endpoint { host, port } = &self.endpoint;
+        let since = Instant::now();
+        let connecting = timeout(LIMIT, TcpStream::connect((&**host, *port))).await;
+        let tcp = connecting
+            .map_err(|_elapsed| Failure::too_slow("no connection to it", LIMIT))?
+            .map_err(|error| {
+            Failure::new(Undelivered::Unreachable, format!("cannot be connected to: {error}"))
+        })?;
+        let round_trip = since.elapsed();
+        let _only_slower = tcp.set_nodelay(true);
+        if self.plaintext && !tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback()) {
+            let what = "it is not on this machine, and without TLS nothing leaves it";
+            return Err(Failure::new(Undelivered::Unprepared, what));
+        }
+        Ok((tcp, round_trip))
+    }
+
+    fn client(&self, material: &Material, trusted: &Arc<Trusted>) -> Result<TlsClient, Failure> {
+        let unprepared = |error: tls::ConfigError| {
+            Failure::new(Undelivered::Unprepared, Report(&error).to_string())
+        };
+        let trust = Trust::of_servers(&self.tls, trusted, Pins::default()).map_err(unprepared)?;
+        let host = Arc::clone(&self.endpoint.host);
+        let expected: Expected = Arc::new(move |server: &PeerIdentity| {
+            let certificate = &server.certificate;
+            match bears(certificate, &host) {
+                true => Ok(()),
+                false => Err(format!(
+                    "the export is to go to {host}, and its certificate has {}",
+                    certificate.alternative_names.join(", ")
+                )),
+            }
+        });
+        tls::client_config(material, &self.tls, &trust, expected).map_err(unprepared)
+    }
+}
+
+/// Whether a certificate is one of `host` (RFC 6125, 6.4; RFC 2818, 3.1 for addresses).
+fn bears(certificate: &PeerCertificate, host: &str) -> bool {
+    if let Ok(wanted) = host.parse::<IpAddr>() {
+        let mut addresses =
+            certificate.alternative_names.iter().filter_map(|name| name.strip_prefix("IP:"));
+        return addresses.any(|address| address.parse() == Ok(wanted));
+    }
+    let host = host.to_ascii_lowercase();
+    let above = host.split_once('.').map(|(_, above)| above);
+    certificate.dns.iter().any(|name| match name.as_str().strip_prefix("*.") {
+        Some(domain) => above == Some(domain),
+        None => name.as_str() == host,
+    })
+}
+
+/// The authorities in a receiver's own trust bundle, read each time: whoever renews it need not tell us.
+///
+/// # Errors
+///
+/// The file cannot be read, or holds no certificate.
+pub(super) fn own_authorities(path: &Path) -> Result<Arc<Trusted>, Failure> {
+    let failed = |why: String| {
+        let what = format!("the trust bundle {} cannot be used: {why}", path.display());
+        Failure::new(Undelivered::Unprepared, what)
+    };
+    let mut pem = Vec::new();
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    file.take(BUNDLE).read_to_end(&mut pem).map_err(|error| failed(error.to_string()))?;
+    let bundle = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let bundle = bundle.map_err(|error| failed(error.to_string()))?;
+    if bundle.is_empty() {
+        return Err(failed("there is no certificate in it".to_owned()));
+    }
+    Ok(Arc::new(Trusted { bundle, ..Trusted::default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::identity::DnsName;
+
+    fn certificate(names: &[&str]) -> PeerCertificate {
+        let nameless = PeerCertificate::nameless(datetime!(2026-11-22 12:00 UTC));
+        let dns = names.iter().filter_map(|name| DnsName::parse(name.strip_prefix("DNS:")?).ok());
+        let alternative_names = names.iter().map(|name| (*name).to_owned()).collect();
+        PeerCertificate { dns: dns.collect(), alternative_names, ..nameless }
+    }
+
+    #[test]
+    fn a_receiver_is_known_by_the_name_or_address_that_is_configured() {
+        let certificate =
+            certificate(&["DNS:arr.hospital.example", "DNS:*.lab.example", "IP:10.0.0.7"]);
+
+        for good in ["arr.hospital.example", "ARR.hospital.example", "lis.lab.example", "10.0.0.7"]
+        {
+            assert!(bears(&certificate, good), "{good}");
+        }
+        for wrong in ["hospital.example", "a.b.lab.example", "lab.example", "10.0.0.8", "arr"] {
+            assert!(!bears(&certificate, wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_without_a_certificate_is_told_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.crt");
+        std::fs::write(&path, "nothing\n").unwrap();
+
+        let said = |path: &Path| own_authorities(path).unwrap_err().what;
+
+        assert!(said(&path).ends_with("ca.crt cannot be used: there is no certificate in it"));
+        assert!(said(&dir.path().join("none")).contains("No such file"));
+    }
+}

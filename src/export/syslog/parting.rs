@@ -1,0 +1,75 @@
+//! An orderly end, which proves that everything was read.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::export::dial::Dialed;
+use crate::export::failure::Failure;
+use crate::export::stream::Stream;
+use crate::outcome::Undelivered;
+
+/// A receiver ends its side within this time.
+const LIMIT: Duration = Duration::from_secs(10);
+/// A reset that was on its way is here by then, beside the way there and back.
+const MARGIN: Duration = Duration::from_millis(50);
+
+/// Ends our side of a connection, and waits until the receiver has ended its own.
+///
+/// # Errors
+///
+/// It does not, or by a reset: then nobody knows how much of what was sent it has read.
+pub(super) async fn part(dialed: Dialed) -> Result<(), Failure> {
+    let Dialed { mut stream, round_trip, .. } = dialed;
+    let parting = timeout(LIMIT, end(&mut stream, round_trip)).await;
+    let unconfirmed = |what: String| Failure::new(Undelivered::Unconfirmed, what);
+    parting
+        .map_err(|_elapsed| {
+            unconfirmed(format!(
+                "the receiver does not end the connection within {} after we did, so nobody knows \
+                 whether it has read everything: what was sent is sent again",
+                humantime::format_duration(LIMIT)
+            ))
+        })?
+        .map_err(|error| {
+            unconfirmed(format!(
+                "the connection did not come to an orderly end ({error}): what was sent is sent again"
+            ))
+        })
+}
+
+async fn end(stream: &mut Stream, round_trip: Duration) -> io::Result<()> {
+    stream.shutdown().await?; // close_notify, then FIN
+    let mut rest = [0; 512];
+    loop {
+        match stream.read(&mut rest).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            // Many receivers end TCP without TLS' own farewell.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(error),
+        }
+    }
+    let tcp = stream.tcp();
+    until_end(tcp).await?;
+    // The two ends may have crossed: then the receiver's kernel answers our last bytes with a reset.
+    sleep(round_trip * 2 + MARGIN).await;
+    tcp.take_error()?.map_or(Ok(()), Err)
+}
+
+/// Reads until the end of TCP itself, behind the end of TLS.
+async fn until_end(tcp: &TcpStream) -> io::Result<()> {
+    let mut rest = [0; 512];
+    loop {
+        tcp.ready(Interest::READABLE).await?;
+        match tcp.try_read(&mut rest) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
