@@ -19,6 +19,7 @@ mod audit_forms;
 mod audit_proof;
 mod audit_query;
 mod audit_reconcile;
+mod audit_report;
 mod begun;
 mod ca;
 mod ca_live;

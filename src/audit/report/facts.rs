@@ -74,12 +74,13 @@ impl Facts {
     /// Lines that were passed over, in words; `None` if there were none.
     pub(super) fn passed_over(&self) -> Option<String> {
         let reading = &self.about.reading;
-        (reading.broken > 0).then(|| {
-            let first = reading.told.join("; ");
-            format!(
-                "{} lines of the trail are no records and were passed over: {first}.",
-                reading.broken
-            )
-        })
+        let first = reading.told.join("; ");
+        match reading.broken {
+            0 => None,
+            1 => Some(format!("1 line of the trail is no record and was passed over: {first}.")),
+            lines => Some(format!(
+                "{lines} lines of the trail are no records and were passed over: {first}."
+            )),
+        }
     }
 }

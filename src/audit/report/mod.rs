@@ -14,6 +14,8 @@ mod parts;
 mod seen;
 mod series;
 mod table;
+#[cfg(test)]
+mod tests;
 mod told;
 
 pub use self::facts::{About, Facts};

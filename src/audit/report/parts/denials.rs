@@ -50,7 +50,9 @@ const OBSERVED: &[Column] = &[
 #[derive(Debug, Default)]
 pub(in crate::audit::report) struct Denials {
     reasons: Told<2, Tally>,
-    who: Told<5, Tally>,
+    /// Those who proved who they are, apart: strangers must not take their places.
+    known: Told<5, Tally>,
+    strangers: Told<5, Tally>,
     observed: Told<3, Tally>,
 }
 
@@ -110,7 +112,9 @@ impl Denials {
             "" => seen.record.presented().map_or("", |end| &end.subject),
             _proven => "",
         };
-        self.who.at([seen.who(), claimed, &address, seen.listener(), reason]).take(seen, count);
+        let is_known = !seen.identity().is_empty();
+        let who = if is_known { &mut self.known } else { &mut self.strangers };
+        who.at([seen.who(), claimed, &address, seen.listener(), reason]).take(seen, count);
     }
 
     pub(in crate::audit::report) fn part(&self) -> Part {
@@ -128,13 +132,12 @@ impl Denials {
                 ]
             },
         );
-        let who = self.who.rows(
-            |_, tally| by_count(tally),
-            |tally| {
-                let [first, last] = tally.span.cells();
-                vec![Value::Number(tally.count), first, last]
-            },
-        );
+        let row = |tally: &Tally| {
+            let [first, last] = tally.span.cells();
+            vec![Value::Number(tally.count), first, last]
+        };
+        let mut who = self.known.rows(|_, tally| by_count(tally), row);
+        who.extend(self.strangers.rows(|_, tally| by_count(tally), row));
         let observed = self.observed.rows(
             |_, tally| by_count(tally),
             |tally| {
@@ -144,7 +147,12 @@ impl Denials {
         );
         let reasons =
             Table { name: "reasons", title: "By reason", columns: REASONS, rows: reasons };
-        let who = Table { name: "who", title: "By whom", columns: WHO, rows: who };
+        let who = Table {
+            name: "who",
+            title: "By whom, those who proved who they are first",
+            columns: WHO,
+            rows: who,
+        };
         let observed = Table {
             name: "observed",
             title: "Let through because policy is only observed",
