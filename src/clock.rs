@@ -14,12 +14,19 @@
 //! the log and as `myelin_clock_behind_seconds`. Nothing of it outlives the process: a floor kept on disk would turn one
 //! wrong date at a boot into an outage that no restart mends.
 
+mod kernel;
+
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
+
+pub use kernel::{Kept, Synchronised, kept};
+
+/// Less than this is no step of the wall clock.
+pub const STEP: time::Duration = time::Duration::SECOND;
 
 /// The current time, UTC.
 pub fn now() -> OffsetDateTime {
@@ -37,15 +44,41 @@ pub fn behind() -> Duration {
     Duration::try_from(onward - wall).unwrap_or_default()
 }
 
+/// Notices that the wall clock was set, or that the machine has slept.
+#[derive(Debug, Default)]
+pub struct Steps {
+    /// What the wall clock showed when the stopwatch began, in nanoseconds, as it was seen last.
+    began: Option<i64>,
+}
+
+impl Steps {
+    /// How far it was set since the last look: ahead, or back if that is less than nothing. What keeps a clock right by
+    /// and by does less.
+    pub fn look(&mut self) -> Option<time::Duration> {
+        // Twice, for an interruption between the readings of the one clock and the other would look like a step back.
+        let began =
+            (0..2).map(|_| read()).map(|(_, shown, since)| shown.saturating_sub(since)).max();
+        let before = std::mem::replace(&mut self.began, began)?;
+        let step = time::Duration::nanoseconds(began?.saturating_sub(before));
+        (step.abs() >= STEP).then_some(step)
+    }
+}
+
 /// What the wall clock shows, and the time that rights end by. Whatever is read of the one counts for the other.
 fn both() -> (OffsetDateTime, OffsetDateTime) {
+    let (wall, shown, since) = read();
+    let onward = LATEST.at(shown, since);
+    (wall, OffsetDateTime::from_unix_timestamp_nanos(i128::from(onward)).unwrap_or(wall))
+}
+
+/// The wall clock, as it shows the time and in nanoseconds, and the stopwatch.
+fn read() -> (OffsetDateTime, i64, i64) {
     // First: an interruption between the two readings makes it earlier, and never later.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     let wall = OffsetDateTime::from(SystemTime::now());
     let since = i64::try_from(STARTED.elapsed().as_nanos()).unwrap_or(i64::MAX);
     let shown = i64::try_from(wall.unix_timestamp_nanos()).unwrap_or(i64::MAX);
-    let onward = LATEST.at(shown, since);
-    (wall, OffsetDateTime::from_unix_timestamp_nanos(i128::from(onward)).unwrap_or(wall))
+    (wall, shown, since)
 }
 
 /// Where the stopwatch began.

@@ -10,8 +10,10 @@
 //! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back, [`proof`] proves one
 //! record to others, [`report`] tells what a reviewer asks, and [`reviews`] keeps who has reviewed it.
 
+mod about;
 pub mod cursor;
 mod described;
+mod error;
 #[cfg(test)]
 mod fixture;
 mod flood;
@@ -23,6 +25,7 @@ mod proof;
 mod pseudonym;
 mod queue;
 mod read;
+mod reads;
 mod reconcile;
 mod record;
 pub mod report;
@@ -34,8 +37,6 @@ mod tests;
 mod trail;
 mod verify;
 
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,10 +49,13 @@ use crate::clock;
 use crate::config::{AuditSettings, Keeping, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
+pub use about::{About, Build, Clock, Configuration};
+pub use error::{NotAudited, OpenError};
 pub use line::{Origin, Sealed, question, samples};
 pub use proof::{NoProof, Proven, Unproven, prove, verify_proof};
 pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use read::*;
+pub use reads::{Noted, Read, Reader, Unnoted};
 pub use reconcile::{Difference, Irreconcilable, Lack, Reconciled, Reconciler, Side, SideSummary};
 pub use record::*;
 pub use status::TrailStatus;
@@ -89,66 +93,6 @@ struct Writer {
     /// Its other end is dropped when the writer is at its end, in whatever way.
     ended: watch::Receiver<()>,
     keeper: Orders,
-}
-
-/// A trail that cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The directory cannot be made, read or locked.
-    #[error("cannot use {} for the audit trail", dir.display())]
-    Directory {
-        /// Which.
-        dir: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Others may write to the directory.
-    #[error(
-        "{} has mode {mode:04o}: others could change the audit trail; chmod 0700 mends it",
-        dir.display()
-    )]
-    Exposed {
-        /// Which.
-        dir: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Another process has the trail open.
-    #[error("another process writes the audit trail in {}; each needs a directory of its own", dir.display())]
-    Locked {
-        /// Which.
-        dir: PathBuf,
-    },
-    /// The trail that is there cannot be read, or its torn end cannot be kept.
-    #[error("cannot go on with the audit trail in {}", dir.display())]
-    Read {
-        /// Which.
-        dir: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The writer's thread cannot be started.
-    #[error("cannot start the audit writer")]
-    Thread(#[source] io::Error),
-}
-
-/// A permit whose record could not be made durable: nothing may pass on it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotAudited {
-    /// There is no trail.
-    #[error("there is no audit trail")]
-    NoTrail,
-    /// The trail cannot be written.
-    #[error("the audit trail fails: {0}")]
-    Failing(Arc<str>),
-    /// There was no place in the queue in time.
-    #[error("the audit trail takes no records")]
-    NoPlace,
-    /// The disk did not answer in time.
-    #[error("the audit trail's disk did not answer in time")]
-    TooSlow,
 }
 
 impl Audit {
@@ -294,6 +238,24 @@ impl Audit {
     /// How the trail stands.
     pub fn status(&self) -> TrailStatus {
         self.shared.status()
+    }
+
+    /// Puts on record who has read the trail with a command of this program.
+    ///
+    /// What cannot be made durable now is left for the next call.
+    pub async fn take_reads(&self) {
+        let (Some(writer), Some(dir)) = (&self.writer, self.shared.dir()) else { return };
+        let looked = tokio::task::spawn_blocking(move || reads::waiting(&dir)).await;
+        for (note, read) in looked.unwrap_or_default() {
+            let about = Some(Box::new(About { read: Some(read), ..About::default() }));
+            let record = Record { about, ..Record::new(Action::LogRead) };
+            if writer.durable(record, Instant::now()).await.is_err() {
+                return;
+            }
+            if let Err(error) = std::fs::remove_file(&note) {
+                error!(note = %note.display(), %error, "this read of the audit trail will be on record again");
+            }
+        }
     }
 
     /// The number of the last record that is durable, for those who follow the trail.

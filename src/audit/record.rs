@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use super::about::About;
 use crate::identity::{Fingerprint, ListenerName, PeerCertificate, PeerName};
 use crate::outcome::{DenyReason, Differs, Direction, Ending, Refusal};
 use crate::protocol::Operation;
@@ -55,6 +56,16 @@ pub enum Action {
     SegmentsRemoved,
     /// All records so far are sealed.
     Checkpoint,
+    /// Somebody began to keep the wall clock right, or does not any more.
+    ClockChanged,
+    /// The wall clock was set.
+    ClockStepped,
+    /// Somebody has read the trail.
+    LogRead,
+    /// A listener lets in what its policy would not, until a date.
+    BreakGlassStarted,
+    /// It does not any more.
+    BreakGlassEnded,
     /// A configuration took effect.
     ConfigLoaded,
     /// A configuration was refused; the old one stays.
@@ -88,6 +99,8 @@ pub struct Record {
     pub traffic: Option<Traffic>,
     /// It stands for many, of which it shows what they have in common.
     pub flood: Option<Flood>,
+    /// What it says about the sidecar itself.
+    pub about: Option<Box<About>>,
 }
 
 /// What is known of a connection.
@@ -343,6 +356,7 @@ impl Record {
             rule: None,
             traffic: None,
             flood: None,
+            about: None,
         }
     }
 

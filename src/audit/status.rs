@@ -93,6 +93,11 @@ impl Shared {
         }
     }
 
+    /// Where the trail is kept, if there is one.
+    pub(super) fn dir(&self) -> Option<PathBuf> {
+        self.dir.clone()
+    }
+
     /// The writer's place, for a moment.
     pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)

@@ -11,6 +11,7 @@ mod identity;
 mod keys;
 mod listener;
 mod nearest;
+mod outline;
 mod parse;
 mod problem;
 mod question;
@@ -43,6 +44,7 @@ pub use identity::{
 };
 pub use listener::Listener;
 pub use nearest::nearest;
+pub use outline::{Change, Changes, Outline};
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use question::{Question, Unaskable};
@@ -87,6 +89,8 @@ pub struct Config {
     pub audit: Option<AuditSettings>,
     /// The administrative listeners.
     pub admin: AdminSettings,
+    /// What stands where in the file, and the digests of those that `policy` names.
+    pub outline: Outline,
     /// What is asked after the allowlist, and can only narrow it.
     pub rego: Option<RegoSettings>,
     /// Data threads. At least 1.

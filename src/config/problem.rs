@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+use crate::identity::Fingerprint;
+
 /// Longest source line that is shown whole, in characters.
 const SHOWN: usize = 120;
 /// How much of a longer line is shown before the place in question.
@@ -154,6 +156,11 @@ impl Problems {
     /// Nothing was found in the file at `path`.
     pub fn none(path: &Path) -> Self {
         Self::new(path, "", Vec::new())
+    }
+
+    /// SHA-256 of the file that they are about, as far as it could be read as a text.
+    pub fn digest(&self) -> Option<Fingerprint> {
+        (!self.source.is_empty()).then(|| Fingerprint::of(self.source.as_bytes()))
     }
 
     /// The file that they are about.

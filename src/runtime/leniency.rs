@@ -29,15 +29,23 @@ struct Known {
 /// What there is to say.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
+    /// A listener is not strict from now on.
+    Lenient(Lenient, String),
     /// A listener is not strict yet.
     Warning(String),
-    /// A listener is strict from now on, as its date has passed.
+    /// A listener is strict from now on.
     Strict(Lenient, String),
 }
 
 impl Leniency {
-    /// A configuration has taken effect.
-    pub(super) fn loaded(&mut self, config: &Config, metrics: &Metrics, now: OffsetDateTime) {
+    /// A configuration has taken effect. What it makes lenient, and what it makes strict.
+    pub(super) fn loaded(
+        &mut self,
+        config: &Config,
+        metrics: &Metrics,
+        now: OffsetDateTime,
+    ) -> Vec<Said> {
+        let mut said = Vec::new();
         let old = std::mem::take(&mut self.known);
         for (listener, which, until) in dates(config) {
             metrics.lenient_until(&listener.name, which, Some(until.unix_timestamp()));
@@ -45,13 +53,23 @@ impl Leniency {
             // A reload that sets a date of the past ends what was lenient until then: that is news.
             let was_lenient = old.get(&key).is_some_and(|known| !known.is_over);
             let known = Known { until, told: now, is_over: until <= now && !was_lenient };
+            if until > now && !was_lenient {
+                said.push(Said::Lenient(which, warning(listener, which, until, now)));
+            }
             self.known.insert(key, known);
         }
-        for (name, which) in old.into_keys() {
-            if !self.known.contains_key(&(name.clone(), which)) {
-                metrics.lenient_until(&name, which, None);
+        for ((name, which), known) in old {
+            if self.known.contains_key(&(name.clone(), which)) {
+                continue;
+            }
+            metrics.lenient_until(&name, which, None);
+            if !known.is_over {
+                let text =
+                    format!("listener `{name}` is strict from now on: the configuration says so");
+                said.push(Said::Strict(which, text));
             }
         }
+        said
     }
 
     /// What there is to say at this moment.

@@ -17,6 +17,7 @@ mod signals;
 mod supervisor;
 mod supply;
 mod threads;
+mod timekeeping;
 mod upkeep;
 
 use std::future::Future;

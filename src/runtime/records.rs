@@ -1,12 +1,14 @@
 //! What the trail says of configuration and key material.
 
-use crate::audit::{Action, Record};
+use crate::audit::{About, Action, Build, Clock, Configuration, Record};
 use crate::certs::Rotation;
-use crate::clock;
-use crate::config::Config;
+use crate::clock::{self, Synchronised};
+use crate::config::{Changes, Config, LegalHold, Problems};
+use crate::identity::Fingerprint;
 use crate::telemetry::metrics::Lenient;
 
-pub(super) fn loaded(config: &Config) -> Record {
+/// A configuration took effect: the first, or in place of `previous`.
+pub(super) fn loaded(config: &Config, previous: Option<&Config>) -> Record {
     let message = format!(
         "policy sha256:{}, {} inbound and {} outbound listeners, {} peers",
         config.digest,
@@ -14,17 +16,128 @@ pub(super) fn loaded(config: &Config) -> Record {
         config.outbound.len(),
         config.peers.len()
     );
-    Record { message: Some(message), ..Record::new(Action::ConfigLoaded) }
+    let changes = previous.map(|previous| previous.outline.changes(&config.outline));
+    let hold = config.audit.as_ref().and_then(|audit| audit.keeping.legal_hold.as_ref());
+    let configuration = Configuration {
+        version: Some(version(config.digest)),
+        previous: previous.map(|previous| version(previous.digest)),
+        legal_hold: hold.map(legal_hold),
+        ..changed(changes.unwrap_or_default())
+    };
+    let build = previous.is_none().then(Build::this);
+    let about = About { configuration: Some(configuration), build, ..About::default() };
+    Record {
+        message: Some(message),
+        about: Some(Box::new(about)),
+        ..Record::new(Action::ConfigLoaded)
+    }
 }
 
-/// A listener is strict from now on, by its own configuration.
+/// What is to be said of a configuration before it takes effect, or does not.
+pub(super) struct Offered {
+    version: Option<Fingerprint>,
+    changes: Changes,
+}
+
+impl Offered {
+    /// In place of `current`.
+    pub(super) fn of(loaded: &Result<Config, Problems>, current: &Config) -> Self {
+        match loaded {
+            Ok(config) => Self {
+                version: Some(config.digest),
+                changes: current.outline.changes(&config.outline),
+            },
+            Err(problems) => Self { version: problems.digest(), changes: Changes::default() },
+        }
+    }
+
+    /// It was refused, and `current` stays.
+    pub(super) fn rejected(self, current: &Config, message: String) -> Record {
+        let configuration = Configuration {
+            version: self.version.map(version),
+            previous: Some(version(current.digest)),
+            ..changed(self.changes)
+        };
+        let about = About { configuration: Some(configuration), ..About::default() };
+        Record {
+            message: Some(message),
+            about: Some(Box::new(about)),
+            ..Record::new(Action::ConfigRejected)
+        }
+    }
+}
+
+fn changed(Changes { named, more }: Changes) -> Configuration {
+    Configuration {
+        changed: named,
+        changed_more: (more > 0).then_some(more),
+        ..Configuration::default()
+    }
+}
+
+fn version(digest: Fingerprint) -> String {
+    format!("sha256:{digest}")
+}
+
+fn legal_hold(LegalHold { reason, since }: &LegalHold) -> String {
+    match since {
+        Some(since) => format!("since {}: {reason}", clock::rfc3339(*since)),
+        None => reason.to_string(),
+    }
+}
+
+/// Somebody began to keep the wall clock right, or does not any more.
+pub(super) fn clock_changed(clock: Clock) -> Record {
+    let message = match clock.kept.synchronised {
+        Synchronised::Yes => "the wall clock is kept right from now on (NTP or PTP)",
+        Synchronised::No => {
+            "nobody keeps the wall clock right any more: look at the NTP service of this machine"
+        }
+        Synchronised::Unknown => {
+            "the kernel cannot be asked any more whether the wall clock is kept right"
+        }
+    };
+    with_clock(Action::ClockChanged, message, clock)
+}
+
+/// The wall clock was set.
+pub(super) fn clock_stepped(clock: Clock) -> Record {
+    let message = match clock.stepped_ms {
+        Some(..0) => {
+            "the wall clock was set back: records that follow may seem to be earlier than those before"
+        }
+        _ => "the wall clock was set ahead, or the machine has slept",
+    };
+    with_clock(Action::ClockStepped, message, clock)
+}
+
+fn with_clock(action: Action, message: &str, clock: Clock) -> Record {
+    let about = About { clock: Some(clock), ..About::default() };
+    Record {
+        message: Some(message.to_owned()),
+        about: Some(Box::new(about)),
+        ..Record::new(action)
+    }
+}
+
+/// A listener lets in what its policy would not, from now on.
+pub(super) fn lenient(which: Lenient, message: String) -> Record {
+    let reason = match which {
+        Lenient::Permissive => "permissive",
+        Lenient::Observe => "observe",
+    };
+    let started = Record::new(Action::BreakGlassStarted);
+    Record { reason: Some(reason), message: Some(message), ..started }
+}
+
+/// A listener is strict from now on: its date has passed, or the configuration says so.
 pub(super) fn strict(which: Lenient, message: String) -> Record {
     let reason = match which {
         Lenient::Permissive => "permissive_ended",
         Lenient::Observe => "observe_ended",
     };
-    let loaded = Record::new(Action::ConfigLoaded);
-    Record { reason: Some(reason), message: Some(message), ..loaded }
+    let ended = Record::new(Action::BreakGlassEnded);
+    Record { reason: Some(reason), message: Some(message), ..ended }
 }
 
 pub(super) fn rotation(event: &Rotation) -> Record {

@@ -13,14 +13,16 @@ use super::assemble::{Assembled, Renewal, assemble, renew};
 use super::build::Given;
 use super::leniency::{Leniency, Said};
 use super::listeners::Listeners;
+use super::records::Offered;
 use super::rego::rego;
 use super::restart::needs_restart;
 use super::shown::Shown;
 use super::supply::supply;
+use super::timekeeping::Timekeeping;
 use super::upkeep::Upkeep;
 use super::{Obstacle, ReloadError, StartError, Started, records};
 use crate::admin::View;
-use crate::audit::{Action, Audit, Origin, Pseudonyms, Record};
+use crate::audit::{Audit, Origin, Pseudonyms};
 use crate::authz::RegoPolicy;
 use crate::certs::{Material, Trigger};
 use crate::clock;
@@ -57,6 +59,7 @@ pub(super) struct Supervisor {
     listeners: Listeners,
     leniency: Leniency,
     upkeep: Upkeep,
+    timekeeping: Timekeeping,
     exports: Exports,
     view: Publisher<View>,
     /// Configurations that took effect.
@@ -129,6 +132,7 @@ impl Supervisor {
             listeners,
             leniency: Leniency::default(),
             upkeep: Upkeep::default(),
+            timekeeping: Timekeeping::default(),
             exports,
             view,
             configurations: 1,
@@ -141,18 +145,19 @@ impl Supervisor {
             admin,
         };
         supervisor.metrics.reloaded(true);
-        supervisor.loaded().await;
+        supervisor.loaded(None).await;
         Ok((supervisor, started))
     }
 
-    /// A configuration has taken effect.
-    async fn loaded(&mut self) {
+    /// A configuration has taken effect: the first, or in place of `previous`.
+    async fn loaded(&mut self, previous: Option<&Config>) {
         if let Some(audit) = &self.config.audit {
             self.audit.keep(&audit.keeping);
         }
-        self.audit.note(records::loaded(&self.config)).await;
+        self.audit.note(records::loaded(&self.config, previous)).await;
         let now = clock::onward();
-        self.leniency.loaded(&self.config, &self.metrics, now);
+        let said = self.leniency.loaded(&self.config, &self.metrics, now);
+        self.say(said).await;
         self.upkeep.loaded(&self.config, &self.metrics, now);
     }
 
@@ -182,34 +187,42 @@ impl Supervisor {
                     self.rotated();
                 }
                 () = at(self.leniency.due()) => self.look_how_strict().await,
-                _ = upkeep.tick() => {
-                    self.metrics.upkeep();
-                    self.exports.upkeep();
-                    self.look_how_strict().await;
-                    let now = clock::onward();
-                    let passed = self.upkeep.look(&self.config, &self.metrics, now);
-                    let ending = self.shown.inventory.ending(now);
-                    passed.iter().chain(&ending).for_each(|text| tracing::warn!("{text}"));
-                    if let Some(text) = self.upkeep.set_back(&self.metrics, clock::behind()) {
-                        tracing::error!("{text}");
-                    }
-                }
+                _ = upkeep.tick() => self.look_after().await,
             }
         }
         self.drain(Duration::ZERO).await;
     }
 
+    /// Whatever is to be seen to every few seconds.
+    async fn look_after(&mut self) {
+        self.metrics.upkeep();
+        self.exports.upkeep();
+        self.look_how_strict().await;
+        let now = clock::onward();
+        let passed = self.upkeep.look(&self.config, &self.metrics, now);
+        let ending = self.shown.inventory.ending(now);
+        passed.iter().chain(&ending).for_each(|text| tracing::warn!("{text}"));
+        if let Some(text) = self.upkeep.set_back(&self.metrics, clock::behind()) {
+            tracing::error!("{text}");
+        }
+        for news in self.timekeeping.look() {
+            self.audit.note(news).await;
+        }
+        self.audit.take_reads().await;
+    }
+
     /// All of the new configuration takes effect, or nothing of it.
     async fn reload(&mut self, loaded: Result<Config, Problems>) -> Result<(), ReloadError> {
+        let offered = Offered::of(&loaded, &self.config);
         let result = match loaded {
             Ok(config) => self.try_reload(config).await,
             Err(problems) => Err(ReloadError::Problems(problems)),
         };
         self.metrics.reloaded(result.is_ok());
         match &result {
-            Ok(()) => {
+            Ok(previous) => {
                 self.last_failure = None;
-                self.loaded().await;
+                self.loaded(Some(previous)).await;
             }
             Err(error) => {
                 let message = match error {
@@ -217,8 +230,7 @@ impl Supervisor {
                     other => Report(other).to_string(),
                 };
                 self.last_failure = Some(message.clone());
-                let rejected = Record::new(Action::ConfigRejected);
-                self.audit.note(Record { message: Some(message), ..rejected }).await;
+                self.audit.note(offered.rejected(&self.config, message)).await;
             }
         }
         self.show();
@@ -226,10 +238,11 @@ impl Supervisor {
             let count = self.configurations;
             tracing::info!(count, policy = ?self.config.digest, "configuration reloaded");
         }
-        result
+        result.map(drop)
     }
 
-    async fn try_reload(&mut self, config: Config) -> Result<(), ReloadError> {
+    /// The configuration that was in effect before.
+    async fn try_reload(&mut self, config: Config) -> Result<Config, ReloadError> {
         let keys = needs_restart(&self.config, &config);
         if !keys.is_empty() {
             return Err(ReloadError::NeedsRestart(keys));
@@ -255,10 +268,9 @@ impl Supervisor {
             tracing::warn!("the new configuration deserves a look\n{}", config.warnings);
         }
         self.shown.inventory.of_peers(config.peers.keys());
-        self.config = config;
         self.rego = rego;
         self.configurations += 1;
-        Ok(())
+        Ok(std::mem::replace(&mut self.config, config))
     }
 
     /// New key material takes effect for connections from now on; open ones are judged again by it.
@@ -287,6 +299,7 @@ impl Supervisor {
         self.show();
         tracing::info!(?grace, "draining");
         let drained = self.shutdown.run(grace).await;
+        self.audit.take_reads().await;
         self.audit.close().await;
         self.exports.drain(EXPORTS.min(grace)).await;
         self.admin.cut();
@@ -296,8 +309,15 @@ impl Supervisor {
 
     /// Dates may have passed, or be worth another warning.
     async fn look_how_strict(&mut self) {
-        for said in self.leniency.look(&self.config, clock::onward()) {
+        let said = self.leniency.look(&self.config, clock::onward());
+        self.say(said).await;
+    }
+
+    async fn say(&self, said: Vec<Said>) {
+        for said in said {
             match said {
+                // The configuration's own warnings say it in the log.
+                Said::Lenient(which, text) => self.audit.note(records::lenient(which, text)).await,
                 Said::Warning(text) => tracing::warn!("{text}"),
                 Said::Strict(which, text) => {
                     tracing::info!("{text}");

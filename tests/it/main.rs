@@ -14,10 +14,13 @@ mod support;
 
 mod admin;
 mod audit;
+mod audit_clock;
+mod audit_config;
 mod audit_files;
 mod audit_forms;
 mod audit_proof;
 mod audit_query;
+mod audit_reads;
 mod audit_reconcile;
 mod audit_report;
 mod begun;

@@ -6,7 +6,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::event::{Code, Event, Participant, Subject, SubjectKind};
+use super::codes::Code;
+use super::event::{Event, Participant, Subject, SubjectKind};
 use super::xml::Document;
 use crate::audit::line::encode::hash;
 use crate::audit::line::text::Timestamp;

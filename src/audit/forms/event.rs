@@ -7,42 +7,16 @@
 
 use std::borrow::Cow;
 
+use super::codes::{
+    ACCESS_CONTROL_DECISION, APPLICATION, AUDIT_LOG_USED, Code, DESTINATION,
+    EMERGENCY_OVERRIDE_STARTED, EMERGENCY_OVERRIDE_STOPPED, NETWORK_CONFIGURATION,
+    NODE_AUTHENTICATION, OURS, RECORDING_STARTED, RECORDING_STOPPED, RESTRICTED_FUNCTION,
+    SECURITY_ALERT, SECURITY_CONFIGURATION, SESSION_START, SESSION_STOP, SOURCE,
+};
 use super::details::details;
 use super::happened::{Happened, How, Of, is_failure};
 use crate::audit::read::{Recorded, RecordedSide};
-
-/// A code with its meaning.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Code<'a> {
-    pub(super) code: &'a str,
-    /// `DCM`, or ours.
-    pub(super) system: &'static str,
-    pub(super) text: &'a str,
-}
-
-/// DICOM's controlled terminology.
-pub(super) const DCM: &str = "DCM";
-/// For what DICOM has no code for.
-const OURS: &str = "Myelin";
-
-const fn dcm(code: &'static str, text: &'static str) -> Code<'static> {
-    Code { code, system: DCM, text }
-}
-
-const AUDIT_LOG_USED: Code<'static> = dcm("110101", "Audit Log Used");
-const SECURITY_ALERT: Code<'static> = dcm("110113", "Security Alert");
-const NODE_AUTHENTICATION: Code<'static> = dcm("110126", "Node Authentication");
-const NETWORK_CONFIGURATION: Code<'static> = dcm("110128", "Network Configuration");
-const SECURITY_CONFIGURATION: Code<'static> = dcm("110129", "Security Configuration");
-const RESTRICTED_FUNCTION: Code<'static> = dcm("110132", "Use of Restricted Function");
-const RECORDING_STOPPED: Code<'static> = dcm("110133", "Audit Recording Stopped");
-const RECORDING_STARTED: Code<'static> = dcm("110134", "Audit Recording Started");
-const SESSION_START: Code<'static> = dcm("110145", "Session start");
-const SESSION_STOP: Code<'static> = dcm("110146", "Session stop");
-pub(super) const ACCESS_CONTROL_DECISION: Code<'static> = dcm("110147", "Access Control Decision");
-pub(super) const APPLICATION: Code<'static> = dcm("110150", "Application");
-pub(super) const DESTINATION: Code<'static> = dcm("110152", "Destination Role ID");
-pub(super) const SOURCE: Code<'static> = dcm("110153", "Source Role ID");
+use crate::audit::reads::Read;
 
 /// The user of a peer that has not proved who it is.
 pub(super) const UNAUTHENTICATED: &str = "unauthenticated";
@@ -132,7 +106,10 @@ impl<'a> Event<'a> {
             action: if is_log_read { "R" } else { "E" },
             outcome: outcome(happened, recorded),
             us: us(recorded),
-            peer: recorded.network.direction.is_some().then(|| peer(recorded)),
+            peer: match &recorded.myelin.read {
+                Some(read) => Some(reader(read)),
+                None => recorded.network.direction.is_some().then(|| peer(recorded)),
+            },
             subject: subject(happened, recorded),
             details: details(recorded, digest, &summary),
             summary,
@@ -156,7 +133,11 @@ fn types<'a>(Happened { of, how }: Happened, recorded: &'a Recorded) -> Vec<Code
         }
         (_, How::Denied | How::Withdrawn) => vec![ACCESS_CONTROL_DECISION, RESTRICTED_FUNCTION],
         (_, How::Ended) => vec![SESSION_STOP],
-        (Of::Configuration, _) => vec![SECURITY_CONFIGURATION, NETWORK_CONFIGURATION],
+        (Of::Configuration, _) => match recorded.event.action.as_str() {
+            "break-glass-started" => vec![EMERGENCY_OVERRIDE_STARTED],
+            "break-glass-ended" => vec![EMERGENCY_OVERRIDE_STOPPED],
+            _ => vec![SECURITY_CONFIGURATION, NETWORK_CONFIGURATION],
+        },
         (Of::Certificate, _) => vec![SECURITY_CONFIGURATION],
         (Of::Trail, _) => match recorded.event.action.as_str() {
             "recording-started" => vec![RECORDING_STARTED],
@@ -232,6 +213,20 @@ fn peer(recorded: &Recorded) -> Participant<'_> {
         role: if outbound { DESTINATION } else { SOURCE },
         address: recorded.peer_side().and_then(address),
         is_known: identity.is_some(),
+    }
+}
+
+/// Whoever read the trail: as whom it logged in, or else its process's user.
+fn reader(read: &Read) -> Participant<'_> {
+    let by = &read.by;
+    let user = by.login.as_ref().or(by.name.as_ref());
+    Participant {
+        user: user.map_or_else(|| by.uid.to_string().into(), |name| name.into()),
+        alternative: None,
+        name: by.sudo.as_deref(),
+        role: SOURCE,
+        address: None,
+        is_known: true,
     }
 }
 
@@ -324,6 +319,8 @@ mod tests {
             ("recording-stopped", "success", &["110133"], "0"),
             ("trail-truncated", "failure", &["110133"], "12"),
             ("segments-removed", "success", &["segments-removed"], "0"),
+            ("break-glass-started", "success", &["110127"], "0"),
+            ("break-glass-ended", "success", &["110138"], "0"),
             ("checkpoint", "success", &["checkpoint"], "0"),
             ("tea-served", "success", &["tea-served"], "0"),
         ] {

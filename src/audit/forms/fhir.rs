@@ -7,9 +7,8 @@
 use serde_json::Value as Json;
 use time::Duration;
 
-use super::event::{
-    ACCESS_CONTROL_DECISION, APPLICATION, Code, DCM, Event, Participant, SubjectKind, escaped,
-};
+use super::codes::{ACCESS_CONTROL_DECISION, APPLICATION, Code, DCM};
+use super::event::{Event, Participant, SubjectKind, escaped};
 use super::object::{Object, write};
 use super::rest;
 use crate::audit::line::encode::hash;

@@ -50,7 +50,7 @@ impl Happened {
             "message" => Of::Message,
             "association" => Of::Association,
             "recording" | "trail" | "segments" | "checkpoint" | "log" => Of::Trail,
-            "config" => Of::Configuration,
+            "config" | "break" => Of::Configuration,
             "certificate" => Of::Certificate,
             _ => Of::Other,
         };

@@ -5,6 +5,7 @@
 
 mod atna;
 mod cef;
+mod codes;
 mod csv;
 mod details;
 mod ecs;

@@ -2,7 +2,8 @@
 
 use serde_json::Value as Json;
 
-use super::event::{APPLICATION, DESTINATION, Event, Participant, SOURCE};
+use super::codes::{APPLICATION, DESTINATION, SOURCE};
+use super::event::{Event, Participant};
 use super::fhir::{agent, coding, details, head, hl7, policy, source, system_object};
 use super::fields::status;
 use super::happened::{Happened, How, Of};

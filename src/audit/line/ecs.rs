@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::audit::about::About;
 use crate::audit::line::event::Event;
 use crate::audit::line::flood::FloodFields;
 use crate::audit::line::operation::OperationFields;
@@ -213,6 +214,8 @@ struct Myelin<'a> {
     removed: &'a [Removed],
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint: Option<&'a Sealed>,
+    #[serde(flatten)]
+    about: Option<&'a About>,
 }
 
 impl<'a> Line<'a> {
@@ -364,6 +367,7 @@ impl<'a> Myelin<'a> {
             lost: own.lost,
             removed: &own.removed,
             checkpoint: own.sealed.as_ref(),
+            about: record.about.as_deref(),
             ..Self::default()
         };
         let Some(connection) = record.connection.as_deref() else { return trail };

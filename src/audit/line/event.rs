@@ -39,7 +39,7 @@ impl Event {
 
 impl Action {
     /// All.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::ConnectionAllowed,
         Self::ConnectionRefused,
         Self::ConnectionDenied,
@@ -59,6 +59,11 @@ impl Action {
         Self::TrailTruncated,
         Self::SegmentsRemoved,
         Self::Checkpoint,
+        Self::ClockChanged,
+        Self::ClockStepped,
+        Self::LogRead,
+        Self::BreakGlassStarted,
+        Self::BreakGlassEnded,
         Self::ConfigLoaded,
         Self::ConfigRejected,
         Self::CertificateRotated,
@@ -87,6 +92,11 @@ impl Action {
             Self::TrailTruncated => "trail-truncated",
             Self::SegmentsRemoved => "segments-removed",
             Self::Checkpoint => "checkpoint",
+            Self::ClockChanged => "clock-changed",
+            Self::ClockStepped => "clock-stepped",
+            Self::LogRead => "log-read",
+            Self::BreakGlassStarted => "break-glass-started",
+            Self::BreakGlassEnded => "break-glass-ended",
             Self::ConfigLoaded => "config-loaded",
             Self::ConfigRejected => "config-rejected",
             Self::CertificateRotated => "certificate-rotated",
@@ -148,7 +158,12 @@ fn categories(action: Action) -> (&'static [&'static str], &'static [&'static st
         Action::TrailTruncated => (&["file"], &["change"]),
         Action::SegmentsRemoved => (&["file"], &["deletion"]),
         Action::Checkpoint => (&["file"], &["info"]),
-        Action::ConfigLoaded | Action::CertificateRotated => (&["configuration"], &["change"]),
+        Action::ClockChanged | Action::ClockStepped => (&["host"], &["change"]),
+        Action::LogRead => (&["file"], &["access"]),
+        Action::BreakGlassStarted
+        | Action::BreakGlassEnded
+        | Action::ConfigLoaded
+        | Action::CertificateRotated => (&["configuration"], &["change"]),
         Action::ConfigRejected | Action::CertificateRejected => (&["configuration"], &["info"]),
     }
 }
@@ -183,6 +198,11 @@ fn failed(record: &Record) -> bool {
         | Action::RecordingStopped
         | Action::SegmentsRemoved
         | Action::Checkpoint
+        | Action::ClockChanged
+        | Action::ClockStepped
+        | Action::LogRead
+        | Action::BreakGlassStarted
+        | Action::BreakGlassEnded
         | Action::ConfigLoaded
         | Action::CertificateRotated => false,
     }

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::Path;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use super::chunk::Position;
 use super::segment::Tail;
 use crate::audit::line::encode::hash;
@@ -29,6 +32,8 @@ pub(super) struct Last {
     pub(super) position: Position,
     /// The verifier key that was announced last.
     pub(super) key: Option<String>,
+    /// When it was written.
+    pub(super) time: Option<OffsetDateTime>,
 }
 
 impl End {
@@ -45,7 +50,7 @@ impl End {
                 is_newest = false;
                 continue;
             };
-            let Scanned { tail, tree, sealed, key } = match scanned.tree {
+            let Scanned { tail, tree, sealed, key, time } = match scanned.tree {
                 Some(_) => scanned,
                 // A version that kept no peaks began the segment: the tree is grown from the beginning.
                 None => Scanned::of(&file, grown(&files)?)?,
@@ -59,7 +64,8 @@ impl End {
             })?;
             let (length, records) = (tail.length, tail.records);
             let position = Position { next: sequence + 1, prev, length, records, tree, sealed };
-            return Ok(Self { last: Some(Last { file, is_newest, position, key }), torn });
+            let time = OffsetDateTime::parse(&time, &Rfc3339).ok();
+            return Ok(Self { last: Some(Last { file, is_newest, position, key, time }), torn });
         }
         Ok(Self { last: None, torn })
     }
@@ -84,6 +90,8 @@ pub(super) struct Scanned {
     sealed: u64,
     /// The key that was announced last.
     key: Option<String>,
+    /// When the last record was written, as it says.
+    time: String,
 }
 
 impl Scanned {
@@ -94,7 +102,8 @@ impl Scanned {
     pub(super) fn of(file: &SegmentFile, tree: Option<Tree>) -> io::Result<Self> {
         let before = file.name.first.saturating_sub(1);
         let tree = if before == 0 { Some(Tree::default()) } else { tree };
-        let mut scanned = Self { tail: Tail::default(), tree, sealed: before, key: None };
+        let (tail, time) = (Tail::default(), String::new());
+        let mut scanned = Self { tail, tree, sealed: before, key: None, time };
         let mut lines = Lines::new(file.open()?);
         // Leaves of lines behind which there may be no record any more.
         let (mut damaged, mut unfinished) = (Vec::new(), 0);
@@ -126,6 +135,8 @@ impl Scanned {
     }
 
     fn meet(&mut self, line: &Line<'_>) {
+        self.time.clear();
+        self.time.push_str(line.timestamp);
         if self.tail.records == 0
             && let Some(tree) = line.tree_before()
         {

@@ -10,6 +10,7 @@ mod chunk;
 mod end;
 pub(in crate::audit) mod keeper;
 mod keys;
+mod notes;
 mod open;
 mod sealing;
 pub(in crate::audit) mod segment;
@@ -27,11 +28,12 @@ use tracing::{error, info, warn};
 use self::backlog::{Backlog, Pending};
 use self::chunk::{Chunk, Position};
 use self::keeper::{Keeper, Orders};
+use self::notes::with_clock;
 use self::sealing::Sealing;
 pub use self::segment::look;
 use self::segment::{Directory, Segment};
 use crate::audit::line::encode::Encoded;
-use crate::audit::line::own::{Own, Removed, Sealed, SegmentStart};
+use crate::audit::line::own::{Own, Removed, Sealed};
 use crate::audit::line::rule::Origin;
 use crate::audit::queue::Handed;
 use crate::audit::record::{Action, Record};
@@ -230,7 +232,7 @@ impl Trail {
         let sealed = self.sealing.seal(&self.written.tree, now);
         let sealed = sealed.map_err(|source| self.fault("seal", source))?;
         let own = Own { sealed: Some(sealed), ..Own::default() };
-        let line = Encoded::new(&self.origin, now, &Record::new(Action::Checkpoint), &own);
+        let line = Encoded::new(&self.origin, now, &with_clock(Action::Checkpoint), &own);
         let own_note = Pending { line, waiting: None, unshown: None, own: true, lost: 0 };
         if self.backlog.push(own_note).is_ok() {
             self.write_backlog()?;
@@ -352,51 +354,5 @@ impl Trail {
 
     fn fault(&self, step: &'static str, source: io::Error) -> Fault {
         Fault { step, file: self.directory.path().display().to_string(), source }
-    }
-
-    /// Puts on record what the keeper is about to remove.
-    fn tell_of_expired(&mut self) {
-        let expired = self.keeper.take_expired();
-        if expired.is_empty() {
-            return;
-        }
-        let own = Own { removed: expired, ..Own::default() };
-        let record = Record::new(Action::SegmentsRemoved);
-        let line = Encoded::new(&self.origin, clock::now(), &record, &own);
-        let pending = Pending { line, waiting: None, unshown: None, own: false, lost: 0 };
-        self.backlog.push_front(pending);
-        self.removing = own.removed;
-    }
-
-    fn segment_start(&self) -> Option<SegmentStart> {
-        Some(SegmentStart {
-            file: self.segment.as_ref()?.name().to_owned(),
-            previous: self.previous.as_ref().map(|previous| previous.file.clone()),
-            previous_records: self.previous.as_ref().map(|previous| previous.records),
-            key: self.sealing.verifier().map(ToString::to_string),
-            peaks: self.written.tree.peaks().iter().map(hex::encode).collect(),
-        })
-    }
-
-    /// The record that the trail begins, or goes on, and all that it has to say about itself.
-    fn started(&mut self, segment: Option<SegmentStart>) -> Pending {
-        let lost = take(&mut self.lost);
-        let own = Own { segment, lost: (lost > 0).then_some(lost), ..Own::default() };
-        let mut record = Record::new(Action::RecordingStarted);
-        record.message = self.failing.as_ref().map(|why| format!("goes on after a failure: {why}"));
-        let line = Encoded::new(&self.origin, clock::now(), &record, &own);
-        Pending { line, waiting: None, unshown: None, own: true, lost }
-    }
-
-    fn push(&mut self, record: Record, own: &Own) {
-        let line = Encoded::new(&self.origin, clock::now(), &record, own);
-        self.push_own_behind(Pending { line, waiting: None, unshown: None, own: false, lost: 0 });
-    }
-
-    fn push_own_behind(&mut self, pending: Pending) {
-        if self.backlog.push(pending).is_err() {
-            self.lost += 1;
-            self.shared.lose();
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use tracing::warn;
 
 use super::backlog::Backlog;
@@ -14,6 +15,7 @@ use super::sealing::Sealing;
 use super::segment::{Directory, Tail};
 use super::{Previous, Trail};
 use crate::audit::OpenError;
+use crate::audit::about::{self, About};
 use crate::audit::cursor;
 use crate::audit::line::own::{Own, Truncated};
 use crate::audit::line::rule::Origin;
@@ -73,7 +75,7 @@ impl Trail {
         }
         let announced = last.as_ref().and_then(|last| last.key.clone());
         let vouched = self.sealing.open(announced.as_deref()).map_err(unreadable)?;
-        let Some(Last { file, position, is_newest, .. }) = last else { return Ok(()) };
+        let Some(Last { file, position, is_newest, time, .. }) = last else { return Ok(()) };
         let name = &file.name;
         let has_room =
             !file.is_compressed && name.takes(position.length, self.segment_size, clock::now());
@@ -89,7 +91,26 @@ impl Trail {
             self.written = Position { length: 0, records: 0, ..position };
         }
         self.synced.clone_from(&self.written);
+        self.tell_of_step(time);
         Ok(())
+    }
+
+    /// The clock was set back while nobody wrote: what comes now seems to have been before what is there.
+    fn tell_of_step(&mut self, last: Option<OffsetDateTime>) {
+        let Some(step) = last.map(|last| clock::now() - last).filter(|step| *step <= -clock::STEP)
+        else {
+            return;
+        };
+        let clock = Some(about::Clock::stepped(step));
+        let record = Record {
+            reason: Some("since_last_record"),
+            message: Some(
+                "the last record of the trail is of a later time than it is now".to_owned(),
+            ),
+            about: Some(Box::new(About { clock, ..About::default() })),
+            ..Record::new(Action::ClockStepped)
+        };
+        self.push(record, &Own::default());
     }
 
     /// Cuts a torn end off a segment; the trail tells of it.

@@ -5,6 +5,7 @@ mod place;
 mod proof;
 mod pseudonym;
 mod query;
+mod reads;
 mod reconcile;
 mod report;
 mod sign_off;

@@ -1,7 +1,9 @@
 //! `myelin audit prove` and `verify-proof`: one record, for those who have no trail.
 
 use std::path::PathBuf;
+use std::slice;
 
+use super::reads::Reads;
 use super::with_kept;
 use crate::audit;
 use crate::cli::{Exit, Format, console};
@@ -38,14 +40,19 @@ pub(super) struct VerifyProof {
 
 pub(super) fn prove(arguments: &Prove) -> anyhow::Result<Exit> {
     let Prove { sequence, audit, checkpoint } = arguments;
-    with_kept(&[], checkpoint.as_slice(), |kept| match audit::prove(audit, *sequence, kept) {
-        Ok(proof) => {
-            console::print(&proof.to_string());
-            Ok(Exit::Fine)
-        }
-        Err(error) => {
-            console::error(&format!("error: {}", Report(&error)));
-            Ok(Exit::Failed)
+    with_kept(&[], checkpoint.as_slice(), |kept| {
+        let reads = Reads::begin(slice::from_ref(audit), "audit prove", &["sequence"]);
+        let proven = audit::prove(audit, *sequence, kept);
+        reads.finish(proven.is_ok().into());
+        match proven {
+            Ok(proof) => {
+                console::print(&proof.to_string());
+                Ok(Exit::Fine)
+            }
+            Err(error) => {
+                console::error(&format!("error: {}", Report(&error)));
+                Ok(Exit::Failed)
+            }
         }
     })
 }

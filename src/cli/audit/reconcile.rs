@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
 use super::super::{Exit, Format, console, moment};
+use super::reads::Reads;
 use crate::audit::{Reading, Reconciled, Reconciler, Side, SideSummary, Window};
 use crate::report::{Count, Report};
 
@@ -94,7 +95,10 @@ fn read(
     reconciler.begin(side);
     let (wanted, before) = (reconciler.wanted(), reading.records);
     let mut each = |_line: &[u8], recorded| -> ControlFlow<()> { reconciler.take(side, &recorded) };
-    reading.search(path, wanted, &mut each).map_err(|error| Report(&error).to_string())?;
+    let reads = Reads::begin(&[path.to_owned()], "audit reconcile", &[]);
+    let searched = reading.search(path, wanted, &mut each);
+    reads.finish(reading.records - before);
+    searched.map_err(|error| Report(&error).to_string())?;
     if reading.records == before {
         return Err(format!(
             "{}: there is no record in it, so nothing can be said",

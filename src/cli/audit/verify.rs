@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::{Exit, Format, console};
+use super::reads::Reads;
 use super::with_kept;
 use crate::audit::{self, Broken, Kept, Progress, Verified};
 use crate::report::{Count, Report};
@@ -31,7 +32,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 fn verify(dir: &Path, kept: &Kept, format: Format) -> anyhow::Result<Exit> {
+    let reads = Reads::begin(&[dir.to_owned()], "audit verify", &[]);
     let verified = with_bar(dir, kept);
+    reads.finish(verified.as_ref().map_or(0, |verified| verified.records));
     match (verified, format) {
         (Ok(verified), Format::Text) => console::line(&verified.to_string()),
         (Ok(verified), Format::Json) => console::line(&serde_json::to_string_pretty(&verified)?),

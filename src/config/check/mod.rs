@@ -94,6 +94,7 @@ pub(super) fn file(
         outbound,
         audit,
         admin,
+        outline: policy::outline(root, rego.as_ref()),
         rego,
         workers: workers?,
         limits: limits?,

@@ -7,7 +7,7 @@ use crate::config::problem::Fault;
 use crate::config::read::{Fields, Reader, one};
 use crate::config::scalar::duration;
 use crate::config::yaml::Node;
-use crate::config::{RegoFile, RegoSettings, keys};
+use crate::config::{Outline, RegoFile, RegoSettings, keys};
 use crate::identity::Fingerprint;
 
 /// Largest module, and largest document of data.
@@ -55,6 +55,15 @@ fn query(text: &str) -> Result<Arc<str>, Fault> {
 fn file(reader: &Reader<'_>, node: &Node) -> Option<RegoFile> {
     let (path, text) = reader.file(node, MAX_BYTES)?;
     Some(RegoFile { path, text: text.into() })
+}
+
+/// What stands where in the configuration, with these files of policy.
+pub(super) fn outline(root: &Node, rego: Option<&RegoSettings>) -> Outline {
+    let mut outline = Outline::of(root);
+    for file in rego.into_iter().flat_map(|rego| rego.files.iter().chain(&rego.data)) {
+        outline.add_file(&file.path, &file.text);
+    }
+    outline
 }
 
 /// The version of a policy that the configuration with this digest and these files make, as a shell has it:

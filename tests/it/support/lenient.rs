@@ -40,7 +40,7 @@ impl Running {
         self.reload(soon).await.unwrap();
         let is_end = |record: &Record| record.reason().ends_with("_ended");
         eventually("the date to pass", || async {
-            self.trail().all("config-loaded").into_iter().find(is_end)
+            self.trail().all("break-glass-ended").into_iter().find(is_end)
         })
         .await
     }

@@ -288,6 +288,8 @@ pub struct RecordedMyelin {
     pub segment: Option<RecordedSegment>,
     /// All records before this one are sealed.
     pub checkpoint: Option<RecordedCheckpoint>,
+    /// Who read the trail.
+    pub read: Option<crate::audit::reads::Read>,
     /// How many records before this one were never written.
     pub lost: Option<u64>,
     /// Segments that were removed because their retention was over.

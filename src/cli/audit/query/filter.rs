@@ -81,20 +81,32 @@ impl Filter {
         }
     }
 
-    /// Whether `recorded` is asked for, apart from its time.
-    pub(super) fn takes(&self, recorded: &Recorded) -> bool {
+    /// The names of what narrows the answer.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let times = [("from", self.from), ("to", self.to)];
+        let times = times.into_iter().filter_map(|(name, time)| time.map(|_| name));
+        times.chain(self.wanted().map(|(name, _)| name)).collect()
+    }
+
+    /// What fields are to be.
+    fn wanted(&self) -> impl Iterator<Item = (&'static str, &Vec<String>)> {
         let wanted = [
-            ("action", &self.action),
-            ("outcome", &self.outcome),
-            ("listener", &self.listener),
             ("peer", &self.peer),
             ("identity", &self.identity),
+            ("listener", &self.listener),
+            ("action", &self.action),
+            ("outcome", &self.outcome),
             ("reason", &self.reason),
             ("rule", &self.rule),
             ("connection", &self.connection),
             ("resource", &self.resource),
         ];
-        wanted.into_iter().filter(|(_, values)| !values.is_empty()).all(|(name, values)| {
+        wanted.into_iter().filter(|(_, values)| !values.is_empty())
+    }
+
+    /// Whether `recorded` is asked for, apart from its time.
+    pub(super) fn takes(&self, recorded: &Recorded) -> bool {
+        self.wanted().all(|(name, values)| {
             let Some(field) = Field::named(name) else { return false };
             let found = field.of(recorded).to_string();
             values.contains(&found)

@@ -16,6 +16,7 @@ use self::groups::Groups;
 use self::sorted::Sorted;
 use super::super::{ConfigFile, Exit, console};
 use super::place::{configured, no_file};
+use super::reads::Reads;
 use crate::audit::forms::{Field, Form};
 use crate::audit::{Reading, Recorded, Window};
 use crate::report::{Count, Report};
@@ -133,6 +134,8 @@ fn dirs(arguments: &Arguments) -> Result<Vec<PathBuf>, Exit> {
 
 fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[PathBuf]) -> Exit {
     let mut out = console::Stream::new();
+    let reads = Reads::begin(dirs, "audit query", &arguments.filter.names());
+    let mut seen = 0;
     let mut left = arguments.limit.map_or(u64::MAX, NonZeroU64::get);
     let mut reading = Reading::default();
     let mut problem = None;
@@ -144,6 +147,7 @@ fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[Path
             if !arguments.filter.takes(&recorded) {
                 return ControlFlow::Continue(());
             }
+            seen += 1;
             if matches!(wanted, Wanted::Told(_)) {
                 left -= 1;
             }
@@ -157,6 +161,7 @@ fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[Path
     }
     let finished = wanted.finish(&mut out, left);
     drop(out); // what is told of it comes behind it
+    reads.finish(seen);
     tell(&reading, problem.or_else(|| finished.err()))
 }
 

@@ -1,0 +1,74 @@
+//! Whoever reads the trail with these commands is on record there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::super::{console, environment};
+use crate::audit::{Noted, Reader};
+use crate::report::Report;
+
+/// What `/proc/self/loginuid` says of a process that nobody logged in for.
+const NOBODY: u32 = u32::MAX;
+/// Longest name of a user that is noted, in bytes.
+const LONGEST: usize = 64;
+
+/// Notes of a read that goes on, one for each trail.
+pub(super) struct Reads(Vec<Noted>);
+
+impl Reads {
+    /// Notes that these trails are about to be read, and says so when one of them cannot be told: the read itself goes on, for an
+    /// auditor has to see a trail whose disk is full, too.
+    pub(super) fn begin(dirs: &[PathBuf], command: &str, filters: &[&str]) -> Self {
+        let filters: Vec<_> = filters.iter().map(|name| (*name).to_owned()).collect();
+        let note = |dir: &PathBuf| match Noted::begin(place(dir), command, filters.clone(), who()) {
+            Ok(noted) => noted,
+            Err(unnoted) => {
+                unsaid(&unnoted);
+                None
+            }
+        };
+        Self(dirs.iter().filter_map(note).collect())
+    }
+
+    /// Notes how many records were read.
+    pub(super) fn finish(self, records: u64) {
+        for noted in self.0 {
+            if let Err(unnoted) = noted.finish(records) {
+                unsaid(&unnoted);
+            }
+        }
+    }
+}
+
+/// The directory of a trail of which a file was named.
+fn place(named: &Path) -> &Path {
+    if named.is_file() { named.parent().unwrap_or(named) } else { named }
+}
+
+fn unsaid(unnoted: &(dyn std::error::Error + 'static)) {
+    console::error(&format!(
+        "warning: this read of the trail will not be on record there: {}",
+        Report(unnoted)
+    ));
+}
+
+fn who() -> Reader {
+    let uid = rustix::process::getuid().as_raw();
+    let login = fs::read_to_string("/proc/self/loginuid").ok();
+    let login = login.and_then(|text| text.trim().parse().ok()).filter(|uid| *uid != NOBODY);
+    let sudo = environment("SUDO_USER").filter(|name| name.len() <= LONGEST);
+    Reader {
+        uid,
+        name: name_of(uid),
+        login: login.map(|uid| name_of(uid).unwrap_or_else(|| uid.to_string())),
+        sudo,
+        process: std::process::id(),
+    }
+}
+
+/// A user's name, where users are in a file.
+fn name_of(uid: u32) -> Option<String> {
+    let users = fs::read_to_string(Path::new("/etc/passwd")).ok()?;
+    let user = users.lines().find(|line| line.split(':').nth(2) == Some(&*uid.to_string()))?;
+    user.split(':').next().filter(|name| name.len() <= LONGEST).map(ToOwned::to_owned)
+}
