@@ -11,6 +11,7 @@
 //! record to others, [`report`] tells what a reviewer asks, and [`reviews`] keeps who has reviewed it.
 
 mod about;
+mod action;
 pub mod cursor;
 mod described;
 mod error;
@@ -29,8 +30,9 @@ mod reads;
 mod reconcile;
 mod record;
 pub mod report;
-pub mod reviews;
+mod reviews;
 pub mod seal;
+mod spool;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -55,9 +57,11 @@ pub use line::{Origin, Sealed, question, samples};
 pub use proof::{NoProof, Proven, Unproven, prove, verify_proof};
 pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use read::*;
-pub use reads::{Noted, Read, Reader, Unnoted};
+pub use reads::{Noted, Read, Reader};
 pub use reconcile::{Difference, Irreconcilable, Lack, Reconciled, Reconciler, Side, SideSummary};
 pub use record::*;
+pub use reviews::{Review, ReviewedReport, ReviewedTrail, Unsigned, last_checkpoint};
+pub use spool::Unnoted;
 pub use status::TrailStatus;
 pub use trail::keeper::Needs;
 pub use trail::look;
@@ -240,20 +244,19 @@ impl Audit {
         self.shared.status()
     }
 
-    /// Puts on record who has read the trail with a command of this program.
+    /// Puts on record who has read the trail with a command of this program, and who has reviewed it.
     ///
     /// What cannot be made durable now is left for the next call.
-    pub async fn take_reads(&self) {
+    pub async fn take_notes(&self) {
         let (Some(writer), Some(dir)) = (&self.writer, self.shared.dir()) else { return };
-        let looked = tokio::task::spawn_blocking(move || reads::waiting(&dir)).await;
-        for (note, read) in looked.unwrap_or_default() {
-            let about = Some(Box::new(About { read: Some(read), ..About::default() }));
-            let record = Record { about, ..Record::new(Action::LogRead) };
+        let looked = tokio::task::spawn_blocking(move || noted(&dir)).await;
+        for (note, action, about) in looked.unwrap_or_default() {
+            let record = Record { about: Some(about), ..Record::new(action) };
             if writer.durable(record, Instant::now()).await.is_err() {
                 return;
             }
             if let Err(error) = std::fs::remove_file(&note) {
-                error!(note = %note.display(), %error, "this read of the audit trail will be on record again");
+                error!(note = %note.display(), %error, "this note will be on record again");
             }
         }
     }
@@ -295,6 +298,17 @@ impl Audit {
             self.shared.pages.keep(page, &line.unplaced());
         }
     }
+}
+
+/// What other processes have left for the trail in `dir`.
+fn noted(dir: &Path) -> Vec<(PathBuf, Action, Box<About>)> {
+    let reads = reads::waiting(dir).into_iter().map(|(note, read)| {
+        (note, Action::LogRead, Box::new(About { read: Some(read), ..About::default() }))
+    });
+    let reviews = reviews::waiting(dir).into_iter().map(|(note, review)| {
+        (note, Action::ReviewSigned, Box::new(About { review: Some(review), ..About::default() }))
+    });
+    reads.chain(reviews).collect()
 }
 
 /// Counts a record as lost when whoever hands it in is cancelled or has waited too long.

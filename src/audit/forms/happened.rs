@@ -49,7 +49,7 @@ impl Happened {
             "request" => Of::Request,
             "message" => Of::Message,
             "association" => Of::Association,
-            "recording" | "trail" | "segments" | "checkpoint" | "log" => Of::Trail,
+            "recording" | "trail" | "segments" | "checkpoint" | "log" | "review" => Of::Trail,
             "config" | "break" => Of::Configuration,
             "certificate" => Of::Certificate,
             _ => Of::Other,

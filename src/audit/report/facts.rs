@@ -8,7 +8,7 @@ use super::series::Bars;
 use super::told::Span;
 use super::{csv, html, json};
 use crate::audit::read::{Reading, Window};
-use crate::audit::reviews::Reviews;
+use crate::audit::reviews::Review;
 
 /// What the records themselves do not say.
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub struct About {
     pub trail: String,
     /// How the trail stood its checks.
     pub attestation: Attestation,
-    /// Who has reviewed it.
-    pub reviews: Reviews,
+    /// Sign-offs that are not on record yet.
+    pub waiting: Vec<Review>,
     /// What there was to read.
     pub reading: Reading,
 }

@@ -12,7 +12,7 @@ use super::parts::integrity::Recording;
 use super::parts::newcomers::Newcomers;
 use super::parts::policy::Policy;
 use super::parts::readers::Readers;
-use super::parts::signed;
+use super::parts::signed::Signed;
 use super::parts::tls::Protection;
 use super::seen::Seen;
 use super::series::Series;
@@ -38,6 +38,7 @@ pub struct Gathering {
     policy: Policy,
     recording: Recording,
     readers: Readers,
+    signed: Signed,
     clock: Clock,
     flows: Flows,
 }
@@ -59,15 +60,20 @@ impl Gathering {
             policy: Policy::default(),
             recording: Recording::default(),
             readers: Readers::default(),
+            signed: Signed::default(),
             clock: Clock::default(),
             flows: Flows::default(),
         }
     }
 
-    /// Takes the next record. Those before the period count as well: they say who is not new.
+    /// Takes the next record. Those outside of the period count as well: those before it say who is not new, those behind
+    /// it who has reviewed it.
     pub fn take(&mut self, record: &Recorded) {
         let seen = Seen::of(record);
-        self.newcomers.take(&seen);
+        self.signed.take(&seen);
+        if self.period.to.is_none_or(|to| record.at < to) {
+            self.newcomers.take(&seen);
+        }
         if !self.period.has(record.at) {
             return;
         }
@@ -96,13 +102,13 @@ impl Gathering {
         let parts = vec![
             access,
             self.denials.part(),
-            self.newcomers.part(self.period, &about.reviews),
+            self.newcomers.part(self.period, self.signed.last_end()),
             self.protection.part(),
             self.certificates.part(about.made),
             self.policy.part(),
             self.recording.part(&about.attestation),
             self.readers.part(),
-            signed::part(&about.reviews),
+            self.signed.part(&about.waiting),
             self.clock.part(),
             self.flows.part(),
         ];

@@ -8,7 +8,6 @@ use time::macros::datetime;
 use super::told::MOST;
 use super::{About, Attestation, Facts, Gathering};
 use crate::audit::read::{Reading, Recorded, Window};
-use crate::audit::reviews::Reviews;
 
 const CERTIFICATE: &str = r#"{"subject":"CN=x","issuer":"CN=CA","hash":{"sha256":"AB"},"not_after":"2026-11-20T00:00:00.000Z","x509":{"serial_number":"1"}}"#;
 
@@ -37,7 +36,7 @@ fn facts(records: &[Recorded]) -> Facts {
             verified: Err("trail-1.jsonl:3: changed".into()),
             held_against: 0,
         },
-        reviews: Reviews::default(),
+        waiting: Vec::new(),
         reading: Reading::default(),
     })
 }
@@ -171,7 +170,7 @@ fn an_empty_period_is_told_in_words() {
         "No record of this period is about a PHI endpoint.",
         "Nobody was refused, denied or had a permit withdrawn in this period.",
         "No connection was let in in this period.",
-        "No review of this trail was signed off.",
+        "No review of this trail is on record.",
         "Nothing was let through in this period.",
         "The trail does NOT stand its checks. The first thing that does not fit: trail-1.jsonl:3: changed.",
     ] {

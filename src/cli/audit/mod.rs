@@ -1,6 +1,5 @@
 //! `myelin audit`: looks at the trail.
 
-mod account;
 mod place;
 mod proof;
 mod pseudonym;

@@ -9,10 +9,11 @@ use time::OffsetDateTime;
 
 use super::super::{Exit, console, moment, put};
 use super::place::Place;
+use super::reads::Reads;
 use super::verify::{bar, with_bar};
 use super::with_kept;
 use crate::audit::report::{About, Attestation, Facts, Gathering};
-use crate::audit::{Kept, Reading, Recorded, Verified, Window, reviews};
+use crate::audit::{Kept, Reading, Recorded, Review, Verified, Window};
 use crate::clock;
 use crate::report::{Count, Report};
 
@@ -92,6 +93,7 @@ fn report(
     made: OffsetDateTime,
     (kept, held_against): (&Kept, usize),
 ) -> anyhow::Result<Exit> {
+    let reads = Reads::begin(&[dir.to_owned()], "audit report", &["from", "to"]);
     let verified = with_bar(dir, kept).map_err(|broken| Report(&broken).to_string());
     let mut reading = Reading::default();
     let gathering = match gather(dir, period, &mut reading, verified.as_ref().ok()) {
@@ -101,10 +103,11 @@ fn report(
             return Ok(Exit::Failed);
         }
     };
+    reads.finish(reading.records);
     let is_whole = verified.is_ok() && reading.broken == 0;
     let attestation = Attestation { verified, held_against };
     let trail = dir.display().to_string();
-    let about = About { made, trail, attestation, reviews: reviews::read(dir), reading };
+    let about = About { made, trail, attestation, waiting: Review::waiting(dir), reading };
     put(arguments, &gathering.finish(about))?;
     if !is_whole {
         console::error("warning: the trail does not stand its checks; the report says why");
@@ -112,7 +115,7 @@ fn report(
     Ok(if is_whole { Exit::Fine } else { Exit::Failed })
 }
 
-/// Reads all records up to the end of the period: those before it say who is not new.
+/// Reads all records: those before the period say who is not new, those behind it who has reviewed it.
 fn gather(
     dir: &Path,
     period: Window,
@@ -135,8 +138,8 @@ fn gather(
         }
         ControlFlow::Continue(())
     };
-    let until = Window { from: None, to: period.to };
-    reading.search(dir, until, &mut each).map_err(|error| Report(&error).to_string())?;
+    let read = reading.search(dir, Window::default(), &mut each);
+    read.map_err(|error| Report(&error).to_string())?;
     drop(line);
     Ok(gathering)
 }

@@ -9,19 +9,18 @@ use aws_lc_rs::digest;
 use time::OffsetDateTime;
 
 use super::super::{Exit, console, moment};
-use super::account::account;
 use super::place::Place;
-use crate::audit::reviews::{self, Review, ReviewedReport};
+use super::reads::who;
+use crate::audit::{Review, ReviewedReport, last_checkpoint};
 use crate::clock;
 use crate::report::Report;
 
 /// Most characters of a reviewer's name, and of a note.
 const NAME: usize = 200;
-const NOTE: usize = 2000;
+const NOTE: usize = 1000;
 
 const AFTER: &str = "\
-Sign-offs are lines of reviews.jsonl beside the trail. Each names the SHA-256 of the line before it, and the trail's last checkpoint at that time; no key signs them. \
-It takes the right to write in the trail's directory.
+The sidecar that writes the trail puts it on record there within seconds, or at its next start, in the chain and sealed. It takes the right to write in the trail's directory.
 
 Exit codes: 0 fine, 1 it could not be recorded, 2 bad command line, 3 bad configuration";
 
@@ -57,7 +56,7 @@ fn note(text: &str) -> Result<String, String> {
 
 fn bounded(text: &str, most: usize) -> Result<String, String> {
     let text = text.trim();
-    if text.is_empty() || text.chars().count() > most || text.contains(char::is_control) {
+    if text.is_empty() || text.chars().count() > most || text.contains(steers) {
         return Err(format!("1 to {most} characters on one line are expected"));
     }
     Ok(text.to_owned())
@@ -78,26 +77,25 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Ok(dir) => dir,
         Err(exit) => return Ok(exit),
     };
-    let checkpoint = match reviews::last_checkpoint(&dir) {
+    let trail = match last_checkpoint(&dir) {
         Ok(checkpoint) => checkpoint,
         Err(unreadable) => return Ok(failed(&Report(&unreadable).to_string())),
     };
-    let report = report.as_deref().map(reviewed).transpose()?;
-    let sealed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+    let sealed = trail.as_ref().map_or(0, |trail| trail.size);
     let review = Review {
+        at: String::new(), // whoever takes it says when
         reviewer: reviewer.clone(),
-        account: account(),
+        by: who(),
         from: clock::rfc3339(*from),
         to: clock::rfc3339(*to),
         note: note.clone(),
-        report,
-        checkpoint,
+        report: report.as_deref().map(reviewed).transpose()?,
+        trail,
     };
-    match reviews::sign(&dir, review) {
-        Ok(path) => {
-            let path = path.display();
+    match review.hand_in(&dir) {
+        Ok(()) => {
             console::line(&format!(
-                "signed off in {path}; the trail was sealed up to record {sealed}"
+                "signed off, with {sealed} records of the trail sealed; the sidecar puts it on record within seconds, or at its next start"
             ));
             Ok(Exit::Fine)
         }
@@ -126,4 +124,10 @@ fn reviewed(path: &Path) -> anyhow::Result<ReviewedReport> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let sha256 = hex::encode(context.finish());
     Ok(ReviewedReport { file: name.unwrap_or_default(), sha256 })
+}
+
+/// Control characters, and those that break lines or change the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

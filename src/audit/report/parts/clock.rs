@@ -2,10 +2,11 @@
 
 use time::{Duration, OffsetDateTime};
 
+use crate::audit::forms::Value;
 use crate::audit::report::part::{Citation, Part, cite};
 use crate::audit::report::seen::Seen;
-use crate::audit::report::table::{Column, Kind, Table, column, moment};
-use crate::audit::report::told::Events;
+use crate::audit::report::table::{Column, Kind, Table, column, moment, text};
+use crate::audit::report::told::{Events, Span, Told};
 use crate::report::Count;
 
 const SUPPORTS: &[Citation] = &[cite(
@@ -17,6 +18,14 @@ const STATES: &[Column] = &[
     column("service", "Service", Kind::Label),
     column("action", "What", Kind::Label),
     column("message", "In words", Kind::Text),
+];
+const KEPT: &[Column] = &[
+    column("synchronised", "Synchronised (NTP, PTP)", Kind::Label),
+    column("service", "Service", Kind::Label),
+    column("records", "Times on record", Kind::Number),
+    column("max_error_ms", "Off by at most, ms", Kind::Number),
+    column("first", "First", Kind::Moment),
+    column("last", "Last", Kind::Moment),
 ];
 const STEPS: &[Column] = &[
     column("before", "Record before", Kind::Moment),
@@ -30,9 +39,17 @@ const OVERTAKING: Duration = Duration::seconds(1);
 /// What is known of the clock.
 #[derive(Debug, Default)]
 pub(in crate::audit::report) struct Clock {
+    kept: Told<2, Tally>,
     states: Events,
     steps: Events,
     last: Option<OffsetDateTime>,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    records: u64,
+    max_error_ms: f64,
+    span: Span,
 }
 
 impl Clock {
@@ -40,6 +57,12 @@ impl Clock {
         let record = seen.record;
         if record.event.action.starts_with("clock") {
             self.states.take(|| super::certificates::event(seen));
+        }
+        if let Some(clock) = &record.myelin.clock {
+            let tally = self.kept.at([&clock.synchronised, seen.service()]);
+            tally.records += 1;
+            tally.max_error_ms = tally.max_error_ms.max(clock.max_error_ms.unwrap_or(0.0));
+            tally.span.seen(record.at);
         }
         if let Some(last) = self.last.replace(record.at)
             && last - record.at > OVERTAKING
@@ -57,9 +80,19 @@ impl Clock {
     }
 
     pub(in crate::audit::report) fn part(&self) -> Part {
-        let states = match self.states.rows.len() as u64 + self.states.more {
-            0 => "The trail has no record of the clock's state (NTP) in this period; that the clock was right is to be shown from elsewhere.".into(),
-            states => format!("{} of the clock's state.", Count(states, "record")),
+        let kept = self.kept.rows(
+            |_, tally| u64::MAX - tally.records,
+            |tally| {
+                let [first, last] = tally.span.cells();
+                let error = text(&format!("{:.1}", tally.max_error_ms));
+                vec![Value::Number(tally.records), error, first, last]
+            },
+        );
+        let kept =
+            Table { name: "kept", title: "How the clock was kept", columns: KEPT, rows: kept };
+        let states = match kept.sum("records") {
+            0 => "The trail does not say in this period how the clock was kept (NTP, PTP); that it was right is to be shown from elsewhere.".into(),
+            all => format!("How the clock was kept was on record {}, as the kernel of the machine knows it. It does not say whose time its source had.", Count(all, "time")),
         };
         let steps = match self.steps.rows.len() as u64 + self.steps.more {
             0 => "No record is more than a second earlier than the one before it: the clock was not seen to be set back.".into(),
@@ -71,9 +104,10 @@ impl Clock {
             supports: SUPPORTS,
             says: vec![states, steps],
             tables: vec![
+                kept,
                 Table {
                     name: "states",
-                    title: "State of the clock",
+                    title: "Changes and steps",
                     columns: STATES,
                     rows: self.states.rows.clone(),
                 },

@@ -54,9 +54,8 @@ impl Recording {
         self.starts += u64::from(action == "recording-started");
         self.stops += u64::from(action == "recording-stopped");
         self.cuts += u64::from(action == "trail-truncated");
-        let is_own = ["recording-", "trail-", "segments-", "retention-", "hold-"]
-            .iter()
-            .any(|own| action.starts_with(own));
+        let is_own =
+            ["recording-", "trail-", "segments-"].iter().any(|own| action.starts_with(own));
         if is_own || own.lost.is_some() || !own.removed.is_empty() {
             let removed: Vec<_> = own.removed.iter().map(|removed| removed.file.as_str()).collect();
             self.events.take(|| {

@@ -7,7 +7,6 @@ use crate::audit::report::part::{Citation, Part, cite};
 use crate::audit::report::seen::Seen;
 use crate::audit::report::table::{Cell, Column, Kind, Table, below, column, moment, text, yes};
 use crate::audit::report::told::{Told, kept};
-use crate::audit::reviews::Reviews;
 use crate::report::Count;
 
 const SUPPORTS: &[Citation] = &[
@@ -74,8 +73,11 @@ impl Newcomers {
         }
     }
 
-    pub(in crate::audit::report) fn part(&self, period: Window, reviews: &Reviews) -> Part {
-        let reviewed = reviews.last_end();
+    pub(in crate::audit::report) fn part(
+        &self,
+        period: Window,
+        reviewed: Option<OffsetDateTime>,
+    ) -> Part {
         let mut new: Vec<_> = self
             .known
             .iter()

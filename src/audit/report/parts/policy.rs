@@ -1,6 +1,7 @@
 //! Which policy was in force, and when it changed.
 
 use crate::audit::forms::Value;
+use crate::audit::read::{Recorded, RecordedChange};
 use crate::audit::report::part::{Citation, Part, cite};
 use crate::audit::report::seen::Seen;
 use crate::audit::report::table::{Column, Kind, Table, column, text};
@@ -22,7 +23,8 @@ const CHANGES: &[Column] = &[
     column("service", "Service", Kind::Label),
     column("action", "What", Kind::Label),
     column("message", "In words", Kind::Text),
-    column("reason", "Reason", Kind::Label),
+    below("reason", "reason", Kind::Label),
+    column("changed", "What is new in it", Kind::Text),
 ];
 const VERSIONS: &[Column] = &[
     column("version", "Version of the policy", Kind::Id),
@@ -43,14 +45,11 @@ pub(in crate::audit::report) struct Policy {
 impl Policy {
     pub(in crate::audit::report) fn take(&mut self, seen: &Seen<'_>) {
         let action = seen.record.event.action.as_str();
-        if action.starts_with("config-")
-            || action.starts_with("policy-")
-            || action.starts_with("log-level")
-        {
+        if action.starts_with("config-") || action.starts_with("break-glass-") {
             self.rejected += u64::from(action == "config-rejected");
             self.changes.take(|| {
                 let mut row = super::certificates::event(seen);
-                row.push(text(&kept(seen.reason())));
+                row.extend([text(&kept(seen.reason())), text(&changed(seen.record))]);
                 row
             });
         }
@@ -104,4 +103,21 @@ impl Policy {
             tables: vec![changes, versions],
         }
     }
+}
+
+/// Which keys are different: `KEY: OLD → NEW`, as far as values may be shown.
+fn changed(record: &Recorded) -> String {
+    let Some(configuration) = &record.myelin.configuration else { return String::new() };
+    let one = |change: &RecordedChange| match (&change.old, &change.new) {
+        (None, None) => change.key.clone(),
+        (old, new) => {
+            let shown =
+                |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing shown".into());
+            format!("{}: {} → {}", change.key, shown(old), shown(new))
+        }
+    };
+    let hold = configuration.legal_hold.as_ref().map(|hold| format!("legal hold: {hold}"));
+    let more = configuration.changed_more.map(|more| format!("{} more", Count(more, "key")));
+    let told: Vec<_> = configuration.changed.iter().map(one).chain(more).chain(hold).collect();
+    told.join("; ")
 }

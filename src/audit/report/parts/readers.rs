@@ -10,10 +10,10 @@ const SUPPORTS: &[Citation] =
     &[cite("45 CFR 164.312(b)", "audit controls: use of the audit trail itself")];
 const COLUMNS: &[Column] = &[
     column("time", "Time", Kind::Moment),
-    column("service", "Service", Kind::Label),
-    column("action", "What", Kind::Label),
-    column("message", "In words", Kind::Text),
-    column("user", "Who", Kind::Id),
+    column("command", "Command", Kind::Label),
+    column("filters", "Narrowed by", Kind::Text),
+    column("records", "Records read", Kind::Number),
+    column("account", "Account", Kind::Text),
 ];
 
 /// Records of queries, exports and reports.
@@ -24,11 +24,13 @@ pub(in crate::audit::report) struct Readers {
 
 impl Readers {
     pub(in crate::audit::report) fn take(&mut self, seen: &Seen<'_>) {
-        if seen.record.event.action.starts_with("log-read") {
+        if let Some(read) = &seen.record.myelin.read {
             self.reads.take(|| {
-                let mut row = super::certificates::event(seen);
-                row.push(text(&kept(seen.record.user.as_ref().map_or("", |user| &user.id))));
-                row
+                let filters = read.filters.join(" ");
+                let [at, command, filters, by] =
+                    [&read.at, &read.command, &filters, &read.by.to_string()]
+                        .map(|name| text(&kept(name)));
+                vec![at, command, filters, read.records.into(), by]
             });
         }
     }
