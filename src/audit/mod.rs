@@ -39,6 +39,7 @@ mod tests;
 mod trail;
 mod verify;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 

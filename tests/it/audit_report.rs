@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -14,6 +14,7 @@ use crate::support::mesh::Mesh;
 use crate::support::process::{Said, needs, run};
 use crate::support::python::peer;
 use crate::support::trail::Trail;
+use crate::support::workload::{Kind, Workload};
 
 /// A time in which all records of a test are.
 const ALWAYS: [&str; 4] = ["--from", "2020-01-01", "--to", "2099-12-31"];
@@ -39,9 +40,9 @@ async fn sign_off(trail: &Path, args: &[&str]) -> Said {
 
 /// A trail of one allowed connection, of which nothing is written any more.
 async fn short(mesh: &Mesh) -> Trail {
-    let ehr = mesh.inbound("ehr").allow("billing").forward("127.0.0.1:9").start().await;
-    let mut billing = mesh.connect("billing", &ehr).await;
-    billing.rest().await;
+    let workload = Workload::tcp(Kind::Echo).await;
+    let ehr = mesh.inbound("ehr").allow("billing").forward(workload.target()).start().await;
+    mesh.connect("billing", &ehr).await.echoes("hello").await;
     ehr.trail().wait_for("connection-closed", 1).await;
     let trail = ehr.trail().clone();
     ehr.stop().await;
@@ -53,7 +54,8 @@ async fn browsed(page: &Path, paper: &Path) -> Vec<String> {
     let profile = tempfile::tempdir().unwrap();
     let mut browser = Command::new(needs("chromium", "chromium"));
     browser
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"])
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        .args(["--enable-logging=stderr"])
         .args(["--no-first-run", "--disable-background-networking", "--no-pdf-header-footer"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(format!("--print-to-pdf={}", paper.display()))
@@ -183,7 +185,9 @@ async fn a_checkpoint_that_was_kept_elsewhere_vouches_for_the_report() {
 #[tokio::test]
 async fn a_report_in_a_file_stays_as_it_is_and_is_signed_off_by_its_digest() {
     let mesh = Mesh::new();
-    let trail = short(&mesh).await;
+    let ehr = mesh.inbound("ehr").allow("billing").start().await;
+    let trail = ehr.trail().clone();
+    trail.wait_for("checkpoint", 1).await;
     let out = mesh.dir().join("report.html");
     let args = ["--out", out.to_str().unwrap()];
 
@@ -191,74 +195,124 @@ async fn a_report_in_a_file_stays_as_it_is_and_is_signed_off_by_its_digest() {
     let again = report(trail.dir(), &args).await;
     let arguments = ["--reviewer", "Jane Doe", "--note", "nothing unusual", "--report", args[1]];
     let signed = sign_off(trail.dir(), &arguments).await;
+    let record = trail.only("review-signed").await;
 
     let sum = run(Command::new("sha256sum").arg(&out), "").await.stdout;
     let sum = sum.split_whitespace().next().unwrap();
     assert_eq!((made.code, made.stdout.as_str()), (Some(0), ""), "{made:#?}");
     assert!(made.stderr.contains(sum), "{made:#?}");
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(again.code, Some(2), "{again:#?}");
     assert!(again.stderr.contains("give another name"), "{again:#?}");
-    assert_eq!(signed.code, Some(0), "{signed:#?}");
-    let line: Value = serde_json::from_str(&fs::read_to_string(reviews(&trail)).unwrap()).unwrap();
-    let review = &line["myelin"]["review"];
-    assert_eq!(
-        (&review["reviewer"], &review["report"]["sha256"]),
-        (&"Jane Doe".into(), &sum.into())
-    );
-    let uid: u64 = run(Command::new("id").arg("-u"), "").await.stdout.trim().parse().unwrap();
-    assert_eq!(review["account"]["uid"], uid);
-    let last = trail.all("checkpoint").last().unwrap().number("myelin.checkpoint.size");
-    assert_eq!(review["checkpoint"]["size"], last);
-    assert_eq!(fs::metadata(reviews(&trail)).unwrap().permissions().mode() & 0o777, 0o600);
-}
-
-fn reviews(trail: &Trail) -> PathBuf {
-    trail.dir().join("reviews.jsonl")
+    assert_eq!((signed.code, signed.stderr.as_str()), (Some(0), ""), "{signed:#?}");
+    for (field, expected) in [
+        ("reviewer", "Jane Doe"),
+        ("note", "nothing unusual"),
+        ("report.file", "report.html"),
+        ("report.sha256", sum),
+        ("from", "2020-01-01T00:00:00Z"),
+        ("to", "2021-01-01T00:00:00Z"),
+    ] {
+        assert_eq!(record.text(&format!("myelin.review.{field}")), expected, "{record:#?}");
+    }
+    let uid = rustix::process::getuid().as_raw();
+    assert_eq!(record.number("myelin.review.by.uid"), u64::from(uid));
+    // The checkpoint that it names is one of the trail, and came before it.
+    let note = record.text("myelin.review.trail.note");
+    let checkpoints = trail.all("checkpoint");
+    let named = checkpoints.iter().find(|it| it.text("myelin.checkpoint.note") == note).unwrap();
+    assert!(named.number("event.sequence") < record.number("event.sequence"));
+    let size = named.number("myelin.checkpoint.size");
+    assert_eq!(record.number("myelin.review.trail.size"), size);
 }
 
 #[tokio::test]
-async fn sign_offs_are_in_the_next_report_each_after_the_one_before() {
+async fn a_sign_off_waits_for_the_sidecar_and_is_in_reports_before_and_after_that() {
     let mesh = Mesh::new();
-    let trail = short(&mesh).await;
+    let setup = mesh.inbound("ehr").allow("billing");
+    let ehr = setup.start().await;
+    let trail = ehr.trail().clone();
+    ehr.stop().await;
 
     for reviewer in ["Jane Doe", "<b>Joe</b>"] {
         let signed = sign_off(trail.dir(), &["--reviewer", reviewer]).await;
         assert_eq!(signed.code, Some(0), "{signed:#?}");
     }
+    let waiting = told(trail.dir(), "html").await;
+    let ehr = setup.start().await;
+    trail.wait_for("review-signed", 2).await;
+    ehr.stop().await;
+    let on_record = told(trail.dir(), "html").await;
 
-    let page = told(trail.dir(), "html").await;
-    assert!(
-        page.contains("2 sign-offs so far") && page.contains("&lt;b&gt;Joe&lt;/b&gt;"),
-        "{page}"
-    );
-    assert!(page.contains("The last sign-off covers what was until 2021-01-01T00:00:00.000Z."));
-    // `sha256sum` is all that it takes to follow them.
-    let check = format!("head -n1 {} | head -c -1 | sha256sum", reviews(&trail).display());
-    let first = run(Command::new("sh").args(["-c", &check]), "").await.stdout;
-    let text = fs::read_to_string(reviews(&trail)).unwrap();
-    let second: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
-    assert_eq!(second["myelin"]["prev"].as_str(), first.split_whitespace().next());
-    // The trail has not changed by it.
-    let verified = myelin(&["audit", "verify", trail.dir().to_str().unwrap()]).await;
-    assert_eq!(verified.code, Some(0), "{verified:#?}");
+    assert!(waiting.contains("2 sign-offs handed in and not on record yet"), "{waiting}");
+    assert!(on_record.contains("2 sign-offs on record"), "{on_record}");
+    assert!(!on_record.contains("not on record yet"), "{on_record}");
+    assert!(on_record.contains("The last sign-off covers what was until 2021-01-01 00:00 UTC."));
+    for page in [waiting, on_record] {
+        assert!(page.contains("Jane Doe") && page.contains("&lt;b&gt;Joe&lt;/b&gt;"), "{page}");
+    }
 }
 
 #[tokio::test]
-async fn a_changed_sign_off_is_told_and_none_is_added_to_it() {
+async fn what_has_not_happened_yet_is_not_signed_off() {
+    let mesh = Mesh::new();
+    let ehr = mesh.inbound("ehr").allow("billing").start().await;
+    let dir = ehr.trail().dir().to_str().unwrap();
+
+    let signed = myelin(
+        &[&["audit", "sign-off", "--audit", dir, "--reviewer", "Jane Doe"], &ALWAYS[..]].concat(),
+    )
+    .await;
+    let record = ehr.trail().only("review-signed").await;
+
+    assert_eq!(signed.code, Some(0), "{signed:#?}");
+    assert!(
+        record.text("myelin.review.to")[..19] <= record.text("@timestamp")[..19],
+        "{record:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_copy_of_a_trail_is_reported_on_and_not_signed_off() {
     let mesh = Mesh::new();
     let trail = short(&mesh).await;
-    for reviewer in ["Jane Doe", "Joe"] {
-        sign_off(trail.dir(), &["--reviewer", reviewer]).await;
+    let copy = mesh.dir().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for file in trail.segments() {
+        fs::copy(&file, copy.join(file.file_name().unwrap())).unwrap();
     }
-    let text = fs::read_to_string(reviews(&trail)).unwrap();
-    fs::write(reviews(&trail), text.replace("Jane", "Joan")).unwrap();
 
-    let page = told(trail.dir(), "html").await;
-    let refused = sign_off(trail.dir(), &["--reviewer", "Ann"]).await;
+    let page = told(&copy, "html").await;
+    let refused = sign_off(&copy, &["--reviewer", "Jane Doe"]).await;
 
-    assert!(page.contains("reviews.jsonl:2: it does not follow the line before it"), "{page}");
-    assert_eq!(refused.code, Some(1), "{refused:#?}");
-    assert!(refused.stderr.contains("keep the file aside as evidence"), "{refused:#?}");
+    assert!(page.contains("The trail stands its checks"), "{page}");
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{refused:#?}");
+    assert!(refused.stderr.contains("sign off where the sidecar keeps it"), "{refused:#?}");
+}
+
+#[tokio::test]
+async fn who_had_a_report_made_is_in_the_next_one() {
+    let mesh = Mesh::new();
+    let setup = mesh.inbound("ehr").allow("billing");
+    let ehr = setup.start().await;
+    let trail = ehr.trail().clone();
+
+    told(trail.dir(), "csv").await;
+    let read = trail.only("log-read").await;
+    ehr.stop().await;
+    let report: Value = serde_json::from_str(&told(trail.dir(), "json").await).unwrap();
+
+    let reads = report["parts"]["readers"]["tables"]["reads"].as_array().unwrap();
+    assert_eq!((reads.len(), &reads[0]["command"]), (1, &"audit report".into()), "{reads:?}");
+    assert_eq!(reads[0]["time"], read.text("myelin.read.at"));
+    assert_eq!(reads[0]["records"], read.number("myelin.read.records"));
+    assert_eq!(reads[0]["filters"], "from to");
+    // The same trail says how its clock was kept, and which configuration it began with.
+    let clock = report["parts"]["clock"]["tables"]["kept"].as_array().unwrap();
+    let kept = trail.all("recording-started").remove(0);
+    assert_eq!(clock[0]["synchronised"], kept.text("myelin.clock.synchronised"));
+    let changes = report["parts"]["policy"]["tables"]["changes"].as_array().unwrap();
+    assert_eq!(changes[0]["action"], "config-loaded", "{changes:?}");
 }
 
 #[tokio::test]
@@ -343,6 +397,9 @@ async fn the_review_of_the_readme_is_made_and_signed_off() {
     let said = run(&mut shell(dir.path(), &review[0]), "").await;
 
     assert_eq!(said.code, Some(0), "{said:#?}");
-    assert!(said.stdout.contains("signed off in audit/reviews.jsonl"), "{said:#?}");
+    assert!(
+        said.stdout.contains("signed off: 2026-10-01T00:00:00Z to 2026-11-01T00:00:00Z"),
+        "{said:#?}"
+    );
     assert!(fs::read_to_string(dir.path().join("october.html")).unwrap().contains("Audit report"));
 }

@@ -1,6 +1,6 @@
 //! A table of facts, whatever it is told as.
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::audit::forms::Value;
 use crate::audit::line::text::Timestamp;
@@ -74,6 +74,12 @@ impl Table {
     pub(super) fn cell<'r>(&self, row: &'r [Cell], name: &str) -> Option<&'r Cell> {
         row.get(self.columns.iter().position(|column| column.name == name)?)
     }
+}
+
+/// For people: to the minute, in UTC.
+pub(super) fn when(at: OffsetDateTime) -> String {
+    let at = at.to_offset(UtcOffset::UTC);
+    format!("{} {:02}:{:02}", at.date(), at.hour(), at.minute())
 }
 
 pub(super) fn text(text: &str) -> Cell {

@@ -108,7 +108,7 @@ fn report(
     let attestation = Attestation { verified, held_against };
     let trail = dir.display().to_string();
     let about = About { made, trail, attestation, waiting: Review::waiting(dir), reading };
-    put(arguments, &gathering.finish(about))?;
+    put(arguments, dir, period, &gathering.finish(about))?;
     if !is_whole {
         console::error("warning: the trail does not stand its checks; the report says why");
     }
@@ -144,7 +144,7 @@ fn gather(
     Ok(gathering)
 }
 
-fn put(arguments: &Arguments, facts: &Facts) -> anyhow::Result<()> {
+fn put(arguments: &Arguments, dir: &Path, period: Window, facts: &Facts) -> anyhow::Result<()> {
     let told = match arguments.format {
         Shape::Html => facts.html().into_bytes(),
         Shape::Json => facts.json()?.into_bytes(),
@@ -156,10 +156,11 @@ fn put(arguments: &Arguments, facts: &Facts) -> anyhow::Result<()> {
     };
     put::write(out, 0o600, &told)?;
     let sum = hex::encode(digest(&SHA256, &told));
+    let (out, length) = (out.display(), told.len());
+    let [from, to] = [period.from, period.to].map(|at| at.map(clock::rfc3339).unwrap_or_default());
     console::error(&format!(
-        "{}: {} bytes, SHA-256 {sum}\nonce it is reviewed: myelin audit sign-off --report {0} --reviewer NAME --from … --to …",
-        out.display(),
-        told.len()
+        "{out}: {length} bytes, SHA-256 {sum}\nonce it is reviewed: myelin audit sign-off --audit {} --from {from} --to {to} --reviewer NAME --report {out}",
+        dir.display()
     ));
     Ok(())
 }

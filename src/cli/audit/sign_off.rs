@@ -13,7 +13,7 @@ use super::place::Place;
 use super::reads::who;
 use crate::audit::{Review, ReviewedReport, last_checkpoint};
 use crate::clock;
-use crate::report::Report;
+use crate::report::{Count, Report};
 
 /// Most characters of a reviewer's name, and of a note.
 const NAME: usize = 200;
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     /// From when on: a duration like 30d, a date like 2026-11-01, or a moment like 2026-11-01T18:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = moment::since)]
     from: OffsetDateTime,
-    /// Until when: the same; a date is its end
+    /// Until when: the same; a date is its end. Now, if that is still to come
     #[arg(long, value_name = "WHEN", value_parser = moment::until)]
     to: OffsetDateTime,
     /// What was found. Nothing about patients: it stays as long as the trail
@@ -64,9 +64,10 @@ fn bounded(text: &str, most: usize) -> Result<String, String> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let Arguments { place, reviewer, from, to, note, report } = arguments;
+    let now = clock::now();
     for (wrong, problem) in [
         (to <= from, "--to is before --from: nothing is between them"),
-        (*from > clock::now(), "--from is in the future: there is nothing to review yet"),
+        (*from > now, "--from is in the future: there is nothing to review yet"),
     ] {
         if wrong {
             console::error(&format!("error: {problem}"));
@@ -82,21 +83,25 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Err(unreadable) => return Ok(failed(&Report(&unreadable).to_string())),
     };
     let sealed = trail.as_ref().map_or(0, |trail| trail.size);
+    // What has not happened yet has not been reviewed.
+    let [from, to] = [*from, (*to).min(now)].map(clock::rfc3339);
+    let said = format!(
+        "signed off: {from} to {to}, with {} of the trail sealed; the sidecar puts it on record within seconds, or at its next start",
+        Count(sealed, "record")
+    );
     let review = Review {
         at: String::new(), // whoever takes it says when
         reviewer: reviewer.clone(),
         by: who(),
-        from: clock::rfc3339(*from),
-        to: clock::rfc3339(*to),
+        from,
+        to,
         note: note.clone(),
         report: report.as_deref().map(reviewed).transpose()?,
         trail,
     };
     match review.hand_in(&dir) {
         Ok(()) => {
-            console::line(&format!(
-                "signed off, with {sealed} records of the trail sealed; the sidecar puts it on record within seconds, or at its next start"
-            ));
+            console::line(&said);
             Ok(Exit::Fine)
         }
         Err(error) => Ok(failed(&Report(&error).to_string())),

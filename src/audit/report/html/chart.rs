@@ -1,9 +1,9 @@
 //! Charts, as SVG. Each has a table beside it that says the same.
 
-use super::words::{count, escaped, short, when};
+use super::words::{count, escaped, short};
 use crate::audit::forms::Value;
 use crate::audit::report::series::{Bar, Bars};
-use crate::audit::report::table::Table;
+use crate::audit::report::table::{Table, when};
 
 /// Width of a picture, in its own units.
 pub(super) const WIDTH: f64 = 960.0;

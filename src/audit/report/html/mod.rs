@@ -8,10 +8,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use self::words::{count, escaped, shown, when};
+use self::words::{count, escaped, prose, shown};
 use super::facts::Facts;
 use super::part::Part;
-use super::table::{Column, Kind, Table};
+use super::parts::integrity::Attestation;
+use super::table::{Column, Kind, Table, when};
 use crate::audit::forms::Value;
 
 const STYLE: &str = include_str!("style.css");
@@ -47,12 +48,9 @@ fn head(facts: &Facts, title: &str) -> String {
         (None, Some(to)) => format!("until {}", when(to)),
         (None, None) => "all that there is".to_owned(),
     };
-    let verdict = match &facts.about.attestation.verified {
-        Ok(_) => "<p class=\"verdict good\">The trail stands its checks: an unbroken chain</p>",
-        Err(_) => {
-            "<p class=\"verdict bad\">The trail does not stand its checks: see “Integrity of the trail”</p>"
-        }
-    };
+    let is_over = facts.period.to.is_some_and(|to| to <= facts.about.made);
+    let so_far =
+        if is_over { String::new() } else { format!("; as of {}", when(facts.about.made)) };
     let figures = &facts.figures;
     let figures: String = [
         (figures.allowed, "accesses to PHI endpoints allowed"),
@@ -71,10 +69,27 @@ fn head(facts: &Facts, title: &str) -> String {
         .passed_over()
         .map(|told| format!("<p class=\"verdict bad\">{}</p>\n", escaped(&told)));
     format!(
-        "<header class=\"top\">\n<h1>{title}</h1>\n<p class=\"period\">{period}, UTC</p>\n{verdict}\n{}\
+        "<header class=\"top\">\n<h1>{title}</h1>\n<p class=\"period\">{period}, UTC{so_far}</p>\n{}\n{}\
          <ul class=\"figures\">\n{figures}</ul>\n<nav aria-label=\"Parts\"><ol>\n{contents}</ol></nav>\n</header>\n",
+        verdict(&facts.about.attestation),
         passed_over.unwrap_or_default()
     )
+}
+
+fn verdict(attestation: &Attestation) -> String {
+    match &attestation.verified {
+        Ok(verified) => {
+            let sealed = match verified.seals.checkpoints {
+                0 => "not sealed".to_owned(),
+                _ => format!("sealed up to record {}", count(verified.seals.up_to)),
+            };
+            format!(
+                "<p class=\"verdict good\">The trail stands its checks: an unbroken chain to record {}, {sealed}</p>",
+                count(verified.last_sequence)
+            )
+        }
+        Err(_) => "<p class=\"verdict bad\">The trail does not stand its checks: see “Integrity of the trail”</p>".into(),
+    }
 }
 
 fn foot(facts: &Facts) -> String {
@@ -100,7 +115,7 @@ fn part(facts: &Facts, part: &Part, number: u32) -> String {
             format!("<li>Supports <b>{}</b>: {}</li>\n", escaped(cite.rule), escaped(cite.how))
         })
         .collect();
-    let says: String = part.says.iter().map(|says| format!("<p>{}</p>\n", escaped(says))).collect();
+    let says: String = part.says.iter().map(|says| format!("<p>{}</p>\n", prose(says))).collect();
     let tables: String = part.tables.iter().map(|each| table(part.id, each)).collect();
     format!(
         "<section id=\"{}\" aria-labelledby=\"{0}-title\">\n<h2 id=\"{0}-title\"><span class=\"number\">{number}</span>{}</h2>\n\
@@ -136,11 +151,15 @@ fn table(part: &str, table: &Table) -> String {
             count(more as u64)
         ),
     };
+    // Nothing but times and numbers: several rows fit beside each other.
+    let is_narrow =
+        table.columns.iter().all(|column| matches!(column.kind, Kind::Moment | Kind::Number));
+    let class = if is_narrow { "narrow" } else { "wide" };
     let head: String = grouped(table.columns)
         .map(|columns| cell("th", columns, |column| column.head.into()))
         .collect();
     format!(
-        "<h3 id=\"{part}-{}\">{}</h3>\n<div class=\"wide\"><table aria-labelledby=\"{part}-{0}\">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n{more}",
+        "<h3 id=\"{part}-{}\">{}</h3>\n<div class=\"{class}\"><table aria-labelledby=\"{part}-{0}\">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n{more}",
         table.name, table.title
     )
 }

@@ -1,7 +1,5 @@
 //! Values as people read them on a page.
 
-use time::{OffsetDateTime, UtcOffset};
-
 use crate::audit::forms::Value;
 use crate::audit::report::table::Kind;
 
@@ -41,10 +39,16 @@ pub(super) fn count(number: u64) -> String {
     out
 }
 
-/// To the minute.
-pub(super) fn when(at: OffsetDateTime) -> String {
-    let at = at.to_offset(UtcOffset::UTC);
-    format!("{} {:02}:{:02}", at.date(), at.hour(), at.minute())
+/// A sentence of ours: what stands in backticks is code.
+pub(super) fn prose(text: &str) -> String {
+    let escaped = escaped(text);
+    let parts = escaped.split('`').enumerate();
+    parts
+        .map(|(n, part)| match n % 2 {
+            0 => part.to_owned(),
+            _ => format!("<code>{part}</code>"),
+        })
+        .collect()
 }
 
 /// A cell.

@@ -89,7 +89,8 @@ impl Certificates {
         let days =
             |certificate: &Certificate| certificate.not_after.map(|end| (end - now).whole_days());
         let rows = self.inventory.rows(
-            |_, certificate| certificate.not_after,
+            // Those that are valid are what can still be acted on; the others behind them, the last to expire first.
+            |_, certificate| certificate.not_after.map(|end| (end <= now, (end - now).abs())),
             |certificate| {
                 let left = match days(certificate) {
                     Some(_) if certificate.not_after <= Some(now) => text("expired"),
@@ -114,7 +115,7 @@ impl Certificates {
         }
         let inventory = Table {
             name: "inventory",
-            title: "Certificates of peers, the next to expire first",
+            title: "Certificates of peers, the next to expire first, expired ones behind",
             columns: CERTIFICATES,
             rows,
         };
@@ -135,8 +136,8 @@ impl Certificates {
 
     fn says(&self, known: u64, expired: u64, soon: u64) -> Vec<String> {
         let mut says = vec![format!(
-            "{} by which peers proved who they are. When this report was made, {expired} of them had expired and {soon} had {SOON} days or less left; short-lived ones \
-             are replaced by themselves.",
+            "{} by which peers proved who they are. When this report was made, {expired} of them had expired and {soon} had {SOON} days or less left. Where \
+             a peer has renewed one, its next one has a row of its own.",
             Count(known, "certificate")
         )];
         says.push(match (self.rotations.rows.is_empty(), self.rejected) {

@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use crate::audit::forms::Value;
 use crate::audit::report::part::{Citation, Part, cite};
 use crate::audit::report::seen::Seen;
-use crate::audit::report::table::{Column, Kind, Table, column, moment, text};
+use crate::audit::report::table::{Column, Kind, Table, column, moment};
 use crate::audit::report::told::{Events, Span, Told};
 use crate::report::Count;
 
@@ -48,7 +48,8 @@ pub(in crate::audit::report) struct Clock {
 #[derive(Debug, Default)]
 struct Tally {
     records: u64,
-    max_error_ms: f64,
+    /// Told only while somebody keeps the clock right.
+    max_error_ms: Option<f64>,
     span: Span,
 }
 
@@ -61,7 +62,8 @@ impl Clock {
         if let Some(clock) = &record.myelin.clock {
             let tally = self.kept.at([&clock.synchronised, seen.service()]);
             tally.records += 1;
-            tally.max_error_ms = tally.max_error_ms.max(clock.max_error_ms.unwrap_or(0.0));
+            tally.max_error_ms =
+                [tally.max_error_ms, clock.max_error_ms].into_iter().flatten().reduce(f64::max);
             tally.span.seen(record.at);
         }
         if let Some(last) = self.last.replace(record.at)
@@ -84,8 +86,8 @@ impl Clock {
             |_, tally| u64::MAX - tally.records,
             |tally| {
                 let [first, last] = tally.span.cells();
-                let error = text(&format!("{:.1}", tally.max_error_ms));
-                vec![Value::Number(tally.records), error, first, last]
+                let error = tally.max_error_ms.map(|error| format!("{error:.1}"));
+                vec![Value::Number(tally.records), error.into(), first, last]
             },
         );
         let kept =

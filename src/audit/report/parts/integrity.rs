@@ -11,7 +11,7 @@ use crate::report::Count;
 const SUPPORTS: &[Citation] = &[
     cite(
         "45 CFR 164.312(c)(1), (c)(2)",
-        "integrity: a mechanism to corroborate that the records were not altered",
+        "integrity: a mechanism that corroborates that the records about ePHI were not altered; ePHI itself is not in them",
     ),
     cite("45 CFR 164.312(b)", "audit controls: that recording was on, and where it was not"),
     cite("45 CFR 164.316(b)(2)(i)", "retention: what is kept, from when on, and what was removed"),

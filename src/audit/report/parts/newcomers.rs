@@ -5,7 +5,9 @@ use time::OffsetDateTime;
 use crate::audit::read::Window;
 use crate::audit::report::part::{Citation, Part, cite};
 use crate::audit::report::seen::Seen;
-use crate::audit::report::table::{Cell, Column, Kind, Table, below, column, moment, text, yes};
+use crate::audit::report::table::{
+    Cell, Column, Kind, Table, below, column, moment, text, when, yes,
+};
 use crate::audit::report::told::{Told, kept};
 use crate::report::Count;
 
@@ -88,12 +90,12 @@ impl Newcomers {
         let rows: Vec<_> =
             new.into_iter().map(|(identity, known)| known.row(identity, reviewed)).collect();
         let count = Count(rows.len() as u64, "peer").to_string();
-        let begins = moment(self.begins);
+        let begins = self.begins.map(when).unwrap_or_default();
         let mut says = vec![format!(
-            "{count} seen for the first time. The trail that was read begins at {begins}: whoever was seen only before that counts as new."
+            "{count} seen for the first time. The trail that was read begins at {begins} UTC: whoever was seen only before that counts as new."
         )];
         says.push(match reviewed {
-            Some(end) => format!("The last sign-off covers what was until {}.", moment(Some(end))),
+            Some(end) => format!("The last sign-off covers what was until {} UTC.", when(end)),
             None => "No review was signed off yet, so nobody here is marked as reviewed.".into(),
         });
         if self.left_out > 0 {

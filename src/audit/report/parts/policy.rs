@@ -4,7 +4,7 @@ use crate::audit::forms::Value;
 use crate::audit::read::{Recorded, RecordedChange};
 use crate::audit::report::part::{Citation, Part, cite};
 use crate::audit::report::seen::Seen;
-use crate::audit::report::table::{Column, Kind, Table, column, text};
+use crate::audit::report::table::{Column, Kind, Table, below, column, text};
 use crate::audit::report::told::{Events, Span, Told, kept};
 use crate::report::Count;
 
@@ -31,7 +31,7 @@ const VERSIONS: &[Column] = &[
     column("service", "Service", Kind::Label),
     column("decisions", "Decisions", Kind::Number),
     column("first", "First", Kind::Moment),
-    column("last", "Last", Kind::Moment),
+    below("last", "last", Kind::Moment),
 ];
 
 /// Changes, and the versions that decided.
