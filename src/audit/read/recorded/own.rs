@@ -9,8 +9,6 @@ pub struct RecordedClock {
     pub synchronised: String,
     /// How far off it is at most, in milliseconds.
     pub max_error_ms: Option<f64>,
-    /// It was set ahead by so many milliseconds; back, if less than none.
-    pub stepped_ms: Option<i64>,
 }
 
 /// `myelin.configuration`
