@@ -66,6 +66,11 @@ pub fn is_action(uri: &str) -> bool {
     with_action(uri).next().is_some()
 }
 
+/// Whether the body of a transaction begins with an element of this local name.
+pub fn is_body(name: &str) -> bool {
+    ALL.iter().any(|transaction| transaction.bodies.contains(&name))
+}
+
 fn with_action(uri: &str) -> impl Iterator<Item = &'static Transaction> {
     ALL.iter().filter(move |transaction| transaction.actions.contains(&uri))
 }

@@ -1,6 +1,6 @@
 //! The header segments: MSH of a message, FHS and BHS of a file and a batch.
 
-use super::clear::is_clear_code;
+use super::is_code;
 use super::segment_end;
 
 /// A header is not read beyond this: what matters of it stands in its first fields.
@@ -111,8 +111,8 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// MSH-9 for people, like `ADT^A01`: a part that is no code of the standard's form is `other`, for in a
-    /// message whose fields are out of place it may be anybody's name.
+    /// MSH-9 for people, like `ADT^A01`: a part that is no code of three characters is `other`, for in a
+    /// message whose fields are out of place it may be anybody's name or number.
     pub fn kind(&self) -> String {
         match (word(self.code), word(self.trigger)) {
             (code, "") => code.to_owned(),
@@ -143,9 +143,12 @@ impl<'a> Header<'a> {
     }
 }
 
-/// A code of the standard's form, or `other`.
+/// A code as the standard's tables have them (HL7 v2.x, 2.A.46: three characters), or `other`: what rules may name
+/// beside them is long enough for a patient's number.
 fn word(part: &[u8]) -> &str {
-    std::str::from_utf8(part).ok().filter(|_| is_clear_code(part)).unwrap_or("other")
+    let is_short = part.is_empty()
+        || (part.len() == 3 && is_code(part) && part.iter().any(u8::is_ascii_uppercase));
+    std::str::from_utf8(part).ok().filter(|_| is_short).unwrap_or("other")
 }
 
 /// The fields of a header segment that are read.

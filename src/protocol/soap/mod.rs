@@ -21,7 +21,7 @@ pub use beginning::{Beginning, Found, LIMIT};
 pub use element::Element;
 pub use unreadable::Unreadable;
 
-use super::shape;
+use super::{ihe, shape};
 
 /// In which way a message is not what its head claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,20 +63,16 @@ impl Mismatch {
             }
             Self::Action(_) => "the message itself says that it is of another action".to_owned(),
             Self::Body(Some(other)) => format!("the body begins with {}", shown(other)),
-            Self::Namespace(name) => format!("{} there is of another namespace", shown(name)),
+            // It is one of the names that the route wants.
+            Self::Namespace(name) => format!("`{name}` there is of another namespace"),
             Self::Body(None) => "the body is empty".to_owned(),
         }
     }
 }
 
-/// A name that a record may have: short, and of characters that schemas use.
+/// A name that a record may have: one of IHE's. Any other may be somebody's, for it stands in a body.
 fn shown(name: &str) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
-    if name.len() <= 128 && name.bytes().all(is_plain) {
-        format!("`{name}`")
-    } else {
-        "another one, whose name is not plain".to_owned()
-    }
+    if ihe::is_body(name) { format!("`{name}`") } else { "an element that is not IHE's".to_owned() }
 }
 
 #[cfg(test)]

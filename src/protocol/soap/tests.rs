@@ -326,8 +326,10 @@ fn what_was_found_is_held_against_the_claim() {
     assert_eq!(told, "the message itself says that it is of another action");
     let empty = check(&found(None, &[]), PDQ, &bodies).unwrap_err();
     assert_eq!(empty.text(), "the body is empty");
-    let named = check(&found(Some("Jürgen"), &[]), PDQ, &bodies).unwrap_err();
-    assert_eq!(named.text(), "the body begins with another one, whose name is not plain");
+    for of_somebody in ["Meier", "PRPA_4711", "born-1931-02-14"] {
+        let named = check(&found(Some(of_somebody), &[]), PDQ, &bodies).unwrap_err();
+        assert_eq!(named.text(), "the body begins with an element that is not IHE's");
+    }
     assert!(check(&found(Some("x"), &[]), PDQ, &[]).is_err(), "nothing fits no name");
 }
 

@@ -22,6 +22,8 @@ pub(crate) mod node;
 pub(crate) mod openssl;
 pub(crate) mod outside;
 pub(crate) mod paper;
+pub(crate) mod phi;
+pub(crate) mod phi_http;
 pub(crate) mod pki;
 pub(crate) mod probe;
 pub(crate) mod process;
