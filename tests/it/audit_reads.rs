@@ -42,7 +42,7 @@ async fn who_reads_the_trail_is_on_record_with_what_was_asked_and_how_much_was_s
     assert_eq!(read.text("myelin.read.by.name"), String::from_utf8(id.stdout).unwrap().trim());
     assert!(!read.field("myelin.read").to_string().contains("web"), "values are not told");
     let notes = db.trail().dir().join("reads");
-    until("its note is gone", || async { fs::read_dir(&notes).unwrap().count() == 0 }).await;
+    until("its note is gone", || fs::read_dir(&notes).unwrap().count() == 0).await;
 }
 
 #[tokio::test]
