@@ -69,7 +69,8 @@ impl fmt::Display for Reader {
 #[derive(Debug)]
 pub struct Noted {
     spool: Spool,
-    path: PathBuf,
+    /// Its file's name there.
+    name: String,
     read: Read,
 }
 
@@ -86,10 +87,10 @@ impl Noted {
         by: Reader,
     ) -> Result<Option<Self>, Unnoted> {
         let Some(spool) = Spool::open(trail, DIR)? else { return Ok(None) };
-        let (path, at) = spool.place(by.process);
+        let (name, at) = spool.place(by.process);
         let read = Read { at, command: command.to_owned(), filters, records: None, by };
-        spool.put(&path, &read)?;
-        Ok(Some(Self { spool, path, read }))
+        spool.put(&name, &read)?;
+        Ok(Some(Self { spool, name, read }))
     }
 
     /// Notes how many records were read.
@@ -99,7 +100,7 @@ impl Noted {
     /// It cannot be written; that the trail was read is noted all the same.
     pub fn finish(mut self, records: u64) -> Result<(), Unnoted> {
         self.read.records = Some(records);
-        self.spool.put(&self.path, &self.read)
+        self.spool.put(&self.name, &self.read)
     }
 }
 

@@ -9,10 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::read::UnreadableTrail;
-use super::read::files::{SegmentFile, files};
-use super::read::lines::{Lines, Next};
-use super::read::placed::Line;
+use super::read::{Reading, Recorded, RecordedCheckpoint, UnreadableTrail};
 use super::reads::Reader;
 use super::spool::{self, Spool, Unnoted};
 
@@ -89,8 +86,8 @@ impl Review {
     /// It is no trail that is written, or its directory cannot be.
     pub fn hand_in(self, dir: &Path) -> Result<(), Unsigned> {
         let spool = Spool::open(dir, DIR)?.ok_or_else(|| Unsigned::Copy { dir: dir.into() })?;
-        let (path, at) = spool.place(self.by.process);
-        Ok(spool.put(&path, &Self { at, ..self })?)
+        let (name, at) = spool.place(self.by.process);
+        Ok(spool.put(&name, &Self { at, ..self })?)
     }
 
     /// Those that were handed in for the trail in `dir` and are not on record yet.
@@ -110,35 +107,8 @@ pub(super) fn waiting(trail: &Path) -> Vec<(PathBuf, Review)> {
 ///
 /// There is no trail, or it cannot be read.
 pub fn last_checkpoint(dir: &Path) -> Result<Option<ReviewedTrail>, UnreadableTrail> {
-    let failed = |source| UnreadableTrail::Io { path: dir.into(), source };
-    let files = files(dir).map_err(failed)?;
-    if files.is_empty() {
-        return Err(UnreadableTrail::Missing { dir: dir.into() });
-    }
-    for file in files.iter().rev() {
-        let last = last_of(file)
-            .map_err(|source| UnreadableTrail::Io { path: file.path.clone(), source })?;
-        if last.is_some() {
-            return Ok(last);
-        }
-    }
-    Ok(None)
-}
-
-fn last_of(file: &SegmentFile) -> std::io::Result<Option<ReviewedTrail>> {
-    let mut lines = Lines::new(file.open()?);
-    let mut last = None;
-    loop {
-        match lines.next()? {
-            Next::Line(line) => {
-                let sealed = Line::parse(line).ok().and_then(|line| line.myelin.checkpoint);
-                if let Some(sealed) = sealed {
-                    last =
-                        Some(ReviewedTrail { size: sealed.size, note: sealed.note.into_owned() });
-                }
-            }
-            Next::TooLong => {}
-            Next::Unfinished(_) | Next::End => return Ok(last),
-        }
-    }
+    let is_checkpoint = |record: &Recorded| record.myelin.checkpoint.is_some();
+    let (_, found) = Reading::default().latest(dir, 1, &is_checkpoint)?;
+    let last = found.into_iter().find_map(|(_, record)| record.myelin.checkpoint);
+    Ok(last.map(|RecordedCheckpoint { size, note }| ReviewedTrail { size, note }))
 }

@@ -4,14 +4,16 @@
 //! one by one; when there is none, at its next start.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, open, openat, renameat};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::read::files::regular;
 use crate::clock;
 
 /// The file that the writer holds: without it a directory is a copy of a trail.
@@ -27,8 +29,6 @@ const NOTE_BYTES: u64 = 32 * 1024;
 #[derive(Debug)]
 pub(super) struct Spool {
     dir: PathBuf,
-    /// Whose the trail is. Root leaves notes for others, too.
-    owner: (u32, u32),
 }
 
 /// What cannot be put on record.
@@ -57,54 +57,58 @@ impl Spool {
         let dir = trail.join(name);
         let failed = |source| Unnoted::Io { dir: dir.clone(), source };
         let Ok(owner) = trail.join(LOCK).metadata() else { return Ok(None) };
-        let owner = (owner.uid(), owner.gid());
-        make(&dir, owner).map_err(failed)?;
+        make(&dir, owner.uid(), owner.gid()).map_err(failed)?;
         if fs::read_dir(&dir).map_err(failed)?.count() >= MOST {
             return Err(Unnoted::Full { dir });
         }
-        Ok(Some(Self { dir, owner }))
+        Ok(Some(Self { dir }))
     }
 
-    /// Where the next note of a process belongs, and the moment it is of, as RFC 3339.
-    pub(super) fn place(&self, process: u32) -> (PathBuf, String) {
+    /// The name of a process's next note, and the moment that it is of, as RFC 3339.
+    pub(super) fn place(&self, process: u32) -> (String, String) {
         let now = clock::now();
-        let name = format!("{}-{process}.json", now.unix_timestamp_nanos());
-        (self.dir.join(name), clock::rfc3339(now))
+        (format!("{}-{process}.json", now.unix_timestamp_nanos()), clock::rfc3339(now))
     }
 
-    /// Writes a note, in one step.
-    pub(super) fn put(&self, path: &Path, note: &impl Serialize) -> Result<(), Unnoted> {
-        self.write(path, note).map_err(|source| Unnoted::Io { dir: self.dir.clone(), source })
+    /// Writes the note `name` for the owner of the directory, in one step.
+    pub(super) fn put(&self, name: &str, note: &impl Serialize) -> Result<(), Unnoted> {
+        self.write(name, note).map_err(|source| Unnoted::Io { dir: self.dir.clone(), source })
     }
 
-    fn write(&self, path: &Path, note: &impl Serialize) -> io::Result<()> {
-        let unfinished = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)?;
-        owned_by(&unfinished, self.owner)?;
+    /// Root leaves notes in trails of others, who could put a link in its way: the directory is opened once, and nothing is
+    /// followed.
+    fn write(&self, name: &str, note: &impl Serialize) -> io::Result<()> {
+        let dir = opened(&self.dir)?;
+        let unfinished = format!("{name}.new");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mut file = File::from(openat(&dir, &*unfinished, flags, Mode::RUSR | Mode::WUSR)?);
+        let owner = dir.metadata()?;
+        owned_by(&file, owner.uid(), owner.gid())?;
         serde_json::to_writer(&mut file, note)?;
         file.flush()?;
         file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        File::open(&self.dir)?.sync_all()
+        renameat(&dir, &*unfinished, &dir, name)?;
+        dir.sync_all()
     }
 }
 
-fn make(dir: &Path, owner: (u32, u32)) -> io::Result<()> {
+/// A directory that is no link to another.
+fn opened(dir: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(open(dir, flags, Mode::empty())?))
+}
+
+fn make(dir: &Path, uid: u32, gid: u32) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => owned_by(dir, owner),
+        Ok(()) => owned_by(&opened(dir)?, uid, gid),
     }
 }
 
-fn owned_by(path: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
-    let is = path.metadata()?;
-    if (is.uid(), is.gid()) == (uid, gid) { Ok(()) } else { chown(path, Some(uid), Some(gid)) }
+fn owned_by(file: &File, uid: u32, gid: u32) -> io::Result<()> {
+    let is = file.metadata()?;
+    if (is.uid(), is.gid()) == (uid, gid) { Ok(()) } else { fchown(file, Some(uid), Some(gid)) }
 }
 
 /// The notes that wait in the directory `name` of a trail and are not to stay for now, the oldest first: each with its file,
@@ -148,6 +152,6 @@ fn paths(trail: &Path, name: &str) -> Vec<PathBuf> {
 
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
     let mut text = Vec::new();
-    File::open(path)?.take(NOTE_BYTES).read_to_end(&mut text)?;
+    regular(path)?.take(NOTE_BYTES).read_to_end(&mut text)?;
     serde_json::from_slice(&text).map_err(|_error| io::ErrorKind::InvalidData.into())
 }

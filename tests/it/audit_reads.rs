@@ -1,7 +1,7 @@
 //! Whoever reads the trail is on record in it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use crate::cli::myelin;
@@ -81,6 +81,14 @@ async fn a_read_that_cannot_be_noted_is_told_and_a_copy_is_read_without_a_note()
         said.stderr.contains("warning: this read of the trail will not be on record"),
         "{said:#?}"
     );
+
+    fs::remove_file(trail.dir().join("reads")).unwrap();
+    let elsewhere = mesh.dir().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, trail.dir().join("reads")).unwrap();
+    let said = query(&trail, &["--count"]).await;
+    assert!(said.stderr.contains("reads: cannot be written: Not a directory"), "{said:#?}");
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0, "root is led nowhere by a link");
 
     let copy = mesh.dir().join("copy");
     fs::create_dir(&copy).unwrap();

@@ -9,6 +9,7 @@ pub(in crate::audit) mod placed;
 mod recorded;
 mod window;
 
+use std::collections::VecDeque;
 use std::fs::read_dir;
 use std::io;
 use std::ops::ControlFlow;
@@ -59,6 +60,16 @@ pub enum UnreadableTrail {
     },
 }
 
+impl UnreadableTrail {
+    /// Whether it may only be to begin.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing { .. })
+    }
+}
+
+/// A line and its record.
+pub type Placed = (Vec<u8>, Recorded);
+
 impl Reading {
     /// Gives `each` all records of the trail in `dir`, in the order of its files' names.
     ///
@@ -96,6 +107,44 @@ impl Reading {
             }
         }
         Ok(())
+    }
+
+    /// The last `most` records of the trail in `dir` that are wanted, in their order, each with its line; and the number
+    /// of the last of all. Files before them are not read.
+    ///
+    /// # Errors
+    ///
+    /// There is no trail, or one of its files cannot be read.
+    pub fn latest(
+        &mut self,
+        dir: &Path,
+        most: usize,
+        wants: &dyn Fn(&Recorded) -> bool,
+    ) -> Result<(u64, Vec<Placed>), UnreadableTrail> {
+        let mut found: Vec<Placed> = Vec::new();
+        let mut last = None;
+        for path in trail_files(dir)?.iter().rev() {
+            let (mut of_file, mut last_here) = (VecDeque::new(), None);
+            let left = most - found.len();
+            let mut each = |line: &[u8], recorded: Recorded| {
+                last_here = Some(recorded.event.sequence);
+                if left > 0 && wants(&recorded) {
+                    if of_file.len() == left {
+                        of_file.pop_front();
+                    }
+                    of_file.push_back((line.to_vec(), recorded));
+                }
+                ControlFlow::Continue(())
+            };
+            let failed = |source| UnreadableTrail::Io { path: path.clone(), source };
+            let _all = self.file(path, Window::default(), &mut each).map_err(failed)?;
+            last = last.or(last_here);
+            found.splice(..0, of_file);
+            if found.len() == most && last.is_some() {
+                break;
+            }
+        }
+        Ok((last.unwrap_or_default(), found))
     }
 
     fn file(&mut self, path: &Path, window: Window, each: Each<'_>) -> io::Result<ControlFlow<()>> {
@@ -142,7 +191,7 @@ impl Reading {
 pub type Each<'e> = &'e mut dyn FnMut(&[u8], Recorded) -> ControlFlow<()>;
 
 /// The files of the trail in `dir`, in the order of their names.
-fn trail_files(dir: &Path) -> Result<Vec<PathBuf>, UnreadableTrail> {
+pub(in crate::audit) fn trail_files(dir: &Path) -> Result<Vec<PathBuf>, UnreadableTrail> {
     if dir.is_file() {
         return Ok(vec![dir.to_owned()]);
     }

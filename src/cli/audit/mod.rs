@@ -8,6 +8,7 @@ mod reads;
 mod reconcile;
 mod report;
 mod sign_off;
+mod tail;
 mod verify;
 
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Finds records, and tells them in other forms: CSV, ECS, OCSF, CEF, DICOM, FHIR
     Query(Box<query::Arguments>),
+    /// Prints the last records, and with --follow those that come
+    Tail(Box<tail::Arguments>),
     /// Holds the trails of two services against each other: what one of them lacks
     Reconcile(Box<reconcile::Arguments>),
     /// Tells a reviewer what a period's records say: a page to print, JSON or CSV
@@ -48,6 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Query(arguments) => query::run(arguments),
+        Command::Tail(arguments) => tail::run(arguments),
         Command::Reconcile(arguments) => reconcile::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::SignOff(arguments) => sign_off::run(arguments),

@@ -332,6 +332,9 @@ pub struct RecordedSegment {
 /// `myelin.checkpoint`
 #[derive(Debug, Clone, Deserialize)]
 pub struct RecordedCheckpoint {
+    /// How many records it covers.
+    #[serde(default)]
+    pub size: u64,
     /// The signed note (C2SP `tlog-checkpoint`).
     pub note: String,
 }

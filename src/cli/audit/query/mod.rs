@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 
-use self::filter::Filter;
+pub(super) use self::filter::Filter;
 use self::groups::Groups;
 use self::sorted::Sorted;
 use super::super::{ConfigFile, Exit, console};
@@ -55,7 +55,7 @@ pub(super) struct Arguments {
 
 /// The forms by their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FormName {
+pub(super) enum FormName {
     /// The trail's lines as they are
     Jsonl,
     /// For spreadsheets
@@ -111,7 +111,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Ok(wanted) => wanted,
         Err(problem) => return Ok(bad_command(&problem)),
     };
-    let dirs = match dirs(arguments) {
+    let dirs = match dirs(&arguments.filter, &arguments.file) {
         Ok(dirs) => dirs,
         Err(exit) => return Ok(exit),
     };
@@ -124,12 +124,12 @@ fn bad_command(problem: &str) -> Exit {
 }
 
 /// The trails' directories: those that were named, or the configuration's.
-fn dirs(arguments: &Arguments) -> Result<Vec<PathBuf>, Exit> {
-    arguments.filter.audit.iter().try_for_each(|path| no_file(path))?;
-    if !arguments.filter.audit.is_empty() {
-        return Ok(arguments.filter.audit.clone());
+pub(super) fn dirs(filter: &Filter, file: &ConfigFile) -> Result<Vec<PathBuf>, Exit> {
+    filter.audit.iter().try_for_each(|path| no_file(path))?;
+    if !filter.audit.is_empty() {
+        return Ok(filter.audit.clone());
     }
-    configured(&arguments.file).map(|dir| vec![dir])
+    configured(file).map(|dir| vec![dir])
 }
 
 fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[PathBuf]) -> Exit {
@@ -166,7 +166,7 @@ fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[Path
 }
 
 /// Tells of what could not be read: an answer with holes in it must not pass for a whole one.
-fn tell(reading: &Reading, problem: Option<String>) -> Exit {
+pub(super) fn tell(reading: &Reading, problem: Option<String>) -> Exit {
     for told in &reading.told {
         console::error(&format!("warning: {told}; passed over"));
     }
