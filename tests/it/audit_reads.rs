@@ -8,6 +8,7 @@ use crate::cli::myelin;
 use crate::support::mesh::Mesh;
 use crate::support::process::{needs, run};
 use crate::support::trail::{Record, Trail};
+use crate::support::until;
 use crate::support::workload::{Kind, Workload};
 
 async fn query(trail: &Trail, more: &[&str]) -> crate::support::process::Said {
@@ -40,7 +41,8 @@ async fn who_reads_the_trail_is_on_record_with_what_was_asked_and_how_much_was_s
     let id = Command::new(needs("id", "coreutils")).arg("-un").output().unwrap();
     assert_eq!(read.text("myelin.read.by.name"), String::from_utf8(id.stdout).unwrap().trim());
     assert!(!read.field("myelin.read").to_string().contains("web"), "values are not told");
-    assert_eq!(fs::read_dir(db.trail().dir().join("reads")).unwrap().count(), 0);
+    let notes = db.trail().dir().join("reads");
+    until("its note is gone", || fs::read_dir(&notes).unwrap().count() == 0).await;
 }
 
 #[tokio::test]

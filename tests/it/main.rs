@@ -23,6 +23,7 @@ mod audit_proof;
 mod audit_query;
 mod audit_reads;
 mod audit_reconcile;
+mod audit_report;
 mod audit_tail;
 mod begun;
 mod ca;

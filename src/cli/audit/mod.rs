@@ -1,10 +1,13 @@
 //! `myelin audit`: looks at the trail.
 
+mod place;
 mod proof;
 mod pseudonym;
 mod query;
 mod reads;
 mod reconcile;
+mod report;
+mod sign_off;
 mod tail;
 mod verify;
 
@@ -32,6 +35,10 @@ enum Command {
     Tail(Box<tail::Arguments>),
     /// Holds the trails of two services against each other: what one of them lacks
     Reconcile(Box<reconcile::Arguments>),
+    /// Tells a reviewer what a period's records say: a page to print, JSON or CSV
+    Report(report::Arguments),
+    /// Records that somebody has reviewed a period
+    SignOff(sign_off::Arguments),
     /// Prints a proof of one record, for somebody who has nothing else but a checkpoint or a key
     Prove(proof::Prove),
     /// Checks a proof of one record, and prints the record
@@ -46,6 +53,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Query(arguments) => query::run(arguments),
         Command::Tail(arguments) => tail::run(arguments),
         Command::Reconcile(arguments) => reconcile::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
+        Command::SignOff(arguments) => sign_off::run(arguments),
         Command::Prove(arguments) => proof::prove(arguments),
         Command::VerifyProof(arguments) => proof::verify(arguments),
         Command::Pseudonym(arguments) => pseudonym::run(arguments),

@@ -66,7 +66,8 @@ fn unsaid(unnoted: &(dyn std::error::Error + 'static)) {
     ));
 }
 
-fn who() -> Reader {
+/// Whose process this is.
+pub(super) fn who() -> Reader {
     let uid = rustix::process::getuid().as_raw();
     let login = fs::read_to_string("/proc/self/loginuid").ok();
     let login = login.and_then(|text| text.trim().parse().ok()).filter(|uid| *uid != NOBODY);

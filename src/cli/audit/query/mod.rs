@@ -14,7 +14,8 @@ use clap::builder::PossibleValuesParser;
 pub(super) use self::filter::Filter;
 use self::groups::Groups;
 use self::sorted::Sorted;
-use super::super::{ConfigFile, Exit, console, load};
+use super::super::{ConfigFile, Exit, console};
+use super::place::{configured, no_file};
 use super::reads::Reads;
 use crate::audit::forms::{Field, Form};
 use crate::audit::{Reading, Recorded, Window};
@@ -124,27 +125,11 @@ fn bad_command(problem: &str) -> Exit {
 
 /// The trails' directories: those that were named, or the configuration's.
 pub(super) fn dirs(filter: &Filter, file: &ConfigFile) -> Result<Vec<PathBuf>, Exit> {
-    if let Some(named) = filter.audit.iter().find(|path| path.is_file()) {
-        let named = named.display();
-        return Err(bad_command(&format!(
-            "{named} is a file; --audit takes the directory that it is in"
-        )));
-    }
+    filter.audit.iter().try_for_each(|path| no_file(path))?;
     if !filter.audit.is_empty() {
         return Ok(filter.audit.clone());
     }
-    let config = load(&file.config).map_err(|problems| {
-        console::error(&format!("{problems}\n`--audit DIR` names a trail without a configuration"));
-        Exit::BadConfig
-    })?;
-    let Some(audit) = config.audit else {
-        let path = config.path.display();
-        console::error(&format!(
-            "error: {path}: audit.dir is not set, so there is no trail; `--audit DIR` names another"
-        ));
-        return Err(Exit::BadConfig);
-    };
-    Ok(vec![audit.dir])
+    configured(file).map(|dir| vec![dir])
 }
 
 fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[PathBuf]) -> Exit {
