@@ -14,6 +14,7 @@ mod support;
 
 mod admin;
 mod audit;
+mod audit_bad_input;
 mod audit_clock;
 mod audit_config;
 mod audit_files;
@@ -22,6 +23,8 @@ mod audit_proof;
 mod audit_query;
 mod audit_reads;
 mod audit_reconcile;
+mod audit_report;
+mod audit_tail;
 mod begun;
 mod ca;
 mod ca_live;
