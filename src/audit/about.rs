@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::reads::Read;
+use super::reviews::Review;
 use crate::clock::{self, Kept};
 use crate::config::Change;
 
@@ -21,6 +22,9 @@ pub struct About {
     /// `myelin.read`: who read the trail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<Read>,
+    /// `myelin.review`: who has reviewed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
 }
 
 /// How the wall clock is kept, and that it was set.

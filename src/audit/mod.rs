@@ -7,10 +7,11 @@
 //! ```
 //!
 //! [`record`] says what happened, [`mod@line`] makes a line of it, [`trail`] gives it its place, survives the disk
-//! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back, and [`proof`] proves one
-//! record to others.
+//! and has it sealed ([`seal`]), [`verify()`] checks all of it from outside, [`read`] gives it back, [`proof`] proves one
+//! record to others, [`report`] tells what a reviewer asks, and [`reviews`] keeps who has reviewed it.
 
 mod about;
+mod action;
 pub mod cursor;
 mod described;
 mod error;
@@ -28,13 +29,17 @@ mod read;
 mod reads;
 mod reconcile;
 mod record;
+pub mod report;
+mod reviews;
 pub mod seal;
+mod spool;
 mod status;
 #[cfg(test)]
 mod tests;
 mod trail;
 mod verify;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,9 +58,11 @@ pub use line::{Origin, Sealed, question, samples};
 pub use proof::{NoProof, Proven, Unproven, prove, verify_proof};
 pub use pseudonym::{Pseudonyms, PseudonymsError};
 pub use read::*;
-pub use reads::{Noted, Read, Reader, Unnoted};
+pub use reads::{Noted, Read, Reader};
 pub use reconcile::{Difference, Irreconcilable, Lack, Reconciled, Reconciler, Side, SideSummary};
 pub use record::*;
+pub use reviews::{Review, ReviewedReport, ReviewedTrail, Unsigned, last_checkpoint};
+pub use spool::Unnoted;
 pub use status::TrailStatus;
 pub use trail::keeper::Needs;
 pub use trail::look;
@@ -238,20 +245,19 @@ impl Audit {
         self.shared.status()
     }
 
-    /// Puts on record who has read the trail with a command of this program.
+    /// Puts on record who has read the trail with a command of this program, and who has reviewed it.
     ///
     /// What cannot be made durable now is left for the next call.
-    pub async fn take_reads(&self) {
+    pub async fn take_notes(&self) {
         let (Some(writer), Some(dir)) = (&self.writer, self.shared.dir()) else { return };
-        let looked = tokio::task::spawn_blocking(move || reads::waiting(&dir)).await;
-        for (note, read) in looked.unwrap_or_default() {
-            let about = Some(Box::new(About { read: Some(read), ..About::default() }));
-            let record = Record { about, ..Record::new(Action::LogRead) };
+        let looked = tokio::task::spawn_blocking(move || noted(&dir)).await;
+        for (note, action, about) in looked.unwrap_or_default() {
+            let record = Record { about: Some(about), ..Record::new(action) };
             if writer.durable(record, Instant::now()).await.is_err() {
                 return;
             }
             if let Err(error) = std::fs::remove_file(&note) {
-                error!(note = %note.display(), %error, "this read of the audit trail will be on record again");
+                error!(note = %note.display(), %error, "this note will be on record again");
             }
         }
     }
@@ -293,6 +299,17 @@ impl Audit {
             self.shared.pages.keep(page, &line.unplaced());
         }
     }
+}
+
+/// What other processes have left for the trail in `dir`.
+fn noted(dir: &Path) -> Vec<(PathBuf, Action, Box<About>)> {
+    let reads = reads::waiting(dir).into_iter().map(|(note, read)| {
+        (note, Action::LogRead, Box::new(About { read: Some(read), ..About::default() }))
+    });
+    let reviews = reviews::waiting(dir).into_iter().map(|(note, review)| {
+        (note, Action::ReviewSigned, Box::new(About { review: Some(review), ..About::default() }))
+    });
+    reads.chain(reviews).collect()
 }
 
 /// Counts a record as lost when whoever hands it in is cancelled or has waited too long.

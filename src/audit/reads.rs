@@ -1,31 +1,19 @@
 //! Who has read the trail.
 //!
-//! Commands that read it are other processes than the one that writes it, so they leave a note in a directory of the trail,
-//! which the writer puts on record; when there is none, at its next start.
+//! Commands leave a note of it for the writer ([`spool`]).
 
-use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock;
+use super::spool::{self, Spool, Unnoted};
 
 /// The directory of notes, in the trail's.
 const DIR: &str = "reads";
-/// The file that the writer holds: without it a directory is a copy of a trail.
-const LOCK: &str = "lock";
-/// Most notes that may wait.
-const MOST: usize = 1000;
-/// Most notes that are taken at a time.
-const AT_A_TIME: usize = 100;
 /// A read that takes longer than this counts as broken off.
 const BROKEN_OFF: Duration = Duration::from_secs(3600);
-/// More than any note has.
-const NOTE_BYTES: u64 = 8192;
 
 /// `myelin.read`: that somebody read the trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,31 +50,28 @@ pub struct Reader {
     pub process: u32,
 }
 
+impl fmt::Display for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} (uid {})", self.uid)?,
+            None => write!(f, "uid {}", self.uid)?,
+        }
+        for (how, who) in [("logged in as", &self.login), ("by sudo for", &self.sudo)] {
+            if let Some(who) = who.as_ref().filter(|who| Some(*who) != self.name.as_ref()) {
+                write!(f, ", {how} {who}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A note that was left, of a read that goes on.
 #[derive(Debug)]
 pub struct Noted {
-    path: PathBuf,
+    spool: Spool,
+    /// Its file's name there.
+    name: String,
     read: Read,
-}
-
-/// A read that cannot be put on record.
-#[derive(Debug, thiserror::Error)]
-pub enum Unnoted {
-    /// Nobody takes the notes.
-    #[error("{}: {MOST} notes wait there already, which nobody puts on record: start the sidecar", dir.display())]
-    Full {
-        /// Their directory.
-        dir: PathBuf,
-    },
-    /// The note cannot be written.
-    #[error("{}: cannot be written", dir.display())]
-    Io {
-        /// Their directory.
-        dir: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
 }
 
 impl Noted {
@@ -101,20 +86,11 @@ impl Noted {
         filters: Vec<String>,
         by: Reader,
     ) -> Result<Option<Self>, Unnoted> {
-        let dir = trail.join(DIR);
-        let failed = |source| Unnoted::Io { dir: dir.clone(), source };
-        let Ok(owner) = trail.join(LOCK).metadata() else { return Ok(None) };
-        make(&dir, owner.uid(), owner.gid()).map_err(failed)?;
-        if fs::read_dir(&dir).map_err(failed)?.count() >= MOST {
-            return Err(Unnoted::Full { dir });
-        }
-        let now = clock::now();
-        let name = format!("{}-{}.json", now.unix_timestamp_nanos(), by.process);
-        let at = clock::rfc3339(now);
+        let Some(spool) = Spool::open(trail, DIR)? else { return Ok(None) };
+        let (name, at) = spool.place(by.process);
         let read = Read { at, command: command.to_owned(), filters, records: None, by };
-        let noted = Self { path: dir.join(name), read };
-        noted.write(owner.uid(), owner.gid()).map_err(failed)?;
-        Ok(Some(noted))
+        spool.put(&name, &read)?;
+        Ok(Some(Self { spool, name, read }))
     }
 
     /// Notes how many records were read.
@@ -123,76 +99,17 @@ impl Noted {
     ///
     /// It cannot be written; that the trail was read is noted all the same.
     pub fn finish(mut self, records: u64) -> Result<(), Unnoted> {
-        let dir = self.path.parent().unwrap_or(&self.path).to_owned();
-        let failed = |source| Unnoted::Io { dir: dir.clone(), source };
         self.read.records = Some(records);
-        let owner = dir.metadata().map_err(failed)?;
-        self.write(owner.uid(), owner.gid()).map_err(failed)
-    }
-
-    /// Writes the note for the trail's owner, in one step.
-    fn write(&self, uid: u32, gid: u32) -> io::Result<()> {
-        let unfinished = self.path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)?;
-        owned_by(&unfinished, uid, gid)?;
-        serde_json::to_writer(&mut file, &self.read)?;
-        file.flush()?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &self.path)?;
-        self.path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        self.spool.put(&self.name, &self.read)
     }
 }
 
-fn make(dir: &Path, uid: u32, gid: u32) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => owned_by(dir, uid, gid),
-    }
-}
-
-/// Root reads for others, too.
-fn owned_by(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-    let is = path.metadata()?;
-    if (is.uid(), is.gid()) == (uid, gid) { Ok(()) } else { chown(path, Some(uid), Some(gid)) }
-}
-
-/// The notes that wait in the trail's directory, the oldest first: each with its file, which goes when it is on record. A file
-/// that is none is removed, and told of in the log.
+/// The notes that wait in the trail's directory, but for those of reads that go on.
 pub(super) fn waiting(trail: &Path) -> Vec<(PathBuf, Read)> {
-    let Ok(entries) = fs::read_dir(trail.join(DIR)) else { return Vec::new() };
-    let is_note = |path: &PathBuf| path.extension() == Some(OsStr::new("json"));
-    let mut paths: Vec<_> = entries
-        .take(2 * MOST)
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(is_note)
-        .collect();
-    paths.sort();
-    let mut notes = Vec::new();
-    for path in paths.into_iter().take(AT_A_TIME) {
-        match read(&path) {
-            Ok(note)
-                if note.records.is_none() && is_young(&path) && is_running(note.by.process) => {}
-            Ok(note) => notes.push((path, note)),
-            Err(error) => {
-                tracing::warn!(note = %path.display(), %error, "this is no note of a read of the audit trail");
-                // What stays is met again.
-                let _stays = fs::remove_file(&path);
-            }
-        }
-    }
-    notes
-}
-
-fn read(path: &Path) -> io::Result<Read> {
-    let mut text = Vec::new();
-    File::open(path)?.take(NOTE_BYTES).read_to_end(&mut text)?;
-    serde_json::from_slice(&text).map_err(|_error| io::ErrorKind::InvalidData.into())
+    let goes_on = |path: &Path, note: &Read| {
+        note.records.is_none() && is_young(path) && is_running(note.by.process)
+    };
+    spool::waiting(trail, DIR, goes_on)
 }
 
 /// A process of the same number may be another, and in another container the number says nothing.

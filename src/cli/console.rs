@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::Instant;
 
 /// Prints `text` to standard output. A reader that went away is no error.
@@ -25,7 +26,38 @@ pub(super) fn line(text: &str) {
 /// Prints `text` and a newline to standard error.
 pub(super) fn error(text: &str) {
     let mut out = io::stderr().lock();
-    let _reader_gone = writeln!(out, "{text}");
+    let _reader_gone = writeln!(out, "{}", harmless(text, "\n\t"));
+}
+
+/// `text` without what could steer a terminal, or change the order in which a line is read (Unicode TR 36, 2.5), but for
+/// characters of `but`. Names of files and values of records may be anything.
+pub(super) fn harmless(text: &str, but: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) && !but.contains(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether standard output is a terminal.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// How many columns the terminal has that standard output is; `None` if it is none.
+pub(super) fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Whether somebody still reads standard output: a pipe or a terminal whose other end is closed tells so without a
+/// write.
+pub(super) fn is_read() -> bool {
+    let out = io::stdout();
+    let mut watched = [PollFd::new(&out, PollFlags::empty())];
+    let polled = poll(&mut watched, Some(&Timespec::default()));
+    let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+    polled.is_err() || watched.iter().all(|one| !one.revents().intersects(gone))
 }
 
 /// Standard output for much at once.
@@ -39,6 +71,14 @@ impl Stream {
     /// Prints `bytes`; there is no use in more when the reader went away.
     pub(super) fn write(&mut self, bytes: &[u8]) -> ControlFlow<()> {
         match self.0.write_all(bytes) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_reader_gone) => ControlFlow::Break(()),
+        }
+    }
+
+    /// Prints what is still held back.
+    pub(super) fn flush(&mut self) -> ControlFlow<()> {
+        match self.0.flush() {
             Ok(()) => ControlFlow::Continue(()),
             Err(_reader_gone) => ControlFlow::Break(()),
         }

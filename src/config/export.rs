@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
+
 use super::Endpoint;
 
 /// A receiver of the trail's records.
@@ -35,6 +37,39 @@ pub enum ExportFeed {
 pub enum ExportTo {
     /// Syslog (RFC 5424) over TLS (RFC 5425).
     Syslog(SyslogExport),
+    /// FHIR R4 AuditEvents, created in a repository.
+    Fhir(FhirExport),
+    /// OpenTelemetry logs.
+    Otlp(OtlpExport),
+}
+
+/// A FHIR repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FhirExport {
+    /// Its `AuditEvent`s. `http` only to a loopback address.
+    pub url: Uri,
+    /// Most events in one request; more than one go as a Bundle.
+    pub batch: usize,
+}
+
+/// A receiver of OpenTelemetry logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtlpExport {
+    /// Where it is, with the path of its logs. `http` only to a loopback address.
+    pub endpoint: Uri,
+    /// What it speaks.
+    pub protocol: OtlpProtocol,
+    /// Headers that go along, one a line, `name: value`. Secret.
+    pub headers_file: Option<PathBuf>,
+}
+
+/// What a receiver of OpenTelemetry logs speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// OTLP/gRPC. The default.
+    Grpc,
+    /// OTLP/HTTP with protobuf.
+    Http,
 }
 
 /// A syslog receiver.

@@ -9,8 +9,6 @@ pub(super) struct Section {
     pub(super) keys: &'static [&'static str],
     /// Those that must be there, and how their values may look.
     pub(super) required: &'static [(&'static str, &'static str)],
-    /// Those that are planned, and what to do instead. They are refused, never passed over.
-    pub(super) later: &'static [(&'static str, &'static str)],
 }
 
 /// The file itself.
@@ -37,30 +35,27 @@ pub(super) static FILE: Section = Section {
         ("trust_domain", "hospital.example"),
         ("identity", "{ embedded: { dir: /var/lib/myelin/authority } }"),
     ],
-    later: &[],
 };
 
 /// `identity`
 pub(super) static IDENTITY: Section =
-    Section { keys: &["embedded", "files", "est", "vault", "spiffe"], required: &[], later: &[] };
+    Section { keys: &["embedded", "files", "est", "vault", "spiffe"], required: &[] };
 
 /// `identity.embedded`
 pub(super) static EMBEDDED: Section = Section {
     keys: &["dir", "ttl", "key_types"],
     required: &[("dir", "/var/lib/myelin/authority")],
-    later: &[],
 };
 
 /// `identity.files`
 pub(super) static FILES: Section = Section {
     keys: &["cert", "key", "pkcs12", "passphrase_file", "trust_bundle", "crls", "others"],
     required: &[("trust_bundle", "ca.crt")],
-    later: &[],
 };
 
 /// An item of `identity.files.others`
 pub(super) static PAIR: Section =
-    Section { keys: &["cert", "key", "pkcs12", "passphrase_file"], required: &[], later: &[] };
+    Section { keys: &["cert", "key", "pkcs12", "passphrase_file"], required: &[] };
 
 /// `identity.est`
 pub(super) static EST: Section = Section {
@@ -75,7 +70,6 @@ pub(super) static EST: Section = Section {
         "crl_urls",
     ],
     required: &[("url", "https://ca.hospital.example/.well-known/est")],
-    later: &[],
 };
 
 /// `identity.vault`
@@ -97,47 +91,35 @@ pub(super) static VAULT: Section = Section {
         ("role", "sidecar"),
         ("auth", "{ token_file: /run/secrets/vault-token }"),
     ],
-    later: &[],
 };
 
 /// `identity.vault.auth`
 pub(super) static VAULT_AUTH: Section =
-    Section { keys: &["token_file", "approle", "kubernetes", "cert"], required: &[], later: &[] };
+    Section { keys: &["token_file", "approle", "kubernetes", "cert"], required: &[] };
 
 /// `identity.vault.auth.approle`
 pub(super) static APPROLE: Section = Section {
     keys: &["mount", "role_id", "secret_id_file"],
     required: &[("role_id", "7f1c…"), ("secret_id_file", "/run/secrets/vault-secret-id")],
-    later: &[],
 };
 
 /// `identity.vault.auth.kubernetes`
-pub(super) static KUBERNETES: Section = Section {
-    keys: &["mount", "role", "token_file"],
-    required: &[("role", "sidecar")],
-    later: &[],
-};
+pub(super) static KUBERNETES: Section =
+    Section { keys: &["mount", "role", "token_file"], required: &[("role", "sidecar")] };
 
 /// `identity.vault.auth.cert`
 pub(super) static CERT_AUTH: Section = Section {
     keys: &["mount", "role", "cert", "key"],
     required: &[("cert", "machine.crt"), ("key", "machine.key")],
-    later: &[],
 };
 
 /// `identity.spiffe`
-pub(super) static SPIFFE: Section = Section {
-    keys: &["socket"],
-    required: &[("socket", "unix:///run/spire/agent.sock")],
-    later: &[],
-};
+pub(super) static SPIFFE: Section =
+    Section { keys: &["socket"], required: &[("socket", "unix:///run/spire/agent.sock")] };
 
 /// `tls`
-pub(super) static TLS: Section = Section {
-    keys: &["profile", "fips", "cipher_suites", "crl_expired"],
-    required: &[],
-    later: &[],
-};
+pub(super) static TLS: Section =
+    Section { keys: &["profile", "fips", "cipher_suites", "crl_expired"], required: &[] };
 
 /// An entry of `peers`
 pub(super) static PEER: Section = Section {
@@ -156,16 +138,14 @@ pub(super) static PEER: Section = Section {
         "note",
     ],
     required: &[],
-    later: &[],
 };
 
 /// `limits` of an entry of `peers` or of a rule
 pub(super) static QUOTA: Section =
-    Section { keys: &["rate", "burst", "concurrency"], required: &[], later: &[] };
+    Section { keys: &["rate", "burst", "concurrency"], required: &[] };
 
 /// `subject` of an entry of `peers`
-pub(super) static SUBJECT: Section =
-    Section { keys: &["cn", "o", "ou"], required: &[], later: &[] };
+pub(super) static SUBJECT: Section = Section { keys: &["cn", "o", "ou"], required: &[] };
 
 /// An item of `inbound`
 pub(super) static INBOUND: Section = Section {
@@ -195,7 +175,6 @@ pub(super) static INBOUND: Section = Section {
         ("forward", "127.0.0.1:8080"),
         ("protocol", "http"),
     ],
-    later: &[],
 };
 
 /// An item of `routes`
@@ -217,32 +196,25 @@ pub(super) static ROUTE: Section = Section {
         "limits",
     ],
     required: &[("name", "read-patient"), ("path", "/fhir/Patient/{id}")],
-    later: &[],
 };
 
 /// `fhir` of an item of `routes`
-pub(super) static FHIR: Section =
-    Section { keys: &["interactions", "resources"], required: &[], later: &[] };
+pub(super) static FHIR: Section = Section { keys: &["interactions", "resources"], required: &[] };
 
 /// An item of `messages` that is more than a type
 pub(super) static MESSAGE: Section = Section {
     keys: &["name", "types", "allow", "expires", "limits"],
     required: &[("name", "results"), ("types", "[\"ORU^*\"]")],
-    later: &[],
 };
 
 /// An item of `senders`
-pub(super) static SENDER: Section = Section {
-    keys: &["name", "application", "facility", "allow", "expires"],
-    required: &[],
-    later: &[],
-};
+pub(super) static SENDER: Section =
+    Section { keys: &["name", "application", "facility", "allow", "expires"], required: &[] };
 
 /// An item of `associations`
 pub(super) static ASSOCIATION: Section = Section {
     keys: &["name", "calling_ae", "called_ae", "sop_classes", "allow", "expires", "limits"],
     required: &[],
-    later: &[],
 };
 
 /// An item of `outbound`
@@ -255,7 +227,6 @@ pub(super) static OUTBOUND: Section = Section {
         ("expect", "[lab]"),
         ("protocol", "http"),
     ],
-    later: &[],
 };
 
 /// `audit`
@@ -272,17 +243,29 @@ pub(super) static AUDIT: Section = Section {
         "export",
     ],
     required: &[("dir", "/var/log/myelin/audit")],
-    later: &[],
 };
 
 /// An item of `audit.export`
-pub(super) static EXPORT: Section = Section {
-    keys: &["syslog"],
-    required: &[],
-    later: &[
-        ("fhir", "send by `syslog`, or let a log shipper follow `trail-*.jsonl` in `audit.dir`"),
-        ("otlp", "send by `syslog`, or let a log shipper follow `trail-*.jsonl` in `audit.dir`"),
+pub(super) static EXPORT: Section = Section { keys: &["syslog", "fhir", "otlp"], required: &[] };
+
+/// `fhir` of an item of `audit.export`
+pub(super) static FHIR_EXPORT: Section = Section {
+    keys: &["name", "url", "feed", "trust_bundle", "batch", "keep_undelivered"],
+    required: &[("url", "https://arr.hospital.example/fhir/AuditEvent")],
+};
+
+/// `otlp` of an item of `audit.export`
+pub(super) static OTLP: Section = Section {
+    keys: &[
+        "name",
+        "endpoint",
+        "protocol",
+        "headers_file",
+        "feed",
+        "trust_bundle",
+        "keep_undelivered",
     ],
+    required: &[("endpoint", "https://otel.hospital.example:4317")],
 };
 
 /// `syslog` of an item of `audit.export`
@@ -298,47 +281,36 @@ pub(super) static SYSLOG: Section = Section {
         "keep_undelivered",
     ],
     required: &[("address", "arr.hospital.example:6514"), ("format", "atna")],
-    later: &[],
 };
 
 /// `audit.legal_hold`
 pub(super) static LEGAL_HOLD: Section = Section {
     keys: &["reason", "since"],
     required: &[("reason", "\"case 2026-114, legal department\"")],
-    later: &[],
 };
 
 /// `audit.checkpoints`
-pub(super) static CHECKPOINTS: Section = Section {
-    keys: &["interval", "key_file", "algorithm", "key_lifetime"],
-    required: &[],
-    later: &[],
-};
+pub(super) static CHECKPOINTS: Section =
+    Section { keys: &["interval", "key_file", "algorithm", "key_lifetime"], required: &[] };
 
 /// `audit.pseudonyms`
-pub(super) static PSEUDONYMS: Section = Section {
-    keys: &["key_file"],
-    required: &[("key_file", "/etc/myelin/pseudonyms.key")],
-    later: &[],
-};
+pub(super) static PSEUDONYMS: Section =
+    Section { keys: &["key_file"], required: &[("key_file", "/etc/myelin/pseudonyms.key")] };
 
 /// `policy`
-pub(super) static POLICY: Section = Section {
-    keys: &["rego", "data", "query", "timeout"],
-    required: &[("rego", "[policy.rego]")],
-    later: &[],
-};
+pub(super) static POLICY: Section =
+    Section { keys: &["rego", "data", "query", "timeout"], required: &[("rego", "[policy.rego]")] };
 
 /// `admin`
 pub(super) static ADMIN: Section =
-    Section { keys: &["listen", "probe_listen", "probes"], required: &[], later: &[] };
+    Section { keys: &["listen", "probe_listen", "probes"], required: &[] };
 
 /// An item of `admin.probes`
 pub(super) static PROBE: Section =
-    Section { keys: &["path", "http", "tcp"], required: &[("path", "/health/fhir")], later: &[] };
+    Section { keys: &["path", "http", "tcp"], required: &[("path", "/health/fhir")] };
 
 /// `runtime`
-pub(super) static RUNTIME: Section = Section { keys: &["workers"], required: &[], later: &[] };
+pub(super) static RUNTIME: Section = Section { keys: &["workers"], required: &[] };
 
 /// `limits`, of the file and of a listener
 pub(super) static LIMITS: Section = Section {
@@ -355,7 +327,6 @@ pub(super) static LIMITS: Section = Section {
         "batch_messages",
     ],
     required: &[],
-    later: &[],
 };
 
 #[cfg(test)]

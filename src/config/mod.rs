@@ -37,7 +37,10 @@ use time::OffsetDateTime;
 
 pub use cases::{Case, CaseWho, TLS_HANDSHAKE, cases};
 pub use check::read_sop_class;
-pub use export::{ExportFeed, ExportSettings, ExportTo, SyslogExport, SyslogFormat};
+pub use export::{
+    ExportFeed, ExportSettings, ExportTo, FhirExport, OtlpExport, OtlpProtocol, SyslogExport,
+    SyslogFormat,
+};
 pub use identity::{
     Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
     VaultAuth,

@@ -364,9 +364,6 @@ impl<'f, 'a> Fields<'f, 'a> {
     }
 
     fn left_over(&self, name: &str) -> Fault {
-        if let Some((_, instead)) = self.section.later.iter().find(|(key, _)| *key == name) {
-            return Fault::new(format!("`{name}` is not in this release")).hint(*instead);
-        }
         let inside = inside(&self.node.key);
         let fault = Fault::new(format!("unknown key {}{inside}", quoted(name)));
         match nearest(name, self.section.keys.iter().copied()) {

@@ -21,6 +21,8 @@ use crate::shutdown::Shutdown;
 
 /// The cursor is kept this often at most: each time costs the trail's disk a write.
 const KEEP: Duration = Duration::from_secs(2);
+/// A receiver that asks for more time gets so much at most.
+const LONGEST_ASKED: Duration = Duration::from_secs(600);
 /// An export that does not go on looks this often whether somebody has decided.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -30,19 +32,21 @@ pub(super) struct Exporter {
     pub(super) dir: PathBuf,
     pub(super) which: ExportFeed,
     pub(super) encode: Encode,
-    pub(super) sink: Sink,
-    pub(super) durable: watch::Receiver<u64>,
     pub(super) standing: Arc<Standing>,
     pub(super) shutdown: Shutdown,
 }
 
 /// Where it is.
 struct Progress {
+    sink: Sink,
+    durable: watch::Receiver<u64>,
     /// Where it reads; `None` while another thread does.
     feed: Option<Feed>,
     /// What was read and not sent yet.
     waiting: Option<Portion>,
     sent: Mark,
+    /// Of the portion that waits, how many the receiver never takes.
+    left_out: u64,
     /// Records sent that are not delivered yet.
     unconfirmed: u64,
     delivered: Mark,
@@ -72,20 +76,22 @@ enum Next {
 
 impl Exporter {
     /// Runs until everything is delivered after a drain has begun, or the first failure after that.
-    pub(super) async fn run(mut self) {
-        let shutdown = self.shutdown.clone();
+    pub(super) async fn run(self, sink: Sink, durable: watch::Receiver<u64>) {
         // Cut: what was not kept of the cursor goes out once more.
-        shutdown.until_cut(Box::pin(self.live())).await;
+        self.shutdown.until_cut(Box::pin(self.live(sink, durable))).await;
     }
 
-    async fn live(&mut self) {
-        let Some(mark) = self.begin().await else { return };
+    async fn live(&self, sink: Sink, durable: watch::Receiver<u64>) {
+        let Some(mark) = self.begin(&durable).await else { return };
         self.standing.sent(mark.sequence);
         self.standing.delivered(mark.sequence, 0);
         let mut progress = Progress {
+            sink,
+            durable,
             feed: Some(self.feed(mark)),
             waiting: None,
             sent: mark,
+            left_out: 0,
             unconfirmed: 0,
             delivered: mark,
             kept: mark,
@@ -121,10 +127,11 @@ impl Exporter {
 
     /// From where to go on. Waits for somebody to decide where the trail is not the one that it was; `None` when the
     /// process ends meanwhile.
-    async fn begin(&mut self) -> Option<Mark> {
+    async fn begin(&self, durable: &watch::Receiver<u64>) -> Option<Mark> {
         let mut told = None;
         loop {
-            match self.look().await {
+            let durable = *durable.borrow();
+            match self.look(durable).await {
                 Ok(mark) => return Some(mark),
                 Err(failure) if told.as_ref() != Some(&failure) => {
                     self.standing.holds(&failure);
@@ -139,8 +146,7 @@ impl Exporter {
         }
     }
 
-    async fn look(&mut self) -> Result<Mark, Failure> {
-        let durable = *self.durable.borrow_and_update();
+    async fn look(&self, durable: u64) -> Result<Mark, Failure> {
         let (dir, name, which) = (self.dir.clone(), Arc::clone(&self.name), self.which);
         let encode = Arc::clone(&self.encode);
         let looking = spawn_blocking(move || {
@@ -180,13 +186,17 @@ impl Exporter {
     }
 
     /// Does what there is to do.
-    async fn step(&mut self, progress: &mut Progress) -> Result<Next, Failure> {
+    async fn step(&self, progress: &mut Progress) -> Result<Next, Failure> {
         if progress.waiting.is_none() {
             self.read(progress).await?;
         }
         if let Some(portion) = &progress.waiting {
             if !portion.items.is_empty() {
-                self.sink.send(&portion.items).await?;
+                let sent = progress.sink.send(&portion.items).await;
+                let rejected = progress.sink.take_rejected();
+                progress.left_out += rejected.iter().map(|rejected| rejected.count).sum::<u64>();
+                self.standing.rejected(&rejected);
+                sent?;
             }
             self.sent(progress);
         } else if self.shutdown.is_draining() {
@@ -196,7 +206,7 @@ impl Exporter {
             return Ok(Next::Wait);
         }
         let is_due = |due| progress.on_probation || due <= Instant::now();
-        if self.sink.due().is_some_and(is_due) || self.sink.is_outdated() {
+        if progress.sink.due().is_some_and(is_due) || progress.sink.is_outdated() {
             self.confirm(progress).await?;
         }
         if progress.keep_at.is_some_and(|at| at <= Instant::now()) {
@@ -206,8 +216,8 @@ impl Exporter {
     }
 
     /// Reads what comes next, on a thread that may wait for the disk.
-    async fn read(&mut self, progress: &mut Progress) -> Result<(), Failure> {
-        let durable = *self.durable.borrow_and_update();
+    async fn read(&self, progress: &mut Progress) -> Result<(), Failure> {
+        let durable = *progress.durable.borrow_and_update();
         let mut feed = progress.feed.take().unwrap_or_else(|| self.feed(progress.sent));
         let reading = spawn_blocking(move || {
             let read = feed.next(durable);
@@ -227,19 +237,20 @@ impl Exporter {
     /// A portion was sent.
     fn sent(&self, progress: &mut Progress) {
         let Some(portion) = progress.waiting.take() else { return };
-        progress.unconfirmed += portion.items.len() as u64;
+        let left_out = std::mem::take(&mut progress.left_out);
+        progress.unconfirmed += (portion.items.len() as u64).saturating_sub(left_out);
         if let Some(end) = portion.end {
             progress.sent = end;
         }
         self.standing.waits(None);
         self.standing.sent(progress.sent.sequence);
-        if self.sink.due().is_none() {
+        if progress.sink.due().is_none() {
             self.delivered(progress);
         }
     }
 
-    async fn confirm(&mut self, progress: &mut Progress) -> Result<(), Failure> {
-        self.sink.confirm().await?;
+    async fn confirm(&self, progress: &mut Progress) -> Result<(), Failure> {
+        progress.sink.confirm().await?;
         self.delivered(progress);
         Ok(())
     }
@@ -259,11 +270,11 @@ impl Exporter {
     }
 
     /// Waits until there is something to do.
-    async fn wait(&mut self, progress: &mut Progress) -> Next {
-        let (due, keep_at) = (self.sink.due(), progress.keep_at);
-        let outdated = self.sink.outdated();
+    async fn wait(&self, progress: &mut Progress) -> Next {
+        let (due, keep_at) = (progress.sink.due(), progress.keep_at);
+        let outdated = progress.sink.outdated();
         let woken = tokio::select! {
-            changed = self.durable.changed() => match changed {
+            changed = progress.durable.changed() => match changed {
                 Ok(()) => Woken::News,
                 Err(_gone) => return Next::End,
             },
@@ -271,7 +282,7 @@ impl Exporter {
             () = at(due) => Woken::Confirm,
             () = outdated => Woken::Confirm,
             () = at(keep_at) => Woken::Keep,
-            failure = self.sink.lost() => Woken::Lost(failure),
+            failure = progress.sink.lost() => Woken::Lost(failure),
         };
         match woken {
             Woken::News => Next::Work,
@@ -306,7 +317,8 @@ impl Exporter {
         }
         progress.on_probation = true;
         let was_draining = self.shutdown.is_draining();
-        let pause = progress.backoff.next();
+        let asked = failure.wait.unwrap_or_default().min(LONGEST_ASKED);
+        let pause = progress.backoff.next().max(asked);
         self.standing.failed(failure, pause);
         self.keep(progress).await;
         if was_draining {

@@ -12,11 +12,13 @@ pub(super) struct Failure {
     pub(super) reason: Undelivered,
     /// For the operator: what happened, and the mend.
     pub(super) what: String,
+    /// The receiver asks not to be tried again before.
+    pub(super) wait: Option<Duration>,
 }
 
 impl Failure {
     pub(super) fn new(reason: Undelivered, what: impl Into<String>) -> Self {
-        Self { reason, what: what.into() }
+        Self { reason, what: what.into(), wait: None }
     }
 
     /// Something took longer than it may.

@@ -29,11 +29,19 @@ pub(super) struct Feed {
     read: Mark,
 }
 
+/// A record in the words of its receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Item {
+    /// `event.sequence`
+    pub(super) sequence: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
 /// Records that follow each other.
 #[derive(Debug, Default)]
 pub(super) struct Portion {
     /// Those that go out, encoded.
-    pub(super) items: Vec<Vec<u8>>,
+    pub(super) items: Vec<Item>,
     /// When the first of them was written.
     pub(super) since: Option<OffsetDateTime>,
     /// The last record of them, gone out or not. `None`: there was nothing to read.
@@ -120,7 +128,7 @@ impl Feed {
         }
         if goes_out(self.which, &recorded) {
             portion.since.get_or_insert(recorded.at);
-            portion.items.push((self.encode)(line, &recorded));
+            portion.items.push(Item { sequence, bytes: (self.encode)(line, &recorded) });
         }
     }
 }
@@ -177,7 +185,7 @@ mod tests {
     }
 
     fn actions(portion: &Portion) -> Vec<&str> {
-        portion.items.iter().map(|item| std::str::from_utf8(item).unwrap()).collect()
+        portion.items.iter().map(|item| std::str::from_utf8(&item.bytes).unwrap()).collect()
     }
 
     #[test]

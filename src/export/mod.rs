@@ -15,13 +15,14 @@ mod dial;
 mod exporter;
 mod failure;
 mod feed;
+mod http;
 mod sink;
 mod standing;
 mod stream;
 mod syslog;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ use self::sink::Sink;
 pub use self::standing::Standing;
 use crate::audit::{Audit, cursor};
 use crate::certs::Material;
-use crate::config::{Config, ExportSettings, TlsSettings};
+use crate::config::{Config, ExportSettings, ExportTo, OtlpExport, TlsSettings};
 use crate::live::Live;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::Metrics;
@@ -63,6 +64,7 @@ struct Given {
     dir: PathBuf,
     settings: ExportSettings,
     tls: TlsSettings,
+    service: Arc<str>,
 }
 
 impl Exports {
@@ -83,6 +85,7 @@ impl Exports {
                 dir: settings.dir.clone(),
                 settings: export.clone(),
                 tls: config.tls.clone(),
+                service: Arc::clone(&config.service),
             })
             .collect();
         let mut turns = BTreeMap::new();
@@ -109,7 +112,7 @@ impl Exports {
     }
 
     fn start(&self, given: Given, turn: Arc<Mutex<()>>) -> Running {
-        let Given { dir, settings, tls } = &given;
+        let Given { dir, settings, .. } = &given;
         let metrics = self.metrics.export(&settings.name);
         let standing = Arc::new(Standing::new(settings, metrics, self.audit.durable()));
         let shutdown = self.shutdown.child();
@@ -117,16 +120,15 @@ impl Exports {
             name: Arc::clone(&settings.name),
             dir: dir.clone(),
             which: settings.feed,
-            encode: Sink::encode(settings),
-            sink: Sink::new(settings, tls, self.material.clone()),
-            durable: self.audit.durable(),
+            encode: sink::encode(settings),
             standing: Arc::clone(&standing),
             shutdown: shutdown.clone(),
         };
-        let waiting = Arc::clone(&turn);
+        let sink = Sink::new(&given, self.material.clone());
+        let (waiting, durable) = (Arc::clone(&turn), self.audit.durable());
         shutdown.spawn(async move {
             let _turn = waiting.lock_owned().await;
-            exporter.run().await;
+            exporter.run(sink, durable).await;
         });
         Running { given, standing, shutdown, turn }
     }
@@ -168,8 +170,11 @@ impl Running {
 ///
 /// Says what is wrong with them, for the operator.
 pub fn look(settings: &ExportSettings) -> Result<(), String> {
-    let bundle: Option<&Path> = settings.trust_bundle.as_deref();
-    bundle.map_or(Ok(()), |path| {
-        dial::own_authorities(path).map(|_trusted| ()).map_err(|failure| failure.what)
-    })
+    if let Some(path) = &settings.trust_bundle {
+        dial::own_authorities(path).map_err(|failure| failure.what)?;
+    }
+    if let ExportTo::Otlp(OtlpExport { headers_file: Some(path), .. }) = &settings.to {
+        http::otlp::headers(path).map_err(|failure| failure.what)?;
+    }
+    Ok(())
 }

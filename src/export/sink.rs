@@ -1,60 +1,78 @@
 //! The way to a receiver, whatever it speaks.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::Uri;
 use tokio::time::Instant;
 
+use super::Given;
 use super::dial::Dialer;
 use super::failure::Failure;
-use super::feed::Encode;
+use super::feed::{Encode, Item};
+use super::http::{Fhir, Http, HttpClient, Otlp, Rejected, Rejections, Speech, otlp};
 use super::syslog::Syslog;
 use super::syslog::frame::Sender;
+use crate::audit::forms::Form;
 use crate::certs::Material;
-use crate::config::{ExportSettings, ExportTo, TlsSettings};
+use crate::config::{Endpoint, ExportSettings, ExportTo, OtlpExport, OtlpProtocol};
 use crate::live::{Generation, Live};
 
 /// The way to a receiver.
 pub(super) enum Sink {
-    Syslog(Syslog),
+    Syslog(Box<Syslog>),
+    Http(Box<Http>),
 }
 
 impl Sink {
-    /// To the receiver that `settings` name. Connects to nobody yet.
-    pub(super) fn new(
-        settings: &ExportSettings,
-        tls: &TlsSettings,
-        material: Live<Material>,
-    ) -> Self {
-        let trust_bundle = settings.trust_bundle.clone();
-        match &settings.to {
-            ExportTo::Syslog(syslog) => Self::Syslog(Syslog {
-                dialer: Dialer {
-                    endpoint: syslog.address.clone(),
-                    plaintext: syslog.plaintext,
-                    trust_bundle,
-                    tls: tls.clone(),
-                    material,
-                },
-                confirm: syslog.confirm,
-                link: None,
-            }),
-        }
-    }
-
-    /// How its receiver wants records to be put.
-    pub(super) fn encode(settings: &ExportSettings) -> Encode {
-        match &settings.to {
+    /// To the receiver that is given. Connects to nobody yet.
+    pub(super) fn new(given: &Given, material: Live<Material>) -> Self {
+        let dialer = |endpoint, plaintext| Dialer {
+            endpoint,
+            plaintext,
+            trust_bundle: given.settings.trust_bundle.clone(),
+            tls: given.tls.clone(),
+            material,
+        };
+        let (client, speech) = match &given.settings.to {
             ExportTo::Syslog(syslog) => {
-                let (sender, format) = (Sender::here(), syslog.format);
-                Arc::new(move |line, recorded| sender.frame(format, line, recorded))
+                let dialer = dialer(syslog.address.clone(), syslog.plaintext);
+                let syslog = Syslog { dialer, confirm: syslog.confirm, link: None };
+                return Self::Syslog(Box::new(syslog));
             }
-        }
+            ExportTo::Fhir(fhir) => {
+                let (endpoint, plaintext) = origin(&fhir.url);
+                let dialer = dialer(endpoint, plaintext);
+                let client = HttpClient { dialer, is_http2: false, secrets: None, line: None };
+                (client, Speech::Fhir(Fhir { url: fhir.url.clone(), batch: fhir.batch }))
+            }
+            ExportTo::Otlp(OtlpExport { endpoint: url, protocol, headers_file }) => {
+                let (endpoint, plaintext) = origin(url);
+                let dialer = dialer(endpoint, plaintext);
+                let is_http2 = *protocol == OtlpProtocol::Grpc;
+                let read = |path: PathBuf| Arc::new(move || otlp::headers(&path)) as _;
+                let secrets = headers_file.clone().map(read);
+                let client = HttpClient { dialer, is_http2, secrets, line: None };
+                (client, Speech::Otlp(Otlp::new(url.clone(), *protocol, &given.service)))
+            }
+        };
+        let rejections = Rejections::new(&given.dir, &given.settings.name);
+        Self::Http(Box::new(Http::new(client, speech, rejections)))
     }
 
     /// Sends records. Whether they are delivered then is [`Self::due`]'s to say.
-    pub(super) async fn send(&mut self, items: &[Vec<u8>]) -> Result<(), Failure> {
+    pub(super) async fn send(&mut self, items: &[Item]) -> Result<(), Failure> {
         match self {
             Self::Syslog(syslog) => syslog.send(items).await,
+            Self::Http(http) => http.send(items).await,
+        }
+    }
+
+    /// Records that were left out, since the last call.
+    pub(super) fn take_rejected(&mut self) -> Vec<Rejected> {
+        match self {
+            Self::Syslog(_) => Vec::new(),
+            Self::Http(http) => http.rejections.take(),
         }
     }
 
@@ -62,13 +80,18 @@ impl Sink {
     pub(super) fn due(&self) -> Option<Instant> {
         match self {
             Self::Syslog(syslog) => syslog.due(),
+            Self::Http(_) => None,
         }
     }
 
-    /// When it returns, everything that was sent is delivered.
+    /// When it returns, everything that was sent is delivered, and the connection is ended.
     pub(super) async fn confirm(&mut self) -> Result<(), Failure> {
         match self {
             Self::Syslog(syslog) => syslog.confirm().await,
+            Self::Http(http) => {
+                http.client.hang_up();
+                Ok(())
+            }
         }
     }
 
@@ -76,6 +99,7 @@ impl Sink {
     pub(super) async fn lost(&mut self) -> Failure {
         match self {
             Self::Syslog(syslog) => syslog.lost().await,
+            Self::Http(http) => http.lost().await,
         }
     }
 
@@ -83,6 +107,7 @@ impl Sink {
     fn material(&self) -> (&Live<Material>, Option<Generation>) {
         match self {
             Self::Syslog(syslog) => (&syslog.dialer.material, syslog.generation()),
+            Self::Http(http) => (&http.client.dialer.material, http.generation()),
         }
     }
 
@@ -105,4 +130,30 @@ impl Sink {
             std::future::pending().await
         }
     }
+}
+
+/// How the receiver that `settings` name wants records to be put.
+pub(super) fn encode(settings: &ExportSettings) -> Encode {
+    match &settings.to {
+        ExportTo::Syslog(syslog) => {
+            let (sender, format) = (Sender::here(), syslog.format);
+            Arc::new(move |line, recorded| sender.frame(format, line, recorded))
+        }
+        ExportTo::Fhir(_) => Arc::new(|line, recorded| {
+            let mut event = Vec::new();
+            Form::Fhir.tell(line, recorded, &mut event);
+            event.pop_if(|last| *last == b'\n');
+            event
+        }),
+        ExportTo::Otlp(_) => Arc::new(otlp::encode),
+    }
+}
+
+/// Where a URL leads, and whether without TLS.
+fn origin(url: &Uri) -> (Endpoint, bool) {
+    let is_plain = url.scheme_str() == Some("http");
+    let host = url.host().unwrap_or_default();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port = url.port_u16().unwrap_or(if is_plain { 80 } else { 443 });
+    (Endpoint { host: bare.into(), port }, is_plain)
 }

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::failure::Failure;
+use super::http::Rejected;
 use crate::clock::{self, rfc3339};
-use crate::config::{ExportFeed, ExportSettings, ExportTo, SyslogFormat};
+use crate::config::{ExportFeed, ExportSettings, ExportTo, OtlpProtocol, SyslogFormat};
 use crate::outcome::Undelivered;
 use crate::telemetry::metrics::ExportMetrics;
 
@@ -36,6 +37,7 @@ struct Now {
     /// When the first record was written that waits to be sent.
     oldest: Option<OffsetDateTime>,
     failing: Option<Failing>,
+    rejected: u64,
 }
 
 struct Failing {
@@ -57,6 +59,14 @@ impl Standing {
                     SyslogFormat::Json => "syslog json",
                 };
                 (kind, format!("{}:{}", syslog.address.host, syslog.address.port))
+            }
+            ExportTo::Fhir(fhir) => ("fhir", fhir.url.to_string()),
+            ExportTo::Otlp(otlp) => {
+                let kind = match otlp.protocol {
+                    OtlpProtocol::Grpc => "otlp grpc",
+                    OtlpProtocol::Http => "otlp http",
+                };
+                (kind, otlp.endpoint.to_string())
             }
         };
         let (name, feed) = (Arc::clone(&settings.name), settings.feed);
@@ -110,6 +120,19 @@ impl Standing {
             let (exporter, to) = (&*self.name, &*self.to);
             let (reason, what) = (failure.reason.label(), &*failure.what);
             warn!(exporter, to, reason, ?retry_in, "an export of the audit trail fails: {what}");
+        }
+    }
+
+    /// The receiver does not take these records, whatever the attempt: they are left out, and are kept in a list.
+    pub(super) fn rejected(&self, rejected: &[Rejected]) {
+        for Rejected { sequence, count, why } in rejected {
+            self.metrics.failed(Undelivered::Rejected);
+            self.now().rejected += count;
+            let (exporter, sequence, count) = (&*self.name, *sequence, *count);
+            error!(
+                exporter,
+                sequence, count, "an export of the audit trail leaves records out: {why}"
+            );
         }
     }
 
@@ -171,6 +194,7 @@ impl Standing {
             },
             "sent": now.sent,
             "delivered": now.delivered,
+            "rejected": now.rejected,
             "lag_records": records,
             "lag_seconds": seconds,
             "failing": now.failing.as_ref().map(|failing| json!({

@@ -7,7 +7,7 @@ pub enum Undelivered {
     Unreachable,
     /// Whoever answered did not prove to be the receiver.
     Untrusted,
-    /// It does not take our certificate.
+    /// It does not take our certificate, or has no place for records where we want to put them.
     Refused,
     /// It did not take records, or answer, in time.
     TooSlow,
@@ -15,6 +15,12 @@ pub enum Undelivered {
     Lost,
     /// What was sent was not proven to be delivered.
     Unconfirmed,
+    /// It says that it cannot take records now.
+    Busy,
+    /// It has failed by its own account.
+    ServerError,
+    /// It does not take a record, whatever the attempt.
+    Rejected,
     /// What it says cannot be understood.
     BadAnswer,
     /// What is configured here, or the file that it names, cannot be used.
@@ -27,13 +33,16 @@ pub enum Undelivered {
 
 impl Undelivered {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Unreachable,
         Self::Untrusted,
         Self::Refused,
         Self::TooSlow,
         Self::Lost,
         Self::Unconfirmed,
+        Self::Busy,
+        Self::ServerError,
+        Self::Rejected,
         Self::BadAnswer,
         Self::Unprepared,
         Self::Trail,
@@ -49,6 +58,9 @@ impl Undelivered {
             Self::TooSlow => "too_slow",
             Self::Lost => "lost",
             Self::Unconfirmed => "unconfirmed",
+            Self::Busy => "busy",
+            Self::ServerError => "server_error",
+            Self::Rejected => "rejected",
             Self::BadAnswer => "bad_answer",
             Self::Unprepared => "unprepared",
             Self::Trail => "trail",

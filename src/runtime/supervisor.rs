@@ -208,7 +208,7 @@ impl Supervisor {
         for news in self.timekeeping.look() {
             self.audit.note(news).await;
         }
-        self.audit.take_reads().await;
+        self.audit.take_notes().await;
     }
 
     /// All of the new configuration takes effect, or nothing of it.
@@ -299,7 +299,7 @@ impl Supervisor {
         self.show();
         tracing::info!(?grace, "draining");
         let drained = self.shutdown.run(grace).await;
-        self.audit.take_reads().await;
+        self.audit.take_notes().await;
         self.audit.close().await;
         self.exports.drain(EXPORTS.min(grace)).await;
         self.admin.cut();

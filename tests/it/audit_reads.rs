@@ -1,13 +1,14 @@
 //! Whoever reads the trail is on record in it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use crate::cli::myelin;
 use crate::support::mesh::Mesh;
 use crate::support::process::{needs, run};
 use crate::support::trail::{Record, Trail};
+use crate::support::until;
 use crate::support::workload::{Kind, Workload};
 
 async fn query(trail: &Trail, more: &[&str]) -> crate::support::process::Said {
@@ -40,7 +41,8 @@ async fn who_reads_the_trail_is_on_record_with_what_was_asked_and_how_much_was_s
     let id = Command::new(needs("id", "coreutils")).arg("-un").output().unwrap();
     assert_eq!(read.text("myelin.read.by.name"), String::from_utf8(id.stdout).unwrap().trim());
     assert!(!read.field("myelin.read").to_string().contains("web"), "values are not told");
-    assert_eq!(fs::read_dir(db.trail().dir().join("reads")).unwrap().count(), 0);
+    let notes = db.trail().dir().join("reads");
+    until("its note is gone", || fs::read_dir(&notes).unwrap().count() == 0).await;
 }
 
 #[tokio::test]
@@ -79,6 +81,14 @@ async fn a_read_that_cannot_be_noted_is_told_and_a_copy_is_read_without_a_note()
         said.stderr.contains("warning: this read of the trail will not be on record"),
         "{said:#?}"
     );
+
+    fs::remove_file(trail.dir().join("reads")).unwrap();
+    let elsewhere = mesh.dir().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, trail.dir().join("reads")).unwrap();
+    let said = query(&trail, &["--count"]).await;
+    assert!(said.stderr.contains("reads: cannot be written: Not a directory"), "{said:#?}");
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0, "root is led nowhere by a link");
 
     let copy = mesh.dir().join("copy");
     fs::create_dir(&copy).unwrap();

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
+use crate::support::eventually;
 use crate::support::mesh::{Mesh, Setup};
 use crate::support::outside::Outside;
 use crate::support::process::run;
@@ -123,6 +126,40 @@ async fn nothing_is_lost_while_rsyslog_with_gnutls_goes_down_and_up() {
 #[tokio::test]
 async fn nothing_is_lost_while_syslog_ng_goes_down_and_up() {
     nothing_is_lost_while_it_goes_down_and_up(Kind::SyslogNg).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_while_our_certificate_rotates_and_what_was_sent_before_is_confirmed() {
+    let (mesh, workload) = (Mesh::new(), Workload::tcp(Serves::Echo).await);
+    let receiver = Receiver::start(Kind::RsyslogOpenssl, &mesh.pem("localhost")).await;
+    let own = mesh.pem("db");
+    // The rotation alone ends a connection.
+    let setup = exports(&mesh, &workload, receiver.port, "format: json, confirm: 1h");
+    let setup = setup.files(&own, &[]);
+    let db = setup.start().await;
+
+    for round in 1..=4 {
+        accesses(&mesh, &db, 5).await;
+        let closed = db.trail().wait_for("connection-closed", 10 * round - 5).await;
+        let sent = closed.last().unwrap().number("event.sequence");
+        receiver.has(sent).await;
+        own.replace_with(&mesh.pem("db"));
+        let (reloaded, ()) = tokio::join!(db.reload(&setup), accesses(&mesh, &db, 5));
+        reloaded.unwrap();
+        eventually("what was sent to be confirmed", || async {
+            let status: Value = serde_json::from_str(&db.page("/status").await.body).unwrap();
+            let delivered = status["audit"]["export"][0]["delivered"].as_u64().unwrap();
+            (delivered >= sent).then_some(())
+        })
+        .await;
+        db.trail().wait_for("connection-closed", 10 * round).await;
+    }
+    let trail = db.trail().clone();
+    db.stop().await;
+
+    let messages = receiver.has(last(&trail)).await;
+    let texts: Vec<_> = messages.into_iter().map(|message| message.text).collect();
+    assert_eq!(texts, lines(&trail));
 }
 
 #[tokio::test]

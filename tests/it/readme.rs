@@ -157,7 +157,10 @@ fn the_exports_that_are_shown_have_no_problems() {
     let checked = config::parse(Path::new("README.md"), &[head, &shown[0]].concat(), &|_| None);
 
     let export = checked.unwrap_or_else(|problems| panic!("{problems}")).audit.unwrap().export;
-    assert_eq!(export.iter().map(|export| &*export.name).collect::<Vec<_>>(), ["arr", "siem"]);
+    assert_eq!(
+        export.iter().map(|export| &*export.name).collect::<Vec<_>>(),
+        ["arr", "siem", "fhir", "otlp"]
+    );
 }
 
 #[test]

@@ -66,6 +66,12 @@ pub(super) fn details(
     if let Some(checkpoint) = &recorded.myelin.checkpoint {
         add("Checkpoint", checkpoint.note.clone());
     }
+    if let Some(review) = &recorded.myelin.review {
+        add("Reviewer", review.reviewer.clone());
+        add("ReviewedFrom", review.from.clone());
+        add("ReviewedTo", review.to.clone());
+        add("ReviewNote", review.note.clone().unwrap_or_default());
+    }
     for (name, field) in FIELDS {
         let value = Field::named(field).map_or(Value::Nothing, |field| field.of(recorded));
         if name == "Count" && recorded.myelin.flood.is_none() {
@@ -106,4 +112,36 @@ fn cut(mut text: String) -> String {
         text.push_str(MORE);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::audit::forms::event::Event;
+    use crate::audit::forms::fixture::recorded;
+
+    #[test]
+    fn a_sign_off_says_who_has_reviewed_what_and_under_which_account() {
+        let (_, recorded) = recorded(
+            r#"{"action":"review-signed","outcome":"success"}"#,
+            "",
+            r#""review":{"at":"2026-11-22T06:00:00.000Z","reviewer":"Jane Doe","by":{"uid":1000,"name":"jdoe","process":7},
+               "from":"2026-10-01T00:00:00.000Z","to":"2026-11-01T00:00:00.000Z","note":"nothing unusual"}"#,
+        );
+
+        let event = Event::of(&recorded, "00");
+
+        assert_eq!(event.peer.unwrap().user, "jdoe");
+        for (name, text) in [
+            ("Reviewer", "Jane Doe"),
+            ("ReviewedFrom", "2026-10-01T00:00:00.000Z"),
+            ("ReviewedTo", "2026-11-01T00:00:00.000Z"),
+            ("ReviewNote", "nothing unusual"),
+        ] {
+            assert!(
+                event.details.contains(&(name, text.to_owned())),
+                "{name}: {:?}",
+                event.details
+            );
+        }
+    }
 }

@@ -16,7 +16,7 @@ use super::codes::{
 use super::details::details;
 use super::happened::{Happened, How, Of, is_failure};
 use crate::audit::read::{Recorded, RecordedSide};
-use crate::audit::reads::Read;
+use crate::audit::reads::Reader;
 
 /// The user of a peer that has not proved who it is.
 pub(super) const UNAUTHENTICATED: &str = "unauthenticated";
@@ -106,8 +106,8 @@ impl<'a> Event<'a> {
             action: if is_log_read { "R" } else { "E" },
             outcome: outcome(happened, recorded),
             us: us(recorded),
-            peer: match &recorded.myelin.read {
-                Some(read) => Some(reader(read)),
+            peer: match by(recorded) {
+                Some(reader) => Some(somebody(reader)),
                 None => recorded.network.direction.is_some().then(|| peer(recorded)),
             },
             subject: subject(happened, recorded),
@@ -216,9 +216,15 @@ fn peer(recorded: &Recorded) -> Participant<'_> {
     }
 }
 
-/// Whoever read the trail: as whom it logged in, or else its process's user.
-fn reader(read: &Read) -> Participant<'_> {
-    let by = &read.by;
+/// Whose process read the trail, or signed off a review of it.
+fn by(recorded: &Recorded) -> Option<&Reader> {
+    let own = &recorded.myelin;
+    let review = || own.review.as_ref().map(|review| &review.by);
+    own.read.as_ref().map(|read| &read.by).or_else(review)
+}
+
+/// A user of the machine: as whom it logged in, or else its process's.
+fn somebody(by: &Reader) -> Participant<'_> {
     let user = by.login.as_ref().or(by.name.as_ref());
     Participant {
         user: user.map_or_else(|| by.uid.to_string().into(), |name| name.into()),

@@ -206,7 +206,7 @@ pub(super) fn protocol(recorded: &Recorded) -> Option<&str> {
 }
 
 /// What was asked for, in the words of its standard.
-pub(super) fn operation(recorded: &Recorded) -> Option<String> {
+pub(in crate::audit) fn operation(recorded: &Recorded) -> Option<String> {
     let asked = &recorded.myelin;
     let fhir = asked.fhir.as_ref().map(|fhir| fhir.interaction.clone());
     let images = || asked.dicomweb.as_ref().map(|images| images.transaction.clone());

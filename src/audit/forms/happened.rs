@@ -4,7 +4,7 @@ use crate::audit::read::Recorded;
 
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of {
+pub(in crate::audit) enum Of {
     Connection,
     Request,
     Message,
@@ -19,7 +19,7 @@ pub(super) enum Of {
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
+pub(in crate::audit) enum How {
     Allowed,
     /// Policy, or the lack of it, kept it out.
     Denied,
@@ -35,13 +35,13 @@ pub(super) enum How {
 
 /// What a record is about, and what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Happened {
-    pub(super) of: Of,
-    pub(super) how: How,
+pub(in crate::audit) struct Happened {
+    pub(in crate::audit) of: Of,
+    pub(in crate::audit) how: How,
 }
 
 impl Happened {
-    pub(super) fn of(recorded: &Recorded) -> Self {
+    pub(in crate::audit) fn of(recorded: &Recorded) -> Self {
         let (of, how) =
             recorded.event.action.split_once('-').unwrap_or((&recorded.event.action, ""));
         let of = match of {
@@ -49,7 +49,7 @@ impl Happened {
             "request" => Of::Request,
             "message" => Of::Message,
             "association" => Of::Association,
-            "recording" | "trail" | "segments" | "checkpoint" | "log" => Of::Trail,
+            "recording" | "trail" | "segments" | "checkpoint" | "log" | "review" => Of::Trail,
             "config" | "break" => Of::Configuration,
             "certificate" => Of::Certificate,
             _ => Of::Other,
@@ -66,7 +66,7 @@ impl Happened {
     }
 
     /// Whether somebody was kept out.
-    pub(super) fn is_denial(self) -> bool {
+    pub(in crate::audit) fn is_denial(self) -> bool {
         matches!(self.how, How::Denied | How::Refused | How::Withdrawn)
     }
 }

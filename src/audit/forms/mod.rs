@@ -11,10 +11,10 @@ mod details;
 mod ecs;
 mod event;
 mod fhir;
-mod fields;
+pub(in crate::audit) mod fields;
 #[cfg(test)]
 mod fixture;
-mod happened;
+pub(in crate::audit) mod happened;
 mod object;
 mod ocsf;
 mod rest;

@@ -39,7 +39,7 @@ impl Event {
 
 impl Action {
     /// All.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ConnectionAllowed,
         Self::ConnectionRefused,
         Self::ConnectionDenied,
@@ -62,6 +62,7 @@ impl Action {
         Self::ClockChanged,
         Self::ClockStepped,
         Self::LogRead,
+        Self::ReviewSigned,
         Self::BreakGlassStarted,
         Self::BreakGlassEnded,
         Self::ConfigLoaded,
@@ -95,6 +96,7 @@ impl Action {
             Self::ClockChanged => "clock-changed",
             Self::ClockStepped => "clock-stepped",
             Self::LogRead => "log-read",
+            Self::ReviewSigned => "review-signed",
             Self::BreakGlassStarted => "break-glass-started",
             Self::BreakGlassEnded => "break-glass-ended",
             Self::ConfigLoaded => "config-loaded",
@@ -159,7 +161,7 @@ fn categories(action: Action) -> (&'static [&'static str], &'static [&'static st
         Action::SegmentsRemoved => (&["file"], &["deletion"]),
         Action::Checkpoint => (&["file"], &["info"]),
         Action::ClockChanged | Action::ClockStepped => (&["host"], &["change"]),
-        Action::LogRead => (&["file"], &["access"]),
+        Action::LogRead | Action::ReviewSigned => (&["file"], &["access"]),
         Action::BreakGlassStarted
         | Action::BreakGlassEnded
         | Action::ConfigLoaded
@@ -201,6 +203,7 @@ fn failed(record: &Record) -> bool {
         | Action::ClockChanged
         | Action::ClockStepped
         | Action::LogRead
+        | Action::ReviewSigned
         | Action::BreakGlassStarted
         | Action::BreakGlassEnded
         | Action::ConfigLoaded

@@ -138,13 +138,18 @@ fn beginning(
     for (index, file) in files.iter().enumerate().take(before).rev() {
         let failed = |source| unreadable(&file.path, source);
         let mut lines = Lines::new(file.open().map_err(failed)?);
-        let Next::Line(line) = lines.next().map_err(failed)? else { continue };
-        records = records.or(Some(file));
-        let tree = match Line::parse(line) {
-            Ok(line) if line.event.sequence == 1 => Some(Tree::default()),
-            Ok(line) => line.tree_before(),
-            Err(_no_record) => None,
+        let line = match lines.next().map_err(failed)? {
+            Next::Line(line) => Line::parse(line).ok(),
+            Next::TooLong => None,
+            Next::Unfinished(_) | Next::End => continue,
         };
+        let Some(line) = line else {
+            let (file, sequence) = (file.path.clone(), file.name.first);
+            return Err(NoProof::NotTheRecord { file, line: 1, sequence });
+        };
+        records = records.or(Some(file));
+        let begins_all = line.event.sequence == 1;
+        let tree = if begins_all { Some(Tree::default()) } else { line.tree_before() };
         if let Some(tree) = tree {
             return Ok(Some((tree, files.get(index..).unwrap_or_default())));
         }

@@ -1,8 +1,12 @@
 //! A trail's files, as whoever reads them finds them: lines of JSON, or the same compressed.
 
-use std::fs::{File, read_dir};
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions, read_dir};
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::audit::trail::segment::SegmentName;
 
@@ -36,6 +40,11 @@ pub(in crate::audit) fn files(dir: &Path) -> io::Result<Vec<SegmentFile>> {
 }
 
 impl SegmentFile {
+    /// Whether a file of this name is one of a trail.
+    pub(in crate::audit) fn is_name(name: &OsStr) -> bool {
+        name.to_str().is_some_and(|name| Self::of(Path::new(""), name).is_some())
+    }
+
     fn of(dir: &Path, file: &str) -> Option<Self> {
         let (name, is_compressed) = match file.strip_suffix(COMPRESSED) {
             Some(name) => (name, true),
@@ -64,9 +73,18 @@ pub(in crate::audit) fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>>
 }
 
 fn open_named(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
-    let file = BufReader::with_capacity(BUFFER, File::open(path)?);
+    let file = BufReader::with_capacity(BUFFER, regular(path)?);
     if path.to_string_lossy().ends_with(COMPRESSED) {
         return Ok(Box::new(BufReader::with_capacity(BUFFER, zstd::Decoder::with_buffer(file)?)));
     }
     Ok(Box::new(file))
+}
+
+/// Opens a file to read. Something else of its name is an error: a FIFO would wait for somebody who writes, perhaps for ever.
+pub(in crate::audit) fn regular(path: &Path) -> io::Result<File> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    // What has taken its place since does not wait either.
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
 }

@@ -2,12 +2,11 @@
 //!
 //! Nothing is read that is not durable yet: what comes behind may still be cut off and written anew.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::UnreadableTrail;
-use super::files::{SegmentFile, files};
+use super::files::{SegmentFile, files, regular};
 use super::lines::{Lines, Next};
 use super::placed::Line;
 
@@ -76,7 +75,7 @@ impl Taking {
 impl Follower {
     /// Of the trail in `dir`, after the record `sequence`; 0 is before the first.
     pub fn after(dir: &Path, sequence: u64) -> Self {
-        Self { dir: dir.to_owned(), next: sequence + 1, place: None }
+        Self { dir: dir.to_owned(), next: sequence.saturating_add(1), place: None }
     }
 
     /// The number of the record that comes next.
@@ -103,7 +102,11 @@ impl Follower {
             }
             // Behind the end of a file comes the next one; without one there is nothing more.
             match self.file_behind(&place.file)? {
-                Some(behind) => self.place = Some(Place::beginning(behind)?),
+                // It may have grown between its end and this look; now it grows no more.
+                Some(behind) if self.read(&mut place, &mut taking)? => {
+                    self.place = Some(Place::beginning(behind)?);
+                }
+                Some(_behind) => self.place = Some(place),
                 None => {
                     self.place = Some(place);
                     break;
@@ -120,7 +123,7 @@ impl Follower {
         match &mut place.reader {
             Reader::Whole(lines) => self.take(lines, (&path, 0), taking).map_err(failed),
             Reader::Growing(offset) => {
-                let mut file = match File::open(&path) {
+                let mut file = match regular(&path) {
                     Ok(file) => file,
                     Err(gone) if gone.kind() == io::ErrorKind::NotFound => {
                         // It was compressed meanwhile: what was read is passed over by its numbers.
@@ -168,7 +171,7 @@ impl Follower {
                     batch.missing += sequence - self.next;
                     batch.lines.push((sequence, lines.last().to_vec()));
                     taking.bytes += lines.last().len();
-                    self.next = sequence + 1;
+                    self.next = sequence.saturating_add(1);
                 }
             }
         }

@@ -22,7 +22,7 @@ pub struct Window {
 
 impl Window {
     /// Whether `at` is in it.
-    pub(in crate::audit) fn has(self, at: OffsetDateTime) -> bool {
+    pub fn has(self, at: OffsetDateTime) -> bool {
         self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
     }
 

@@ -181,7 +181,7 @@ async fn a_line_that_is_no_record_is_found() {
 
     let found = after(&dir, |lines| lines[4].truncate(100));
 
-    assert_eq!(found, "5: not a record of the trail");
+    assert_eq!(found, "5: not a record of the trail: not JSON from column 100 on");
 }
 
 #[tokio::test]

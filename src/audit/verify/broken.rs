@@ -22,15 +22,14 @@ pub enum Broken {
         source: io::Error,
     },
     /// A line that is no record.
-    #[error("{}:{line}: not a record of the trail", file.display())]
+    #[error("{}:{line}: not a record of the trail: {why}", file.display())]
     NotARecord {
         /// Which file.
         file: PathBuf,
         /// Which line.
         line: u64,
         /// Why.
-        #[source]
-        source: serde_json::Error,
+        why: String,
     },
     /// A line with nothing on it.
     #[error(
@@ -129,6 +128,16 @@ pub enum Broken {
         /// The verifier key.
         found: String,
     },
+    /// A file that would be read as one of the trail, and is none.
+    #[error(
+        "{}: no file of this trail is named so (they are trail-TIME-NUMBER.jsonl), and it was not checked; `audit query` \
+         and others read it, so it must not be here",
+        file.display()
+    )]
+    Foreign {
+        /// Which.
+        file: PathBuf,
+    },
     /// A checkpoint from outside that does not fit.
     #[error("{}: {why}", given.display())]
     Given {
@@ -145,6 +154,12 @@ pub enum Broken {
         /// The verifier key.
         key: String,
     },
+}
+
+/// What a line says of itself may be anything, and is repeated if it is what belongs there.
+pub(super) fn hash_or_none(text: &str) -> String {
+    let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash { text.to_owned() } else { "what is no hash".to_owned() }
 }
 
 fn misplaced(expected: u64, found: u64) -> String {

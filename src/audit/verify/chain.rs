@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::broken::Broken;
+use super::broken::{Broken, hash_or_none};
 use super::digest::Digest;
 use super::seals::Seals;
 use super::verified::{Sealed, Verified};
+use crate::audit::Action;
 use crate::audit::line::encode::{Hash, NOTHING_BEFORE};
 use crate::audit::read::placed::Line;
 use crate::audit::trail::segment::SegmentName;
@@ -29,7 +30,7 @@ impl Chain {
             return Err(Broken::Beginning {
                 file: path.into(),
                 expected: "record 1 after nothing, or a later one after another".into(),
-                found: format!("record {first} after {}", line.myelin.prev),
+                found: format!("record {first} after {}", hash_or_none(line.myelin.prev)),
             });
         }
         Ok(Self {
@@ -63,7 +64,7 @@ impl Chain {
         sequence: u64,
         prev: &str,
     ) -> Result<(), Broken> {
-        let (expected, found) = (self.verified.last_sequence + 1, sequence);
+        let (expected, found) = (self.verified.last_sequence.saturating_add(1), sequence);
         if expected != found {
             return Err(Broken::Sequence { file: path.into(), line: number, expected, found });
         }
@@ -75,9 +76,19 @@ impl Chain {
         Err(Broken::Changed {
             file: self.file.clone(),
             line: self.line,
-            expected: prev.to_owned(),
+            expected: hash_or_none(prev),
             found: hex::encode(self.last_hash),
         })
+    }
+
+    /// That there is a first record of all once more.
+    pub(super) fn other_trail(&self, path: &Path) -> Broken {
+        Broken::Beginning {
+            file: path.into(),
+            expected: format!("record {}", self.verified.last_sequence.saturating_add(1)),
+            found: "record 1 of another trail: files of several are in this directory; each belongs into one of its own,"
+                .into(),
+        }
     }
 
     /// Checks that a segment begins with `line`, and has the name that belongs to it.
@@ -93,7 +104,10 @@ impl Chain {
             found,
         };
         if !line.begins_segment() {
-            return Err(wrong("a record that begins a segment", line.event.action.to_owned()));
+            let known = Action::ALL.iter().map(|action| action.label());
+            let known = known.into_iter().find(|label| *label == line.event.action);
+            let found = known.unwrap_or("another record").to_owned();
+            return Err(wrong("a record that begins a segment", found));
         }
         if name.first != line.event.sequence {
             let found = format!("record {}", line.event.sequence);
@@ -137,7 +151,7 @@ impl Chain {
 
     /// Checks that a file without records is where an attempt to begin a segment may have failed.
     pub(super) fn pass_empty(&self, path: &Path, name: &SegmentName) -> Result<(), Broken> {
-        let expected = self.verified.last_sequence + 1;
+        let expected = self.verified.last_sequence.saturating_add(1);
         if name.first == expected {
             return Ok(());
         }

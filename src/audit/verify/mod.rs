@@ -25,6 +25,7 @@ use self::seals::Seals;
 pub use self::verified::Verified;
 use crate::audit::read::files::{SegmentFile, files};
 use crate::audit::read::placed::Line;
+use crate::audit::read::trail_files;
 
 /// How far a trail has been checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,7 +67,21 @@ pub fn verify_telling(
             check.end(batch)
         })
     })?;
-    check.chain.ok_or_else(|| Broken::Missing { dir: dir.into() })?.finish()
+    let foreign = trail_files(dir)
+        .unwrap_or_default()
+        .into_iter()
+        .find(|path| !path.file_name().is_some_and(SegmentFile::is_name));
+    match (check.chain, foreign) {
+        (Some(chain), None) => chain.finish(),
+        (_, Some(file)) => Err(Broken::Foreign { file }),
+        (None, None) => Err(Broken::Missing { dir: dir.into() }),
+    }
+}
+
+/// Not what serde says: that may repeat what stands there.
+fn not_a_record(error: &serde_json::Error) -> String {
+    let what = if error.is_data() { "JSON of another kind" } else { "not JSON" };
+    format!("{what} from column {} on", error.column())
 }
 
 /// A trail that is being checked.
@@ -110,12 +125,15 @@ impl Check<'_> {
         if bytes.trim_ascii().is_empty() {
             return Err(Broken::Blank { file: path.clone(), line: number });
         }
-        let line = Line::parse(bytes).map_err(|source| Broken::NotARecord {
+        let line = Line::parse(bytes).map_err(|error| Broken::NotARecord {
             file: path.clone(),
             line: number,
-            source,
+            why: not_a_record(&error),
         })?;
         match &self.chain {
+            Some(chain) if number == 1 && line.event.sequence == 1 => {
+                return Err(chain.other_trail(path));
+            }
             Some(chain) => chain.follow(path, number, line.event.sequence, line.myelin.prev)?,
             None => {
                 let begin = |seals| Chain::begin(path, &line, seals);

@@ -42,11 +42,12 @@ impl Seals {
             }
         }
         if let Some(key) = start.key {
-            let stranger = || Broken::Key { file: path.into(), found: key.to_owned() };
+            let stranger = |found| Broken::Key { file: path.into(), found };
+            let key = Verifier::parse(key).map_err(|NoKey| stranger("what is no key".into()))?;
             match &self.key {
-                Some(known) if known.to_string() == key => {}
-                Some(_) => return Err(stranger()),
-                None => self.sealed_by(Verifier::parse(key).map_err(|NoKey| stranger())?),
+                Some(known) if *known == key => {}
+                Some(_) => return Err(stranger(key.to_string())),
+                None => self.sealed_by(key),
             }
         }
         Ok(())

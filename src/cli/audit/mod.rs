@@ -1,10 +1,14 @@
 //! `myelin audit`: looks at the trail.
 
+mod place;
 mod proof;
 mod pseudonym;
 mod query;
 mod reads;
 mod reconcile;
+mod report;
+mod sign_off;
+mod tail;
 mod verify;
 
 use std::path::PathBuf;
@@ -27,8 +31,14 @@ enum Command {
     Verify(verify::Arguments),
     /// Finds records, and tells them in other forms: CSV, ECS, OCSF, CEF, DICOM, FHIR
     Query(Box<query::Arguments>),
+    /// Prints the last records, and with --follow those that come
+    Tail(Box<tail::Arguments>),
     /// Holds the trails of two services against each other: what one of them lacks
     Reconcile(Box<reconcile::Arguments>),
+    /// Tells a reviewer what a period's records say: a page to print, JSON or CSV
+    Report(report::Arguments),
+    /// Records that somebody has reviewed a period
+    SignOff(sign_off::Arguments),
     /// Prints a proof of one record, for somebody who has nothing else but a checkpoint or a key
     Prove(proof::Prove),
     /// Checks a proof of one record, and prints the record
@@ -41,7 +51,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Query(arguments) => query::run(arguments),
+        Command::Tail(arguments) => tail::run(arguments),
         Command::Reconcile(arguments) => reconcile::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
+        Command::SignOff(arguments) => sign_off::run(arguments),
         Command::Prove(arguments) => proof::prove(arguments),
         Command::VerifyProof(arguments) => proof::verify(arguments),
         Command::Pseudonym(arguments) => pseudonym::run(arguments),

@@ -1,6 +1,7 @@
 //! Whoever reads the trail with these commands is on record there.
 
 use std::fs;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use super::super::{console, environment};
@@ -13,26 +14,39 @@ const NOBODY: u32 = u32::MAX;
 const LONGEST: usize = 64;
 
 /// Notes of a read that goes on, one for each trail.
-pub(super) struct Reads(Vec<Noted>);
+pub(super) struct Reads {
+    command: String,
+    filters: Vec<String>,
+    noted: Vec<Noted>,
+    /// Trails without a writer.
+    copies: Vec<PathBuf>,
+}
 
 impl Reads {
     /// Notes that these trails are about to be read, and says so when one of them cannot be told: the read itself goes on, for an
     /// auditor has to see a trail whose disk is full, too.
     pub(super) fn begin(dirs: &[PathBuf], command: &str, filters: &[&str]) -> Self {
-        let filters: Vec<_> = filters.iter().map(|name| (*name).to_owned()).collect();
-        let note = |dir: &PathBuf| match Noted::begin(place(dir), command, filters.clone(), who()) {
-            Ok(noted) => noted,
-            Err(unnoted) => {
-                unsaid(&unnoted);
-                None
+        let filters = filters.iter().map(|name| (*name).to_owned()).collect();
+        let copies = dirs.to_vec();
+        let mut reads = Self { command: command.to_owned(), filters, noted: Vec::new(), copies };
+        reads.again();
+        reads
+    }
+
+    /// Notes it for those trails, too, that have got a writer since.
+    pub(super) fn again(&mut self) {
+        for dir in mem::take(&mut self.copies) {
+            match Noted::begin(place(&dir), &self.command, self.filters.clone(), who()) {
+                Ok(Some(noted)) => self.noted.push(noted),
+                Ok(None) => self.copies.push(dir),
+                Err(unnoted) => unsaid(&unnoted),
             }
-        };
-        Self(dirs.iter().filter_map(note).collect())
+        }
     }
 
     /// Notes how many records were read.
     pub(super) fn finish(self, records: u64) {
-        for noted in self.0 {
+        for noted in self.noted {
             if let Err(unnoted) = noted.finish(records) {
                 unsaid(&unnoted);
             }
@@ -52,7 +66,8 @@ fn unsaid(unnoted: &(dyn std::error::Error + 'static)) {
     ));
 }
 
-fn who() -> Reader {
+/// Whose process this is.
+pub(super) fn who() -> Reader {
     let uid = rustix::process::getuid().as_raw();
     let login = fs::read_to_string("/proc/self/loginuid").ok();
     let login = login.and_then(|text| text.trim().parse().ok()).filter(|uid| *uid != NOBODY);

@@ -66,6 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     for (side, first, more) in sides {
         for path in std::iter::once(first).chain(more) {
             if let Err(problem) = read(&mut reconciler, &mut reading, side, path) {
+                warn(&reading);
                 console::error(&format!("error: {problem}"));
                 return Ok(Exit::BadConfig);
             }
@@ -108,11 +109,16 @@ fn read(
     Ok(())
 }
 
-/// An answer from a trail with holes in it is none.
-fn exit(reading: &Reading, reconciled: &Reconciled) -> Exit {
+/// Tells of lines that are no records.
+fn warn(reading: &Reading) {
     for told in &reading.told {
         console::error(&format!("warning: {told}; passed over"));
     }
+}
+
+/// An answer from a trail with holes in it is none.
+fn exit(reading: &Reading, reconciled: &Reconciled) -> Exit {
+    warn(reading);
     if reading.broken > 0 {
         console::error(&format!(
             "error: {} passed over, so a record may be there that seems to be missing: `myelin audit verify` says more",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::super::{Exit, Format, console};
 use super::reads::Reads;
 use super::with_kept;
-use crate::audit::{self, Kept, Progress};
+use crate::audit::{self, Broken, Kept, Progress, Verified};
 use crate::report::{Count, Report};
 
 /// Characters of the bar that shows how far it is.
@@ -33,15 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 
 fn verify(dir: &Path, kept: &Kept, format: Format) -> anyhow::Result<Exit> {
     let reads = Reads::begin(&[dir.to_owned()], "audit verify", &[]);
-    let mut line = console::Progress::new();
-    let verified = audit::verify_telling(dir, kept, |Progress { file, files, records }| {
-        line.show(|| {
-            let part = file * WIDTH / files.max(1);
-            let (done, left) = ("#".repeat(part), "-".repeat(WIDTH.saturating_sub(part)));
-            format!("[{done}{left}] file {file} of {files}, {}", Count(records, "record"))
-        });
-    });
-    drop(line);
+    let verified = with_bar(dir, kept);
     reads.finish(verified.as_ref().map_or(0, |verified| verified.records));
     match (verified, format) {
         (Ok(verified), Format::Text) => console::line(&verified.to_string()),
@@ -57,4 +49,22 @@ fn verify(dir: &Path, kept: &Kept, format: Format) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Fine)
+}
+
+/// Checks a trail, and shows on a terminal how far it is.
+pub(super) fn with_bar(dir: &Path, kept: &Kept) -> Result<Verified, Broken> {
+    let mut line = console::Progress::new();
+    audit::verify_telling(dir, kept, |Progress { file, files, records }| {
+        line.show(|| {
+            let bar = bar(file as u64, files as u64);
+            format!("{bar} file {file} of {files}, {}", Count(records, "record"))
+        });
+    })
+}
+
+/// A bar of which so much is done.
+pub(super) fn bar(done: u64, of: u64) -> String {
+    let part =
+        usize::try_from(done.saturating_mul(WIDTH as u64) / of.max(1)).unwrap_or(WIDTH).min(WIDTH);
+    format!("[{}{}]", "#".repeat(part), "-".repeat(WIDTH - part))
 }

@@ -35,7 +35,6 @@ static CASE: Section = Section {
         "reason",
     ],
     required: &[("name", "billing reads patients"), ("listener", "fhir"), ("expect", "allowed")],
-    later: &[],
 };
 /// The keys of which a case has exactly one.
 const WHO: &[&str] = &["peer", "spiffe", "dns", "plaintext"];

@@ -4,17 +4,26 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
+use http::uri::PathAndQuery;
+
+use super::identity::url::{self, base, is_bare, is_https};
 use super::only::only;
 use crate::config::address::endpoint;
 use crate::config::keys::{self, Section};
 use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, Reader, located, one};
-use crate::config::scalar::{choice, duration, flag, name};
+use crate::config::scalar::{choice, count, duration, flag, name};
 use crate::config::yaml::Node;
-use crate::config::{Endpoint, ExportFeed, ExportSettings, ExportTo, SyslogExport, SyslogFormat};
+use crate::config::{
+    Endpoint, ExportFeed, ExportSettings, ExportTo, FhirExport, OtlpExport, OtlpProtocol,
+    SyslogExport, SyslogFormat,
+};
 
 /// What was sent by syslog counts as delivered after so long when the file does not say.
 const CONFIRM: Duration = Duration::from_secs(60);
+/// Most events in one request when the file does not say.
+const BATCH: u64 = 100;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -43,8 +52,11 @@ fn item(reader: &Reader<'_>, node: &Node) -> Option<(Located<Arc<str>>, ExportSe
     let mut fields = Fields::open(reader, node, &keys::EXPORT)?;
     let kinds = keys::EXPORT.keys;
     let one_kind = ("an export has one receiver", "make it another item of the list");
-    let read =
-        only(reader, &mut fields, kinds, one_kind, |reader, kind, node| syslog(reader, kind, node));
+    let read = only(reader, &mut fields, kinds, one_kind, |reader, kind, node| match kind {
+        "syslog" => syslog(reader, kind, node),
+        "fhir" => fhir(reader, kind, node),
+        _ => otlp(reader, kind, node),
+    });
     let at = fields.at();
     let unknown = fields.finish();
     read.or(|| {
@@ -121,6 +133,81 @@ fn syslog(
         plaintext: is_plain,
         confirm: confirm?,
     }))
+}
+
+/// `fhir`
+fn fhir(
+    reader: &Reader<'_>,
+    kind: &str,
+    node: &Node,
+) -> Option<(Located<Arc<str>>, ExportSettings)> {
+    let mut fields = Fields::open(reader, node, &keys::FHIR_EXPORT)?;
+    let shared = Shared::read(&mut fields, kind);
+    let url = fields.required("url", one(repository));
+    let batch = fields.or("batch", BATCH, one(count(1..=500)));
+    fields.finish();
+    let batch = usize::try_from(batch?).unwrap_or(1);
+    shared.with(ExportTo::Fhir(FhirExport { url: url?, batch }))
+}
+
+/// Where AuditEvents are created (ITI-20, RESTful).
+fn repository(text: &str) -> Result<Uri, Fault> {
+    const LIKE: &str = "https://arr.hospital.example/fhir/AuditEvent";
+    let uri = guarded(text, LIKE)?;
+    if !uri.path().ends_with("/AuditEvent") {
+        let text = text.trim_end_matches('/');
+        return Err(Fault::new("does not end with /AuditEvent, where events are created")
+            .quoting(format!("write {text}/AuditEvent")));
+    }
+    Ok(uri)
+}
+
+/// `otlp`
+fn otlp(
+    reader: &Reader<'_>,
+    kind: &str,
+    node: &Node,
+) -> Option<(Located<Arc<str>>, ExportSettings)> {
+    const PROTOCOLS: &[(&str, OtlpProtocol)] =
+        &[("grpc", OtlpProtocol::Grpc), ("http", OtlpProtocol::Http)];
+    let mut fields = Fields::open(reader, node, &keys::OTLP)?;
+    let shared = Shared::read(&mut fields, kind);
+    let protocol = fields.or("protocol", OtlpProtocol::Grpc, one(choice(PROTOCOLS, &[])));
+    let endpoint = fields.required("endpoint", one(|text| collector(text, protocol)));
+    let headers_file = fields.optional("headers_file", Reader::path);
+    fields.finish();
+    let (endpoint, protocol, headers_file) = (endpoint?, protocol?, headers_file?);
+    shared.with(ExportTo::Otlp(OtlpExport { endpoint, protocol, headers_file }))
+}
+
+/// Where logs go to: by HTTP the path is `/v1/logs` unless there is one; by gRPC the service says it.
+fn collector(text: &str, protocol: Option<OtlpProtocol>) -> Result<Uri, Fault> {
+    const LIKE: &str = "https://otel.hospital.example:4317";
+    let uri = guarded(text, LIKE)?;
+    let path = match (protocol, is_bare(&uri)) {
+        (Some(OtlpProtocol::Http), false) | (None, _) => return Ok(uri),
+        (Some(OtlpProtocol::Http), true) => "/v1/logs",
+        (Some(OtlpProtocol::Grpc), true) => {
+            "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+        }
+        (Some(OtlpProtocol::Grpc), false) => {
+            return Err(Fault::new("has a path, which gRPC sets by itself")
+                .hint("leave it out, or write `protocol: http`"));
+        }
+    };
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(PathAndQuery::from_static(path));
+    Uri::from_parts(parts).map_err(|_impossible| Fault::new("is not a URL"))
+}
+
+/// The trail leaves this machine by TLS alone.
+fn guarded(text: &str, like: &str) -> Result<Uri, Fault> {
+    let uri = base(text, like)?;
+    if !is_https(&uri) && !url::is_loopback(&uri) {
+        return Err(Fault::new("is http, and the trail would go in the clear")
+            .hint("use https; http is for 127.0.0.1 and [::1] alone, not for names"));
+    }
+    Ok(uri)
 }
 
 /// Names are not: who answers for them is not decided here.

@@ -22,7 +22,7 @@ fn an_export_is_by_tls_whole_and_kept_for_unless_the_file_says_otherwise() {
 
     assert_eq!((&*arr.name, arr.feed, arr.keep_undelivered), ("syslog", ExportFeed::All, true));
     assert_eq!(arr.trust_bundle, None);
-    let ExportTo::Syslog(syslog) = arr.to;
+    let ExportTo::Syslog(syslog) = arr.to else { panic!("{:?}", arr.to) };
     assert_eq!((&*syslog.address.host, syslog.address.port), ("arr.example", 6514));
     assert_eq!((syslog.format, syslog.plaintext), (SyslogFormat::Atna, false));
     assert_eq!(syslog.confirm, Duration::from_secs(60));
@@ -31,8 +31,99 @@ fn an_export_is_by_tls_whole_and_kept_for_unless_the_file_says_otherwise() {
         ("agent", ExportFeed::Failures, false)
     );
     assert_eq!(local.trust_bundle.as_deref(), Some(Path::new("/ca.crt")));
-    let ExportTo::Syslog(syslog) = local.to;
+    let ExportTo::Syslog(syslog) = local.to else { panic!("{:?}", local.to) };
     assert!(syslog.plaintext);
+}
+
+#[test]
+fn repositories_and_collectors_are_reached_where_their_protocol_has_them() {
+    let [fhir, grpc, http, path] = exports(
+        "[{fhir: {url: 'https://arr.example/fhir/AuditEvent'}}, {otlp: {endpoint: 'https://otel.example:4317/'}}, \
+         {otlp: {name: a, endpoint: 'http://127.0.0.1:4318', protocol: http}}, \
+         {otlp: {name: b, endpoint: 'https://otel.example/otlp/logs', protocol: http, headers_file: /h}}]",
+    )
+    .try_into()
+    .unwrap();
+
+    let ExportTo::Fhir(repository) = fhir.to else { panic!("{:?}", fhir.to) };
+    assert_eq!(repository.batch, 100);
+    let endpoint = |export: ExportSettings| match export.to {
+        ExportTo::Otlp(otlp) => otlp.endpoint.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let service = "opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    assert_eq!(endpoint(grpc), format!("https://otel.example:4317/{service}"));
+    assert_eq!(endpoint(http), "http://127.0.0.1:4318/v1/logs");
+    assert_eq!(endpoint(path), "https://otel.example/otlp/logs");
+}
+
+#[test]
+fn the_trail_leaves_the_machine_by_tls_and_for_where_it_is_taken() {
+    let screen = screen(
+        &[
+            HEAD,
+            r#"audit:
+  dir: audit
+  export:
+    - {fhir: {url: "http://arr.example/fhir/AuditEvent"}}
+    - {fhir: {url: "https://arr.example/fhir/", name: a, batch: 0}}
+    - {otlp: {endpoint: "http://localhost:4318", protocol: http}}
+    - {otlp: {endpoint: "https://otel.example/v1/logs", name: b}}
+    - {otlp: {endpoint: "https://otel.example", name: c, protocol: udp}}
+"#,
+        ]
+        .concat(),
+    );
+
+    assert_eq!(
+        screen,
+        r#"warning: no listener: nothing is carried
+ --> m.yaml:1:1
+  |
+1 | version: 1
+  | ^^^^^^^
+  = help: add `inbound` for peers that come in, or `outbound` for the workload's way out
+
+error: `url: http://arr.example/fhir/AuditEvent` is http, and the trail would go in the clear
+ --> m.yaml:8:20
+  |
+8 |     - {fhir: {url: "http://arr.example/fhir/AuditEvent"}}
+  |                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = help: use https; http is for 127.0.0.1 and [::1] alone, not for names
+
+error: `url: https://arr.example/fhir/` does not end with /AuditEvent, where events are created
+ --> m.yaml:9:20
+  |
+9 |     - {fhir: {url: "https://arr.example/fhir/", name: a, batch: 0}}
+  |                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = help: write https://arr.example/fhir/AuditEvent
+
+error: `batch: 0` is less than 1, the least
+ --> m.yaml:9:65
+  |
+9 |     - {fhir: {url: "https://arr.example/fhir/", name: a, batch: 0}}
+  |                                                                 ^
+
+error: `endpoint: http://localhost:4318` is http, and the trail would go in the clear
+  --> m.yaml:10:25
+   |
+10 |     - {otlp: {endpoint: "http://localhost:4318", protocol: http}}
+   |                         ^^^^^^^^^^^^^^^^^^^^^^^
+   = help: use https; http is for 127.0.0.1 and [::1] alone, not for names
+
+error: `endpoint: https://otel.example/v1/logs` has a path, which gRPC sets by itself
+  --> m.yaml:11:25
+   |
+11 |     - {otlp: {endpoint: "https://otel.example/v1/logs", name: b}}
+   |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   = help: leave it out, or write `protocol: http`
+
+error: `protocol: udp` is not one of grpc, http
+  --> m.yaml:12:68
+   |
+12 |     - {otlp: {endpoint: "https://otel.example", name: c, protocol: udp}}
+   |                                                                    ^^^"#
+    );
 }
 
 #[test]
@@ -129,7 +220,7 @@ error: this export names no receiver
    |
 13 |     - {}
    |       ^
-   = help: add one of syslog
+   = help: add one of syslog, fhir, otlp
 
 error: unknown key `sylog` in audit.export[6]
   --> m.yaml:14:8

@@ -13,9 +13,6 @@ tls: { fips: required }
 peers: { lab: { dns: lab.example } }
 inbound:
   - {name: adt, listen: "0.0.0.0:2575", forward: "127.0.0.1:2576", protocol: tcp, allow: [lab]}
-audit:
-  dir: audit
-  export: [{otlp: {}}]
 "#,
     );
 
@@ -26,14 +23,7 @@ audit:
   |
 5 | tls: { fips: required }
   |              ^^^^^^^^
-  = help: write `off`, or remove the key: it is the only one in this release
-
-error: `otlp` is not in this release
-  --> m.yaml:11:13
-   |
-11 |   export: [{otlp: {}}]
-   |             ^^^^
-   = help: send by `syslog`, or let a log shipper follow `trail-*.jsonl` in `audit.dir`"#
+  = help: write `off`, or remove the key: it is the only one in this release"#
     );
 }
 

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use self::parting::part;
 use super::dial::{Dialed, Dialer};
 use super::failure::Failure;
+use super::feed::Item;
 use crate::live::Generation;
 use crate::outcome::Undelivered;
 
@@ -43,7 +44,7 @@ pub(super) struct Link {
 
 impl Syslog {
     /// Writes frames. When it returns, the kernel has them, and that is all.
-    pub(super) async fn send(&mut self, frames: &[Vec<u8>]) -> Result<(), Failure> {
+    pub(super) async fn send(&mut self, frames: &[Item]) -> Result<(), Failure> {
         let result = self.write(frames).await;
         if result.is_err() {
             self.link = None;
@@ -51,7 +52,7 @@ impl Syslog {
         result
     }
 
-    async fn write(&mut self, frames: &[Vec<u8>]) -> Result<(), Failure> {
+    async fn write(&mut self, frames: &[Item]) -> Result<(), Failure> {
         let link = match &mut self.link {
             Some(link) => link,
             link @ None => link.insert(Link::make(&self.dialer).await?),
@@ -59,7 +60,7 @@ impl Syslog {
         link.since.get_or_insert_with(Instant::now);
         link.unconfirmed += frames.len();
         let stream = &mut link.dialed.stream;
-        let bytes = frames.concat();
+        let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.bytes.iter().copied()).collect();
         let writing = async {
             stream.write_all(&bytes).await?;
             stream.flush().await

@@ -28,7 +28,9 @@ impl Trail {
             .map(|entry| entry.unwrap().path())
             .filter(|path| {
                 let name = path.file_name().unwrap().to_string_lossy();
-                name.ends_with(".jsonl") || name.ends_with(".jsonl.zst")
+                // Beside them may lie lists of what exports left out.
+                let is_segment = name.ends_with(".jsonl") || name.ends_with(".jsonl.zst");
+                name.starts_with("trail-") && is_segment
             })
             .collect();
         segments.sort();

@@ -2,6 +2,7 @@
 //! `None` or empty; what is not known here is passed over.
 
 mod asked;
+mod own;
 mod sides;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub use self::asked::*;
+pub use self::own::*;
+use crate::audit::reads::Read;
+use crate::audit::reviews::Review;
 
 /// A line of the trail, in part. Names are the record's own.
 #[derive(Debug, Clone, Deserialize)]
@@ -289,7 +293,13 @@ pub struct RecordedMyelin {
     /// All records before this one are sealed.
     pub checkpoint: Option<RecordedCheckpoint>,
     /// Who read the trail.
-    pub read: Option<crate::audit::reads::Read>,
+    pub read: Option<Read>,
+    /// Who has reviewed it.
+    pub review: Option<Review>,
+    /// How the wall clock is kept.
+    pub clock: Option<RecordedClock>,
+    /// Which configuration, and what is new in it.
+    pub configuration: Option<RecordedConfiguration>,
     /// How many records before this one were never written.
     pub lost: Option<u64>,
     /// Segments that were removed because their retention was over.
@@ -322,6 +332,9 @@ pub struct RecordedSegment {
 /// `myelin.checkpoint`
 #[derive(Debug, Clone, Deserialize)]
 pub struct RecordedCheckpoint {
+    /// How many records it covers.
+    #[serde(default)]
+    pub size: u64,
     /// The signed note (C2SP `tlog-checkpoint`).
     pub note: String,
 }

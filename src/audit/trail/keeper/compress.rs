@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 
-use crate::audit::read::files::{COMPRESSED, SegmentFile};
+use crate::audit::read::files::{COMPRESSED, SegmentFile, regular};
 
 /// Bytes that are read at a time.
 const BUFFER: usize = 128 * 1024;
@@ -52,7 +52,7 @@ pub(super) fn clear(dir: &Path) -> io::Result<()> {
 
 /// Writes a copy, reads it back, and compares.
 fn make(from: &Path, to: &Path, stop: &AtomicBool) -> io::Result<bool> {
-    let source = File::open(from)?;
+    let source = regular(from)?;
     let metadata = source.metadata()?;
     let copy = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
     let mut encoder = zstd::Encoder::new(&copy, LEVEL)?;

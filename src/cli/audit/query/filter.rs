@@ -11,7 +11,7 @@ use crate::audit::{Action, Recorded, Window};
 use crate::protocol::fhir;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Filter {
+pub(in crate::cli::audit) struct Filter {
     /// A trail's directory; may be given several times [default: audit.dir of the configuration]
     #[arg(long, value_name = "DIR")]
     pub(super) audit: Vec<PathBuf>,
@@ -71,7 +71,7 @@ impl Filter {
     /// # Errors
     ///
     /// It ends before it begins.
-    pub(super) fn window(&self) -> Result<Window, String> {
+    pub(in crate::cli::audit) fn window(&self) -> Result<Window, String> {
         let Self { from, to, .. } = *self;
         match (from, to) {
             (Some(from), Some(to)) if to <= from => {
@@ -81,8 +81,13 @@ impl Filter {
         }
     }
 
+    /// Whether actions are asked for by name.
+    pub(in crate::cli::audit) fn names_action(&self) -> bool {
+        !self.action.is_empty()
+    }
+
     /// The names of what narrows the answer.
-    pub(super) fn names(&self) -> Vec<&'static str> {
+    pub(in crate::cli::audit) fn names(&self) -> Vec<&'static str> {
         let times = [("from", self.from), ("to", self.to)];
         let times = times.into_iter().filter_map(|(name, time)| time.map(|_| name));
         times.chain(self.wanted().map(|(name, _)| name)).collect()
@@ -105,7 +110,7 @@ impl Filter {
     }
 
     /// Whether `recorded` is asked for, apart from its time.
-    pub(super) fn takes(&self, recorded: &Recorded) -> bool {
+    pub(in crate::cli::audit) fn takes(&self, recorded: &Recorded) -> bool {
         self.wanted().all(|(name, values)| {
             let Some(field) = Field::named(name) else { return false };
             let found = field.of(recorded).to_string();

@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 
-use self::filter::Filter;
+pub(super) use self::filter::Filter;
 use self::groups::Groups;
 use self::sorted::Sorted;
-use super::super::{ConfigFile, Exit, console, load};
+use super::super::{ConfigFile, Exit, console};
+use super::place::{configured, no_file};
 use super::reads::Reads;
 use crate::audit::forms::{Field, Form};
 use crate::audit::{Reading, Recorded, Window};
@@ -54,7 +55,7 @@ pub(super) struct Arguments {
 
 /// The forms by their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FormName {
+pub(super) enum FormName {
     /// The trail's lines as they are
     Jsonl,
     /// For spreadsheets
@@ -110,7 +111,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Ok(wanted) => wanted,
         Err(problem) => return Ok(bad_command(&problem)),
     };
-    let dirs = match dirs(arguments) {
+    let dirs = match dirs(&arguments.filter, &arguments.file) {
         Ok(dirs) => dirs,
         Err(exit) => return Ok(exit),
     };
@@ -123,28 +124,12 @@ fn bad_command(problem: &str) -> Exit {
 }
 
 /// The trails' directories: those that were named, or the configuration's.
-fn dirs(arguments: &Arguments) -> Result<Vec<PathBuf>, Exit> {
-    if let Some(file) = arguments.filter.audit.iter().find(|path| path.is_file()) {
-        let file = file.display();
-        return Err(bad_command(&format!(
-            "{file} is a file; --audit takes the directory that it is in"
-        )));
+pub(super) fn dirs(filter: &Filter, file: &ConfigFile) -> Result<Vec<PathBuf>, Exit> {
+    filter.audit.iter().try_for_each(|path| no_file(path))?;
+    if !filter.audit.is_empty() {
+        return Ok(filter.audit.clone());
     }
-    if !arguments.filter.audit.is_empty() {
-        return Ok(arguments.filter.audit.clone());
-    }
-    let config = load(&arguments.file.config).map_err(|problems| {
-        console::error(&format!("{problems}\n`--audit DIR` names a trail without a configuration"));
-        Exit::BadConfig
-    })?;
-    let Some(audit) = config.audit else {
-        let path = config.path.display();
-        console::error(&format!(
-            "error: {path}: audit.dir is not set, so there is no trail; `--audit DIR` names another"
-        ));
-        return Err(Exit::BadConfig);
-    };
-    Ok(vec![audit.dir])
+    configured(file).map(|dir| vec![dir])
 }
 
 fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[PathBuf]) -> Exit {
@@ -181,7 +166,7 @@ fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[Path
 }
 
 /// Tells of what could not be read: an answer with holes in it must not pass for a whole one.
-fn tell(reading: &Reading, problem: Option<String>) -> Exit {
+pub(super) fn tell(reading: &Reading, problem: Option<String>) -> Exit {
     for told in &reading.told {
         console::error(&format!("warning: {told}; passed over"));
     }

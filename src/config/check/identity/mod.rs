@@ -2,7 +2,7 @@
 
 mod est;
 mod files;
-mod url;
+pub(super) mod url;
 mod vault;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! URLs of servers that issue certificates and revocation lists.
 
+use std::net::IpAddr;
+
 use http::Uri;
 
 use crate::config::address::endpoint;
@@ -10,7 +12,7 @@ const ANY_PORT: u16 = 443;
 
 /// An `http` or `https` URL: a host, no user name, no fragment.
 /// Such a one may look `like` this.
-pub(super) fn url(text: &str, like: &str) -> Result<Uri, Fault> {
+pub(in crate::config::check) fn url(text: &str, like: &str) -> Result<Uri, Fault> {
     let wrong = || Fault::new("is not an http or https URL").hint(format!("write it like {like}"));
     let uri: Uri = text.parse().map_err(|_vague| wrong())?;
     let authority = uri.authority().ok_or_else(wrong)?;
@@ -36,7 +38,7 @@ pub(super) fn url(text: &str, like: &str) -> Result<Uri, Fault> {
 }
 
 /// A URL below which a server answers: nothing follows its path.
-pub(super) fn base(text: &str, like: &str) -> Result<Uri, Fault> {
+pub(in crate::config::check) fn base(text: &str, like: &str) -> Result<Uri, Fault> {
     let uri = url(text.trim_end_matches('/'), like)?;
     if uri.query().is_some() {
         return Err(Fault::new("has a query, and requests go below its path")
@@ -46,13 +48,20 @@ pub(super) fn base(text: &str, like: &str) -> Result<Uri, Fault> {
 }
 
 /// Whether it is `https`.
-pub(super) fn is_https(uri: &Uri) -> bool {
+pub(in crate::config::check) fn is_https(uri: &Uri) -> bool {
     uri.scheme_str() == Some("https")
 }
 
 /// Whether its path is empty.
-pub(super) fn is_bare(uri: &Uri) -> bool {
+pub(in crate::config::check) fn is_bare(uri: &Uri) -> bool {
     matches!(uri.path(), "" | "/")
+}
+
+/// Whether the host is a loopback address. A name is none: a resolver says where it leads.
+pub(in crate::config::check) fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]

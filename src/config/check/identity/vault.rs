@@ -1,11 +1,10 @@
 //! The PKI of OpenBao or Vault.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use http::Uri;
 
-use super::url::{base, is_bare, is_https};
+use super::url::{base, is_bare, is_https, is_loopback};
 use crate::config::check::only::only;
 use crate::config::problem::Fault;
 use crate::config::read::{Fields, Reader, one};
@@ -66,13 +65,6 @@ fn address(text: &str) -> Result<Uri, Fault> {
         ));
     }
     Ok(uri)
-}
-
-/// Whether the host is a loopback address. A name is none: a resolver says where it leads.
-fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// `auth`: exactly one method.

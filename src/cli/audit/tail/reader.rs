@@ -1,0 +1,96 @@
+//! One trail: its last records, and those that come.
+
+use std::path::Path;
+
+use super::super::super::console;
+use super::Arguments;
+use crate::audit::{Follower, Most, Reading, Recorded};
+use crate::report::{Count, Report};
+
+/// How much is taken at a time.
+const MOST: Most = Most { records: 1000, bytes: 4 * 1024 * 1024 };
+/// Most bytes of the last records, which are kept until they are in the order of all trails.
+const LAST: usize = 256 * 1024 * 1024;
+/// Most lines that are told of one by one, of those that are no records and come at once.
+const TOLD: usize = 5;
+/// A trail that cannot be read is tried again so often: a file may be compressed or removed at just that moment.
+const TRIES: u32 = 5;
+
+/// A record and its line.
+pub(super) struct Found {
+    pub(super) line: Vec<u8>,
+    pub(super) recorded: Recorded,
+}
+
+/// Where one is in a trail.
+pub(super) struct Reader {
+    follower: Follower,
+    failed: u32,
+}
+
+impl Reader {
+    /// Of the trail in `dir`, behind its last record; and the last of those that are asked for.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read. One that is only to begin can be followed.
+    pub(super) fn of(
+        dir: &Path,
+        arguments: &Arguments,
+        reading: &mut Reading,
+    ) -> Result<(Self, Vec<Found>), String> {
+        let most = Most { records: arguments.lines as usize, bytes: LAST };
+        let takes = |recorded: &Recorded| wants(arguments, recorded);
+        let (last, found) = match reading.latest(dir, most, &takes) {
+            Ok(latest) => latest,
+            Err(none) if none.is_missing() && arguments.follow => (0, Vec::new()),
+            Err(error) => return Err(Report(&error).to_string()),
+        };
+        let found = found.into_iter().map(|(line, recorded)| Found { line, recorded }).collect();
+        Ok((Self { follower: Follower::after(dir, last), failed: 0 }, found))
+    }
+
+    /// What has come since.
+    ///
+    /// # Errors
+    ///
+    /// The trail cannot be read, and could not be before.
+    pub(super) fn news(&mut self, arguments: &Arguments) -> Result<Vec<Found>, String> {
+        let batch = match self.follower.batch(u64::MAX - 1, MOST) {
+            Ok(batch) => batch,
+            Err(_gone) if self.failed < TRIES => {
+                self.failed += 1;
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(Report(&error).to_string()),
+        };
+        self.failed = 0;
+        for broken in batch.broken.iter().take(TOLD) {
+            console::error(&format!("warning: {broken}: not a record of a trail; passed over"));
+        }
+        let more = batch.broken.len().saturating_sub(TOLD);
+        if more > 0 {
+            console::error(&format!("warning: {} more passed over", Count(more as u64, "line")));
+        }
+        if batch.missing > 0 {
+            console::error(&format!(
+                "warning: {} not there any more",
+                Count(batch.missing, "record")
+            ));
+        }
+        let lines = batch.lines.into_iter();
+        let records = lines.filter_map(|(_, line)| {
+            let recorded = serde_json::from_slice(&line).ok()?;
+            Some(Found { line, recorded })
+        });
+        Ok(records.filter(|found| wants(arguments, &found.recorded)).collect())
+    }
+}
+
+/// Checkpoints come every second: who wants them asks for them.
+fn wants(arguments: &Arguments, recorded: &Recorded) -> bool {
+    let filter = &arguments.filter;
+    let is_noise = recorded.event.action == "checkpoint" && !filter.names_action();
+    let is_of_time = filter.window().is_ok_and(|window| window.has(recorded.at));
+    !is_noise && is_of_time && filter.takes(recorded)
+}
