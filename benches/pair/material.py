@@ -1,4 +1,4 @@
-"""One P-256 authority and two leaves, the same files for every peer."""
+"""One P-256 authority and its leaves, the same files for every peer."""
 import os
 import subprocess
 
@@ -8,13 +8,14 @@ LEAVES = {
     # file: (authority, DNS name, purpose)
     "client": ("ca", "egress.test", "clientAuth"),
     "server": ("ca", SERVER_NAME, "serverAuth"),
+    "sink": ("ca", "localhost", "serverAuth"),
     "stranger": ("other-ca", "egress.test", "clientAuth"),
 }
 
 
 def make(directory):
     """Makes NAME.crt, NAME.key and NAME.pem (both) in `directory`, unless they are there."""
-    if os.path.exists(f"{directory}/stranger.pem"):
+    if all(os.path.exists(f"{directory}/{name}.pem") for name in LEAVES):
         return
     os.makedirs(directory, exist_ok=True)
 

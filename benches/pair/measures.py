@@ -62,11 +62,15 @@ def requests(bench, peer, lengths, mode, key, connections, extra):
         wrk = ["wrk", "-t1", *extra, f"http://127.0.0.1:{pair.port}/"]
         load(pair, [*wrk, "-c8", "-d1s"], 1)                        # warm up
         text, cpu, noise = load(pair, [*wrk, f"-c{connections}", f"-d{lengths.seconds}s"], lengths.seconds)
+        settled = peer.settle(pair)
+        if settled is not None:
+            cpu = pair.cpu()                                        # what went out later was work of the same requests
     count = int(re.search(r"(\d+) requests in", text)[1])
     failed = [int(n) for line in re.findall(r"Socket errors:.*|Non-2xx.*: \d+", text) for n in re.findall(r" (\d+)", line)]
     if not count:
         raise RuntimeError(f"no request succeeded: {text[-400:]}")
-    return {f"{key}_per_s": count / lengths.seconds, f"{key}_cpu_us": cpu / count * 1e6, f"{key}_errors": sum(failed),
+    found = {} if settled is None else {f"{key}_settle_s": settled}
+    return {**found, f"{key}_per_s": count / lengths.seconds, f"{key}_cpu_us": cpu / count * 1e6, f"{key}_errors": sum(failed),
             "noise": noise}
 
 

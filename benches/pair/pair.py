@@ -40,14 +40,20 @@ class Workbench:
             port = self.port()
             behind = backend(self.scratch("backend"), port)
             running.callback(behind.stop)
+            sink = self.port()
+            if command := peer.receiver(self.certs, sink):
+                receiver = Process(command, self.scratch(f"{peer.name}-sink"))
+                running.callback(receiver.stop)
+                receiver.wait_listening(sink)
             sides, ready = {}, {}
             for role in () if isinstance(peer, Direct) else ("ingress", "egress"):
                 side = Side(role, mode, self.port(), port, self.port(), self.certs, self.threads,
-                            self.scratch(f"{peer.name}-{role}"))
+                            self.scratch(f"{peer.name}-{role}"), sink)
                 sides[role] = Process(peer.start(side), side.directory)
                 running.callback(sides[role].stop)
                 ready[role] = sides[role].wait_listening(side.listen)
                 sides[role].port = port = side.listen
+                sides[role].admin = side.admin
             yield Pair(sides, behind, port, ready)
 
 

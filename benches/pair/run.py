@@ -27,7 +27,7 @@ from pair import Workbench
 from peers import Direct
 from peers.envoy import Envoy
 from peers.haproxy import Haproxy
-from peers.myelin import Myelin
+from peers.myelin import EXPORTS, Myelin
 from peers.nginx import Nginx
 from peers.stunnel import Stunnel
 from process import favour
@@ -77,6 +77,7 @@ def roster(options):
     """All peers by name, in the order of the tables."""
     peers = [Direct(), Stunnel(), Haproxy(), Nginx(), Envoy(), Myelin("myelin", options.myelin),
              Myelin("myelin-phi", options.myelin, phi=True)]
+    peers += [Myelin(f"myelin-{kind}", options.myelin, export=kind) for kind in EXPORTS]
     for item in options.also:
         name, _, path = item.partition("=")
         peers.append(Myelin(name, path))
@@ -90,7 +91,7 @@ def chosen(options):
             sys.exit(f"no peer {name}; there are {', '.join(peers)}")
         if not peers[name].available():
             sys.exit(f"{name} is not installed: {peers[name].install}")
-    return [peer for peer in peers.values() if (peer.name in options.peers if options.peers else peer.available())]
+    return [peer for peer in peers.values() if (peer.name in options.peers if options.peers else peer.available() and not peer.by_name)]
 
 
 def version(peer):

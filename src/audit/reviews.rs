@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::read::{Reading, Recorded, RecordedCheckpoint, UnreadableTrail};
+use super::read::lines::LONGEST;
+use super::read::{Most, Reading, Recorded, RecordedCheckpoint, UnreadableTrail};
 use super::reads::Reader;
 use super::spool::{self, Spool, Unnoted};
 
@@ -108,7 +109,8 @@ pub(super) fn waiting(trail: &Path) -> Vec<(PathBuf, Review)> {
 /// There is no trail, or it cannot be read.
 pub fn last_checkpoint(dir: &Path) -> Result<Option<ReviewedTrail>, UnreadableTrail> {
     let is_checkpoint = |record: &Recorded| record.myelin.checkpoint.is_some();
-    let (_, found) = Reading::default().latest(dir, 1, &is_checkpoint)?;
+    let one = Most { records: 1, bytes: LONGEST };
+    let (_, found) = Reading::default().latest(dir, one, &is_checkpoint)?;
     let last = found.into_iter().find_map(|(_, record)| record.myelin.checkpoint);
     Ok(last.map(|RecordedCheckpoint { size, note }| ReviewedTrail { size, note }))
 }

@@ -18,6 +18,7 @@ class Side:
     certs: str
     threads: int
     directory: str
+    sink: int                           # where the peer's receiver listens, if it has one
 
     @property
     def name(self):
@@ -38,6 +39,7 @@ class Peer:
     command = ""
     install = ""
     version = ("-v",)
+    by_name = False                     # runs only when it is asked for
 
     def __init__(self, binary=None):
         self.binary = binary or shutil.which(self.command)
@@ -48,6 +50,12 @@ class Peer:
     def start(self, side):
         """Writes what the side needs; returns its command line."""
         raise NotImplementedError
+
+    def receiver(self, certs, port):
+        """The command of a program to which its sidecars send what they record, listening on `port`; None: to nobody."""
+
+    def settle(self, pair):
+        """Waits until that has everything; for how many seconds. None: there is nothing to wait for."""
 
 
 class Direct(Peer):

@@ -58,6 +58,20 @@ pub enum UnreadableTrail {
         #[source]
         source: io::Error,
     },
+    /// More is asked for than is kept in memory.
+    #[error(
+        "{}: the last {records} records take more than {} MiB: ask for fewer, or narrow it by a filter",
+        dir.display(),
+        bytes / (1024 * 1024)
+    )]
+    TooMuch {
+        /// Of which trail.
+        dir: PathBuf,
+        /// How many there are up to there.
+        records: usize,
+        /// Most bytes.
+        bytes: usize,
+    },
 }
 
 impl UnreadableTrail {
@@ -109,38 +123,43 @@ impl Reading {
         Ok(())
     }
 
-    /// The last `most` records of the trail in `dir` that are wanted, in their order, each with its line; and the number
+    /// The last records, `most` of them, of the trail in `dir` that are wanted, in their order, each with its line; and the number
     /// of the last of all. Files before them are not read.
     ///
     /// # Errors
     ///
-    /// There is no trail, or one of its files cannot be read.
+    /// There is no trail, one of its files cannot be read, or the records have too many bytes.
     pub fn latest(
         &mut self,
         dir: &Path,
-        most: usize,
+        most: Most,
         wants: &dyn Fn(&Recorded) -> bool,
     ) -> Result<(u64, Vec<Placed>), UnreadableTrail> {
         let mut found: Vec<Placed> = Vec::new();
-        let mut last = None;
+        let (mut last, mut bytes) = (None, 0);
         for path in trail_files(dir)?.iter().rev() {
             let (mut of_file, mut last_here) = (VecDeque::new(), None);
-            let left = most - found.len();
+            let left = most.records - found.len();
             let mut each = |line: &[u8], recorded: Recorded| {
                 last_here = Some(recorded.event.sequence);
                 if left > 0 && wants(&recorded) {
                     if of_file.len() == left {
-                        of_file.pop_front();
+                        let gone: Option<Placed> = of_file.pop_front();
+                        bytes -= gone.map_or(0, |(line, _)| line.len());
                     }
+                    bytes += line.len();
                     of_file.push_back((line.to_vec(), recorded));
                 }
-                ControlFlow::Continue(())
+                if bytes > most.bytes { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
             let failed = |source| UnreadableTrail::Io { path: path.clone(), source };
-            let _all = self.file(path, Window::default(), &mut each).map_err(failed)?;
+            if self.file(path, Window::default(), &mut each).map_err(failed)?.is_break() {
+                let (dir, records) = (dir.to_owned(), found.len() + of_file.len());
+                return Err(UnreadableTrail::TooMuch { dir, records, bytes: most.bytes });
+            }
             last = last.or(last_here);
             found.splice(..0, of_file);
-            if found.len() == most && last.is_some() {
+            if found.len() == most.records && last.is_some() {
                 break;
             }
         }
@@ -261,6 +280,27 @@ mod tests {
         let (reading, actions) = read(dir.path());
 
         assert_eq!((reading.broken, actions.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_last_records_are_those_of_the_last_files_and_have_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in 0..3 {
+            let lines = [1, 2].map(|n| record(2 * file + n, "a") + "\n").concat();
+            std::fs::write(dir.path().join(format!("trail-{file}.jsonl")), lines).unwrap();
+        }
+        let bytes = 3 * record(1, "a").len();
+        let latest = |records, bytes| {
+            let most = Most { records, bytes };
+            let (last, found) = Reading::default().latest(dir.path(), most, &|_| true)?;
+            let numbers: Vec<_> = found.iter().map(|(_, record)| record.event.sequence).collect();
+            Ok::<_, UnreadableTrail>((last, numbers))
+        };
+
+        assert_eq!(latest(0, bytes).unwrap(), (6, vec![]));
+        assert_eq!(latest(3, bytes).unwrap(), (6, vec![4, 5, 6]));
+        let told = latest(4, bytes).unwrap_err().to_string();
+        assert!(told.contains("the last 4 records take more than 0 MiB"), "{told}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::audit::read::lines::{Lines, Next};
 /// Bytes of one batch, about.
 const BYTES: usize = 1024 * 1024;
 /// Most lines of one: blank ones have no bytes, but a place each.
-const LINES: usize = 64 * 1024;
+const LINES: usize = 8 * 1024;
 /// Batches that wait before and behind each worker.
 const WAITING: usize = 2;
 /// More workers than this wait for the reader.

@@ -9,6 +9,8 @@ use crate::report::{Count, Report};
 
 /// How much is taken at a time.
 const MOST: Most = Most { records: 1000, bytes: 4 * 1024 * 1024 };
+/// Most bytes of the last records, which are kept until they are in the order of all trails.
+const LAST: usize = 256 * 1024 * 1024;
 /// Most lines that are told of one by one, of those that are no records and come at once.
 const TOLD: usize = 5;
 /// A trail that cannot be read is tried again so often: a file may be compressed or removed at just that moment.
@@ -37,7 +39,7 @@ impl Reader {
         arguments: &Arguments,
         reading: &mut Reading,
     ) -> Result<(Self, Vec<Found>), String> {
-        let most = arguments.lines as usize;
+        let most = Most { records: arguments.lines as usize, bytes: LAST };
         let takes = |recorded: &Recorded| wants(arguments, recorded);
         let (last, found) = match reading.latest(dir, most, &takes) {
             Ok(latest) => latest,
