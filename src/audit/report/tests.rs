@@ -147,6 +147,20 @@ fn strangers_without_number_are_counted_in_bounded_memory() {
 }
 
 #[test]
+fn a_long_table_of_times_is_set_in_columns_and_a_short_one_is_not() {
+    let page = |hours: std::ops::Range<u32>| {
+        let at = |hour| {
+            let own = r#""listener":"fhir","phi":true"#;
+            record(&format!("22T{hour:02}:00:00"), "connection-allowed", &inbound("tcp"), own)
+        };
+        facts(&hours.map(at).collect::<Vec<_>>()).html()
+    };
+
+    let in_columns = |page: String| page.contains("<div class=\"narrow\">");
+    assert_eq!((in_columns(page(0..20)), in_columns(page(0..2))), (true, false));
+}
+
+#[test]
 fn whatever_a_record_says_is_text() {
     let hostile = "<script>alert(1)</script>\\\"'=cmd\u{202e}";
     let named =

@@ -20,6 +20,8 @@ const STYLE: &str = include_str!("style.css");
 const ROWS: usize = 100;
 /// The same, where strangers add most of them.
 const STRANGERS: usize = 25;
+/// Rows from which a narrow table is set in columns beside each other.
+const COLUMNS_FROM: usize = 12;
 
 pub(super) fn page(facts: &Facts) -> String {
     let style = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
@@ -151,10 +153,7 @@ fn table(part: &str, table: &Table) -> String {
             count(more as u64)
         ),
     };
-    // Nothing but times and numbers: several rows fit beside each other.
-    let is_narrow =
-        table.columns.iter().all(|column| matches!(column.kind, Kind::Moment | Kind::Number));
-    let class = if is_narrow { "narrow" } else { "wide" };
+    let class = if is_narrow(table) { "narrow" } else { "wide" };
     let head: String = grouped(table.columns)
         .map(|columns| cell("th", columns, |column| column.head.into()))
         .collect();
@@ -162,6 +161,12 @@ fn table(part: &str, table: &Table) -> String {
         "<h3 id=\"{part}-{}\">{}</h3>\n<div class=\"{class}\"><table aria-labelledby=\"{part}-{0}\">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n{more}",
         table.name, table.title
     )
+}
+
+/// Whether its rows have nothing but times and numbers, and are enough to stand in several columns.
+fn is_narrow(table: &Table) -> bool {
+    table.rows.len() >= COLUMNS_FROM
+        && table.columns.iter().all(|column| matches!(column.kind, Kind::Moment | Kind::Number))
 }
 
 fn row(columns: &[Column], cells: &[Value<'static>]) -> String {
