@@ -13,6 +13,7 @@ use time::{Date, OffsetDateTime, PrimitiveDateTime};
 use crate::audit::OpenError;
 use crate::audit::line::encode::Hash;
 use crate::audit::read::files::COMPRESSED;
+use crate::audit::read::index::beside;
 
 /// The time in a segment's name.
 const STARTED: &[BorrowedFormatItem<'_>] =
@@ -68,8 +69,13 @@ impl Directory {
         Ok(Segment { file, name: text, day: name.started.date() })
     }
 
-    /// Removes a segment, whether compressed or not, and while it is being compressed.
+    /// Removes a segment and its index, whether compressed or not, and while it is being compressed.
     pub(in crate::audit) fn remove(&self, name: &str) -> io::Result<()> {
+        if let Err(error) = remove_file(beside(&self.path.join(name)))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
         let compressed = remove_file(self.path.join(format!("{name}{COMPRESSED}")));
         match (remove_file(self.path.join(name)), compressed) {
             (Err(error), _) | (Ok(()), Err(error)) if error.kind() != io::ErrorKind::NotFound => {
