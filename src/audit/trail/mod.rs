@@ -274,6 +274,11 @@ impl Trail {
             self.give_up_segment();
             return Err(fault);
         }
+        if let Err(source) = self.directory.has(segment, self.written.length) {
+            let fault = Fault { step: "keep", file: segment.name().to_owned(), source };
+            self.give_up_segment();
+            return Err(fault);
+        }
         self.shared.answered();
         self.synced.clone_from(&self.written);
         self.unsynced_since = None;
@@ -323,22 +328,11 @@ impl Trail {
         if let Some(segment) = self.segment.take() {
             self.repair = Some((segment, self.written.length));
         }
-        if let Some((segment, length)) = &self.repair {
-            let file = segment.name().to_owned();
-            segment.cut(*length).map_err(|source| Fault {
-                step: "cut back",
-                file: file.clone(),
-                source,
-            })?;
-            // Best effort: what it should hold is on disk, this is about what it should not.
-            let _unsure = segment.sync();
-            if *length > 0 {
-                self.previous = Some(Previous { file, records: self.written.records });
-            } else if let Err(error) = self.directory.remove(&file) {
-                warn!(file, %error, "an empty segment of the audit trail stays behind");
-            }
-            self.repair = None;
+        let taken_away = self.directory.find_again();
+        if taken_away.map_err(|source| self.fault("find", source))? {
+            self.sealing.keep_again().map_err(|source| self.fault("keep the key of", source))?;
         }
+        self.repair()?;
         (self.written.length, self.written.records) = (0, 0);
         self.synced.clone_from(&self.written);
         let next = self.written.next;
@@ -349,6 +343,27 @@ impl Trail {
         })?;
         self.segment = Some(segment);
         self.keeper.closed(next);
+        Ok(())
+    }
+
+    /// Leaves behind what a segment should hold, and no more.
+    fn repair(&mut self) -> Result<(), Fault> {
+        let Some((segment, length)) = &self.repair else { return Ok(()) };
+        let file = segment.name().to_owned();
+        let failed = |step| {
+            let file = file.clone();
+            move |source| Fault { step, file, source }
+        };
+        segment.cut(*length).map_err(failed("cut back"))?;
+        // Best effort: what it should hold is on disk, this is about what it should not.
+        let _unsure = segment.sync();
+        if *length > 0 {
+            self.directory.put_back(segment, *length).map_err(failed("put back"))?;
+            self.previous = Some(Previous { file, records: self.written.records });
+        } else if let Err(error) = self.directory.remove(&file) {
+            warn!(file, %error, "an empty segment of the audit trail stays behind");
+        }
+        self.repair = None;
         Ok(())
     }
 
