@@ -101,7 +101,7 @@ pub struct Tls {
     pub resumed: bool,
     /// ALPN.
     pub next_protocol: Option<String>,
-    /// SNI, as far as it was seen.
+    /// SNI, if it is one of our own names.
     pub server_name: Option<String>,
 }
 

@@ -108,6 +108,27 @@ impl PeerCertificate {
         }
     }
 
+    /// The same without what its holder goes by: what a record may have of a certificate that nobody vouches for,
+    /// since anything may be written into it, and in a citizen's stand name and number. Whoever issued it is told
+    /// of unless that is the holder.
+    #[must_use]
+    pub fn unnamed(self) -> Self {
+        let is_own = self.issuer == self.subject.text;
+        Self {
+            spiffe: None,
+            dns: Vec::new(),
+            alternative_names: Vec::new(),
+            subject: Subject::default(),
+            issuer: if is_own { String::new() } else { self.issuer },
+            ..self
+        }
+    }
+
+    /// Whether `name` is one of its DNS names.
+    pub fn bears(&self, name: &str) -> bool {
+        DnsName::parse(name).is_ok_and(|name| self.dns.contains(&name))
+    }
+
     /// The names by which peers may know who has `other`, and which this certificate does not bear.
     pub fn names_lacking(&self, other: &Self) -> Option<String> {
         let spiffe = other.spiffe.iter().filter(|id| self.spiffe.as_ref() != Some(*id));

@@ -70,7 +70,7 @@ pub(super) fn inbound(
         trust,
         quotas: Arc::new(Quotas::new(&policy, used.map(AsRef::as_ref))),
         policy,
-        own: material.facts.spiffe.clone(),
+        own: Arc::clone(&material.facts),
     })
 }
 

@@ -82,12 +82,30 @@ impl Asking {
                 Ok(())
             }
             Err(why) => {
+                let why = self.told((leaf, intermediates), now, why, &mut findings.presented);
                 findings.refused = Some((why.refusal, why.message));
                 Err(why.alert.into())
             }
         };
         FINDINGS.set(Some(findings));
         verdict
+    }
+
+    /// What may be told of a peer that is refused: names only where one of our authorities vouches for them.
+    fn told(
+        &self,
+        (leaf, intermediates): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        now: UnixTime,
+        why: Why,
+        presented: &mut Option<Arc<PeerCertificate>>,
+    ) -> Why {
+        let Some(certificate) = presented.take() else { return why };
+        if self.trust.vouches(leaf, intermediates, &certificate, now) {
+            *presented = Some(certificate);
+            return why;
+        }
+        *presented = Some(Arc::new(Arc::unwrap_or_clone(certificate).unnamed()));
+        why.untold()
     }
 }
 

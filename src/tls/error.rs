@@ -140,6 +140,18 @@ impl Why {
         Self { refusal, message: told(refusal, nearest), alert }
     }
 
+    /// The same without what the certificate says of its holder.
+    pub(super) fn untold(self) -> Self {
+        let message = match self.refusal {
+            Refusal::MalformedName => sentence(self.refusal),
+            _ => &self.message,
+        };
+        let message = format!(
+            "{message}; nobody in the trust bundle vouches for the certificate, so its names are not told"
+        );
+        Self { message, ..self }
+    }
+
     pub(super) fn pinned_dates(refusal: Refusal, facts: &PeerCertificate) -> Self {
         let message = format!(
             "the pinned certificate is valid from {} to {}",

@@ -240,8 +240,7 @@ impl Trust {
         let vouching = self.anchors.vouching_for(facts.spiffe.as_ref());
         let anchors = vouching.map_err(|error| Why::stranger(&error))?;
         let crls: Vec<_> = self.crls.iter().collect();
-        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
-            self.remembering.iter().map(|algorithm| algorithm as _).collect();
+        let algorithms = self.signatures();
         let verify = |revocation| {
             certificate
                 .verify_for_usage(
@@ -263,6 +262,39 @@ impl Trust {
         }
         judge_use(facts, self.settings.profile, self.named_use(facts))?;
         Ok(grounds)
+    }
+
+    /// Whether what a leaf that is refused says of its holder may be told: one of our authorities has issued it, for
+    /// whatever side and time, or it is pinned.
+    pub(super) fn vouches(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        facts: &PeerCertificate,
+        now: UnixTime,
+    ) -> bool {
+        if self.pins.hold(facts) {
+            return true; // whoever pinned it has read it
+        }
+        let (Ok(certificate), Ok(anchors)) =
+            (EndEntityCert::try_from(leaf), self.anchors.vouching_for(facts.spiffe.as_ref()))
+        else {
+            return false;
+        };
+        let usage =
+            if facts.usage.server_auth { KeyUsage::server_auth() } else { KeyUsage::client_auth() };
+        let then = now.min(unix(facts.not_after)).max(unix(facts.not_before));
+        let judge: &dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error> =
+            &|path| anchors.judge(path, then);
+        let (algorithms, all) = (self.signatures(), anchors.all());
+        intermediates.len() <= MOST_INTERMEDIATES
+            && certificate
+                .verify_for_usage(&algorithms, all, intermediates, then, usage, None, Some(judge))
+                .is_ok()
+    }
+
+    fn signatures(&self) -> Vec<&dyn SignatureVerificationAlgorithm> {
+        self.remembering.iter().map(|algorithm| algorithm as _).collect()
     }
 
     /// On whose word the leaf was believed, and what comes to its end first.

@@ -133,7 +133,7 @@ async fn cef_is_read_by_pycef_and_has_the_keys_of_the_standard_alone() {
     assert_eq!(read.len(), day.records());
     let refused =
         read.iter().find(|event| event["DeviceEventClassID"] == "connection-refused").unwrap();
-    assert_eq!((&refused["act"], &refused["reason"]), (&"denied".into(), &"unknown_issuer".into()));
+    assert_eq!((&refused["act"], &refused["reason"]), (&"denied".into(), &"expired".into()));
     // pycef leaves escapes as they are.
     let subject = unescaped(refused["certificateSubject"].as_str().unwrap());
     let recorded =

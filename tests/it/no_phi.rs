@@ -5,12 +5,13 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
+use rcgen::{CertificateParams, DnType, SanType};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::support::PATIENCE;
-use crate::support::client::{config, connect_with};
+use crate::support::client::{config, connect, connect_with};
 use crate::support::dicom::{
     self, C_FIND, C_STORE, CT_IMAGE, Called, End, RELEASE_REQUEST, VERIFICATION, pdu,
 };
@@ -23,6 +24,8 @@ use crate::support::mllp::{Engine, framed};
 use crate::support::openssl::SClient;
 use crate::support::phi::{BARE, PATIENT, Sinks, found_in};
 use crate::support::phi_http::{allowed, denied, malformed};
+use crate::support::pki::{Ca, Identity};
+use crate::support::trail::Record;
 use crate::support::workload::{Kind, Workload};
 
 const ROUTES: &str = r#"routes:
@@ -302,12 +305,37 @@ async fn nothing_of_a_patient_in_a_stream_or_in_place_of_a_handshake_is_told_of(
             let answer = db.page(&page).await;
             assert!(answer.status == 404 && found_in(&answer.body).is_none(), "{answer:?}");
         }
-        let name = format!("{it}.example");
         let named = SClient::to(db.address()).identity(&mesh.pem("web"));
-        named.args(&["-servername", &name]).send("hello").await;
+        named.args(&["-servername", &format!("{it}.example")]).send("hello").await;
+        for citizen in named_like(it) {
+            let citizen = citizen.trusting(&mesh.pem("web"));
+            let mut stream = connect(&citizen, db.address(), "db").await.unwrap().stream;
+            let mut answer = Vec::new();
+            let refused = stream.read_to_end(&mut answer).await;
+            assert!(refused.is_err() && answer.is_empty(), "{answer:?}");
+        }
     }
+    let told = db.trail().wait_for("connection-allowed", 1).await.remove(0);
+    assert_eq!(told.text("tls.client.server_name"), "db", "its own name is told");
+    let refused = db.trail().all("connection-refused");
+    let of_the_state =
+        |record: &Record| record.field("tls.client.issuer") == "CN=Ministry of the Interior";
+    assert!(refused.iter().any(of_the_state), "{refused:?}");
 
     know_nothing([web, db]).await;
+}
+
+/// Certificates of a citizen that nobody here vouches for: one from an authority of the state, one from nobody.
+fn named_like(it: &str) -> [Identity; 2] {
+    let named = |params: &mut CertificateParams| {
+        params.distinguished_name.push(DnType::CommonName, it);
+        params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 5]), it); // serialNumber
+        params.subject_alt_names = vec![
+            SanType::Rfc822Name(format!("{it}@example.org").try_into().unwrap()),
+            SanType::DnsName(format!("{it}.example").try_into().unwrap()),
+        ];
+    };
+    [Ca::new("Ministry of the Interior").issue_with("citizen", named), Identity::self_signed(named)]
 }
 
 #[test]

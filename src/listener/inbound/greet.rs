@@ -113,6 +113,10 @@ pub(super) fn describe(
 ) -> Connection {
     let config = &state.config;
     let listener = (&config.name, Direction::Inbound, config.protocol);
-    let known = record::described(listener, state.policy.guards_phi(), handshake);
+    let mut known = record::described(listener, state.policy.guards_phi(), handshake);
+    if let Some(tls) = &mut known.tls {
+        // A stranger may write anybody's name there.
+        tls.server_name = tls.server_name.take().filter(|name| state.own.bears(name));
+    }
     Connection { source, destination, ..known }
 }

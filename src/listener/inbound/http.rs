@@ -59,7 +59,7 @@ impl InboundHttp {
         let now = live.snapshot();
         let connection = Arc::clone(held.member().connection());
         let client_ip = connection.source.map(|source| source.ip().to_string());
-        let client_cert = peer.map(|peer| client_cert(now.value.own.as_ref(), peer));
+        let client_cert = peer.map(|peer| client_cert(now.value.own.spiffe.as_ref(), peer));
         let name = name.map_or("", PeerName::as_str);
         let pool = match (peer, &client_ip) {
             (Some(peer), _) => format!("{name} {peer}"),

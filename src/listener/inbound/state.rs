@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::authz::{Denied, ListenerPolicy, Permit};
 use crate::config::{Inbound, Protocol};
-use crate::identity::SpiffeId;
+use crate::identity::PeerCertificate;
 use crate::listener::permits::Rules;
 use crate::listener::quota::{Quotas, Running};
 use crate::tls::Trust;
@@ -27,8 +27,8 @@ pub struct InboundState {
     pub policy: ListenerPolicy,
     /// How much of it peers may have.
     pub quotas: Arc<Quotas>,
-    /// Our own SPIFFE ID, if our certificate has one.
-    pub own: Option<SpiffeId>,
+    /// Our own certificate.
+    pub own: Arc<PeerCertificate>,
 }
 
 impl Rules for InboundState {

@@ -4,13 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use rcgen::DnType;
+use time::{Duration, OffsetDateTime};
 
 use super::client;
 use super::dicom::asks;
 use super::legacy::Legacy;
 use super::mesh::{Mesh, Running};
 use super::mllp::{Engine, content, exchange, framed};
-use super::pki::Identity;
+use super::pki::issued_in;
 use super::process::Said;
 use super::trail::Trail;
 use crate::cli::myelin;
@@ -96,13 +97,12 @@ async fn fhir(mesh: &Mesh) -> Vec<Trail> {
     stop([ehr]).await
 }
 
-/// Somebody whom nobody vouches for.
+/// Somebody whose authority took any name for a certificate that has ended since. What nobody vouches for is not told.
 async fn hostile(mesh: &Mesh, to: &Running) {
-    let own =
-        Identity::self_signed(|params| params.distinguished_name.push(DnType::CommonName, HOSTILE));
-    let read = |path| fs::read_to_string(path).unwrap();
-    let trust_bundle = read(mesh.pem("nobody").trust_bundle());
-    let identity = Identity::new(&read(own.cert()), &read(own.key()), &trust_bundle);
+    let identity = issued_in(&mesh.dir().join("authority"), "nobody", |params| {
+        params.distinguished_name.push(DnType::CommonName, HOSTILE);
+        params.not_after = OffsetDateTime::now_utc() - Duration::minutes(1);
+    });
     if let Ok(mut peer) = client::connect(&identity, to.address(), "ehr").await {
         peer.first_read().await;
     }

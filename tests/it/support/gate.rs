@@ -65,8 +65,11 @@ impl Gate {
     /// Refuses this peer for `reason`, and says so in every way.
     pub(crate) async fn refuses(&self, identity: &Identity, reason: &str, alert: u8) -> Record {
         let record = self.refuses_with(self.client(identity), reason, alert).await;
-        let subject = record.text("tls.client.subject");
-        assert!(!subject.is_empty(), "the certificate is not on record: {record:?}");
+        let is_told = !record.text("tls.client.subject").is_empty();
+        let of_ours = !["unknown_issuer", "unfit_leaf", "wrong_purpose"].contains(&reason);
+        assert!(is_told || !of_ours, "the certificate is not on record: {record:?}");
+        assert!(!is_told || reason != "unknown_issuer", "nobody vouches for that name: {record:?}");
+        assert_eq!(is_told, !record.text("message").contains("names are not told"), "{record:?}");
         assert_eq!(
             format!("sha256:{}", record.text("tls.client.hash.sha256").to_lowercase()),
             identity.pin()

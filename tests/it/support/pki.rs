@@ -40,6 +40,13 @@ impl Identity {
         Self::new(&certificate.pem(), &key.serialize_pem(), &certificate.pem())
     }
 
+    /// The same of somebody who trusts whom `other` trusts.
+    pub(crate) fn trusting(&self, other: &Self) -> Self {
+        let [chain, key, trust_bundle] = [self.cert(), self.key(), other.trust_bundle()]
+            .map(|path| std::fs::read_to_string(path).unwrap());
+        Self::new(&chain, &key, &trust_bundle)
+    }
+
     /// What comes after the leaf, if there is anything.
     pub(crate) fn intermediates(&self) -> Option<PathBuf> {
         let path = self.dir.path().join("chain.crt");
@@ -117,6 +124,22 @@ pub(crate) struct Ca {
     key: KeyPair,
     params: CertificateParams,
     certificate: rcgen::Certificate,
+}
+
+/// A leaf that the authority in this directory of ours has issued, with names that it would never write.
+pub(crate) fn issued_in(
+    dir: &Path,
+    name: &str,
+    adjust: impl FnOnce(&mut CertificateParams),
+) -> Identity {
+    let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap();
+    let [certificate, key] = ["issuing.crt", "issuing.key"].map(read);
+    let issuer = Issuer::from_ca_cert_pem(&certificate, KeyPair::from_pem(&key).unwrap()).unwrap();
+    let mut params = leaf(name);
+    adjust(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let leaf = params.signed_by(&key, &issuer).unwrap().pem();
+    Identity::new(&(leaf + &certificate), &key.serialize_pem(), &read("root.crt"))
 }
 
 impl Ca {
