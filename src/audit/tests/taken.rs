@@ -12,11 +12,15 @@ async fn granted(audit: &Audit) {
     timeout(Duration::from_secs(10), granted).await.unwrap();
 }
 
-/// What the trail says of its failures.
+/// What the trail says of its failures, each once. Lines that somebody has damaged say nothing.
 fn failures(dir: &Path) -> Vec<String> {
-    let message = |line: Value| line["message"].as_str().map(ToOwned::to_owned);
-    let told = lines(dir).into_iter().filter_map(message);
-    told.filter(|text| text.starts_with("goes on after a failure")).collect()
+    let text = text(dir);
+    let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let told = records.filter_map(|record| record["message"].as_str().map(ToOwned::to_owned));
+    let mut told: Vec<_> =
+        told.filter(|told| told.starts_with("goes on after a failure")).collect();
+    told.dedup(); // a segment's first record says it, too
+    told
 }
 
 #[tokio::test]
@@ -106,6 +110,6 @@ async fn what_something_else_appends_is_cut_off_and_what_it_cuts_is_missed_by_ve
     assert!(audit.permit(allowed(), true).await.is_err());
     granted(&audit).await;
     audit.close().await;
-    assert!(failures(dir.path())[1].contains("something else writes to it"));
+    assert!(failures(dir.path()).pop().unwrap().contains("something else writes to it"));
     verify_alone(dir.path()).unwrap_err();
 }

@@ -247,7 +247,10 @@ impl Trail {
         self.chunk.fill(&self.written, self.backlog.iter());
         if let Err(source) = segment.append(self.chunk.bytes()) {
             let fault = Fault { step: "append to", file: segment.name().to_owned(), source };
-            if segment.cut(self.written.length).is_err() {
+            // One that is not there any more takes nothing, even when there is room again where it was.
+            if segment.cut(self.written.length).is_err()
+                || !self.directory.names(segment).unwrap_or(true)
+            {
                 self.give_up_segment();
             }
             return Err(fault);
@@ -354,14 +357,25 @@ impl Trail {
             let file = file.clone();
             move |source| Fault { step, file, source }
         };
-        segment.cut(*length).map_err(failed("cut back"))?;
-        // Best effort: what it should hold is on disk, this is about what it should not.
-        let _unsure = segment.sync();
-        if *length > 0 {
-            self.directory.put_back(segment, *length).map_err(failed("put back"))?;
-            self.previous = Some(Previous { file, records: self.written.records });
-        } else if let Err(error) = self.directory.remove(&file) {
-            warn!(file, %error, "an empty segment of the audit trail stays behind");
+        let is_there = self.directory.names(segment).map_err(failed("find"))?;
+        if is_there {
+            segment.cut(*length).map_err(failed("cut back"))?;
+            // Best effort: what it should hold is on disk, this is about what it should not.
+            let _unsure = segment.sync();
+        }
+        match (*length, is_there) {
+            (0, false) => {}
+            (0, true) => {
+                if let Err(error) = self.directory.remove(&file) {
+                    warn!(file, %error, "an empty segment of the audit trail stays behind");
+                }
+            }
+            (length, _) => {
+                if !is_there {
+                    self.directory.put_back(segment, length).map_err(failed("put back"))?;
+                }
+                self.previous = Some(Previous { file, records: self.written.records });
+            }
         }
         self.repair = None;
         Ok(())

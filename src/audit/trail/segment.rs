@@ -102,10 +102,19 @@ impl Directory {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the segment is what stands there under its name.
+    pub(in crate::audit) fn names(&self, segment: &Segment) -> io::Result<bool> {
+        Ok(self.is_at(segment, &segment.file.metadata()?))
+    }
+
+    fn is_at(&self, segment: &Segment, metadata: &Metadata) -> bool {
+        Identity::at(&self.path.join(&segment.name)) == Some(Identity::of(metadata))
+    }
+
     /// Whether the segment is what stands there under its name, and has this length: if not, why.
     pub(in crate::audit) fn has(&self, segment: &Segment, length: u64) -> io::Result<()> {
         let metadata = segment.file.metadata()?;
-        if Identity::at(&self.path.join(&segment.name)) != Some(Identity::of(&metadata)) {
+        if !self.is_at(segment, &metadata) {
             return Err(io::Error::other("it was removed or replaced under this sidecar"));
         }
         match metadata.len() {
@@ -121,13 +130,8 @@ impl Directory {
     /// What stands there instead stays, under another name.
     pub(in crate::audit) fn put_back(&self, segment: &Segment, length: u64) -> io::Result<()> {
         let path = self.path.join(&segment.name);
-        if Identity::at(&path) == Some(Identity::of(&segment.file.metadata()?)) {
-            return Ok(());
-        }
-        if path.symlink_metadata().is_ok() {
-            rename(&path, self.path.join(format!("displaced-{}", segment.name)))?;
-        }
-        let mut file = private().write(true).create_new(true).open(&path)?;
+        let copy = self.path.join(format!("{}.copy", segment.name));
+        let mut file = private().write(true).create(true).truncate(true).open(&copy)?;
         let (mut buffer, mut offset) = (vec![0; 64 * 1024], 0);
         while offset < length {
             let read = segment.file.read_at(&mut buffer, offset)?;
@@ -139,6 +143,10 @@ impl Directory {
             offset += read as u64;
         }
         file.sync_all()?;
+        if path.symlink_metadata().is_ok() {
+            rename(&path, self.path.join(format!("displaced-{}", segment.name)))?;
+        }
+        rename(&copy, &path)?;
         self.sync()
     }
 
