@@ -16,6 +16,9 @@ pub struct About {
     /// `myelin.configuration`: which one, and what is new in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Configuration>,
+    /// `myelin.sidecar`: which process it is, at its start and its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<Sidecar>,
     /// `myelin.build`: what this program was built from, at a start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
@@ -68,6 +71,26 @@ pub struct Configuration {
     /// Why nothing of the trail may be removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub legal_hold: Option<String>,
+}
+
+/// A process of this program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sidecar {
+    /// Who it proves to be, by its own certificate.
+    pub identity: String,
+    /// Its number on its machine, or in its container.
+    pub process: u32,
+    /// `observer.hostname`: the name of its machine, or of its container.
+    #[serde(skip)]
+    pub host: String,
+}
+
+impl Sidecar {
+    /// This process, which proves to be `identity`.
+    pub fn this(identity: String) -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Self { identity, process: std::process::id(), host }
+    }
 }
 
 /// What a program was built from.

@@ -31,6 +31,10 @@ pub enum Action {
     AssociationDenied,
     /// A DICOM association that was let through is over.
     AssociationCompleted,
+    /// The sidecar has all that it needs, and begins to serve.
+    SidecarStarted,
+    /// It has drained, and ends.
+    SidecarStopped,
     /// The trail begins, or goes on after a stop or a failure.
     RecordingStarted,
     /// The trail ends as it should.

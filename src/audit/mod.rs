@@ -52,7 +52,7 @@ use crate::clock;
 use crate::config::{AuditSettings, Keeping, OnFailure};
 use crate::telemetry::metrics::AuditMetrics;
 
-pub use about::{About, Build, Clock, Configuration};
+pub use about::{About, Build, Clock, Configuration, Sidecar};
 pub use error::{NotAudited, OpenError};
 pub use line::{Origin, Sealed, question, samples};
 pub use proof::{NoProof, Proven, Unproven, prove, verify_proof};

@@ -57,8 +57,8 @@ pub(super) async fn assemble(
     let Loaded { material, warnings } = supply.load().await.map_err(Obstacle::Material)?;
     let inventory = Inventory::new(metrics.clone());
     inventory.of_peers(config.peers.keys());
-    let (audit, metrics, all) = (audit.clone(), metrics.clone(), shutdown.clone());
-    let mut listeners = Listeners::new(data, audit, metrics, inventory.clone(), all);
+    let (recorder, metrics, all) = (audit.clone(), metrics.clone(), shutdown.clone());
+    let mut listeners = Listeners::new(data, recorder, metrics, inventory.clone(), all);
     let given = Given { config, material: &material, rego: rego.as_ref(), configuration: 1 };
     let plan = listeners.plan(given).map_err(Obstacle::Build)?;
     let bound = listeners.bind(&plan).map_err(Obstacle::Bind)?;
@@ -66,6 +66,7 @@ pub(super) async fn assemble(
         full: bind(config.admin.listen).await?,
         probe: bind(config.admin.probe_listen).await?,
     };
+    audit.note(records::started(&material.facts)).await; // nothing can fail from here on
     listeners.put_in_place(plan, bound);
     Ok(Assembled { rego, supply, material, warnings, inventory, listeners, doors })
 }

@@ -1,11 +1,34 @@
 //! What the trail says of configuration and key material.
 
-use crate::audit::{About, Action, Build, Clock, Configuration, Record};
+use crate::audit::{About, Action, Build, Clock, Configuration, Record, Sidecar};
 use crate::certs::Rotation;
 use crate::clock::{self, Synchronised};
 use crate::config::{Changes, Config, LegalHold, Problems};
-use crate::identity::Fingerprint;
+use crate::identity::{Fingerprint, PeerCertificate};
+use crate::shutdown::Drained;
 use crate::telemetry::metrics::Lenient;
+
+/// This process begins to serve, with the certificate `own`.
+pub(super) fn started(own: &PeerCertificate) -> Record {
+    sidecar(Action::SidecarStarted, own)
+}
+
+/// This process ends, and with it what had not ended by itself.
+pub(super) fn stopped(own: &PeerCertificate, drained: Drained) -> Record {
+    let message = match drained {
+        Drained::Clean => "everything that was open came to its end".to_owned(),
+        Drained::Cut(left) => format!("{left} connections were cut, for they did not end in time"),
+    };
+    Record { message: Some(message), ..sidecar(Action::SidecarStopped, own) }
+}
+
+fn sidecar(action: Action, own: &PeerCertificate) -> Record {
+    let named = own.spiffe.as_ref().map(ToString::to_string);
+    let named = named.or_else(|| own.dns.first().map(ToString::to_string));
+    let identity = named.unwrap_or_else(|| own.subject.text.clone());
+    let about = About { sidecar: Some(Sidecar::this(identity)), ..About::default() };
+    Record { about: Some(Box::new(about)), ..Record::new(action) }
+}
 
 /// A configuration took effect: the first, or in place of `previous`.
 pub(super) fn loaded(config: &Config, previous: Option<&Config>) -> Record {

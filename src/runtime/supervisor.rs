@@ -300,6 +300,8 @@ impl Supervisor {
         tracing::info!(?grace, "draining");
         let drained = self.shutdown.run(grace).await;
         self.audit.take_notes().await;
+        let own = Arc::clone(&self.material.snapshot().value.facts);
+        self.audit.note(records::stopped(&own, drained)).await;
         self.audit.close().await;
         self.exports.drain(EXPORTS.min(grace)).await;
         self.admin.cut();

@@ -108,7 +108,7 @@ async fn a_retention_of_less_than_six_years_is_warned_of_where_there_is_phi() {
 }
 
 /// Callers that say something to the workload, each time over a new connection, until they are told to end.
-fn callers(
+pub(crate) fn callers(
     mesh: &Mesh,
     address: std::net::SocketAddr,
     enough: &Arc<AtomicBool>,

@@ -156,7 +156,7 @@ fn unescaped(text: &str) -> String {
 const ECS: &str = "@timestamp message ecs.version service.name user.id user.name trace.id url.path
     event.action event.category event.dataset event.duration event.hash event.id event.kind event.module event.outcome
     event.reason event.sequence event.type
-    observer.product observer.type observer.version
+    observer.hostname observer.product observer.type observer.version
     source.bytes source.ip source.port destination.bytes destination.ip destination.port
     network.direction network.protocol network.transport
     http.request.id http.request.method http.response.status_code http.version

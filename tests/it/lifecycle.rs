@@ -9,7 +9,9 @@ use crate::support::admin::get;
 use crate::support::client::FirstRead;
 use crate::support::eventually;
 use crate::support::mesh::{Mesh, Setup, Spawned};
+use crate::support::pki::spiffe;
 use crate::support::process::Process;
+use crate::support::trail::Record;
 use crate::support::workload::{Kind, Workload};
 
 /// A sidecar of its own process before an echo.
@@ -49,6 +51,34 @@ async fn sigterm_lets_open_connections_finish_and_takes_no_new_ones() {
     let records = db.trail().records();
     assert_eq!(records.first().unwrap().action(), "recording-started");
     assert_eq!(records.last().unwrap().action(), "recording-stopped");
+}
+
+#[tokio::test]
+async fn the_start_and_the_end_of_a_process_are_on_record_and_a_kill_leaves_no_end() {
+    let mesh = Mesh::new();
+    let (mut db, _workload) = echo(&mesh, |setup| setup).await;
+    let process = u64::from(db.process.id());
+    db.process.signal("TERM");
+    db.process.ended().await;
+
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    for action in ["sidecar-started", "sidecar-stopped"] {
+        let record = db.trail().only(action).await;
+        assert_eq!(record.text("observer.hostname"), host.trim());
+        assert_eq!(record.text("observer.version"), env!("CARGO_PKG_VERSION"));
+        assert_eq!(record.text("myelin.sidecar.identity"), spiffe("db"));
+        assert_eq!(record.number("myelin.sidecar.process"), process);
+    }
+    let records = db.trail().records();
+    let actions: Vec<_> = records.iter().map(Record::action).collect();
+    assert_eq!(actions[..3], ["recording-started", "sidecar-started", "config-loaded"]);
+    assert_eq!(actions[actions.len() - 2..], ["sidecar-stopped", "recording-stopped"]);
+
+    let (mut db, _workload) = echo(&mesh, |setup| setup).await;
+    db.process.signal("KILL");
+    db.process.ended().await;
+    db.trail().wait_for("sidecar-started", 2).await;
+    assert_eq!(db.trail().all("sidecar-stopped").len(), 1);
 }
 
 #[tokio::test]

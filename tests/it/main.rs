@@ -25,6 +25,7 @@ mod audit_reads;
 mod audit_reconcile;
 mod audit_report;
 mod audit_tail;
+mod audit_taken;
 mod begun;
 mod ca;
 mod ca_live;

@@ -25,6 +25,8 @@ use crate::support::openssl::SClient;
 use crate::support::phi::{BARE, PATIENT, Sinks, found_in};
 use crate::support::phi_http::{allowed, denied, malformed};
 use crate::support::pki::{Ca, Identity};
+use crate::support::syslog::Kind::RsyslogOpenssl;
+use crate::support::syslog::Receiver;
 use crate::support::trail::Record;
 use crate::support::workload::{Kind, Workload};
 
@@ -35,19 +37,24 @@ const ROUTES: &str = r#"routes:
       - { name: images, path: /dicom-web, allow: [web], dicomweb: [search, retrieve] }
       - { name: pdq, methods: [POST], path: /pdq, ihe: ITI-47, allow: [web] }"#;
 
-/// The same sidecar with a key for pseudonyms.
-fn with_pseudonyms(mesh: &Mesh, setup: Setup) -> Setup {
+/// The same sidecar with a key for pseudonyms, and its records going out to `receiver` in two forms.
+fn telling(mesh: &Mesh, setup: Setup, receiver: &Receiver) -> Setup {
     let key = mesh.dir().join("pseudonyms.key");
     fs::write(&key, "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n").unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let dir = setup.trail().dir().display().to_string();
-    setup.audit(&format!("dir: {dir} , pseudonyms: {{ key_file: {} }}", key.display()))
+    let to = format!("address: \"localhost:{}\", confirm: 1s", receiver.port);
+    setup.audit(&format!(
+        "dir: {dir}, pseudonyms: {{ key_file: {} }}, \
+         export: [{{ syslog: {{ {to}, format: json }} }}, {{ syslog: {{ {to}, name: arr, format: atna }} }}]",
+        key.display()
+    ))
 }
 
 /// All that these sidecars say, in which nothing of the patient may be.
 async fn know_nothing(sidecars: impl IntoIterator<Item = Spawned>) {
     for sidecar in sidecars {
-        Sinks::of(sidecar).await.know_no_patient();
+        Sinks::of(sidecar, None).await.know_no_patient();
     }
 }
 
@@ -81,8 +88,9 @@ async fn nothing_of_a_patient_in_http_is_told_of() {
             .replace("\r\n\r\n", &format!("\r\nX-Patient: {ssn} {born}\r\n\r\n"))
     })
     .await;
+    let receiver = Receiver::start(RsyslogOpenssl, &mesh.pem("localhost")).await;
     let ehr = mesh.inbound("ehr").allow("web").http().phi().with(ROUTES);
-    let ehr = with_pseudonyms(&mesh, ehr.forward(workload.target()));
+    let ehr = telling(&mesh, ehr.forward(workload.target()), &receiver);
     let ehr = ehr.spawn_talkative().await;
     let open = mesh.inbound("open").allow("web").http().phi().with(ROUTES);
     let open = open.forward(workload.target()).permissive(FAR).with("enforce: false");
@@ -109,7 +117,8 @@ async fn nothing_of_a_patient_in_http_is_told_of() {
         assert!(String::from_utf8_lossy(&workload.received()).contains(it));
     }
 
-    know_nothing([web, ehr, open]).await;
+    Sinks::of(ehr, Some(&receiver)).await.know_no_patient();
+    know_nothing([web, open]).await;
 }
 
 #[tokio::test]
@@ -188,9 +197,10 @@ async fn hear(mut stream: impl AsyncRead + AsyncWrite + Unpin, text: impl AsRef<
 async fn nothing_of_a_patient_in_hl7_messages_is_told_of() {
     let mesh = Mesh::new();
     let engine = Engine::start().await;
+    let receiver = Receiver::start(RsyslogOpenssl, &mesh.pem("localhost")).await;
     let rules = "messages: [ \"ADT^*\" ]";
     let adt = mesh.inbound("adt").allow("lab").mllp().phi().with(rules);
-    let adt = with_pseudonyms(&mesh, adt.forward(engine.target())).spawn_talkative().await;
+    let adt = telling(&mesh, adt.forward(engine.target()), &receiver).spawn_talkative().await;
     let open = mesh.inbound("open").allow("lab").mllp().phi().with(rules);
     let open = open.forward(engine.target()).permissive(FAR).with("enforce: false");
     let open = open.spawn_talkative().await;
@@ -216,7 +226,8 @@ async fn nothing_of_a_patient_in_hl7_messages_is_told_of() {
         }
     }
 
-    know_nothing([lab, adt, open]).await;
+    Sinks::of(adt, Some(&receiver)).await.know_no_patient();
+    know_nothing([lab, open]).await;
 }
 
 /// What comes instead of an association.

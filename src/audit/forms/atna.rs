@@ -59,6 +59,7 @@ fn coded(xml: &mut Document, element: &str, Code { code, system, text }: &Code<'
 
 /// A participant. None of a Security Alert is a requestor (A.5.3.11).
 fn participant(xml: &mut Document, who: &Participant<'_>) {
+    let place = who.access_point();
     xml.open(
         "ActiveParticipant",
         [
@@ -66,8 +67,8 @@ fn participant(xml: &mut Document, who: &Participant<'_>) {
             ("AlternativeUserID", who.alternative.as_deref()),
             ("UserName", who.name),
             ("UserIsRequestor", Some("false")),
-            ("NetworkAccessPointID", who.address.as_deref()),
-            ("NetworkAccessPointTypeCode", who.address.as_ref().map(|_| "2")), // an IP address
+            ("NetworkAccessPointID", place.map(|(name, _)| name)),
+            ("NetworkAccessPointTypeCode", place.map(|(_, kind)| kind)),
         ],
     );
     coded(xml, "RoleIDCode", &who.role);

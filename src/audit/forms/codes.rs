@@ -18,8 +18,11 @@ const fn dcm(code: &'static str, text: &'static str) -> Code<'static> {
     Code { code, system: DCM, text }
 }
 
+pub(super) const APPLICATION_ACTIVITY: Code<'static> = dcm("110100", "Application Activity");
 pub(super) const AUDIT_LOG_USED: Code<'static> = dcm("110101", "Audit Log Used");
 pub(super) const SECURITY_ALERT: Code<'static> = dcm("110113", "Security Alert");
+pub(super) const APPLICATION_START: Code<'static> = dcm("110120", "Application Start");
+pub(super) const APPLICATION_STOP: Code<'static> = dcm("110121", "Application Stop");
 pub(super) const NODE_AUTHENTICATION: Code<'static> = dcm("110126", "Node Authentication");
 pub(super) const EMERGENCY_OVERRIDE_STARTED: Code<'static> =
     dcm("110127", "Emergency Override Started");

@@ -66,6 +66,12 @@ pub(super) fn details(
     if let Some(checkpoint) = &recorded.myelin.checkpoint {
         add("Checkpoint", checkpoint.note.clone());
     }
+    if let Some(sidecar) = &recorded.myelin.sidecar {
+        add("Identity", sidecar.identity.clone());
+        add("Version", recorded.observer.version.clone());
+        add("Host", recorded.observer.hostname.clone().unwrap_or_default());
+        add("Process", sidecar.process.to_string());
+    }
     if let Some(review) = &recorded.myelin.review {
         add("Reviewer", review.reviewer.clone());
         add("ReviewedFrom", review.from.clone());

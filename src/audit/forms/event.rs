@@ -3,15 +3,16 @@
 //!
 //! What happens at the network is a Security Alert (110113), whose type says which: Node Authentication (110126), Access
 //! Control Decision (110147), Session start and stop (110145, 110146), Security Configuration (110129), Audit Recording
-//! Started and Stopped (110134, 110133). Whoever has not proved who it is, is nobody's user: what it presented is a detail.
+//! Started and Stopped (110134, 110133). That the process begins and ends is Application Activity (110100). Whoever has not proved who it is, is nobody's user: what it presented is a detail.
 
 use std::borrow::Cow;
 
 use super::codes::{
-    ACCESS_CONTROL_DECISION, APPLICATION, AUDIT_LOG_USED, Code, DESTINATION,
-    EMERGENCY_OVERRIDE_STARTED, EMERGENCY_OVERRIDE_STOPPED, NETWORK_CONFIGURATION,
-    NODE_AUTHENTICATION, OURS, RECORDING_STARTED, RECORDING_STOPPED, RESTRICTED_FUNCTION,
-    SECURITY_ALERT, SECURITY_CONFIGURATION, SESSION_START, SESSION_STOP, SOURCE,
+    ACCESS_CONTROL_DECISION, APPLICATION, APPLICATION_ACTIVITY, APPLICATION_START,
+    APPLICATION_STOP, AUDIT_LOG_USED, Code, DESTINATION, EMERGENCY_OVERRIDE_STARTED,
+    EMERGENCY_OVERRIDE_STOPPED, NETWORK_CONFIGURATION, NODE_AUTHENTICATION, OURS,
+    RECORDING_STARTED, RECORDING_STOPPED, RESTRICTED_FUNCTION, SECURITY_ALERT,
+    SECURITY_CONFIGURATION, SESSION_START, SESSION_STOP, SOURCE,
 };
 use super::details::details;
 use super::happened::{Happened, How, Of, is_failure};
@@ -54,8 +55,18 @@ pub(super) struct Participant<'a> {
     pub(super) role: Code<'static>,
     /// Where: an address.
     pub(super) address: Option<String>,
+    /// Where: the name of a machine.
+    pub(super) host: Option<&'a str>,
     /// Whether it has proved who it is.
     pub(super) is_known: bool,
+}
+
+impl Participant<'_> {
+    /// Where it is, and what kind of name that is: `1` of a machine, `2` an IP address.
+    pub(super) fn access_point(&self) -> Option<(&str, &'static str)> {
+        let address = self.address.as_deref().map(|address| (address, "2"));
+        address.or_else(|| self.host.map(|host| (host, "1")))
+    }
 }
 
 /// What it was about.
@@ -101,7 +112,11 @@ impl<'a> Event<'a> {
         let summary = summary(happened, recorded);
         let is_log_read = recorded.event.action == "log-read";
         Self {
-            id: if is_log_read { AUDIT_LOG_USED } else { SECURITY_ALERT },
+            id: match happened.of {
+                Of::Sidecar => APPLICATION_ACTIVITY,
+                _ if is_log_read => AUDIT_LOG_USED,
+                _ => SECURITY_ALERT,
+            },
             types: if is_log_read { Vec::new() } else { types(happened, recorded) },
             action: if is_log_read { "R" } else { "E" },
             outcome: outcome(happened, recorded),
@@ -139,6 +154,11 @@ fn types<'a>(Happened { of, how }: Happened, recorded: &'a Recorded) -> Vec<Code
             _ => vec![SECURITY_CONFIGURATION, NETWORK_CONFIGURATION],
         },
         (Of::Certificate, _) => vec![SECURITY_CONFIGURATION],
+        (Of::Sidecar, _) => match recorded.event.action.as_str() {
+            "sidecar-started" => vec![APPLICATION_START],
+            "sidecar-stopped" => vec![APPLICATION_STOP],
+            _ => ours(),
+        },
         (Of::Trail, _) => match recorded.event.action.as_str() {
             "recording-started" => vec![RECORDING_STARTED],
             "recording-stopped" | "trail-truncated" => vec![RECORDING_STOPPED],
@@ -184,7 +204,7 @@ fn summary(Happened { of, how }: Happened, recorded: &Recorded) -> String {
     format!("{what}{}{}", reason.unwrap_or_default(), observed.unwrap_or_default())
 }
 
-/// The sidecar: named by its service, for the trail does not know the host.
+/// The sidecar: named by its service; the host is known where it begins and ends.
 fn us(recorded: &Recorded) -> Participant<'_> {
     // Of what goes out, our address is the one on which the workload connected.
     let side = recorded.own_side().filter(|_| !recorded.is_outbound());
@@ -194,6 +214,7 @@ fn us(recorded: &Recorded) -> Participant<'_> {
         name: Some("Myelin"),
         role: APPLICATION,
         address: side.and_then(address),
+        host: recorded.observer.hostname.as_deref(),
         is_known: true,
     }
 }
@@ -212,6 +233,7 @@ fn peer(recorded: &Recorded) -> Participant<'_> {
         name: recorded.myelin.peer.as_deref(),
         role: if outbound { DESTINATION } else { SOURCE },
         address: recorded.peer_side().and_then(address),
+        host: None,
         is_known: identity.is_some(),
     }
 }
@@ -232,6 +254,7 @@ fn somebody(by: &Reader) -> Participant<'_> {
         name: by.sudo.as_deref(),
         role: SOURCE,
         address: None,
+        host: None,
         is_known: true,
     }
 }
@@ -262,7 +285,7 @@ fn subject(Happened { of, how }: Happened, recorded: &Recorded) -> Subject {
         (Of::Trail, _) => own("audit", "Security Audit Log", SubjectKind::Resource),
         (Of::Configuration, _) => own("configuration", "Configuration", SubjectKind::MasterFile),
         (Of::Certificate, _) => own("identity", "Key material", SubjectKind::MasterFile),
-        (Of::Other, _) => own("sidecar", "Myelin", SubjectKind::Resource),
+        (Of::Sidecar | Of::Other, _) => own("sidecar", "Myelin", SubjectKind::Resource),
     }
 }
 
@@ -339,6 +362,23 @@ mod tests {
                 (types.iter().map(|t| (*t).to_owned()).collect(), indicator),
                 "{action}"
             );
+        }
+    }
+
+    #[test]
+    fn that_the_process_begins_and_ends_is_its_activity_on_its_machine() {
+        for (action, code) in [("sidecar-started", "110120"), ("sidecar-stopped", "110121")] {
+            let (_, recorded) = recorded(
+                &format!(r#"{{"action":"{action}","outcome":"success"}}"#),
+                r#""observer":{"version":"0.1.0","hostname":"node-7"},"#,
+                r#""sidecar":{"identity":"spiffe://h.example/ehr","process":7}"#,
+            );
+
+            let event = Event::of(&recorded, "00");
+
+            assert_eq!((event.id.code, codes(&event)), ("110100", vec![code.to_owned()]));
+            assert_eq!((event.peer, event.us.access_point()), (None, Some(("node-7", "1"))));
+            assert!(event.details.contains(&("Identity", "spiffe://h.example/ehr".to_owned())));
         }
     }
 

@@ -108,8 +108,9 @@ pub(super) fn agent(who: &Participant<'_>, kind: Object, is_requestor: bool) -> 
         .then(|| Object::new().maybe("system", is_uri.then_some(URI)).with("value", &*who.user));
     let display = who.name.unwrap_or(&who.user);
     let reference = Object::new().maybe("identifier", identifier).with("display", display);
-    let network =
-        who.address.as_ref().map(|ip| Object::new().with("address", ip.as_str()).with("type", "2"));
+    let network = who
+        .access_point()
+        .map(|(name, kind)| Object::new().with("address", name).with("type", kind));
     Object::new()
         .with("type", Object::new().with("coding", vec![Json::from(kind)]))
         .with("who", reference)

@@ -13,6 +13,8 @@ pub(in crate::audit) enum Of {
     Trail,
     Configuration,
     Certificate,
+    /// The process itself: that it begins, and ends.
+    Sidecar,
     /// What this version does not know.
     Other,
 }
@@ -52,6 +54,7 @@ impl Happened {
             "recording" | "trail" | "segments" | "checkpoint" | "log" | "review" => Of::Trail,
             "config" | "break" => Of::Configuration,
             "certificate" => Of::Certificate,
+            "sidecar" => Of::Sidecar,
             _ => Of::Other,
         };
         let how = match how {

@@ -67,7 +67,7 @@ fn class(of: Of) -> Class {
     match of {
         Of::Connection | Of::Message | Of::Association => NETWORK,
         Of::Request => HTTP,
-        Of::Trail | Of::Configuration | Of::Certificate | Of::Other => LIFECYCLE,
+        Of::Trail | Of::Configuration | Of::Certificate | Of::Sidecar | Of::Other => LIFECYCLE,
     }
 }
 
@@ -81,9 +81,9 @@ fn activity(Happened { of, how }: Happened, recorded: &Recorded) -> u64 {
         (Of::Message | Of::Association, _) => 6,                 // Traffic
         (Of::Request, _) => method(recorded),
         (Of::Configuration | Of::Certificate, _) => 8, // Update
-        (Of::Trail, _) if recorded.event.action == "recording-started" => 3, // Start
-        (Of::Trail, _) if recorded.event.action == "recording-stopped" => 4, // Stop
-        (Of::Connection | Of::Trail | Of::Other, _) => OTHER,
+        (Of::Sidecar, _) if recorded.event.action == "sidecar-started" => 3, // Start
+        (Of::Sidecar, _) if recorded.event.action == "sidecar-stopped" => 4, // Stop
+        (Of::Connection | Of::Trail | Of::Sidecar | Of::Other, _) => OTHER,
     }
 }
 
@@ -271,9 +271,11 @@ fn unmapped(line: &[u8]) -> Object {
         Some(Json::Object(object)) => object,
         _ => Map::new(),
     };
-    let (mut ours, mut trace) = (take("myelin"), take("trace"));
+    let (mut ours, mut trace, mut observer) = (take("myelin"), take("trace"), take("observer"));
     ours.retain(|name, _| !MAPPED.contains(&name.as_str()));
-    Object::from(ours).maybe("trace", trace.shift_remove("id"))
+    Object::from(ours)
+        .maybe("trace", trace.shift_remove("id"))
+        .maybe("hostname", observer.shift_remove("hostname"))
 }
 
 fn ms(at: OffsetDateTime) -> i64 {
@@ -311,7 +313,9 @@ mod tests {
         assert_eq!(ids("connection-withdrawn", ""), (400_103.into(), 2.into(), 24.into()));
         assert_eq!(ids("connection-closed", ""), (400_102.into(), Json::Null, Json::Null));
         assert_eq!(ids("message-denied", ""), (400_106.into(), 2.into(), 2.into()));
-        assert_eq!(ids("recording-started", ""), (600_203.into(), Json::Null, Json::Null));
+        assert_eq!(ids("sidecar-started", ""), (600_203.into(), Json::Null, Json::Null));
+        assert_eq!(ids("sidecar-stopped", ""), (600_204.into(), Json::Null, Json::Null));
+        assert_eq!(ids("recording-started", ""), (600_299.into(), Json::Null, Json::Null));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(in crate::audit) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<Text<'a>>,
     service: Name<'a>,
-    observer: Observer,
+    observer: Observer<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<Side>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,11 +60,13 @@ struct Id<'a> {
 }
 
 #[derive(Serialize)]
-struct Observer {
+struct Observer<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     product: &'static str,
     version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hostname: Option<Text<'a>>,
 }
 
 #[derive(Serialize)]
@@ -235,11 +237,7 @@ impl<'a> Line<'a> {
             event: Event::of(record),
             message: record.message.as_deref().map(Text::long),
             service: Name { name: &origin.service },
-            observer: Observer {
-                kind: "proxy",
-                product: "Myelin",
-                version: env!("CARGO_PKG_VERSION"),
-            },
+            observer: Observer::of(record),
             source: side(address(|c| c.source), traffic.map(|t| t.sent_up)),
             destination: side(address(|c| c.destination), traffic.map(|t| t.sent_down)),
             network: connection.map(Network::of),
@@ -250,6 +248,18 @@ impl<'a> Line<'a> {
             url: request.and_then(|r| r.template.as_deref()).map(|path| Url { path }),
             trace: request.and_then(|r| r.trace_id.as_deref()).map(|id| Id { id: Text::short(id) }),
             myelin: Myelin::of(record, own),
+        }
+    }
+}
+
+impl<'a> Observer<'a> {
+    fn of(record: &'a Record) -> Self {
+        let sidecar = record.about.as_ref().and_then(|about| about.sidecar.as_ref());
+        Self {
+            kind: "proxy",
+            product: "Myelin",
+            version: env!("CARGO_PKG_VERSION"),
+            hostname: sidecar.map(|sidecar| Text::short(&sidecar.host)),
         }
     }
 }

@@ -39,7 +39,7 @@ impl Event {
 
 impl Action {
     /// All.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::ConnectionAllowed,
         Self::ConnectionRefused,
         Self::ConnectionDenied,
@@ -54,6 +54,8 @@ impl Action {
         Self::AssociationAllowed,
         Self::AssociationDenied,
         Self::AssociationCompleted,
+        Self::SidecarStarted,
+        Self::SidecarStopped,
         Self::RecordingStarted,
         Self::RecordingStopped,
         Self::TrailTruncated,
@@ -88,6 +90,8 @@ impl Action {
             Self::AssociationAllowed => "association-allowed",
             Self::AssociationDenied => "association-denied",
             Self::AssociationCompleted => "association-completed",
+            Self::SidecarStarted => "sidecar-started",
+            Self::SidecarStopped => "sidecar-stopped",
             Self::RecordingStarted => "recording-started",
             Self::RecordingStopped => "recording-stopped",
             Self::TrailTruncated => "trail-truncated",
@@ -155,8 +159,8 @@ fn categories(action: Action) -> (&'static [&'static str], &'static [&'static st
         Action::MessageCompleted | Action::AssociationCompleted => {
             (&["network"], &["access", "end"])
         }
-        Action::RecordingStarted => (&["process"], &["start"]),
-        Action::RecordingStopped => (&["process"], &["end"]),
+        Action::SidecarStarted | Action::RecordingStarted => (&["process"], &["start"]),
+        Action::SidecarStopped | Action::RecordingStopped => (&["process"], &["end"]),
         Action::TrailTruncated => (&["file"], &["change"]),
         Action::SegmentsRemoved => (&["file"], &["deletion"]),
         Action::Checkpoint => (&["file"], &["info"]),
@@ -196,6 +200,8 @@ fn failed(record: &Record) -> bool {
         | Action::RequestAllowed
         | Action::MessageAllowed
         | Action::AssociationAllowed
+        | Action::SidecarStarted
+        | Action::SidecarStopped
         | Action::RecordingStarted
         | Action::RecordingStopped
         | Action::SegmentsRemoved

@@ -4,6 +4,7 @@ mod failure;
 mod flood;
 mod keeping;
 mod sealing;
+mod taken;
 mod tampering;
 
 use std::fs::{self, OpenOptions};

@@ -71,6 +71,11 @@ impl Keys {
         &self.current
     }
 
+    /// Writes the one that signs now again, if its file was taken away.
+    pub(super) fn keep_again(&self) -> io::Result<()> {
+        if self.path.exists() { Ok(()) } else { store(&self.path, &self.current) }
+    }
+
     /// The next key, while it is being introduced.
     pub(super) fn next(&self) -> Option<&Signer> {
         self.next.as_ref()

@@ -247,7 +247,10 @@ impl Trail {
         self.chunk.fill(&self.written, self.backlog.iter());
         if let Err(source) = segment.append(self.chunk.bytes()) {
             let fault = Fault { step: "append to", file: segment.name().to_owned(), source };
-            if segment.cut(self.written.length).is_err() {
+            // One that is not there any more takes nothing, even when there is room again where it was.
+            if segment.cut(self.written.length).is_err()
+                || !self.directory.names(segment).unwrap_or(true)
+            {
                 self.give_up_segment();
             }
             return Err(fault);
@@ -271,6 +274,11 @@ impl Trail {
         self.shared.syncs.fetch_add(1, Ordering::Relaxed);
         if let Err(source) = segment.sync() {
             let fault = Fault { step: "sync", file: segment.name().to_owned(), source };
+            self.give_up_segment();
+            return Err(fault);
+        }
+        if let Err(source) = self.directory.has(segment, self.written.length) {
+            let fault = Fault { step: "keep", file: segment.name().to_owned(), source };
             self.give_up_segment();
             return Err(fault);
         }
@@ -323,22 +331,11 @@ impl Trail {
         if let Some(segment) = self.segment.take() {
             self.repair = Some((segment, self.written.length));
         }
-        if let Some((segment, length)) = &self.repair {
-            let file = segment.name().to_owned();
-            segment.cut(*length).map_err(|source| Fault {
-                step: "cut back",
-                file: file.clone(),
-                source,
-            })?;
-            // Best effort: what it should hold is on disk, this is about what it should not.
-            let _unsure = segment.sync();
-            if *length > 0 {
-                self.previous = Some(Previous { file, records: self.written.records });
-            } else if let Err(error) = self.directory.remove(&file) {
-                warn!(file, %error, "an empty segment of the audit trail stays behind");
-            }
-            self.repair = None;
+        let taken_away = self.directory.find_again();
+        if taken_away.map_err(|source| self.fault("find", source))? {
+            self.sealing.keep_again().map_err(|source| self.fault("keep the key of", source))?;
         }
+        self.repair()?;
         (self.written.length, self.written.records) = (0, 0);
         self.synced.clone_from(&self.written);
         let next = self.written.next;
@@ -349,6 +346,38 @@ impl Trail {
         })?;
         self.segment = Some(segment);
         self.keeper.closed(next);
+        Ok(())
+    }
+
+    /// Leaves behind what a segment should hold, and no more.
+    fn repair(&mut self) -> Result<(), Fault> {
+        let Some((segment, length)) = &self.repair else { return Ok(()) };
+        let file = segment.name().to_owned();
+        let failed = |step| {
+            let file = file.clone();
+            move |source| Fault { step, file, source }
+        };
+        let is_there = self.directory.names(segment).map_err(failed("find"))?;
+        if is_there {
+            segment.cut(*length).map_err(failed("cut back"))?;
+            // Best effort: what it should hold is on disk, this is about what it should not.
+            let _unsure = segment.sync();
+        }
+        match (*length, is_there) {
+            (0, false) => {}
+            (0, true) => {
+                if let Err(error) = self.directory.remove(&file) {
+                    warn!(file, %error, "an empty segment of the audit trail stays behind");
+                }
+            }
+            (length, _) => {
+                if !is_there {
+                    self.directory.put_back(segment, length).map_err(failed("put back"))?;
+                }
+                self.previous = Some(Previous { file, records: self.written.records });
+            }
+        }
+        self.repair = None;
         Ok(())
     }
 

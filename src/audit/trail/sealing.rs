@@ -69,6 +69,11 @@ impl Sealing {
         Ok(())
     }
 
+    /// Writes the key again that was taken away.
+    pub(super) fn keep_again(&self) -> io::Result<()> {
+        self.keys.as_ref().map_or(Ok(()), Keys::keep_again)
+    }
+
     /// The key that signs now; its name is the trail's.
     pub(super) fn verifier(&self) -> Option<&Verifier> {
         self.keys.as_ref().map(|keys| keys.current().verifier())

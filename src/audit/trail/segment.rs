@@ -1,10 +1,11 @@
 //! The trail's files: a locked directory of segments.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError, remove_file};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError, remove_file, rename};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -12,9 +13,12 @@ use time::{Date, OffsetDateTime, PrimitiveDateTime};
 
 use crate::audit::OpenError;
 use crate::audit::line::encode::Hash;
-use crate::audit::read::files::COMPRESSED;
+use crate::audit::read::files::{COMPRESSED, files};
 use crate::audit::read::index::beside;
+use crate::report::Report;
 
+/// The file that is locked.
+const LOCK: &str = "lock";
 /// The time in a segment's name.
 const STARTED: &[BorrowedFormatItem<'_>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
@@ -23,8 +27,30 @@ const STARTED: &[BorrowedFormatItem<'_>] =
 #[derive(Debug)]
 pub(in crate::audit) struct Directory {
     path: PathBuf,
+    held: Mutex<Held>,
+}
+
+/// What is held of a directory.
+#[derive(Debug)]
+struct Held {
     /// Locked for as long as it is open.
-    _lock: File,
+    lock: File,
+    directory: Identity,
+}
+
+/// What makes a file this one: its device and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity(u64, u64);
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self(metadata.dev(), metadata.ino())
+    }
+
+    /// Of what stands at `path` now.
+    fn at(path: &Path) -> Option<Self> {
+        path.symlink_metadata().ok().map(|metadata| Self::of(&metadata))
+    }
 }
 
 impl Directory {
@@ -34,13 +60,95 @@ impl Directory {
         if !matches!(path.metadata(), Ok(metadata) if !metadata.is_dir()) {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         }
-        fit(path, &path.metadata().map_err(failed)?)?;
-        let lock = private().write(true).create(true).open(path.join("lock")).map_err(failed)?;
+        let metadata = path.metadata().map_err(failed)?;
+        fit(path, &metadata)?;
+        let directory = Identity::of(&metadata);
+        let lock = private().write(true).create(true).open(path.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.into(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.into(), held: Mutex::new(Held { lock, directory }) }),
             Err(TryLockError::WouldBlock) => Err(OpenError::Locked { dir: path.into() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+
+    /// Whether what stands at its path is still this directory, and nobody else can lock it.
+    fn is_held(&self) -> io::Result<bool> {
+        let held = self.held();
+        let lock = Identity::of(&held.lock.metadata()?);
+        let same_directory =
+            self.path.metadata().is_ok_and(|is| Identity::of(&is) == held.directory);
+        Ok(same_directory && Identity::at(&self.path.join(LOCK)) == Some(lock))
+    }
+
+    /// Makes and locks it again when it was taken away or emptied; whether it was. One that holds another trail
+    /// by now is not taken.
+    pub(in crate::audit) fn find_again(&self) -> io::Result<bool> {
+        if self.is_held()? {
+            return Ok(false);
+        }
+        let found =
+            Self::open(&self.path).map_err(|error| io::Error::other(Report(&error).to_string()))?;
+        let found = found.held.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held();
+        if found.directory != held.directory && !files(&self.path)?.is_empty() {
+            return Err(io::Error::other(
+                "another trail was put in its place: move that away, or restart this sidecar to go on with it",
+            ));
+        }
+        *held = found;
+        Ok(true)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the segment is what stands there under its name.
+    pub(in crate::audit) fn names(&self, segment: &Segment) -> io::Result<bool> {
+        Ok(self.is_at(segment, &segment.file.metadata()?))
+    }
+
+    fn is_at(&self, segment: &Segment, metadata: &Metadata) -> bool {
+        Identity::at(&self.path.join(&segment.name)) == Some(Identity::of(metadata))
+    }
+
+    /// Whether the segment is what stands there under its name, and has this length: if not, why.
+    pub(in crate::audit) fn has(&self, segment: &Segment, length: u64) -> io::Result<()> {
+        let metadata = segment.file.metadata()?;
+        if !self.is_at(segment, &metadata) {
+            return Err(io::Error::other("it was removed or replaced under this sidecar"));
+        }
+        match metadata.len() {
+            same if same == length => Ok(()),
+            other => Err(io::Error::other(format!(
+                "it has {other} bytes, and {length} were written: something else writes to it"
+            ))),
+        }
+    }
+
+    /// Puts the first `length` bytes of a segment that was taken away back under its name.
+    ///
+    /// What stands there instead stays, under another name.
+    pub(in crate::audit) fn put_back(&self, segment: &Segment, length: u64) -> io::Result<()> {
+        let path = self.path.join(&segment.name);
+        let copy = self.path.join(format!("{}.copy", segment.name));
+        let mut file = private().write(true).create(true).truncate(true).open(&copy)?;
+        let (mut buffer, mut offset) = (vec![0; 64 * 1024], 0);
+        while offset < length {
+            let read = segment.file.read_at(&mut buffer, offset)?;
+            let left = usize::try_from(length - offset).unwrap_or(usize::MAX);
+            match buffer.get(..read.min(left)) {
+                Some([]) | None => break, // it was cut, too: what is gone is gone
+                Some(bytes) => file.write_all(bytes)?,
+            }
+            offset += read as u64;
+        }
+        file.sync_all()?;
+        if path.symlink_metadata().is_ok() {
+            rename(&path, self.path.join(format!("displaced-{}", segment.name)))?;
+        }
+        rename(&copy, &path)?;
+        self.sync()
     }
 
     /// Where it is.
@@ -217,9 +325,9 @@ impl Segment {
         self.file.write_all(lines)
     }
 
-    /// Cuts it back to `length`.
+    /// Cuts it back to `length`, if it is longer.
     pub(in crate::audit) fn cut(&self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)
+        if self.file.metadata()?.len() > length { self.file.set_len(length) } else { Ok(()) }
     }
 
     /// Makes all that was appended durable.

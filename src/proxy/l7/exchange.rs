@@ -301,6 +301,9 @@ impl<H: Host> Connection<H> {
 }
 
 pub(super) fn fail<H: Host>(flow: &Flow<H>, failure: Failure) -> Response<Answer<H>> {
+    // A request that broke off took its upstream's connection along.
+    let is_ours = failure == Failure::Broken && flow.is_malformed();
+    let failure = if is_ours { Failure::Malformed } else { failure };
     let response = respond::failed::<H>(failure);
     flow.answer(response.status());
     flow.end(failure.ending());

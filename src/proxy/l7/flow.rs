@@ -184,6 +184,11 @@ impl<H: Host> Flow<H> {
         let _ = self.ending.set(ending);
     }
 
+    /// Whether the downstream broke HTTP, so that no answer can have come.
+    pub(super) fn is_malformed(&self) -> bool {
+        self.ending.get() == Some(&Ending::ProtocolError)
+    }
+
     /// Puts `ticket` in place of the one that came to nothing, which is completed as not sent.
     pub(super) fn renew(&self, ticket: H::Ticket, ending: Ending) {
         let old = self.ticket.lock().unwrap_or_else(PoisonError::into_inner).replace(ticket);

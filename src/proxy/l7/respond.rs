@@ -29,6 +29,8 @@ pub(super) enum Failure {
     Late,
     /// The request's body stood still for `idle_timeout`.
     Stalled,
+    /// The request's body breaks HTTP.
+    Malformed,
 }
 
 impl Failure {
@@ -41,6 +43,7 @@ impl Failure {
             ) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotConnected(ConnectError::Timeout) | Self::Late => StatusCode::GATEWAY_TIMEOUT,
             Self::Stalled => StatusCode::REQUEST_TIMEOUT,
+            Self::Malformed => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -56,6 +59,7 @@ impl Failure {
             Self::NotConnected(ConnectError::Timeout) | Self::Late => "upstream did not answer\n",
             Self::Broken => "upstream broke off\n",
             Self::Stalled => "request body stood still\n",
+            Self::Malformed => "malformed request\n",
         }
     }
 
@@ -73,6 +77,7 @@ impl Failure {
             Self::Broken => Ending::UpstreamLost,
             Self::Late => Ending::UpstreamTimeout,
             Self::Stalled => Ending::Idle,
+            Self::Malformed => Ending::ProtocolError,
         }
     }
 }

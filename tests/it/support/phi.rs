@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::mesh::{Setup, Spawned};
 use super::outside::Outside;
+use super::syslog::Receiver;
 use crate::cli::myelin;
 
 /// What a patient is known by: a name, a medical record number, a social security number and a birthday. None is
@@ -37,8 +38,8 @@ pub(crate) struct Sinks(Vec<(String, String)>);
 impl Sinks {
     /// All that a sidecar says in any place, while it runs and after it has ended.
     ///
-    /// Where records go out to others, what arrived there is [added](Self::add).
-    pub(crate) async fn of(mut sidecar: Spawned) -> Self {
+    /// `receiver`: where its records go, as JSON at least.
+    pub(crate) async fn of(mut sidecar: Spawned, receiver: Option<&Receiver>) -> Self {
         let mut sinks = Self::default();
         for path in PAGES {
             let page = sidecar.page(path).await;
@@ -47,6 +48,12 @@ impl Sinks {
         sidecar.process.stop("TERM");
         sidecar.process.ended().await;
         sinks.add("the log", sidecar.process.output());
+        if let Some(receiver) = &receiver {
+            let last = sidecar.trail().lines().last().unwrap().number("event.sequence");
+            let exported = receiver.has_all(last).await;
+            assert!(exported.contains("<AuditMessage"), "{exported}");
+            sinks.add("what was exported", exported);
+        }
         sinks.trail(&sidecar).await;
         assert!(
             !sidecar.trail().text().contains("\"flood\""),
@@ -77,6 +84,11 @@ impl Sinks {
             let query = ["audit", "query", "--group-by", field];
             self.says(&[&query[..], &audit].concat()).await;
         }
+        for form in ["html", "json", "csv"] {
+            let report = ["audit", "report", "--from", "1h", "--format", form];
+            self.says(&[&report[..], &audit].concat()).await;
+        }
+        self.says(&[&["audit", "tail", "-n", "100000"][..], &audit].concat()).await;
         self.says(&["audit", "verify", &dir]).await;
         self.says(&[&["policy", "suggest", "-c", &config][..], &audit].concat()).await;
         self.says(&[&["policy", "replay", "-c", &config][..], &audit].concat()).await;

@@ -88,6 +88,18 @@ impl Receiver {
         whole.lines().map(Message::of).collect()
     }
 
+    /// Waits until it has the record `sequence` as JSON, and gives back all that it has, in whatever form.
+    pub(crate) async fn has_all(&self, sequence: u64) -> String {
+        eventually(&format!("record {sequence} to arrive"), || async {
+            let messages = self.messages();
+            let is_there = messages
+                .iter()
+                .any(|message| message.text.starts_with('{') && message.sequence() == sequence);
+            is_there.then(|| messages.into_iter().map(|message| message.text + "\n").collect())
+        })
+        .await
+    }
+
     /// Waits until it has the record `sequence`, and gives back all messages.
     pub(crate) async fn has(&self, sequence: u64) -> Vec<Message> {
         eventually(&format!("record {sequence} to arrive"), || async {

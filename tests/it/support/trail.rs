@@ -33,7 +33,10 @@ impl Trail {
                 name.starts_with("trail-") && is_segment
             })
             .collect();
-        segments.sort();
+        // By number: the clock may have been set back.
+        segments.sort_by_key(|path| {
+            path.file_name().unwrap().to_string_lossy().split_once("Z-").unwrap().1.to_owned()
+        });
         // Of one that is there twice, the copy comes behind it.
         segments.dedup_by(|copy, file| copy.with_extension("") == *file);
         segments

@@ -99,6 +99,8 @@ pub struct RecordedObserver {
     /// The version.
     #[serde(default)]
     pub version: String,
+    /// On which machine, at a start and an end.
+    pub hostname: Option<String>,
 }
 
 /// `user`, `trace`
@@ -296,6 +298,8 @@ pub struct RecordedMyelin {
     pub read: Option<Read>,
     /// Who has reviewed it.
     pub review: Option<Review>,
+    /// Which process began, or ended.
+    pub sidecar: Option<RecordedSidecar>,
     /// How the wall clock is kept.
     pub clock: Option<RecordedClock>,
     /// Which configuration, and what is new in it.

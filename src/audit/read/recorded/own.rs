@@ -1,6 +1,15 @@
-//! `myelin.clock` and `myelin.configuration`, as they are read back.
+//! `myelin.sidecar`, `myelin.clock` and `myelin.configuration`, as they are read back.
 
 use serde::Deserialize;
+
+/// `myelin.sidecar`
+#[derive(Debug, Clone, Deserialize)]
+pub struct RecordedSidecar {
+    /// Who it proves to be.
+    pub identity: String,
+    /// Its number on its machine.
+    pub process: u32,
+}
 
 /// `myelin.clock`
 #[derive(Debug, Clone, Deserialize)]
