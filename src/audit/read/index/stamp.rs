@@ -19,8 +19,7 @@ pub(super) struct Stamp {
 impl Stamp {
     pub(super) fn of(file: &File) -> io::Result<Self> {
         let length = file.metadata()?.len();
-        let mut end = Vec::new();
-        end.resize(usize::try_from(length.min(END)).unwrap_or_default(), 0);
+        let mut end = vec![0; usize::try_from(length.min(END)).unwrap_or_default()];
         file.read_exact_at(&mut end, length.saturating_sub(END))?;
         Ok(Self { length, end: hash(&end) })
     }
