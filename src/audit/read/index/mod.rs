@@ -26,7 +26,8 @@ use super::sought::Sought;
 
 /// What an index is called by, behind the name of its segment when that is not compressed.
 pub(in crate::audit) const INDEX: &str = ".index";
-/// The fields that are indexed, and how many bytes each may take at most. Who changes them changes the format's name.
+/// The fields that are indexed, and how many bytes each may take at most. Who changes them, or what a record has in one, changes the
+/// format's name: an old index would hide records.
 const FIELDS: [(&str, usize); 9] = [
     ("peer", OTHERS),
     ("identity", OTHERS),
