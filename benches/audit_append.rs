@@ -45,7 +45,7 @@ fn noted(bencher: Bencher<'_, '_>) {
 }
 
 /// Permits that ask at the same time share an `fdatasync`.
-#[divan::bench(args = [1, 8, 64])]
+#[divan::bench(args = [1, 8, 64, 512])]
 fn durable(bencher: Bencher<'_, '_>, at_once: usize) {
     let (runtime, _dir, audit) = trail();
     let record = common::record();

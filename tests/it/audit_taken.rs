@@ -2,6 +2,7 @@
 //! everything goes on by itself when it can.
 
 use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +15,7 @@ use crate::support::disk::Disk;
 use crate::support::eventually;
 use crate::support::mesh::{Mesh, Running, Setup, Spawned};
 use crate::support::outside::Outside;
+use crate::support::process::Process;
 use crate::support::syslog::{Kind as Takes, Receiver};
 use crate::support::trail::Trail;
 use crate::support::until;
@@ -100,6 +102,33 @@ async fn a_directory_that_is_removed_under_load_is_made_again_with_all_its_recor
     for sequence in 1..=last - 2 {
         assert!(delivered.iter().any(|message| message.sequence() == sequence), "{sequence}");
     }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_removed_while_nobody_comes_is_made_again_and_who_follows_it_goes_on() {
+    let (mesh, workload) = (Mesh::new(), Workload::tcp(Kind::Echo).await);
+    let audit = format!("dir: {}", mesh.dir().join("db/audit").display());
+    let db = phi(&mesh, &workload, &audit).start().await;
+    let trail = db.trail().clone();
+    assert!(is_served(&mesh, &db).await);
+    trail.wait_for("connection-closed", 1).await;
+    until("all to be sealed", || trail.lines().pop().unwrap().action() == "checkpoint").await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_myelin"));
+    command.args(["audit", "tail", "-f", "--format", "jsonl", "--action", "connection-allowed"]);
+    let mut followed = Process::start(command.arg("--audit").arg(trail.dir()));
+    until("the first to be told", || followed.output().lines().count() == 1).await;
+
+    remove(&trail);
+    until("the trail to be there again", || !trail.segments().is_empty()).await;
+    ready(&db, 200).await;
+    assert!(is_served(&mesh, &db).await);
+
+    let told = || followed.output().lines().filter(|line| line.starts_with('{')).count();
+    until("the second to be told", || told() == 2).await;
+    followed.signal("INT");
+    assert_eq!(followed.ended().await.code(), Some(0), "{}", followed.output());
+    db.stop().await;
+    tells_all(&trail, &workload).await;
 }
 
 #[tokio::test]

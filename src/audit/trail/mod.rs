@@ -12,6 +12,7 @@ pub(in crate::audit) mod keeper;
 mod keys;
 mod notes;
 mod open;
+mod repair;
 mod sealing;
 pub(in crate::audit) mod segment;
 
@@ -23,7 +24,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use self::backlog::{Backlog, Pending};
 use self::chunk::{Chunk, Position};
@@ -44,6 +45,8 @@ use crate::report::Report;
 
 /// What was written is durable after this long at the latest, and a failed attempt is repeated.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// While nothing is written, it is looked after so often.
+const LOOK: Duration = Duration::from_secs(5);
 /// Bytes that are synced without waiting for the interval.
 const UNSYNCED: u64 = 8 * 1024 * 1024;
 
@@ -62,6 +65,8 @@ pub(in crate::audit) struct Trail {
     backlog: Backlog,
     unsynced: VecDeque<Pending>,
     unsynced_since: Option<Instant>,
+    /// When it was looked whether the segment is in its place.
+    looked: Instant,
     /// A segment that was given up and may still hold more than the disk was known to keep.
     repair: Option<(Segment, u64)>,
     /// Segments that are removed once it is on durable record.
@@ -128,7 +133,8 @@ impl Trail {
             return Some(SYNC_INTERVAL);
         }
         let sync = self.unsynced_since.map(|since| SYNC_INTERVAL.saturating_sub(since.elapsed()));
-        [sync, self.sealing.patience()].into_iter().flatten().min()
+        let look = || LOOK.saturating_sub(self.looked.elapsed());
+        [Some(sync.unwrap_or_else(look)), self.sealing.patience()].into_iter().flatten().min()
     }
 
     /// Tries to write all that waits; with `sync`, and whenever somebody waits, durably.
@@ -198,7 +204,7 @@ impl Trail {
             || self.written.length.saturating_sub(self.synced.length) >= UNSYNCED
             || self.unsynced.iter().any(|pending| pending.waiting.is_some());
         let synced = if sync || due || self.failing.is_some() { self.sync() } else { Ok(()) };
-        written.and(synced)
+        written.and(synced).and_then(|()| self.look())
     }
 
     fn write_backlog(&mut self) -> Result<(), Fault> {
@@ -277,11 +283,7 @@ impl Trail {
             self.give_up_segment();
             return Err(fault);
         }
-        if let Err(source) = self.directory.has(segment, self.written.length) {
-            let fault = Fault { step: "keep", file: segment.name().to_owned(), source };
-            self.give_up_segment();
-            return Err(fault);
-        }
+        self.is_in_place()?;
         self.shared.answered();
         self.synced.clone_from(&self.written);
         self.unsynced_since = None;
@@ -304,18 +306,6 @@ impl Trail {
             error!(%error, "the next checkpoint key cannot take its place; it is used all the same");
         }
         self.shared.progress().checkpoint = Some(sealed);
-    }
-
-    /// Leaves the segment to what the disk is known to hold of it, and takes back the rest.
-    fn give_up_segment(&mut self) {
-        let Some(segment) = self.segment.take() else { return };
-        for pending in take(&mut self.unsynced).into_iter().rev() {
-            self.backlog.push_front(pending);
-        }
-        self.unsynced_since = None;
-        self.unsealed = None;
-        self.written.clone_from(&self.synced);
-        self.repair = Some((segment, self.synced.length));
     }
 
     /// Does what a failed `fdatasync` does.
@@ -346,38 +336,6 @@ impl Trail {
         })?;
         self.segment = Some(segment);
         self.keeper.closed(next);
-        Ok(())
-    }
-
-    /// Leaves behind what a segment should hold, and no more.
-    fn repair(&mut self) -> Result<(), Fault> {
-        let Some((segment, length)) = &self.repair else { return Ok(()) };
-        let file = segment.name().to_owned();
-        let failed = |step| {
-            let file = file.clone();
-            move |source| Fault { step, file, source }
-        };
-        let is_there = self.directory.names(segment).map_err(failed("find"))?;
-        if is_there {
-            segment.cut(*length).map_err(failed("cut back"))?;
-            // Best effort: what it should hold is on disk, this is about what it should not.
-            let _unsure = segment.sync();
-        }
-        match (*length, is_there) {
-            (0, false) => {}
-            (0, true) => {
-                if let Err(error) = self.directory.remove(&file) {
-                    warn!(file, %error, "an empty segment of the audit trail stays behind");
-                }
-            }
-            (length, _) => {
-                if !is_there {
-                    self.directory.put_back(segment, length).map_err(failed("put back"))?;
-                }
-                self.previous = Some(Previous { file, records: self.written.records });
-            }
-        }
-        self.repair = None;
         Ok(())
     }
 

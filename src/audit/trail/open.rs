@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::backlog::Backlog;
@@ -51,6 +52,7 @@ impl Trail {
             backlog: Backlog::default(),
             unsynced: VecDeque::new(),
             unsynced_since: None,
+            looked: Instant::now(),
             repair: None,
             removing: Vec::new(),
             lost: 0,

@@ -13,8 +13,11 @@ const MOST: Most = Most { records: 1000, bytes: 4 * 1024 * 1024 };
 const LAST: usize = 256 * 1024 * 1024;
 /// Most lines that are told of one by one, of those that are no records and come at once.
 const TOLD: usize = 5;
-/// A trail that cannot be read is tried again so often: a file may be compressed or removed at just that moment.
-const TRIES: u32 = 5;
+/// A trail that cannot be read is tried again so often, for half a minute: a file may be compressed or removed at just
+/// that moment, and a directory that is gone is made anew by the sidecar.
+const TRIES: u32 = 150;
+/// After so many of these somebody should know.
+const TELL: u32 = 5;
 
 /// A record and its line.
 pub(super) struct Found {
@@ -68,8 +71,11 @@ impl Reader {
     pub(super) fn news(&mut self) -> Result<Vec<Found>, String> {
         let batch = match self.follower.batch(u64::MAX - 1, MOST) {
             Ok(batch) => batch,
-            Err(_gone) if self.failed < TRIES => {
+            Err(gone) if self.failed < TRIES => {
                 self.failed += 1;
+                if self.failed == TELL {
+                    console::error(&format!("warning: {}; trying on", Report(&gone)));
+                }
                 return Ok(Vec::new());
             }
             Err(error) => return Err(Report(&error).to_string()),
