@@ -1,7 +1,9 @@
 //! `myelin audit query`: finds what was asked for, and says so when it could not read all.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -9,7 +11,8 @@ use crate::cli::myelin;
 use crate::readme::{blocks, shell};
 use crate::support::day::Day;
 use crate::support::mesh::Mesh;
-use crate::support::process::{Said, run};
+use crate::support::process::{Said, needs, run};
+use crate::support::trail::Trail;
 
 /// A trail of these lines, in a file of this name.
 fn trail(dir: &Path, name: &str, lines: &[String]) {
@@ -172,6 +175,75 @@ async fn both_sides_of_a_connection_are_found_by_its_id() {
     assert!(said.stdout.contains("\r\nct,") && said.stdout.contains("\r\npacs,"), "{said:#?}");
     let denied = day.query(&["--outcome", "failure", "--group-by", "reason"]).await;
     assert!(denied.stdout.contains(r#"{"reason":"unknown_peer","#), "{denied:#?}");
+}
+
+/// The day's trails as they are when their files have ended: some records in each.
+fn cut(day: &Day, to: &Path) -> Vec<PathBuf> {
+    let cut = |(number, trail): (usize, &Trail)| {
+        let dir = to.join(number.to_string());
+        fs::create_dir(&dir).unwrap();
+        let text = trail.text();
+        let lines: Vec<_> = text.split_inclusive('\n').collect();
+        for (number, lines) in lines.chunks(7).enumerate() {
+            let name = format!("trail-20261122T120000Z-{number:020}.jsonl.zst");
+            let compressed = zstd::encode_all(lines.concat().as_bytes(), 1).unwrap();
+            fs::write(dir.join(name), compressed).unwrap();
+        }
+        dir
+    };
+    day.trails.iter().enumerate().map(cut).collect()
+}
+
+#[tokio::test]
+async fn indexes_change_no_answer_and_can_be_passed() {
+    let day = Day::new().await;
+    let copies = tempfile::tempdir().unwrap();
+    let dirs = cut(&day, copies.path());
+    let named = dirs.iter().flat_map(|dir| ["--audit", dir.to_str().unwrap()]);
+    let named: Vec<_> = named.collect();
+    let ask = async |filter: &[&str]| {
+        let said = myelin(&[&["audit", "query"], &named[..], filter].concat()).await;
+        assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{filter:?} {said:#?}");
+        said.stdout
+    };
+    let denial = day.trails.iter().flat_map(|trail| trail.all("connection-denied")).next().unwrap();
+
+    for filter in [
+        &["--outcome", "failure"][..],
+        &["--connection", denial.connection()],
+        &["--action", "connection-denied", "--action", "message-completed"],
+        &["--resource", "Patient", "--listener", "ehr"],
+        &["--peer", "billing", "--from", "1h"],
+        &["--to", "2026-01-01"],
+        &["--reason", "no_such_reason"],
+    ] {
+        let without = ask(&[filter, &["--no-index"]].concat()).await;
+        // The first search makes what the second goes by.
+        assert_eq!(ask(filter).await, without, "{filter:?}");
+        assert_eq!(ask(filter).await, without, "{filter:?}");
+    }
+    let files = dirs.iter().flat_map(|dir| fs::read_dir(dir).unwrap());
+    let indexes = files
+        .filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|end| end == "index"));
+    assert!(indexes.count() > 5);
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_written_all_is_read_and_nothing_is_said_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let closed = dir.path().join("trail-1.jsonl.zst");
+    fs::write(&closed, zstd::encode_all(record(1, "lab").as_bytes(), 1).unwrap()).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o500)).unwrap();
+    // Root may write anywhere, unless it is taken its capabilities.
+    let mut command = Command::new(needs("setpriv", "util-linux"));
+    command.args(["--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"]);
+    command.args([env!("CARGO_BIN_EXE_myelin"), "audit", "query", "--peer", "lab", "--audit"]);
+
+    let said = run(command.arg(dir.path()), "").await;
+
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:#?}");
+    assert_eq!(said.stdout.lines().count(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[tokio::test]

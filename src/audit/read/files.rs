@@ -74,10 +74,15 @@ pub(in crate::audit) fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>>
 
 fn open_named(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
     let file = BufReader::with_capacity(BUFFER, regular(path)?);
-    if path.to_string_lossy().ends_with(COMPRESSED) {
+    if is_compressed(path) {
         return Ok(Box::new(BufReader::with_capacity(BUFFER, zstd::Decoder::with_buffer(file)?)));
     }
     Ok(Box::new(file))
+}
+
+/// Whether a file is compressed, by its name.
+pub(in crate::audit) fn is_compressed(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(COMPRESSED)
 }
 
 /// Opens a file to read. Something else of its name is an error: a FIFO would wait for somebody who writes, perhaps for ever.

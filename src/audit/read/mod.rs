@@ -4,12 +4,14 @@
 
 pub(in crate::audit) mod files;
 mod follow;
+pub(in crate::audit) mod index;
 pub(in crate::audit) mod lines;
 pub(in crate::audit) mod placed;
 mod recorded;
+mod sought;
 mod window;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::read_dir;
 use std::io;
 use std::ops::ControlFlow;
@@ -18,8 +20,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use self::follow::{Batch, Follower, Most};
+use self::index::{Building, Index};
 use self::lines::{Lines, Next};
 pub use self::recorded::*;
+pub use self::sought::Sought;
 pub use self::window::Window;
 
 /// Most lines that are told of one by one.
@@ -81,6 +85,15 @@ impl UnreadableTrail {
     }
 }
 
+/// What a search does with the indexes beside segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Indexes {
+    /// Goes by them, and makes those that are missing, where it may.
+    Used,
+    /// Reads all.
+    Passed,
+}
+
 /// A line and its record.
 pub type Placed = (Vec<u8>, Recorded);
 
@@ -116,7 +129,50 @@ impl Reading {
     ) -> Result<(), UnreadableTrail> {
         for path in window.files(&trail_files(dir)?) {
             let failed = |source| UnreadableTrail::Io { path: path.clone(), source };
-            if self.file(&path, window, each).map_err(failed)?.is_break() {
+            if self.file(&path, window, None, each).map_err(failed)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives `each` the records that are sought, each with its line, until it has enough. Segments in which there is none by
+    /// their indexes are not read.
+    ///
+    /// # Errors
+    ///
+    /// There is no trail, or one of its files cannot be read.
+    pub fn find(
+        &mut self,
+        dir: &Path,
+        sought: &Sought,
+        indexes: Indexes,
+        each: Each<'_>,
+    ) -> Result<(), UnreadableTrail> {
+        let mut files = trail_files(dir)?;
+        let mut unindexed = BTreeSet::new();
+        if indexes == Indexes::Used && sought.is_narrow() {
+            let newest = files.last().cloned();
+            files.retain(|path| match Index::of(path) {
+                Some(index) => index.may_hold(sought),
+                None => {
+                    // The newest may still be written to.
+                    if Some(path) != newest.as_ref() || files::is_compressed(path) {
+                        unindexed.insert(path.clone());
+                    }
+                    true
+                }
+            });
+        }
+        let mut each = |line: &[u8], recorded: Recorded| {
+            if sought.takes(&recorded) { each(line, recorded) } else { ControlFlow::Continue(()) }
+        };
+        for path in sought.window.files(&files) {
+            // Without one the next search reads it once more.
+            let building = unindexed.take(&path).and_then(|path| Building::begin(&path).ok());
+            let failed = |source| UnreadableTrail::Io { path: path.clone(), source };
+            let read = self.file(&path, Window::default(), building, &mut each);
+            if read.map_err(failed)?.is_break() {
                 break;
             }
         }
@@ -153,7 +209,7 @@ impl Reading {
                 if bytes > most.bytes { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
             let failed = |source| UnreadableTrail::Io { path: path.clone(), source };
-            if self.file(path, Window::default(), &mut each).map_err(failed)?.is_break() {
+            if self.file(path, Window::default(), None, &mut each).map_err(failed)?.is_break() {
                 let (dir, records) = (dir.to_owned(), found.len() + of_file.len());
                 return Err(UnreadableTrail::TooMuch { dir, records, bytes: most.bytes });
             }
@@ -166,9 +222,16 @@ impl Reading {
         Ok((last.unwrap_or_default(), found))
     }
 
-    fn file(&mut self, path: &Path, window: Window, each: Each<'_>) -> io::Result<ControlFlow<()>> {
+    fn file(
+        &mut self,
+        path: &Path,
+        window: Window,
+        mut building: Option<Building>,
+        each: Each<'_>,
+    ) -> io::Result<ControlFlow<()>> {
         let mut lines = Lines::new(files::open(path)?);
         self.files += 1;
+        let broken = self.broken;
         loop {
             let read = match lines.next()? {
                 Next::Line(line) => serde_json::from_slice::<Recorded>(line),
@@ -180,11 +243,14 @@ impl Reading {
                     self.unfinished += 1;
                     return Ok(ControlFlow::Continue(()));
                 }
-                Next::End => return Ok(ControlFlow::Continue(())),
+                Next::End => break,
             };
             match read {
                 Ok(recorded) => {
                     self.records += 1;
+                    if let Some(building) = &mut building {
+                        building.take(&recorded);
+                    }
                     if window.has(recorded.at) && each(lines.last(), recorded).is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
@@ -196,6 +262,11 @@ impl Reading {
                 Err(_error) => self.broken(path, lines.number(), "not JSON"),
             }
         }
+        if let Some(building) = building.filter(|_| self.broken == broken) {
+            // Without it the next search reads all once more.
+            let _unwritten = building.finish();
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     fn broken(&mut self, path: &Path, line: u64, why: &str) {

@@ -1,6 +1,9 @@
 //! What becomes of segments that nothing is written to any more.
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
+use crate::audit::read::index::{self, Index};
 use crate::config::{
     Endpoint, ExportFeed, ExportSettings, ExportTo, LegalHold, SyslogExport, SyslogFormat,
 };
@@ -54,9 +57,13 @@ async fn until_gone(audit: &Audit, dir: &Path, name: &str) {
 #[tokio::test]
 async fn what_is_past_its_retention_is_removed_and_what_follows_still_fits() {
     let (dir, name, last) = aged().await;
+    let beside = index::beside(&dir.path().join(&name));
+    index::make(&dir.path().join(&name), &AtomicBool::new(false)).unwrap();
+    assert!(beside.exists());
 
     let audit = open_keeping(dir.path(), a_year());
     until_gone(&audit, dir.path(), &name).await;
+    assert!(!beside.exists(), "its index goes with it");
     audit.close().await;
 
     let told = &removed(dir.path())[0]["myelin"]["removed"];
@@ -142,14 +149,14 @@ async fn what_an_export_has_not_delivered_stays_from_the_start_on() {
 }
 
 #[tokio::test]
-async fn a_closed_segment_is_compressed_and_the_trail_reads_and_goes_on_as_before() {
+async fn a_closed_segment_is_compressed_and_indexed_and_the_trail_reads_and_goes_on_as_before() {
     let (dir, name, last) = aged().await;
     let before = text(dir.path());
     let compressed = dir.path().join(format!("{name}.zst"));
 
     let audit = open_keeping(dir.path(), Keeping { compress: true, ..FOREVER });
     let done = async {
-        while dir.path().join(&name).exists() || !compressed.exists() {
+        while dir.path().join(&name).exists() || Index::of(&compressed).is_none() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -14,6 +14,7 @@ use time::{Date, OffsetDateTime, PrimitiveDateTime};
 use crate::audit::OpenError;
 use crate::audit::line::encode::Hash;
 use crate::audit::read::files::{COMPRESSED, files};
+use crate::audit::read::index::beside;
 use crate::report::Report;
 
 /// The file that is locked.
@@ -176,8 +177,13 @@ impl Directory {
         Ok(Segment { file, name: text, day: name.started.date() })
     }
 
-    /// Removes a segment, whether compressed or not, and while it is being compressed.
+    /// Removes a segment and its index, whether compressed or not, and while it is being compressed.
     pub(in crate::audit) fn remove(&self, name: &str) -> io::Result<()> {
+        if let Err(error) = remove_file(beside(&self.path.join(name)))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
         let compressed = remove_file(self.path.join(format!("{name}{COMPRESSED}")));
         match (remove_file(self.path.join(name)), compressed) {
             (Err(error), _) | (Ok(()), Err(error)) if error.kind() != io::ErrorKind::NotFound => {

@@ -1,4 +1,5 @@
-//! What becomes of segments that nothing is written to any more: they are compressed, and removed when their time is over.
+//! What becomes of segments that nothing is written to any more: they are compressed and indexed, and removed when their time is
+//! over.
 //!
 //! A thread of its own and of the lowest priority does it, the only one that touches them. What is about to go it tells the
 //! writer, who puts that on record and says when the record is durable.
@@ -17,7 +18,8 @@ use tracing::{info, warn};
 
 use super::segment::Directory;
 use crate::audit::line::own::Removed;
-use crate::audit::read::files::files;
+use crate::audit::read::files::{SegmentFile, files};
+use crate::audit::read::index::{self, Index};
 use crate::config::Keeping;
 
 /// So often it looks whether a segment's time is over, beside whenever one is closed.
@@ -145,8 +147,9 @@ impl Kept {
     fn run(mut self, orders: &Receiver<Order>) {
         // Without the right to it, it goes on with the priority of others.
         let _allowed = rustix::process::setpriority_process(None, LOWEST);
-        if let Err(error) = compress::clear(self.directory.path()) {
-            warn!(%error, "an unfinished copy of an audit segment stays behind");
+        let dir = self.directory.path();
+        if let Err(error) = compress::clear(dir).and_then(|()| index::clear(dir)) {
+            warn!(%error, "an unfinished copy or index of an audit segment stays behind");
         }
         loop {
             match orders.recv_timeout(LOOK) {
@@ -159,6 +162,7 @@ impl Kept {
             }
             self.find_expired();
             self.compress();
+            self.index();
         }
     }
 
@@ -190,10 +194,9 @@ impl Kept {
 
     fn compress(&self) {
         let wanted = self.keeping.compress && !self.told.stop.load(Ordering::Relaxed);
-        for file in files(self.directory.path()).unwrap_or_default() {
-            let closed = file.name.first < self.closed && !file.is_compressed;
+        for file in self.closed() {
             let has_records = || file.path.metadata().is_ok_and(|metadata| metadata.len() > 0);
-            if !(wanted && closed && has_records()) {
+            if !wanted || file.is_compressed || !has_records() {
                 continue;
             }
             match compress::compress(&file, &self.told.stop) {
@@ -206,5 +209,27 @@ impl Kept {
                 }
             }
         }
+    }
+
+    /// Gives each closed segment an index, unless it has one.
+    fn index(&self) {
+        for file in self.closed() {
+            if self.told.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            if Index::of(&file.path).is_some() {
+                continue;
+            }
+            if let Err(error) = index::make(&file.path, &self.told.stop) {
+                let segment = file.name.to_string();
+                warn!(segment, %error, "a segment of the audit trail has no index for now: searches read it");
+                return;
+            }
+        }
+    }
+
+    fn closed(&self) -> impl Iterator<Item = SegmentFile> {
+        let files = files(self.directory.path()).unwrap_or_default();
+        files.into_iter().filter(|file| file.name.first < self.closed)
     }
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::super::super::moment;
 use crate::audit::forms::Field;
-use crate::audit::{Action, Recorded, Window};
+use crate::audit::{Action, Sought, Window};
 use crate::protocol::fhir;
 
 #[derive(Debug, clap::Args)]
@@ -66,19 +66,21 @@ fn resource(text: &str) -> Result<String, String> {
 }
 
 impl Filter {
-    /// The time that is asked for.
+    /// What is asked for.
     ///
     /// # Errors
     ///
-    /// It ends before it begins.
-    pub(in crate::cli::audit) fn window(&self) -> Result<Window, String> {
+    /// The time ends before it begins.
+    pub(in crate::cli::audit) fn sought(&self) -> Result<Sought, String> {
         let Self { from, to, .. } = *self;
-        match (from, to) {
-            (Some(from), Some(to)) if to <= from => {
-                Err("--to is before --from: nothing is between them".to_owned())
-            }
-            _ => Ok(Window { from, to }),
+        if let (Some(from), Some(to)) = (from, to)
+            && to <= from
+        {
+            return Err("--to is before --from: nothing is between them".to_owned());
         }
+        let field = |(name, values): (_, &Vec<_>)| Some((Field::named(name)?, values.clone()));
+        let fields = self.wanted().filter_map(field).collect();
+        Ok(Sought { window: Window { from, to }, fields })
     }
 
     /// Whether actions are asked for by name.
@@ -107,14 +109,5 @@ impl Filter {
             ("resource", &self.resource),
         ];
         wanted.into_iter().filter(|(_, values)| !values.is_empty())
-    }
-
-    /// Whether `recorded` is asked for, apart from its time.
-    pub(in crate::cli::audit) fn takes(&self, recorded: &Recorded) -> bool {
-        self.wanted().all(|(name, values)| {
-            let Some(field) = Field::named(name) else { return false };
-            let found = field.of(recorded).to_string();
-            values.contains(&found)
-        })
     }
 }

@@ -18,7 +18,7 @@ use super::super::{ConfigFile, Exit, console};
 use super::place::{configured, no_file};
 use super::reads::Reads;
 use crate::audit::forms::{Field, Form};
-use crate::audit::{Reading, Recorded, Window};
+use crate::audit::{Indexes, Reading, Recorded, Sought};
 use crate::report::{Count, Report};
 
 const AFTER: &str = "\
@@ -51,6 +51,9 @@ pub(super) struct Arguments {
     /// Prints how many records there are of each value of a field; as jsonl or csv
     #[arg(long, value_name = "FIELD", value_parser = fields(), hide_possible_values = true, conflicts_with = "sort")]
     group_by: Option<String>,
+    /// Reads all files, whatever the indexes beside them say, and makes none
+    #[arg(long)]
+    no_index: bool,
 }
 
 /// The forms by their names.
@@ -103,8 +106,8 @@ enum Wanted {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let window = match arguments.filter.window() {
-        Ok(window) => window,
+    let sought = match arguments.filter.sought() {
+        Ok(sought) => sought,
         Err(problem) => return Ok(bad_command(&problem)),
     };
     let wanted = match Wanted::of(arguments) {
@@ -115,7 +118,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Ok(dirs) => dirs,
         Err(exit) => return Ok(exit),
     };
-    Ok(query(arguments, window, wanted, &dirs))
+    Ok(query(arguments, &sought, wanted, &dirs))
 }
 
 fn bad_command(problem: &str) -> Exit {
@@ -132,21 +135,19 @@ pub(super) fn dirs(filter: &Filter, file: &ConfigFile) -> Result<Vec<PathBuf>, E
     configured(file).map(|dir| vec![dir])
 }
 
-fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[PathBuf]) -> Exit {
+fn query(arguments: &Arguments, sought: &Sought, mut wanted: Wanted, dirs: &[PathBuf]) -> Exit {
     let mut out = console::Stream::new();
     let reads = Reads::begin(dirs, "audit query", &arguments.filter.names());
     let mut seen = 0;
     let mut left = arguments.limit.map_or(u64::MAX, NonZeroU64::get);
     let mut reading = Reading::default();
     let mut problem = None;
+    let indexes = if arguments.no_index { Indexes::Passed } else { Indexes::Used };
     if let Wanted::Told(form) = &wanted {
         let _reader_gone = out.write(&form.head());
     }
     for dir in dirs {
         let mut each = |line: &[u8], recorded: Recorded| {
-            if !arguments.filter.takes(&recorded) {
-                return ControlFlow::Continue(());
-            }
             seen += 1;
             if matches!(wanted, Wanted::Told(_)) {
                 left -= 1;
@@ -154,7 +155,7 @@ fn query(arguments: &Arguments, window: Window, mut wanted: Wanted, dirs: &[Path
             let next = wanted.take(line, &recorded, &mut out);
             if left == 0 { ControlFlow::Break(()) } else { next }
         };
-        if let Err(unreadable) = reading.search(dir, window, &mut each) {
+        if let Err(unreadable) = reading.find(dir, sought, indexes, &mut each) {
             problem = Some(Report(&unreadable).to_string());
             break;
         }

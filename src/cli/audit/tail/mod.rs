@@ -75,7 +75,7 @@ impl Color {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    if let Err(problem) = arguments.filter.window() {
+    if let Err(problem) = arguments.filter.sought() {
         console::error(&format!("error: {problem}"));
         return Ok(Exit::BadCommand);
     }
@@ -113,7 +113,7 @@ fn tail(arguments: &Arguments, dirs: &[PathBuf], mut show: Show) -> anyhow::Resu
     found.sort_by_key(|found: &Found| found.recorded.at);
     found.drain(..found.len().saturating_sub(arguments.lines as usize));
     let exit = if arguments.follow && !readers.is_empty() {
-        let following = follow(arguments, &mut readers, &mut reads, (&mut show, &mut out), found);
+        let following = follow(&mut readers, &mut reads, (&mut show, &mut out), found);
         let exit = tell(&reading, problem);
         wait(following)??.unwrap_or(exit)
     } else {
@@ -126,7 +126,6 @@ fn tail(arguments: &Arguments, dirs: &[PathBuf], mut show: Show) -> anyhow::Resu
 
 /// Shows the last records and goes on until nobody reads it any more, or SIGINT comes. With how it ended, if not well.
 async fn follow(
-    arguments: &Arguments,
     readers: &mut [Reader],
     reads: &mut Reads,
     (show, out): (&mut Show, &mut Stream),
@@ -142,7 +141,7 @@ async fn follow(
         reads.again();
         found = Vec::new();
         for reader in &mut *readers {
-            match reader.news(arguments) {
+            match reader.news() {
                 Ok(news) => found.extend(news),
                 Err(problem) => {
                     console::error(&format!("error: {problem}"));

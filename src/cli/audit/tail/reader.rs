@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::super::console;
 use super::Arguments;
-use crate::audit::{Follower, Most, Reading, Recorded};
+use crate::audit::{Follower, Most, Reading, Recorded, Sought};
 use crate::report::{Count, Report};
 
 /// How much is taken at a time.
@@ -29,6 +29,14 @@ pub(super) struct Found {
 pub(super) struct Reader {
     follower: Follower,
     failed: u32,
+    wanted: Wanted,
+}
+
+/// What is shown.
+struct Wanted {
+    sought: Sought,
+    /// Checkpoints come every second: who wants them asks for them.
+    checkpoints: bool,
 }
 
 impl Reader {
@@ -43,14 +51,16 @@ impl Reader {
         reading: &mut Reading,
     ) -> Result<(Self, Vec<Found>), String> {
         let most = Most { records: arguments.lines as usize, bytes: LAST };
-        let takes = |recorded: &Recorded| wants(arguments, recorded);
+        let filter = &arguments.filter;
+        let wanted = Wanted { sought: filter.sought()?, checkpoints: filter.names_action() };
+        let takes = |recorded: &Recorded| wanted.takes(recorded);
         let (last, found) = match reading.latest(dir, most, &takes) {
             Ok(latest) => latest,
             Err(none) if none.is_missing() && arguments.follow => (0, Vec::new()),
             Err(error) => return Err(Report(&error).to_string()),
         };
         let found = found.into_iter().map(|(line, recorded)| Found { line, recorded }).collect();
-        Ok((Self { follower: Follower::after(dir, last), failed: 0 }, found))
+        Ok((Self { follower: Follower::after(dir, last), failed: 0, wanted }, found))
     }
 
     /// What has come since.
@@ -58,7 +68,7 @@ impl Reader {
     /// # Errors
     ///
     /// The trail cannot be read, and could not be before.
-    pub(super) fn news(&mut self, arguments: &Arguments) -> Result<Vec<Found>, String> {
+    pub(super) fn news(&mut self) -> Result<Vec<Found>, String> {
         let batch = match self.follower.batch(u64::MAX - 1, MOST) {
             Ok(batch) => batch,
             Err(gone) if self.failed < TRIES => {
@@ -89,14 +99,13 @@ impl Reader {
             let recorded = serde_json::from_slice(&line).ok()?;
             Some(Found { line, recorded })
         });
-        Ok(records.filter(|found| wants(arguments, &found.recorded)).collect())
+        Ok(records.filter(|found| self.wanted.takes(&found.recorded)).collect())
     }
 }
 
-/// Checkpoints come every second: who wants them asks for them.
-fn wants(arguments: &Arguments, recorded: &Recorded) -> bool {
-    let filter = &arguments.filter;
-    let is_noise = recorded.event.action == "checkpoint" && !filter.names_action();
-    let is_of_time = filter.window().is_ok_and(|window| window.has(recorded.at));
-    !is_noise && is_of_time && filter.takes(recorded)
+impl Wanted {
+    fn takes(&self, recorded: &Recorded) -> bool {
+        let is_noise = recorded.event.action == "checkpoint" && !self.checkpoints;
+        !is_noise && self.sought.takes(recorded)
+    }
 }
