@@ -80,6 +80,7 @@ fn cases() -> Vec<Case> {
         Case {
             query: (2, "is a file; --audit takes the directory"),
             tail: (2, "is a file; --audit takes the directory"),
+            prove: (2, "is a file; --audit takes the directory"),
             reconcile: (3, "audit:1: not JSON"),
             ..Case::same(
                 "a file",

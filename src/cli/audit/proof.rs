@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::slice;
 
+use super::place::Place;
 use super::reads::Reads;
 use super::with_kept;
 use crate::audit;
@@ -14,9 +15,8 @@ pub(super) struct Prove {
     /// The record's number: its `event.sequence`
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     sequence: u64,
-    /// The trail's directory (`audit.dir`)
-    #[arg(long, value_name = "DIR", default_value = "audit")]
-    audit: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// The checkpoint to prove it by, which somebody holds; otherwise the first that covers the record
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -39,7 +39,11 @@ pub(super) struct VerifyProof {
 }
 
 pub(super) fn prove(arguments: &Prove) -> anyhow::Result<Exit> {
-    let Prove { sequence, audit, checkpoint } = arguments;
+    let Prove { sequence, place, checkpoint } = arguments;
+    let audit = &match place.dir() {
+        Ok(dir) => dir,
+        Err(exit) => return Ok(exit),
+    };
     with_kept(&[], checkpoint.as_slice(), |kept| {
         let reads = Reads::begin(slice::from_ref(audit), "audit prove", &["sequence"]);
         let proven = audit::prove(audit, *sequence, kept);

@@ -7,8 +7,8 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::super::super::console::harmless;
-use crate::audit::Recorded;
 use crate::audit::forms::Field;
+use crate::audit::{Recorded, Review};
 
 const MOMENT: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]");
@@ -99,6 +99,7 @@ fn words(recorded: &Recorded) -> String {
     let mut words = format!("{place:<12} {:<21}", recorded.event.action);
     let told = [
         first(&["peer", "identity", "source_ip"]),
+        of_trail(recorded),
         first(&["method"]),
         first(&["path"]),
         first(&["operation"]),
@@ -117,6 +118,17 @@ fn words(recorded: &Recorded) -> String {
     }
     let words = words.trim_end();
     harmless(words, "")
+}
+
+/// Who has read the trail, or signed it off.
+fn of_trail(recorded: &Recorded) -> Option<String> {
+    let (read, review) = (&recorded.myelin.read, &recorded.myelin.review);
+    let read = read.as_ref().map(|read| format!("{} by {}", read.command, read.by));
+    let reviewed = |review: &Review| {
+        let Review { reviewer, by, from, to, .. } = review;
+        format!("{reviewer} (as {by}) for {from} to {to}")
+    };
+    read.or_else(|| review.as_ref().map(reviewed))
 }
 
 /// As much of it as a terminal has room for.
@@ -152,6 +164,30 @@ mod tests {
         assert_eq!(
             UTC.line(&denied("lab"), None),
             "2026-11-22 06:12:01.123Z ✗ ehr/fhir     request-denied        lab GET 403 (no_route)\n"
+        );
+    }
+
+    #[test]
+    fn a_line_says_who_has_read_the_trail_and_who_has_signed_it_off() {
+        let by = r#"{"uid":1000,"name":"ann","process":7}"#;
+        let of = |action: &str, more: &str| -> String {
+            let line = format!(
+                r#"{{"@timestamp":"2026-11-22T06:12:01.123Z","event":{{"action":"{action}"}},"service":{{"name":"ehr"}},"myelin":{{{more}}}}}"#
+            );
+            words(&serde_json::from_str(&line).unwrap())
+        };
+
+        let read = format!(r#""read":{{"at":"","command":"audit query","by":{by}}}"#);
+        assert_eq!(
+            of("log-read", &read),
+            "ehr          log-read              audit query by ann (uid 1000)"
+        );
+        let review = format!(
+            r#""review":{{"reviewer":"B. Low","by":{by},"from":"2026-10-01","to":"2026-11-01"}}"#
+        );
+        assert!(
+            of("review-signed", &review)
+                .ends_with(" B. Low (as ann (uid 1000)) for 2026-10-01 to 2026-11-01")
         );
     }
 
