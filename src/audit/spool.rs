@@ -111,8 +111,8 @@ fn owned_by(file: &File, uid: u32, gid: u32) -> io::Result<()> {
     if (is.uid(), is.gid()) == (uid, gid) { Ok(()) } else { fchown(file, Some(uid), Some(gid)) }
 }
 
-/// The notes that wait in the directory `name` of a trail and are not to stay for now, the oldest first: each with its file,
-/// which goes when it is on record. A file that is none is removed, and told of in the log.
+/// The notes that wait in the directory `name` of a trail, without those that `stays` keeps there, the oldest first: each with
+/// its file, which goes when it is on record. A file that is none is removed, and told of in the log.
 pub(super) fn waiting<T: DeserializeOwned>(
     trail: &Path,
     name: &str,

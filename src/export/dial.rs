@@ -12,16 +12,16 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use tokio_util::either::Either;
 
 use super::failure::Failure;
-use super::stream::Stream;
 use crate::certs::{Material, Trusted};
 use crate::config::{Endpoint, TlsSettings};
 use crate::identity::{PeerCertificate, PeerIdentity};
 use crate::live::{Generation, Live};
 use crate::outcome::Undelivered;
 use crate::report::Report;
-use crate::tls::{self, Expected, Pins, TlsClient, Trust};
+use crate::tls::{self, Expected, Pins, TlsClient, TlsStream, Trust};
 
 /// From the name to the TCP connection, and again for the handshake.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -39,6 +39,9 @@ pub(super) struct Dialer {
     pub(super) material: Live<Material>,
 }
 
+/// A connection without TLS, or with it.
+pub(super) type Stream = Either<TcpStream, TlsStream>;
+
 /// A connection that was made.
 pub(super) struct Dialed {
     pub(super) stream: Stream,
@@ -48,6 +51,14 @@ pub(super) struct Dialed {
     pub(super) round_trip: Duration,
 }
 
+/// The socket underneath.
+pub(super) fn socket(stream: &Stream) -> &TcpStream {
+    match stream {
+        Stream::Left(tcp) => tcp,
+        Stream::Right(tls) => tls.get_ref().0.get_ref(),
+    }
+}
+
 impl Dialer {
     /// Connects, and offers the protocols `alpn`.
     pub(super) async fn dial(&self, alpn: &[&[u8]]) -> Result<Dialed, Failure> {
@@ -55,7 +66,7 @@ impl Dialer {
         let (stream, round_trip) = self.connect().await?;
         let generation = material.generation;
         if self.plaintext {
-            return Ok(Dialed { stream: Stream::Plain(stream), generation, round_trip });
+            return Ok(Dialed { stream: Stream::Left(stream), generation, round_trip });
         }
         let trusted = match self.trust_bundle.clone() {
             Some(path) => tokio::task::spawn_blocking(move || own_authorities(&path))
@@ -70,7 +81,7 @@ impl Dialer {
         })?;
         let session = tls::connect(&client, name, stream, LIMIT).await;
         let session = session.map_err(|failed| Failure::handshake(&failed))?;
-        Ok(Dialed { stream: Stream::Tls(session.stream), generation, round_trip })
+        Ok(Dialed { stream: Stream::Right(session.stream), generation, round_trip })
     }
 
     async fn connect(&self) -> Result<(TcpStream, Duration), Failure> {

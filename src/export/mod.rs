@@ -18,7 +18,6 @@ mod feed;
 mod http;
 mod sink;
 mod standing;
-mod stream;
 mod syslog;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::codes::Code;
-use super::event::{Event, Participant, Subject, SubjectKind};
+use super::event::{Event, Subject, SubjectKind};
+use super::participant::Participant;
 use super::xml::Document;
 use crate::audit::line::encode::hash;
 use crate::audit::line::text::Timestamp;

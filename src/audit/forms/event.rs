@@ -3,24 +3,19 @@
 //!
 //! What happens at the network is a Security Alert (110113), whose type says which: Node Authentication (110126), Access
 //! Control Decision (110147), Session start and stop (110145, 110146), Security Configuration (110129), Audit Recording
-//! Started and Stopped (110134, 110133). That the process begins and ends is Application Activity (110100). Whoever has not proved who it is, is nobody's user: what it presented is a detail.
-
-use std::borrow::Cow;
+//! Started and Stopped (110134, 110133). That the process begins and ends is Application Activity (110100).
+//! Whoever has not proved who it is, is nobody's user: what it presented is a detail.
 
 use super::codes::{
-    ACCESS_CONTROL_DECISION, APPLICATION, APPLICATION_ACTIVITY, APPLICATION_START,
-    APPLICATION_STOP, AUDIT_LOG_USED, Code, DESTINATION, EMERGENCY_OVERRIDE_STARTED,
-    EMERGENCY_OVERRIDE_STOPPED, NETWORK_CONFIGURATION, NODE_AUTHENTICATION, OURS,
-    RECORDING_STARTED, RECORDING_STOPPED, RESTRICTED_FUNCTION, SECURITY_ALERT,
-    SECURITY_CONFIGURATION, SESSION_START, SESSION_STOP, SOURCE,
+    ACCESS_CONTROL_DECISION, APPLICATION_ACTIVITY, APPLICATION_START, APPLICATION_STOP,
+    AUDIT_LOG_USED, Code, EMERGENCY_OVERRIDE_STARTED, EMERGENCY_OVERRIDE_STOPPED,
+    NETWORK_CONFIGURATION, NODE_AUTHENTICATION, OURS, RECORDING_STARTED, RECORDING_STOPPED,
+    RESTRICTED_FUNCTION, SECURITY_ALERT, SECURITY_CONFIGURATION, SESSION_START, SESSION_STOP,
 };
 use super::details::details;
 use super::happened::{Happened, How, Of, is_failure};
-use crate::audit::read::{Recorded, RecordedSide};
-use crate::audit::reads::Reader;
-
-/// The user of a peer that has not proved who it is.
-pub(super) const UNAUTHENTICATED: &str = "unauthenticated";
+use super::participant::{Participant, address, by, peer, somebody, us};
+use crate::audit::read::Recorded;
 
 /// How an event went: `EventOutcomeIndicator`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,30 +37,6 @@ impl Outcome {
             Self::Serious => "8",
             Self::Major => "12",
         }
-    }
-}
-
-/// Who took part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Participant<'a> {
-    pub(super) user: Cow<'a, str>,
-    /// AE titles, as DICOM wants them.
-    pub(super) alternative: Option<String>,
-    pub(super) name: Option<&'a str>,
-    pub(super) role: Code<'static>,
-    /// Where: an address.
-    pub(super) address: Option<String>,
-    /// Where: the name of a machine.
-    pub(super) host: Option<&'a str>,
-    /// Whether it has proved who it is.
-    pub(super) is_known: bool,
-}
-
-impl Participant<'_> {
-    /// Where it is, and what kind of name that is: `1` of a machine, `2` an IP address.
-    pub(super) fn access_point(&self) -> Option<(&str, &'static str)> {
-        let address = self.address.as_deref().map(|address| (address, "2"));
-        address.or_else(|| self.host.map(|host| (host, "1")))
     }
 }
 
@@ -204,65 +175,6 @@ fn summary(Happened { of, how }: Happened, recorded: &Recorded) -> String {
     format!("{what}{}{}", reason.unwrap_or_default(), observed.unwrap_or_default())
 }
 
-/// The sidecar: named by its service; the host is known where it begins and ends.
-fn us(recorded: &Recorded) -> Participant<'_> {
-    // Of what goes out, our address is the one on which the workload connected.
-    let side = recorded.own_side().filter(|_| !recorded.is_outbound());
-    Participant {
-        user: format!("myelin@{}", recorded.service.name).into(),
-        alternative: None,
-        name: Some("Myelin"),
-        role: APPLICATION,
-        address: side.and_then(address),
-        host: recorded.observer.hostname.as_deref(),
-        is_known: true,
-    }
-}
-
-fn peer(recorded: &Recorded) -> Participant<'_> {
-    let identity = recorded.myelin.identity.as_deref().filter(|identity| !identity.is_empty());
-    let outbound = recorded.is_outbound();
-    let titles = recorded
-        .myelin
-        .dicom
-        .as_ref()
-        .map(|dicom| if outbound { &dicom.called_ae } else { &dicom.calling_ae });
-    Participant {
-        user: identity.unwrap_or(UNAUTHENTICATED).into(),
-        alternative: titles.map(|title| format!("AETITLES={title}")),
-        name: recorded.myelin.peer.as_deref(),
-        role: if outbound { DESTINATION } else { SOURCE },
-        address: recorded.peer_side().and_then(address),
-        host: None,
-        is_known: identity.is_some(),
-    }
-}
-
-/// Whose process read the trail, or signed off a review of it.
-fn by(recorded: &Recorded) -> Option<&Reader> {
-    let own = &recorded.myelin;
-    let review = || own.review.as_ref().map(|review| &review.by);
-    own.read.as_ref().map(|read| &read.by).or_else(review)
-}
-
-/// A user of the machine: as whom it logged in, or else its process's.
-fn somebody(by: &Reader) -> Participant<'_> {
-    let user = by.login.as_ref().or(by.name.as_ref());
-    Participant {
-        user: user.map_or_else(|| by.uid.to_string().into(), |name| name.into()),
-        alternative: None,
-        name: by.sudo.as_deref(),
-        role: SOURCE,
-        address: None,
-        host: None,
-        is_known: true,
-    }
-}
-
-fn address(side: &RecordedSide) -> Option<String> {
-    side.ip.map(|ip| ip.to_string())
-}
-
 fn subject(Happened { of, how }: Happened, recorded: &Recorded) -> Subject {
     let service = escaped(&recorded.service.name);
     let own = |part: &str, name: &str, kind| Subject {
@@ -324,7 +236,9 @@ pub(super) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::forms::codes::DESTINATION;
     use crate::audit::forms::fixture::recorded;
+    use crate::audit::forms::participant::UNAUTHENTICATED;
 
     fn codes(event: &Event<'_>) -> Vec<String> {
         event.types.iter().map(|code| code.code.to_owned()).collect()

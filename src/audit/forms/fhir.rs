@@ -8,8 +8,9 @@ use serde_json::Value as Json;
 use time::Duration;
 
 use super::codes::{ACCESS_CONTROL_DECISION, APPLICATION, Code, DCM};
-use super::event::{Event, Participant, SubjectKind, escaped};
+use super::event::{Event, SubjectKind, escaped};
 use super::object::{Object, write};
+use super::participant::Participant;
 use super::rest;
 use crate::audit::line::encode::hash;
 use crate::audit::line::text::Timestamp;

@@ -17,6 +17,7 @@ mod fixture;
 pub(in crate::audit) mod happened;
 mod object;
 mod ocsf;
+mod participant;
 mod rest;
 mod xml;
 

@@ -3,11 +3,12 @@
 use serde_json::Value as Json;
 
 use super::codes::{APPLICATION, DESTINATION, SOURCE};
-use super::event::{Event, Participant};
+use super::event::Event;
 use super::fhir::{agent, coding, details, head, hl7, policy, source, system_object};
 use super::fields::status;
 use super::happened::{Happened, How, Of};
 use super::object::Object;
+use super::participant::Participant;
 use crate::audit::read::{Recorded, RecordedFhir};
 
 /// The codes of FHIR's interactions, as far as records have them.

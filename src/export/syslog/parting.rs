@@ -7,9 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::export::dial::Dialed;
+use crate::export::dial::{Dialed, Stream, socket};
 use crate::export::failure::Failure;
-use crate::export::stream::Stream;
 use crate::outcome::Undelivered;
 
 /// A receiver ends its side within this time.
@@ -53,7 +52,7 @@ async fn end(stream: &mut Stream, round_trip: Duration) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    let tcp = stream.tcp();
+    let tcp = socket(stream);
     until_end(tcp).await?;
     // The two ends may have crossed: then the receiver's kernel answers our last bytes with a reset.
     sleep(round_trip * 2 + MARGIN).await;

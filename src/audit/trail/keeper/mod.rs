@@ -204,7 +204,7 @@ impl Kept {
                 Ok(false) => return,
                 Err(error) => {
                     let segment = file.name.to_string();
-                    warn!(segment, %error, "a segment of the audit trail stays uncompressed for now");
+                    warn!(segment, %error, "a segment of the audit trail cannot be compressed, and stays as it is; it is tried again within the hour");
                     return;
                 }
             }
@@ -222,7 +222,7 @@ impl Kept {
             }
             if let Err(error) = index::make(&file.path, &self.told.stop) {
                 let segment = file.name.to_string();
-                warn!(segment, %error, "a segment of the audit trail has no index for now: searches read it");
+                warn!(segment, %error, "a segment of the audit trail gets no index, and searches read it whole; it is tried again within the hour");
                 return;
             }
         }
