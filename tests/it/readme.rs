@@ -1,19 +1,10 @@
 //! What README.md and docs/ show of configurations is sound. Their commands are in pages.rs.
 
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use myelin::config;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-
-use super::support::admin::get;
-use super::support::eventually;
-use super::support::process::{Process, free_port, loopback, needs, run};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
