@@ -93,6 +93,7 @@ mod mllp_senders;
 mod no_phi;
 mod observe;
 mod outbound;
+mod parent;
 mod partners;
 mod permissive;
 mod pins;
