@@ -117,6 +117,7 @@ mod reload;
 mod resumption;
 mod rotation;
 mod rotation_load;
+mod scrape;
 mod spiffe;
 mod spiffe_agent;
 mod tcp;
