@@ -94,6 +94,7 @@ mod no_phi;
 mod observe;
 mod outbound;
 mod pages;
+mod parent;
 mod partners;
 mod permissive;
 mod pins;
