@@ -69,7 +69,7 @@ fn peers(page: &mut Page, arguments: &Arguments) {
 }
 
 fn inbound(page: &mut Page, arguments: &Arguments) {
-    let listen = arguments.listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 8443)));
+    let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 8443)));
     let forward = match &arguments.forward {
         None => "127.0.0.1:8080".to_owned(),
         Some(Target::Tcp(address)) => address.to_string(),
