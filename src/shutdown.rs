@@ -66,6 +66,11 @@ impl Shutdown {
         self.cut.is_cancelled()
     }
 
+    /// How much is still open.
+    pub fn open(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Does `work` unless it is cut before it is done.
     pub async fn until_cut<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {

@@ -1,8 +1,9 @@
-//! The administrative listeners: `/live /ready /metrics /status /denials /observed`.
+//! The administrative listeners: `/live /ready /metrics /status /denials /observed`, and the control socket.
 //!
 //! They run on a thread of their own, so that a scrape never waits for traffic nor traffic for a scrape.
 
 mod answer;
+pub mod control;
 mod lenient;
 mod partners;
 mod policy;

@@ -54,6 +54,8 @@ pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exi
         version = env!("CARGO_PKG_VERSION"),
         listeners = sidecar.started().listeners.len(),
         admin = sidecar.started().admin.map(tracing::field::display),
+        control =
+            sidecar.started().control.as_ref().map(|path| tracing::field::display(path.display())),
         "ready"
     );
     let drained = runtime.block_on(until_stopped(sidecar, signals, || load(path)));

@@ -38,6 +38,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "identity",
             "inventory",
             "live",
+            "report",
             "shutdown",
             "telemetry",
             "upstream",
