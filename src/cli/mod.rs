@@ -146,6 +146,8 @@ enum Exit {
     BadConfig,
     /// A plugin of Nagios has exit codes of its own.
     Plugin(u8),
+    /// As the worker of `run` did.
+    Worker(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -156,6 +158,7 @@ impl From<Exit> for ExitCode {
             Exit::BadCommand => Self::from(2),
             Exit::BadConfig => Self::from(3),
             Exit::Plugin(code) => Self::from(code),
+            Exit::Worker(code) => Self::from(code),
         }
     }
 }

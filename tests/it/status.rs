@@ -110,7 +110,7 @@ async fn without_a_socket_the_administrative_listener_is_asked() {
 #[tokio::test]
 async fn a_peers_name_cannot_steer_the_terminal() {
     let mesh = Mesh::new();
-    let foreign = crate::support::authority::Authority::new("CA \u{1b}[2J\u{202e}evil");
+    let foreign = crate::support::pki::Ca::new("CA \u{1b}[2J\u{202e}evil");
     let identity = foreign.issue("db");
     let workload = Workload::tcp(Kind::Echo).await;
     let setup = mesh.inbound("db").allow("web").forward(workload.target()).files(&identity, &[]);

@@ -1,6 +1,8 @@
 //! `myelin reload`, `drain` and `log-level`: what changes a running sidecar, over its control socket.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -66,7 +68,7 @@ pub(in crate::cli) fn drain(arguments: &Drain) -> anyhow::Result<Exit> {
 }
 
 async fn drained(socket: PathBuf, to_the_end: bool) -> Result<Exit, Failure> {
-    let process = process(&socket).await;
+    let processes = processes(&socket).await.unwrap_or_default();
     let door = Door::Socket(socket);
     if !to_the_end {
         return Ok(told(ask(&door, Method::POST, "/drain?wait=no", "").await));
@@ -80,8 +82,8 @@ async fn drained(socket: PathBuf, to_the_end: bool) -> Result<Exit, Failure> {
     if status != StatusCode::OK {
         return Ok(Exit::Failed);
     }
-    if let Some(process) = process {
-        let mut ended = [PollFd::new(&process, PollFlags::IN)];
+    for process in &processes {
+        let mut ended = [PollFd::new(process, PollFlags::IN)];
         let _still_there = poll(&mut ended, Some(&END));
     }
     if is_over {
@@ -90,11 +92,23 @@ async fn drained(socket: PathBuf, to_the_end: bool) -> Result<Exit, Failure> {
     Err(Failure::Lost { door: door.to_string(), why: "it broke off before its end".to_owned() })
 }
 
-/// The process that listens there; `None` where this machine's numbers of processes say nothing of it.
-async fn process(socket: &PathBuf) -> Option<rustix::fd::OwnedFd> {
+/// The process that listens there, and the parent in front of it. `None` where this machine's numbers of processes say nothing of
+/// them.
+async fn processes(socket: &Path) -> Option<Vec<OwnedFd>> {
     let stream = UnixStream::connect(socket).await.ok()?;
-    let pid = Pid::from_raw(stream.peer_cred().ok()?.pid()?)?;
-    pidfd_open(pid, PidfdFlags::empty()).ok()
+    let worker = stream.peer_cred().ok()?.pid()?;
+    let program = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let parent = parent_of(worker).filter(|parent| program(*parent) == program(worker));
+    let all = [Some(worker), parent].into_iter().flatten();
+    let held = all.filter_map(|pid| pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok());
+    Some(held.collect())
+}
+
+/// The fourth field of `/proc/PID/stat`, behind a name that may have anything in it (proc(5)).
+fn parent_of(process: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(1)?.parse().ok()
 }
 
 pub(in crate::cli) fn log_level(arguments: &LogLevel) -> anyhow::Result<Exit> {
