@@ -66,9 +66,9 @@ impl Shutdown {
         self.cut.is_cancelled()
     }
 
-    /// How much is still open.
-    pub fn open(&self) -> usize {
-        self.tasks.len()
+    /// Whether nothing that runs is left.
+    pub fn is_over(&self) -> bool {
+        self.tasks.is_empty()
     }
 
     /// Does `work` unless it is cut before it is done.

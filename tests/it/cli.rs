@@ -11,6 +11,7 @@ use crate::support::workload::{Kind, Workload};
 pub(crate) async fn myelin(args: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_myelin"));
     command.args(args).env_remove("MYELIN_CONFIG").env("MYELIN_LOG", "warn");
+    command.env("MYELIN_LOG_FORMAT", "human");
     run(&mut command, "").await
 }
 

@@ -95,9 +95,9 @@ impl Control {
         let _heard = self.acts.send(Act::Drain { by }).await;
         if !is_followed {
             self.whole.draining().await;
-            return text(StatusCode::OK, draining::left(self.whole.open()));
+            return text(StatusCode::OK, draining::left(&self.admin.metrics));
         }
-        let body = draining::told(self.whole.clone(), shutdown);
+        let body = draining::told(self.whole.clone(), self.admin.metrics.clone(), shutdown);
         with_type(StatusCode::OK, draining::TYPE, body)
     }
 

@@ -13,10 +13,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::report::Count;
 use crate::shutdown::Shutdown;
+use crate::telemetry::metrics::Metrics;
 
 pub(super) const TYPE: &str = "text/plain; charset=utf-8";
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(250);
+/// How a series of what is counted begins.
+const OPEN: &str = "myelin_connections_open{";
 /// Lines that a slow reader may have before it.
 const WAITING: usize = 16;
 /// What is said when nothing is left but the process itself.
@@ -25,18 +28,24 @@ const ENDED: &str = "everything that was open has ended\n";
 const CUT: &str = "what had not ended was cut\n";
 
 /// A line whenever less is open than before, until `end` is cut: then all that drains has ended.
-pub(super) fn told(whole: Shutdown, end: &Shutdown) -> UnsyncBoxBody<Bytes, Infallible> {
+pub(super) fn told(
+    whole: Shutdown,
+    metrics: Metrics,
+    end: &Shutdown,
+) -> UnsyncBoxBody<Bytes, Infallible> {
     let (tell, hear) = mpsc::channel(WAITING);
     let admin = end.clone();
     end.spawn(async move {
-        let telling = watch(&whole, &tell);
+        let telling = watch(&whole, &metrics, &tell);
         tokio::select! {
             biased;
             () = telling => {}
             () = admin.cutting() => {}
         }
-        admin.cutting().await;
         // Whoever does not read by now is not waited for.
+        let over = if whole.is_cutting() { CUT } else { ENDED };
+        let _unread = timeout(LOOK, line(&tell, over)).await;
+        admin.cutting().await;
         let _unread = timeout(LOOK, line(&tell, OVER)).await;
     });
     let lines = unfold(hear, |mut hear| async move {
@@ -46,33 +55,28 @@ pub(super) fn told(whole: Shutdown, end: &Shutdown) -> UnsyncBoxBody<Bytes, Infa
     StreamBody::new(lines).boxed_unsync()
 }
 
-async fn watch(whole: &Shutdown, tell: &mpsc::Sender<Bytes>) {
+/// Until nothing is open.
+async fn watch(whole: &Shutdown, metrics: &Metrics, tell: &mpsc::Sender<Bytes>) {
     whole.draining().await;
-    let (mut before, mut was_cut) = (None, false);
-    loop {
-        let open = whole.open();
-        if open == 0 {
-            let over = if was_cut { CUT } else { ENDED };
-            return line(tell, over).await;
-        }
-        if !was_cut && whole.is_cutting() {
-            was_cut = true;
-            line(tell, &format!("cutting {}\n", connections(open))).await;
-        } else if before != Some(open) {
-            line(tell, &left(open)).await;
+    let mut before = None;
+    while !whole.is_over() {
+        let open = left(metrics);
+        if before.as_ref() != Some(&open) {
+            line(tell, &open).await;
         }
         before = Some(open);
         sleep(LOOK).await;
     }
 }
 
-/// How much is open yet.
-pub(super) fn left(open: usize) -> String {
-    format!("draining: {} open\n", connections(open))
-}
-
-fn connections(open: usize) -> Count {
-    Count(u64::try_from(open).unwrap_or(u64::MAX), "connection")
+/// How much is open yet, as the metrics have it.
+pub(super) fn left(metrics: &Metrics) -> String {
+    let metrics = metrics.render();
+    let open = metrics.lines().filter_map(|line| {
+        let (_labels, value) = line.strip_prefix(OPEN)?.rsplit_once(' ')?;
+        value.parse::<u64>().ok()
+    });
+    format!("draining: {} open\n", Count(open.sum(), "connection"))
 }
 
 async fn line(tell: &mpsc::Sender<Bytes>, text: &str) {
