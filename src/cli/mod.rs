@@ -11,6 +11,7 @@ mod explain;
 mod findings;
 mod healthcheck;
 mod init;
+mod manual;
 mod moment;
 mod narrowing;
 mod policy;
@@ -73,10 +74,10 @@ enum Command {
     /// Asks a running sidecar whether it is ready; for containers without a shell
     Healthcheck(healthcheck::Arguments),
     /// Prints shell completions
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
+    Completions(manual::Completions),
+    /// Writes a manual page for each command; for packages
+    #[command(hide = true)]
+    Man(manual::Man),
 }
 
 impl Command {
@@ -97,7 +98,8 @@ impl Command {
             | Self::Reload(_)
             | Self::Drain(_)
             | Self::LogLevel(_)
-            | Self::Completions { .. } => "",
+            | Self::Completions(_)
+            | Self::Man(_) => "",
         }
     }
 }
@@ -204,22 +206,14 @@ pub fn main() -> ExitCode {
         Command::Drain(arguments) => control::drain(&arguments),
         Command::LogLevel(arguments) => control::log_level(&arguments),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
-        Command::Completions { shell } => completions(shell),
+        Command::Completions(arguments) => Ok(manual::completions(&arguments)),
+        Command::Man(arguments) => manual::pages(&arguments),
     };
     exit.unwrap_or_else(|error| {
         console::error(&format!("error: {}", Report(error.as_ref())));
         Exit::Failed
     })
     .into()
-}
-
-fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
-    use clap::CommandFactory;
-
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "myelin", &mut script);
-    console::print(&String::from_utf8_lossy(&script));
-    Ok(Exit::Fine)
 }
 
 /// Waits for `work`, on a runtime of its own.
