@@ -73,7 +73,7 @@ impl Control {
         let asked = self.acts.send(Act::Reload { by, answer });
         let outcome = timeout(RELOAD, async {
             asked.await.ok()?;
-            Some(answered.await.ok()?)
+            answered.await.ok()
         })
         .await;
         match outcome {
