@@ -151,9 +151,10 @@ impl Standing {
             exporter = &*self.name,
             "an export of the audit trail does not go on: {}", failure.what
         );
-        let failing =
-            Failing { since: clock::now(), what: failure.what.clone(), told: Instant::now() };
-        self.now().failing = Some(failing);
+        let mut now = self.now();
+        let since = now.failing.as_ref().map_or_else(clock::now, |failing| failing.since);
+        let (what, told) = (failure.what.clone(), Instant::now());
+        now.failing = Some(Failing { since, what, told });
     }
 
     /// How many durable records were not sent yet, and for how many seconds the first of them waits.
