@@ -269,7 +269,7 @@ mod tests {
 
         for (name, age) in [("3.json.new", LEFT_OVER), ("4.json.new", Duration::ZERO)] {
             let file = File::create(spool.dir.join(name)).unwrap();
-            file.set_modified(SystemTime::now() - age).unwrap();
+            file.set_modified(SystemTime::from(clock::now() - age)).unwrap();
         }
         taken(trail.path());
         assert_eq!(names(&spool), ["1.json", "4.json.new"]);
