@@ -138,12 +138,19 @@ export function connections(facts, most) {
     "No connection is open.", version(facts.connections.map((one) => one.id), most));
 }
 
+/** A way in which a listener fails open, and until when. */
+function lenient(how, until) {
+  const made = element("div", how, "bad-text");
+  made.append(moment(until));
+  return made;
+}
+
 export function listeners(facts, open) {
   const rows = facts.map((one) => {
     const count = open.find((other) => other.name === one.name && other.direction === one.direction);
     const modes = [];
-    if (one.mode === "permissive") modes.push(element("span", `takes plaintext, too, until ${one.plaintext.until} `, "bad-text"));
-    if (one.enforce === false) modes.push(element("span", `only observes its policy until ${one.would_deny.until} `, "bad-text"));
+    if (one.mode === "permissive") modes.push(lenient("takes plaintext, too, until ", one.plaintext.until));
+    if (one.enforce === false) modes.push(lenient("only observes its policy until ", one.would_deny.until));
     const ends = (one.upstreams ?? []).map((end) =>
       element("div", end.healthy ? `${end.endpoint}, in use` : `${end.endpoint}, set aside`, end.healthy ? "" : "bad-text"));
     const behind = one.direction === "outbound" ? (ends.length ? ends : "–") : modes.length ? modes : "strict";
@@ -199,7 +206,7 @@ export function exporters(all) {
   const rows = all.map((one) => [
     one.name, `${one.kind} to ${one.to}`, one.lag_records ? `${number(one.lag_records)} records, ${duration(one.lag_seconds)}` : "none", number(one.delivered),
     one.rejected ? element("span", number(one.rejected), "bad-text") : "0",
-    one.failing ? [element("p", `since ${one.failing.since}`, "bad-text"), element("p", one.failing.why)] : "delivers",
+    one.failing ? [element("span", "fails since ", "bad-text"), moment(one.failing.since), element("p", one.failing.why)] : "delivers",
   ]);
   fill("exports-table", [["Export"], ["To"], ["Behind"], ["Delivered up to", "num"], ["Left out", "num"], ["State", "long"]], rows,
     "The trail goes out to nobody: audit.export is empty.", version(all));
