@@ -156,7 +156,7 @@ impl Pair {
     fn cpu(&self) -> f64 {
         let cpu = |sidecar: &Child| -> f64 {
             // Nanoseconds on a CPU of each thread: ticks are too coarse for small messages.
-            let tasks = std::fs::read_dir(format!("/proc/{}/task", sidecar.id())).unwrap();
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", worker(sidecar.id()))).unwrap();
             let spent = tasks.map(|task| {
                 let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
                 text.split(' ').next().unwrap().parse::<f64>().unwrap()
@@ -179,6 +179,12 @@ fn sidecar(dir: &Path, service: &str, listeners: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_myelin"));
     command.args(["run", "--config"]).arg(config).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().unwrap()
+}
+
+/// The process that does the work: the only child of the one that was started.
+fn worker(parent: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    children.unwrap().trim().parse().unwrap()
 }
 
 fn free_port() -> u16 {

@@ -73,9 +73,16 @@ impl Sidecar {
         kill_process(pid, Signal::HUP).unwrap();
     }
 
+    /// The process that does the work: the only child of the one that was started.
+    fn worker(&self) -> u32 {
+        let parent = self.0.id();
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+        children.unwrap().trim().parse().unwrap()
+    }
+
     /// CPU time, all threads, to a hundredth of a second.
     fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.worker())).unwrap();
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let ticks = |at: usize| fields.split(' ').nth(at).unwrap().parse::<u64>().unwrap();
         Duration::from_millis((ticks(11) + ticks(12)) * 10)
@@ -83,7 +90,7 @@ impl Sidecar {
 
     /// Resident memory, bytes.
     fn memory(&self) -> u64 {
-        let pages = std::fs::read_to_string(format!("/proc/{}/statm", self.0.id())).unwrap();
+        let pages = std::fs::read_to_string(format!("/proc/{}/statm", self.worker())).unwrap();
         pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info};
@@ -13,6 +14,7 @@ use tracing::{error, info};
 use super::line::Sealed;
 use super::pages::Pages;
 use crate::audit::line::encode::{Hash, NOTHING_BEFORE};
+use crate::clock::rfc3339;
 use crate::telemetry::metrics::AuditMetrics;
 
 /// A write that has not returned for this long counts as a failure.
@@ -31,6 +33,8 @@ pub struct TrailStatus {
     pub last_hash: String,
     /// The last checkpoint that is durable.
     pub checkpoint: Option<Sealed>,
+    /// When it became durable; `None` before the first of this process.
+    pub sealed_at: Option<String>,
     /// Why it can't be written now.
     pub failing: Option<String>,
     /// Records that were never written, since this process started.
@@ -54,6 +58,8 @@ pub(super) struct Progress {
     pub(super) failing: Option<Arc<str>>,
     /// The last checkpoint that is durable.
     pub(super) checkpoint: Option<Sealed>,
+    /// When it became durable.
+    pub(super) sealed_at: Option<OffsetDateTime>,
     /// Since when it has been at the disk.
     pub(super) busy_since: Option<Instant>,
 }
@@ -105,7 +111,7 @@ impl Shared {
 
     /// Counts a record that could not even be handed to the writer.
     pub(super) fn lose_at_door(&self) {
-        self.lost.fetch_add(1, Ordering::Relaxed);
+        self.lose();
         if self.lost_at_door.fetch_add(1, Ordering::Relaxed) == 0 {
             error!("the audit writer takes no more records: records are being lost");
         }
@@ -114,6 +120,7 @@ impl Shared {
     /// Counts a record that the writer had to give up.
     pub(super) fn lose(&self) {
         self.lost.fetch_add(1, Ordering::Relaxed);
+        self.metrics.lost();
     }
 
     /// What was lost at the door since the last call: for the trail to tell.
@@ -124,6 +131,7 @@ impl Shared {
     /// Counts a PHI access that passed before it was durable.
     pub(super) fn pass_unrecorded(&self) {
         self.passed_unrecorded.fetch_add(1, Ordering::Relaxed);
+        self.metrics.passed_unrecorded();
     }
 
     /// Notes that a permit waited in vain.
@@ -160,6 +168,7 @@ impl Shared {
             sequence: progress.sequence,
             last_hash: hex::encode(progress.last_hash),
             checkpoint: progress.checkpoint.clone(),
+            sealed_at: progress.sealed_at.map(rfc3339),
             failing,
             lost: self.lost.load(Ordering::Relaxed),
             passed_unrecorded: self.passed_unrecorded.load(Ordering::Relaxed),

@@ -115,6 +115,8 @@ enum Exit {
     Failed,
     BadCommand,
     BadConfig,
+    /// As the worker of `run` did.
+    Worker(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -124,6 +126,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => Self::from(1),
             Exit::BadCommand => Self::from(2),
             Exit::BadConfig => Self::from(3),
+            Exit::Worker(code) => Self::from(code),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! `myelin run`: the sidecar itself.
+//! `myelin run`: the sidecar itself, in a worker process, and the parent in front of it.
 
 use tokio::runtime::Builder;
 
 use super::findings::Findings;
-use super::{ConfigFile, Exit, Format, console, load};
+use super::{ConfigFile, Exit, Format, console, environment, load};
 use crate::config::Problems;
+use crate::parent::{self, Program};
 use crate::report::Report;
-use crate::runtime::{Obstacle, Sidecar, Signals, StartError, raise_limit, until_stopped};
+use crate::runtime::{Obstacle, Orders, Sidecar, StartError, raise_limit, until_stopped};
 use crate::shutdown::Drained;
 use crate::telemetry::log;
 
@@ -14,9 +15,27 @@ use crate::telemetry::log;
 pub(super) struct Arguments {
     #[command(flatten)]
     file: ConfigFile,
+    /// Started by the parent process, which has this id
+    #[arg(long, value_name = "PID", hide = true)]
+    worker_of: Option<u32>,
 }
 
 pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exit> {
+    match arguments.worker_of {
+        None => front(),
+        Some(parent) => worker(arguments, parent, log),
+    }
+}
+
+/// The parent process.
+fn front() -> anyhow::Result<Exit> {
+    let program = Program::this(std::env::args_os(), environment("PATH").map(Into::into));
+    Ok(Exit::Worker(parent::run(&program)?))
+}
+
+/// The worker: the sidecar.
+fn worker(arguments: &Arguments, parent: u32, log: log::Format) -> anyhow::Result<Exit> {
+    let channel = parent::join(parent)?;
     let path = &arguments.file.config;
     let config = match load(path) {
         Ok(config) => config,
@@ -27,9 +46,9 @@ pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exi
     };
     warn(&Findings::of(config.warnings.clone()), log)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mut signals = runtime.block_on(async { Signals::catch() })?;
+    let mut orders = runtime.block_on(async { Orders::over(channel) })?;
     let descriptors = raise_limit(&config);
-    let sidecar = match runtime.block_on(Sidecar::start_unless(signals.ended(), config)) {
+    let sidecar = match runtime.block_on(Sidecar::start_unless(orders.ended(), config)) {
         Ok(Some(sidecar)) => sidecar,
         Ok(None) => {
             tracing::info!("stopped before anything had started");
@@ -54,9 +73,13 @@ pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exi
         version = env!("CARGO_PKG_VERSION"),
         listeners = sidecar.started().listeners.len(),
         admin = sidecar.started().admin.map(tracing::field::display),
+        process = std::process::id(),
         "ready"
     );
-    let drained = runtime.block_on(until_stopped(sidecar, signals, || load(path)));
+    let drained = runtime.block_on(async {
+        orders.ready().await;
+        until_stopped(sidecar, orders, || load(path)).await
+    });
     match drained {
         Drained::Clean => tracing::info!("stopped; everything had finished"),
         Drained::Cut(left) => tracing::warn!(left, "stopped; what had not finished was cut"),

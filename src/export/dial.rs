@@ -1,7 +1,7 @@
 //! Connecting to a receiver: by TLS, with our certificate of this moment.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 use tokio_util::either::Either;
 
@@ -25,6 +25,8 @@ use crate::tls::{self, Expected, Pins, TlsClient, TlsStream, Trust};
 
 /// From the name to the TCP connection, and again for the handshake.
 const LIMIT: Duration = Duration::from_secs(10);
+/// A handshake of TCP that takes longer had to repeat its first packet (RFC 6298, 2.1: after a second).
+const LONGEST_WAY: Duration = Duration::from_secs(1);
 /// The longest trust bundle.
 const BUNDLE: u64 = 4 << 20;
 
@@ -47,7 +49,7 @@ pub(super) struct Dialed {
     pub(super) stream: Stream,
     /// Of our key material; a newer one is for a new connection.
     pub(super) generation: Generation,
-    /// How long a packet takes there and back, at most.
+    /// How long a packet takes there and back, about; at most a second.
     pub(super) round_trip: Duration,
 }
 
@@ -85,15 +87,12 @@ impl Dialer {
     }
 
     async fn connect(&self) -> Result<(TcpStream, Duration), Failure> {
-        let Endpoint { host, port } = &self.endpoint;
-        let since = Instant::now();
-        let connecting = timeout(LIMIT, TcpStream::connect((&**host, *port))).await;
-        let tcp = connecting
+        let connecting = timeout(LIMIT, connect(&self.endpoint)).await;
+        let (tcp, round_trip) = connecting
             .map_err(|_elapsed| Failure::too_slow("no connection to it", LIMIT))?
             .map_err(|error| {
-            Failure::new(Undelivered::Unreachable, format!("cannot be connected to: {error}"))
-        })?;
-        let round_trip = since.elapsed();
+                Failure::new(Undelivered::Unreachable, format!("cannot be connected to: {error}"))
+            })?;
         let _only_slower = tcp.set_nodelay(true);
         if self.plaintext && !tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback()) {
             let what = "it is not on this machine, and without TLS nothing leaves it";
@@ -120,6 +119,20 @@ impl Dialer {
         });
         tls::client_config(material, &self.tls, &trust, expected).map_err(unprepared)
     }
+}
+
+/// Connects to the first address of the name that answers, and measures how long that one took: neither a slow resolver
+/// nor an address that nobody answers at says anything of the way.
+async fn connect(Endpoint { host, port }: &Endpoint) -> io::Result<(TcpStream, Duration)> {
+    let mut failed = None;
+    for address in lookup_host((&**host, *port)).await? {
+        let since = Instant::now();
+        match TcpStream::connect(address).await {
+            Ok(tcp) => return Ok((tcp, since.elapsed().min(LONGEST_WAY))),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| io::Error::other("its name has no address")))
 }
 
 /// Whether a certificate is one of `host` (RFC 6125, 6.4; RFC 2818, 3.1 for addresses).

@@ -14,7 +14,8 @@ use crate::report::Report;
 
 /// Most that is taken at a time.
 const MOST: Most = Most { records: 500, bytes: 512 * 1024 };
-const ONE: Most = Most { records: 1, bytes: 1 };
+/// One record, and broken lines before it.
+const ONE: Most = Most { bytes: 1, ..MOST };
 
 /// A record in the words of a receiver.
 pub(super) type Encode = Arc<dyn Fn(&[u8], &Recorded) -> Vec<u8> + Send + Sync>;
@@ -82,7 +83,11 @@ impl Feed {
             let why = format!("the trail ends with record {durable}, and {sequence} was delivered");
             return Ok(Held::Other(why));
         }
-        let batch = Follower::after(&self.dir, before).batch(durable, ONE).map_err(unreadable)?;
+        let mut follower = Follower::after(&self.dir, before);
+        let mut batch = follower.batch(durable, ONE).map_err(unreadable)?;
+        while batch.lines.is_empty() && !batch.broken.is_empty() {
+            batch = follower.batch(durable, ONE).map_err(unreadable)?;
+        }
         match batch.lines.first() {
             Some((found, line)) if *found == sequence => {
                 if Mark::of(sequence, line).digest == digest {
@@ -220,6 +225,21 @@ mod tests {
         trail(dir.path(), &[RECORDS[1], RECORDS[0], RECORDS[2]]);
         let other = feed(dir.path(), ExportFeed::All, mark).holds(3).unwrap();
         assert_eq!(other, Held::Other("record 2 is not the one that was delivered".to_owned()));
+    }
+
+    #[test]
+    fn broken_lines_before_the_record_that_was_delivered_do_not_hide_it() {
+        let dir = tempfile::tempdir().unwrap();
+        trail(dir.path(), RECORDS);
+        let mut first = feed(dir.path(), ExportFeed::All, Mark::BEGINNING);
+        let mark = first.next(2).unwrap().end.unwrap();
+        let path = dir.path().join("trail-20261122T061201Z-00000000000000000001.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, "garbage\n".repeat(MOST.records + 1) + &text).unwrap();
+
+        let held = feed(dir.path(), ExportFeed::All, mark).holds(4);
+
+        assert_eq!(held.unwrap(), Held::Same);
     }
 
     #[test]

@@ -9,11 +9,11 @@ mod build;
 mod descriptors;
 mod leniency;
 mod listeners;
+mod orders;
 mod records;
 mod rego;
 mod restart;
 mod shown;
-mod signals;
 mod supervisor;
 mod supply;
 mod threads;
@@ -27,8 +27,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use build::{BuildError, pins};
 pub use descriptors::{TooFew, raise_limit};
+pub use orders::{Orders, until_stopped};
 pub use rego::rego;
-pub use signals::{Signals, until_stopped};
 pub use supply::supply;
 
 use crate::audit;

@@ -11,7 +11,7 @@ use super::metrics::{
     ACCEPT_ERRORS, ASSOCIATIONS, ASSOCIATIONS_ENDED, AUDIT_RECORDS, BYTES, CONNECTIONS_CLOSED,
     CONNECTIONS_DENIED, CONNECTIONS_OPEN, CONNECTIONS_OPENED, HANDSHAKE_DURATION, HANDSHAKES,
     Metrics, PERMITS_WITHDRAWN, PLAINTEXT_CONNECTIONS, REQUEST_DURATION, REQUESTS,
-    UPSTREAM_HEALTHY, WOULD_DENY,
+    UPSTREAM_HEALTHY, WOULD_DENY, seconds,
 };
 use crate::identity::ListenerName;
 use crate::outcome::{AssociationEnding, DenyReason, Direction, Ending, Refusal, Withdrawal};
@@ -48,8 +48,9 @@ struct Associations {
 }
 
 /// Methods that are label values; all others count as `other`.
-const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
-const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+pub(super) const METHODS: [&str; 8] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
+pub(super) const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 const DECISIONS: [&str; 2] = ["allowed", "denied"];
 
 impl ListenerMetrics {
@@ -279,6 +280,9 @@ pub struct AuditMetrics {
     pub(super) metrics: Metrics,
     pub(super) append: Histogram,
     pub(super) failures: Counter,
+    pub(super) lost: Counter,
+    pub(super) unrecorded: Counter,
+    pub(super) checkpoint: Gauge,
 }
 
 impl AuditMetrics {
@@ -295,5 +299,20 @@ impl AuditMetrics {
     /// Counts an attempt to write that failed.
     pub fn failed(&self) {
         self.failures.increment(1);
+    }
+
+    /// Counts a record that was never written.
+    pub fn lost(&self) {
+        self.lost.increment(1);
+    }
+
+    /// Counts a PHI access that passed before it was durable.
+    pub fn passed_unrecorded(&self) {
+        self.unrecorded.increment(1);
+    }
+
+    /// Sets when the last checkpoint became durable, in seconds since 1970.
+    pub fn sealed(&self, timestamp: i64) {
+        self.checkpoint.set(seconds(timestamp));
     }
 }

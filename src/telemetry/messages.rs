@@ -8,13 +8,13 @@ use metrics::{Counter, Histogram, SharedString};
 use super::metrics::{ACKNOWLEDGEMENTS, MESSAGE_DURATION, MESSAGES, Metrics};
 
 /// Types of messages (HL7 table 0076) that are label values; all others count as `other`.
-const KINDS: [&str; 32] = [
+pub(super) const KINDS: [&str; 32] = [
     "ACK", "ADT", "BAR", "DFT", "MCF", "MDM", "MFK", "MFN", "OMG", "OML", "OMP", "ORL", "ORM",
     "ORR", "ORU", "OUL", "PEX", "PPR", "QBP", "QCN", "QRY", "RAS", "RDE", "RDS", "REF", "RGV",
     "RPA", "RSP", "SIU", "SRM", "VXU", "other",
 ];
 /// Acknowledgement codes (HL7 table 0008); `none` for messages that got none, or none that can be read.
-const CODES: [&str; 7] = ["AA", "AE", "AR", "CA", "CE", "CR", "none"];
+pub(super) const CODES: [&str; 7] = ["AA", "AE", "AR", "CA", "CE", "CR", "none"];
 
 /// One listener's handles. Those of types that never come are not made.
 pub(super) struct MessageMetrics {

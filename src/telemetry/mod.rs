@@ -1,5 +1,7 @@
 //! What SREs see: metrics and logs.
 
+#[cfg(test)]
+mod documented;
 mod exports;
 mod handles;
 pub mod log;

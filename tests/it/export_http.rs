@@ -116,7 +116,9 @@ fn told(events: &[Value]) -> Vec<String> {
 #[tokio::test]
 async fn every_record_becomes_an_event_of_the_repository_once_and_in_order() {
     let (mesh, workload) = (Mesh::new(), Workload::tcp(Serves::Echo).await);
-    for (mode, more) in [("", ""), ("", ", batch: 1"), ("singles", ""), ("busy", "")] {
+    for (mode, more) in
+        [("", ""), ("", ", batch: 1"), ("singles", ""), ("closing", ""), ("busy", "")]
+    {
         let repository = Receiver::start(&mesh, repository, mode).await;
         let db = exports(&mesh, &workload, &fhir(repository.port, more)).start().await;
         if mode == "busy" {

@@ -71,7 +71,7 @@ struct Scale {
 
 impl Scale {
     fn of(sidecars: [&Spawned; 2]) -> Self {
-        let ids = sidecars.map(|sidecar| sidecar.process.id());
+        let ids = sidecars.map(|sidecar| sidecar.worker());
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let sampling = tokio::spawn(async move {

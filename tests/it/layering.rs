@@ -15,6 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "export",
+            "handover",
             "identity",
             "inventory",
             "listener",
@@ -27,6 +28,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
+    ("parent", &["handover", "report"]),
     (
         "admin",
         &[
@@ -119,6 +121,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("config", &["clock", "identity", "protocol"]),
     ("identity", &["outcome"]),
     ("outcome", &[]),
+    ("handover", &[]),
     ("protocol", &[]),
     ("live", &[]),
     ("network", &[]),

@@ -57,7 +57,7 @@ async fn sigterm_lets_open_connections_finish_and_takes_no_new_ones() {
 async fn the_start_and_the_end_of_a_process_are_on_record_and_a_kill_leaves_no_end() {
     let mesh = Mesh::new();
     let (mut db, _workload) = echo(&mesh, |setup| setup).await;
-    let process = u64::from(db.process.id());
+    let process = u64::from(db.worker());
     db.process.signal("TERM");
     db.process.ended().await;
 

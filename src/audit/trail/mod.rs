@@ -305,7 +305,10 @@ impl Trail {
         if let Err(error) = self.sealing.sealed(clock::now()) {
             error!(%error, "the next checkpoint key cannot take its place; it is used all the same");
         }
-        self.shared.progress().checkpoint = Some(sealed);
+        let now = clock::now();
+        self.shared.metrics.sealed(now.unix_timestamp());
+        let mut progress = self.shared.progress();
+        (progress.checkpoint, progress.sealed_at) = (Some(sealed), Some(now));
     }
 
     /// Does what a failed `fdatasync` does.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::{Fuse, FusedFuture as _};
 use http::header::{HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -59,11 +61,13 @@ pub(in crate::export) struct Client {
 /// A connection.
 pub(in crate::export) struct Line {
     sender: Sender,
-    /// Moves its bytes; has to be polled for that.
-    driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Moves its bytes; has to be polled for that, and its end is met in several places.
+    driver: Fuse<Driver>,
     secrets: Vec<(HeaderName, HeaderValue)>,
     generation: Generation,
 }
+
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 enum Sender {
     Http1(http1::SendRequest<Full<Bytes>>),
@@ -92,7 +96,12 @@ impl Client {
                 line.insert(Line::make(&self.dialer, self.is_http2, self.secrets.as_ref()).await?)
             }
         };
-        line.ask(request, self.is_http2).await
+        let answer = line.ask(request, self.is_http2).await;
+        // The receiver may end the connection with its answer.
+        if line.driver.is_terminated() {
+            self.line = None;
+        }
+        answer
     }
 
     /// Ends the connection.
@@ -103,7 +112,7 @@ impl Client {
     /// Resolves when the connection has ended.
     pub(in crate::export) async fn lost(&mut self) -> Failure {
         let Some(line) = &mut self.line else { return std::future::pending().await };
-        line.driver.as_mut().await;
+        (&mut line.driver).await;
         self.line = None;
         Failure::ended()
     }
@@ -128,7 +137,7 @@ impl Line {
         };
         let dialed = dialer.dial(if is_http2 { HTTP2 } else { HTTP1 }).await?;
         let (io, generation) = (TokioIo::new(dialed.stream), dialed.generation);
-        let (sender, driver): (_, Pin<Box<dyn Future<Output = ()> + Send>>) = if is_http2 {
+        let (sender, driver): (_, Driver) = if is_http2 {
             let shaken = http2::handshake(TokioExecutor::new(), io).await;
             let (sender, driver) = shaken.map_err(|error| broken(&error))?;
             (Sender::Http2(sender), Box::pin(async { drop(driver.await) }))
@@ -137,7 +146,7 @@ impl Line {
             let (sender, driver) = shaken.map_err(|error| broken(&error))?;
             (Sender::Http1(sender), Box::pin(async { drop(driver.await) }))
         };
-        Ok(Self { sender, driver, secrets, generation })
+        Ok(Self { sender, driver: driver.fuse(), secrets, generation })
     }
 
     /// Whether the receiver still has it open, as far as that has come through.
@@ -150,7 +159,7 @@ impl Line {
         };
         tokio::select! {
             biased;
-            () = self.driver.as_mut() => false,
+            () = &mut self.driver => false,
             is_ready = ready => is_ready,
         }
     }
@@ -169,7 +178,7 @@ impl Line {
         tokio::select! {
             answer = &mut asking => answer,
             // What was read before its end is still to be had.
-            () = self.driver.as_mut() => asking.await,
+            () = &mut self.driver => asking.await,
         }
     }
 

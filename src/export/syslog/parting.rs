@@ -23,9 +23,14 @@ const MARGIN: Duration = Duration::from_millis(50);
 /// It does not, or by a reset: then nobody knows how much of what was sent it has read.
 pub(super) async fn part(dialed: Dialed) -> Result<(), Failure> {
     let Dialed { mut stream, round_trip, .. } = dialed;
-    let parting = timeout(LIMIT, end(&mut stream, round_trip)).await;
     let unconfirmed = |what: String| Failure::new(Undelivered::Unconfirmed, what);
-    parting
+    let disorderly = |error: io::Error| {
+        unconfirmed(format!(
+            "the connection did not come to an orderly end ({error}): what was sent is sent again"
+        ))
+    };
+    let ending = timeout(LIMIT, end(&mut stream)).await;
+    ending
         .map_err(|_elapsed| {
             unconfirmed(format!(
                 "the receiver does not end the connection within {} after we did, so nobody knows \
@@ -33,14 +38,14 @@ pub(super) async fn part(dialed: Dialed) -> Result<(), Failure> {
                 humantime::format_duration(LIMIT)
             ))
         })?
-        .map_err(|error| {
-            unconfirmed(format!(
-                "the connection did not come to an orderly end ({error}): what was sent is sent again"
-            ))
-        })
+        .map_err(disorderly)?;
+    // The two ends may have crossed: then the receiver's kernel answers our last bytes with a reset. The receiver has no
+    // part in this wait, so its limit has none either.
+    sleep(round_trip * 2 + MARGIN).await;
+    socket(&stream).take_error().and_then(|error| error.map_or(Ok(()), Err)).map_err(disorderly)
 }
 
-async fn end(stream: &mut Stream, round_trip: Duration) -> io::Result<()> {
+async fn end(stream: &mut Stream) -> io::Result<()> {
     stream.shutdown().await?; // close_notify, then FIN
     let mut rest = [0; 512];
     loop {
@@ -52,11 +57,7 @@ async fn end(stream: &mut Stream, round_trip: Duration) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    let tcp = socket(stream);
-    until_end(tcp).await?;
-    // The two ends may have crossed: then the receiver's kernel answers our last bytes with a reset.
-    sleep(round_trip * 2 + MARGIN).await;
-    tcp.take_error()?.map_or(Ok(()), Err)
+    until_end(socket(stream)).await
 }
 
 /// Reads until the end of TCP itself, behind the end of TLS.
@@ -70,5 +71,29 @@ async fn until_end(tcp: &TcpStream) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::live::live;
+
+    #[tokio::test]
+    async fn a_long_way_there_and_back_is_no_fault_of_the_receiver() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut theirs, _) = listener.accept().await.unwrap();
+        theirs.shutdown().await.unwrap();
+        ours.readable().await.unwrap();
+        let (stream, generation) = (Stream::Left(ours), live(()).1.generation());
+        let dialed = Dialed { stream, generation, round_trip: LIMIT };
+
+        tokio::time::pause();
+        let parted = part(dialed).await;
+
+        assert!(parted.is_ok(), "{parted:?}");
     }
 }

@@ -54,6 +54,13 @@ impl Process {
         self.child.id()
     }
 
+    /// The ids of the processes that it has started itself, the oldest first.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        let id = self.id();
+        let listed = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        listed.split_whitespace().map(|id| id.parse().unwrap()).collect()
+    }
+
     /// All that it said until now, on both of its outputs.
     pub(crate) fn output(&self) -> String {
         self.output.lock().unwrap().clone()
@@ -130,6 +137,12 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ended_before = self.child.kill();
         let _status = self.child.wait();
+        // What it has started holds its outputs, and may hold files that the next test needs.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let has_ended = |reader: &JoinHandle<()>| reader.is_finished();
+        while !self.readers.iter().all(has_ended) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         if std::thread::panicking() {
             eprintln!("--- {} said:\n{}", self.name, self.output());
         }

@@ -130,10 +130,17 @@ impl Running {
     }
 }
 
-/// A sidecar that runs as a process of its own.
+/// A sidecar that runs as a process of its own: the parent, which hears the signals, and its worker.
 pub(crate) struct Spawned {
     pub(crate) process: Process,
     outside: Outside,
+}
+
+impl Spawned {
+    /// The worker's id: whoever measures the sidecar measures this process.
+    pub(crate) fn worker(&self) -> u32 {
+        *self.process.children().last().expect("a worker")
+    }
 }
 
 impl Deref for Spawned {

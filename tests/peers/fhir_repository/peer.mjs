@@ -3,7 +3,8 @@
 // peer.mjs PORT DIR [MODE]    DIR has tls.crt, tls.key and ca.crt; says "listening PORT" (0: the kernel chooses),
 //                             "peer SHA-256" of the client's certificate with the first request of each connection,
 //                             "bundle COUNT" for each Bundle, and "created RESOURCE" for each event
-// MODE: `singles` takes no Bundles, `choosy` takes no event that tells of a use of restricted functions, `busy` asks for a second's patience three times
+// MODE: `singles` takes no Bundles, `choosy` takes no event that tells of a use of restricted functions, `busy` asks for a second's patience three times,
+// `closing` ends the connection with each answer
 import { createServer } from 'node:https';
 import { readFileSync } from 'node:fs';
 import { OperationOutcomeError, badRequest } from '@medplum/core';
@@ -65,6 +66,9 @@ const server = createServer(tls, async (request, response) => {
     text += piece;
   }
   const [status, resource, headers] = await answer(request, text);
+  if (mode === 'closing') {
+    response.setHeader('connection', 'close');
+  }
   response.writeHead(status, { 'content-type': 'application/fhir+json', ...headers });
   response.end(resource && JSON.stringify(resource));
 });

@@ -1,0 +1,108 @@
+//! What the parent process has this one do: reload, drain then cut, or cut at once.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Sidecar;
+use crate::config::{Config, Problems};
+use crate::handover::{Channel, ChannelError, Order, Told};
+use crate::report::Report;
+use crate::shutdown::Drained;
+
+/// The parent's orders, which wait from when this is made.
+pub struct Orders {
+    channel: Channel,
+    /// One came while nothing could be reloaded yet.
+    reload: bool,
+}
+
+impl Orders {
+    /// Over `channel`, within a runtime.
+    ///
+    /// Signals are the parent's to hear. One that reaches this process as well, because somebody has sent it to all of a
+    /// group, must neither end it nor count twice.
+    ///
+    /// # Errors
+    ///
+    /// It is no channel, or signals cannot be caught.
+    pub fn over(channel: OwnedFd) -> io::Result<Self> {
+        let heard_by_the_parent = [
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+            SignalKind::hangup(),
+            SignalKind::user_defined2(),
+        ];
+        for kind in heard_by_the_parent {
+            drop(signal(kind)?); // it stays caught
+        }
+        Ok(Self { channel: Channel::over(channel)?, reload: false })
+    }
+
+    /// Resolves when the process is to end.
+    pub async fn ended(&mut self) {
+        loop {
+            match self.next().await {
+                Order::Stop | Order::Cut => return,
+                Order::Reload => self.reload = true,
+                Order::Unknown => {}
+            }
+        }
+    }
+
+    /// Tells the parent that everything listens.
+    pub async fn ready(&self) {
+        self.tell(&Told::Ready).await;
+    }
+
+    async fn tell(&self, told: &Told) {
+        match self.channel.send(told, None).await {
+            // Without a parent this process is about to be gone, too.
+            Ok(()) | Err(ChannelError::Gone) => {}
+            Err(error) => tracing::error!("cannot tell the parent: {}", Report(&error)),
+        }
+    }
+
+    async fn next(&mut self) -> Order {
+        if std::mem::take(&mut self.reload) {
+            return Order::Reload;
+        }
+        match self.channel.receive().await {
+            Ok((order, _)) => order,
+            // The kernel kills this process with its parent.
+            Err(_gone) => std::future::pending().await,
+        }
+    }
+}
+
+/// Runs until the parent ends the process. `load` reads the configuration again.
+pub async fn until_stopped(
+    sidecar: Sidecar,
+    mut orders: Orders,
+    load: impl Fn() -> Result<Config, Problems>,
+) -> Drained {
+    loop {
+        match orders.next().await {
+            Order::Reload => {
+                if let Err(error) = sidecar.reload(load()).await {
+                    tracing::error!(
+                        "reload refused, the old configuration stays: {}",
+                        Report(&error)
+                    );
+                }
+            }
+            Order::Stop | Order::Cut => break,
+            Order::Unknown => {}
+        }
+    }
+    let cut = sidecar.cutter();
+    let stopping = sidecar.stop();
+    tokio::pin!(stopping);
+    loop {
+        tokio::select! {
+            drained = &mut stopping => return drained,
+            order = orders.next() => if order == Order::Cut { cut() },
+        }
+    }
+}
