@@ -125,6 +125,7 @@ mod tcp;
 mod tls;
 mod vault;
 mod vault_auth;
+mod vm;
 mod withdrawal;
 mod withdrawal_outbound;
 mod withdrawal_waiting;
