@@ -38,6 +38,7 @@ mod cli;
 mod clock;
 mod config_files;
 mod corpora;
+mod dashboard;
 mod demo;
 mod dicom;
 mod dicom_commands;
