@@ -15,7 +15,7 @@ use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
 use crate::config::{Config, Endpoint, ListenAddr, Protocol};
 use crate::identity::{ListenerName, PeerName};
-use crate::inventory::{Inventory, Lenience};
+use crate::inventory::{Inventory, Lenience, OpenConnections};
 use crate::listener::quota::Quotas;
 use crate::listener::{
     BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
@@ -53,6 +53,7 @@ struct Running<S> {
     upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
     metrics: Arc<ListenerMetrics>,
     lenience: Arc<Lenience>,
+    open: Arc<OpenConnections>,
 }
 
 /// What makes a listener another one.
@@ -236,6 +237,7 @@ impl Listeners {
             metrics: self.metrics.listener(name, direction),
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
+            open: Arc::default(),
             shutdown: self.shutdown.child(),
         }
     }
@@ -279,6 +281,7 @@ impl Listeners {
                     observe_until: listener.observe_until,
                     lenience: Arc::clone(&running.lenience),
                 }),
+                open: Arc::clone(&running.open),
                 upstreams: None,
             })
         });
@@ -292,6 +295,7 @@ impl Listeners {
                 phi: listener.phi,
                 peers: names(&listener.expect),
                 lenient: None,
+                open: Arc::clone(&running.open),
                 upstreams: running.upstreams.as_ref().map(|(_, upstreams)| Arc::clone(upstreams)),
             })
         });
@@ -319,6 +323,7 @@ impl<S> Running<S> {
             upstreams: None,
             metrics: Arc::clone(&services.metrics),
             lenience: Arc::clone(&services.lenience),
+            open: Arc::clone(&services.open),
         }
     }
 }

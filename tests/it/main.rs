@@ -39,6 +39,7 @@ mod cli;
 mod clock;
 mod config_files;
 mod corpora;
+mod dashboard;
 mod demo;
 mod dicom;
 mod dicom_commands;
