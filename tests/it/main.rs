@@ -13,6 +13,7 @@
 mod support;
 
 mod admin;
+mod alerts;
 mod audit;
 mod audit_bad_input;
 mod audit_clock;
@@ -39,6 +40,7 @@ mod clock;
 mod config_files;
 mod control;
 mod corpora;
+mod dashboard;
 mod demo;
 mod dicom;
 mod dicom_commands;

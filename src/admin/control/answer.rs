@@ -22,6 +22,7 @@ const BODY_LIMIT: Duration = Duration::from_secs(5);
 /// A reload that takes longer goes on, and is told of in the log: key material may come from far away.
 const RELOAD: Duration = Duration::from_secs(120);
 
+const TEXT: &str = "text/plain; charset=utf-8";
 const INDEX: &str = "\
 GET /log-level
 PUT /log-level?for=15m   a filter, like myelin::tls=debug,info
@@ -59,7 +60,8 @@ impl Control {
     async fn index(&self, request: &Request<Incoming>) -> Answer {
         let pages = answer::answer(&self.admin, Scope::Full, request).await;
         let (head, body) = pages.into_parts();
-        if head.status != StatusCode::OK {
+        let is_text = head.headers.get(CONTENT_TYPE).is_some_and(|value| value == TEXT);
+        if head.status != StatusCode::OK || !is_text {
             return Response::from_parts(head, body.boxed_unsync());
         }
         let Ok(pages) = body.collect().await;
@@ -135,7 +137,7 @@ fn not_allowed(allowed: &'static str) -> Answer {
 }
 
 pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    with_type(status, "text/plain; charset=utf-8", Full::new(body.into()).boxed_unsync())
+    with_type(status, TEXT, Full::new(body.into()).boxed_unsync())
 }
 
 pub(super) fn with_type(
