@@ -6,6 +6,7 @@
 
 mod expired;
 mod lenience;
+mod open;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::{Duration, OffsetDateTime};
 
 pub use lenience::{Lenience, Leniences, Tally};
+pub use open::{Open, OpenConnections, Roll};
 pub use usage::Usage;
 
 use crate::clock;
@@ -146,8 +148,9 @@ impl Inventory {
         let is_news = peer.seen(&sighting, now);
         drop(memory);
         if is_news {
-            let not_after = sighting.certificate.not_after.unix_timestamp();
-            self.metrics.peer_not_after(sighting.peer, not_after);
+            let (from, to) = (sighting.certificate.not_before, sighting.certificate.not_after);
+            let (from, to) = (from.unix_timestamp(), to.unix_timestamp());
+            self.metrics.peer_certificate(sighting.peer, from, to);
         }
     }
 

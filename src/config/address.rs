@@ -59,6 +59,14 @@ fn unix(path: &str, base: &Path) -> Result<PathBuf, Fault> {
     Ok(path)
 }
 
+/// The path of the control socket.
+pub(super) fn control(text: &str, base: &Path) -> Result<PathBuf, Fault> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Err(Fault::new("is more than a path").quoting(format!("write {path}")));
+    }
+    unix(text, base)
+}
+
 /// `unix:///PATH` or `unix:/PATH`, as the SPIFFE Workload Endpoint names its socket (section 4).
 pub(super) fn workload_api(text: &str) -> Result<PathBuf, Fault> {
     let wrong = || Fault::new("is not unix: and an absolute path");
@@ -111,11 +119,6 @@ fn name_or_v4(host: &str) -> Option<String> {
     // A number at the end is a mistyped address, which a resolver might read in its own way.
     let numeric = name.as_str().rsplit('.').next()?.bytes().all(|b| b.is_ascii_digit());
     (!numeric && !name.as_str().starts_with("*.")).then(|| name.as_str().to_owned())
-}
-
-/// Whether only programs on this machine can be at the other end.
-pub(super) fn is_local(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }
 
 /// Whether two addresses cannot be bound at the same time, or one reaches what the other bound.
@@ -184,16 +187,6 @@ mod tests {
             &format!("unix:///{}", "a".repeat(107)),
         ] {
             assert!(workload_api(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn loopback_is_local_in_every_spelling() {
-        for local in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-            assert!(is_local(at(local)), "{local}");
-        }
-        for elsewhere in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
-            assert!(!is_local(at(elsewhere)), "{elsewhere}");
         }
     }
 

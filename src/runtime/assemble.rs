@@ -1,17 +1,20 @@
 //! From a configuration to what serves it: what may fail comes first, and what runs after that.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use super::build::Given;
 use super::listeners::Listeners;
 use super::rego::rego;
 use super::supply::supply;
-use super::{Obstacle, StartError, records};
-use crate::admin::{self, Admin, Probes, Scope, View};
+use super::{Obstacle, StartError, Started, records};
+use crate::admin::control::{self, Act, Control};
+use crate::admin::{self, Admin, History, Probes, Scope, View};
 use crate::audit::Audit;
 use crate::authz::RegoPolicy;
 use crate::certs::{self, Loaded, Material, Rotator, Standing, Supply, Trigger};
@@ -38,6 +41,7 @@ pub(super) struct Assembled {
 pub(super) struct AdminDoors {
     full: Option<(TcpListener, SocketAddr)>,
     probe: Option<(TcpListener, SocketAddr)>,
+    control: Option<control::Bound>,
 }
 
 /// Reads and makes what `config` points at, and binds what it names.
@@ -65,6 +69,7 @@ pub(super) async fn assemble(
     let doors = AdminDoors {
         full: bind(config.admin.listen).await?,
         probe: bind(config.admin.probe_listen).await?,
+        control: bind_control(config.admin.socket.as_deref())?,
     };
     audit.note(records::started(&material.facts)).await; // nothing can fail from here on
     listeners.put_in_place(plan, bound);
@@ -81,6 +86,15 @@ async fn bind(
     let socket = admin::bind(address).await.map_err(failed)?;
     let bound = socket.local_addr().map_err(failed)?;
     Ok(Some((socket, bound)))
+}
+
+fn bind_control(path: Option<&Path>) -> Result<Option<control::Bound>, StartError> {
+    let Some(path) = path else { return Ok(None) };
+    let bound = control::bind(path).map_err(|source| {
+        let address = format!("unix:{}", path.display());
+        Obstacle::Bind(BindError { what: "admin.socket".to_owned(), address, source })
+    })?;
+    Ok(Some(bound))
 }
 
 /// The key material as it is renewed.
@@ -116,25 +130,35 @@ pub(super) fn renew(
 }
 
 impl AdminDoors {
-    /// Where they are: the full one, and the one for probes.
-    pub(super) fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    /// Where they are.
+    pub(super) fn addresses(&self) -> Started {
         let address = |door: &Option<(TcpListener, SocketAddr)>| door.as_ref().map(|door| door.1);
-        (address(&self.full), address(&self.probe))
+        let control = self.control.as_ref().map(|bound| bound.path().to_owned());
+        let (admin, probe) = (address(&self.full), address(&self.probe));
+        Started { admin, probe, control, ..Started::default() }
     }
 
-    /// Answers at them until `end`.
+    /// Answers at them until `end`. `acts` are done by others, and `whole` drains when that is asked for.
     pub(super) fn open(
         self,
         settings: &AdminSettings,
         view: Live<View>,
         (audit, metrics): (&Audit, &Metrics),
+        (acts, whole): (mpsc::Sender<Act>, Shutdown),
         end: &Shutdown,
     ) {
         let probes = Arc::new(Probes::new(&settings.probes));
-        let admin = Admin { view, audit: audit.clone(), metrics: metrics.clone(), probes };
+        let history = Arc::new(History::default());
+        let admin = Admin { view, audit: audit.clone(), metrics: metrics.clone(), probes, history };
+        if self.full.is_some() || self.control.is_some() {
+            end.spawn(admin.clone().remember(end.clone()));
+        }
         for (door, scope) in [(self.full, Scope::Full), (self.probe, Scope::Probe)] {
             let Some((socket, _address)) = door else { continue };
             end.spawn(admin.clone().serve(socket, scope, end.clone()));
+        }
+        if let Some(bound) = self.control {
+            end.spawn(Control { admin, acts, whole }.serve(bound, end.clone()));
         }
     }
 }

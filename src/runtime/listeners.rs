@@ -15,7 +15,7 @@ use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
 use crate::config::{Config, Endpoint, ListenAddr, Protocol};
 use crate::identity::{ListenerName, PeerName};
-use crate::inventory::{Inventory, Lenience};
+use crate::inventory::{Inventory, Lenience, OpenConnections};
 use crate::listener::quota::Quotas;
 use crate::listener::{
     BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
@@ -53,6 +53,7 @@ struct Running<S> {
     upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
     metrics: Arc<ListenerMetrics>,
     lenience: Arc<Lenience>,
+    open: Arc<OpenConnections>,
 }
 
 /// What makes a listener another one.
@@ -159,6 +160,7 @@ impl Listeners {
         let mut bound: BTreeMap<_, _> = bound.into_iter().collect();
         let inbound_names: Vec<_> = plan.inbound.iter().map(|s| s.config.name.clone()).collect();
         let outbound_names: Vec<_> = plan.outbound.iter().map(|s| s.config.name.clone()).collect();
+        let before: Vec<_> = self.upstreams().cloned().collect();
         retire(&mut self.inbound, &self.shutdown, |name| {
             inbound_names.contains(name) && !bound.contains_key(name)
         });
@@ -190,6 +192,13 @@ impl Listeners {
                 (None, None) => {}
             }
         }
+        let stays = |old: &Arc<Upstreams>| self.upstreams().any(|now| Arc::ptr_eq(now, old));
+        before.iter().filter(|old| !stays(old)).for_each(|old| old.hide());
+        self.upstreams().for_each(|now| now.show());
+    }
+
+    fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstreams>> {
+        self.outbound.values().filter_map(|running| running.upstreams.as_ref().map(|(_, all)| all))
     }
 
     fn start_inbound(&mut self, state: InboundState, bound: Bound) {
@@ -228,6 +237,7 @@ impl Listeners {
             metrics: self.metrics.listener(name, direction),
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
+            open: Arc::default(),
             shutdown: self.shutdown.child(),
         }
     }
@@ -271,6 +281,7 @@ impl Listeners {
                     observe_until: listener.observe_until,
                     lenience: Arc::clone(&running.lenience),
                 }),
+                open: Arc::clone(&running.open),
                 upstreams: None,
             })
         });
@@ -284,6 +295,7 @@ impl Listeners {
                 phi: listener.phi,
                 peers: names(&listener.expect),
                 lenient: None,
+                open: Arc::clone(&running.open),
                 upstreams: running.upstreams.as_ref().map(|(_, upstreams)| Arc::clone(upstreams)),
             })
         });
@@ -311,6 +323,7 @@ impl<S> Running<S> {
             upstreams: None,
             metrics: Arc::clone(&services.metrics),
             lenience: Arc::clone(&services.lenience),
+            open: Arc::clone(&services.open),
         }
     }
 }

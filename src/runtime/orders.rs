@@ -4,8 +4,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use super::Sidecar;
+use crate::admin::control::Act;
+use crate::audit::Reader;
 use crate::config::{Config, Problems};
 use crate::handover::{Channel, ChannelError, Order, Told};
 use crate::report::Report;
@@ -76,28 +79,35 @@ impl Orders {
     }
 }
 
-/// Runs until the parent ends the process. `load` reads the configuration again.
+/// Runs until the parent, or somebody over the control socket, ends the process. `load` reads the configuration again.
 pub async fn until_stopped(
-    sidecar: Sidecar,
+    mut sidecar: Sidecar,
     mut orders: Orders,
     load: impl Fn() -> Result<Config, Problems>,
 ) -> Drained {
-    loop {
-        match orders.next().await {
-            Order::Reload => {
-                if let Err(error) = sidecar.reload(load()).await {
-                    tracing::error!(
-                        "reload refused, the old configuration stays: {}",
-                        Report(&error)
-                    );
+    let (_nobody, none) = mpsc::channel(1);
+    let mut acts = std::mem::replace(&mut sidecar.acts, none);
+    let by = loop {
+        tokio::select! {
+            order = orders.next() => match order {
+                Order::Reload => {
+                    let _told_in_the_log = reload(&sidecar, None, load()).await;
                 }
-            }
-            Order::Stop | Order::Cut => break,
-            Order::Unknown => {}
+                Order::Stop | Order::Cut => break None,
+                Order::Unknown => {}
+            },
+            Some(act) = acts.recv() => match act {
+                Act::Reload { by, answer } => {
+                    // Whoever asked may have gone; the outcome is on record all the same.
+                    let _heard = answer.send(reload(&sidecar, Some(by), load()).await);
+                }
+                Act::Drain { by } => break Some(by),
+            },
         }
-    }
+    };
+    drop(acts);
     let cut = sidecar.cutter();
-    let stopping = sidecar.stop();
+    let stopping = sidecar.stop_for(by);
     tokio::pin!(stopping);
     loop {
         tokio::select! {
@@ -105,4 +115,16 @@ pub async fn until_stopped(
             order = orders.next() => if order == Order::Cut { cut() },
         }
     }
+}
+
+async fn reload(
+    sidecar: &Sidecar,
+    by: Option<Reader>,
+    loaded: Result<Config, Problems>,
+) -> Result<(), String> {
+    sidecar.reload_for(by, loaded).await.map_err(|error| {
+        let why = Report(&error).to_string();
+        tracing::error!("reload refused, the old configuration stays: {why}");
+        why
+    })
 }

@@ -22,7 +22,8 @@ use super::timekeeping::Timekeeping;
 use super::upkeep::Upkeep;
 use super::{Obstacle, ReloadError, StartError, Started, records};
 use crate::admin::View;
-use crate::audit::{Audit, Origin, Pseudonyms};
+use crate::admin::control::Act;
+use crate::audit::{Audit, Origin, Pseudonyms, Reader};
 use crate::authz::RegoPolicy;
 use crate::certs::{Material, Trigger};
 use crate::clock;
@@ -43,9 +44,11 @@ const EXPORTS: Duration = Duration::from_secs(5);
 pub(super) enum Command {
     Reload {
         loaded: Box<Result<Config, Problems>>,
+        by: Option<Reader>,
         answer: oneshot::Sender<Result<(), ReloadError>>,
     },
     Stop {
+        by: Option<Reader>,
         answer: oneshot::Sender<Drained>,
     },
 }
@@ -78,7 +81,7 @@ impl Supervisor {
     /// Binds everything, then serves. `None` when it was ended before.
     pub(super) async fn start(
         config: Config,
-        data: Handle,
+        (data, acts): (Handle, mpsc::Sender<Act>),
         shutdown: Shutdown,
         end: &CancellationToken,
     ) -> Result<Option<(Self, Started)>, StartError> {
@@ -88,7 +91,7 @@ impl Supervisor {
         let audit = Audit::open(config.audit.as_ref(), origin, metrics.audit())
             .map_err(StartError::Audit)?
             .with_pseudonyms(pseudonyms);
-        let setting_up = Self::set_up(config, data, shutdown, metrics, &audit);
+        let setting_up = Self::set_up(config, (data, acts), shutdown, metrics, &audit);
         // Boxed: it is large, and is gone when everything runs.
         let set_up = tokio::select! {
             set_up = Box::pin(setting_up) => set_up.map(Some),
@@ -102,7 +105,7 @@ impl Supervisor {
 
     async fn set_up(
         config: Config,
-        data: Handle,
+        (data, acts): (Handle, mpsc::Sender<Act>),
         shutdown: Shutdown,
         metrics: Metrics,
         audit: &Audit,
@@ -118,10 +121,9 @@ impl Supervisor {
         let mut exports = Exports::new(audit.clone(), material.clone(), metrics.clone());
         exports.put_in_place(&config);
         let (view, reader) = live(shown.view(&config, &first, (&listeners, &exports)));
-        let (full, probe) = doors.addresses();
-        let started =
-            Started { listeners: listeners.addresses(&config), admin: full, probe, warnings };
-        doors.open(&config.admin, reader, (audit, &metrics), &admin);
+        let listening = listeners.addresses(&config);
+        let started = Started { listeners: listening, warnings, ..doors.addresses() };
+        doors.open(&config.admin, reader, (audit, &metrics), (acts, shutdown.clone()), &admin);
         let (telling, end) = (audit.clone().tell_of_floods(), admin.clone());
         admin.spawn(async move { end.until_cut(telling).await.unwrap_or_default() });
         let mut supervisor = Self {
@@ -145,16 +147,16 @@ impl Supervisor {
             admin,
         };
         supervisor.metrics.reloaded(true);
-        supervisor.loaded(None).await;
+        supervisor.loaded(None, None).await;
         Ok((supervisor, started))
     }
 
     /// A configuration has taken effect: the first, or in place of `previous`.
-    async fn loaded(&mut self, previous: Option<&Config>) {
+    async fn loaded(&mut self, previous: Option<&Config>, by: Option<Reader>) {
         if let Some(audit) = &self.config.audit {
             self.audit.keep(&audit.keeping);
         }
-        self.audit.note(records::loaded(&self.config, previous)).await;
+        self.audit.note(records::asked(records::loaded(&self.config, previous), by)).await;
         let now = clock::onward();
         let said = self.leniency.loaded(&self.config, &self.metrics, now);
         self.say(said).await;
@@ -170,13 +172,13 @@ impl Supervisor {
             tokio::select! {
                 () = end.cancelled() => break,
                 command = inbox.recv() => match command {
-                    Some(Command::Reload { loaded, answer }) => {
-                        let result = self.reload(*loaded).await;
+                    Some(Command::Reload { loaded, by, answer }) => {
+                        let result = self.reload(*loaded, by).await;
                         // Whoever asked may have gone; the outcome is on record all the same.
                         let _heard = answer.send(result);
                     }
-                    Some(Command::Stop { answer }) => {
-                        let drained = self.drain(self.config.limits.drain_timeout).await;
+                    Some(Command::Stop { by, answer }) => {
+                        let drained = self.drain(self.config.limits.drain_timeout, by).await;
                         let _heard = answer.send(drained);
                         return;
                     }
@@ -190,7 +192,7 @@ impl Supervisor {
                 _ = upkeep.tick() => self.look_after().await,
             }
         }
-        self.drain(Duration::ZERO).await;
+        self.drain(Duration::ZERO, None).await;
     }
 
     /// Whatever is to be seen to every few seconds.
@@ -212,7 +214,11 @@ impl Supervisor {
     }
 
     /// All of the new configuration takes effect, or nothing of it.
-    async fn reload(&mut self, loaded: Result<Config, Problems>) -> Result<(), ReloadError> {
+    async fn reload(
+        &mut self,
+        loaded: Result<Config, Problems>,
+        by: Option<Reader>,
+    ) -> Result<(), ReloadError> {
         let offered = Offered::of(&loaded, &self.config);
         let result = match loaded {
             Ok(config) => self.try_reload(config).await,
@@ -222,7 +228,7 @@ impl Supervisor {
         match &result {
             Ok(previous) => {
                 self.last_failure = None;
-                self.loaded(Some(previous)).await;
+                self.loaded(Some(previous), by).await;
             }
             Err(error) => {
                 let message = match error {
@@ -230,7 +236,8 @@ impl Supervisor {
                     other => Report(other).to_string(),
                 };
                 self.last_failure = Some(message.clone());
-                self.audit.note(offered.rejected(&self.config, message)).await;
+                let rejected = offered.rejected(&self.config, message);
+                self.audit.note(records::asked(rejected, by)).await;
             }
         }
         self.show();
@@ -294,14 +301,14 @@ impl Supervisor {
     }
 
     /// Finishes what is open, cuts what does not end, closes the trail, and stops answering probes last.
-    async fn drain(&mut self, grace: Duration) -> Drained {
+    async fn drain(&mut self, grace: Duration, by: Option<Reader>) -> Drained {
         self.draining = true;
         self.show();
         tracing::info!(?grace, "draining");
         let drained = self.shutdown.run(grace).await;
         self.audit.take_notes().await;
         let own = Arc::clone(&self.material.snapshot().value.facts);
-        self.audit.note(records::stopped(&own, drained)).await;
+        self.audit.note(records::asked(records::stopped(&own, drained), by)).await;
         self.audit.close().await;
         self.exports.drain(EXPORTS.min(grace)).await;
         self.admin.cut();

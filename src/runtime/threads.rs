@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::supervisor::{Command, Supervisor};
 use super::{StartError, Started};
+use crate::admin::control::Act;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
 
@@ -82,7 +83,7 @@ impl Starting {
 /// Starts the data threads and the control thread.
 pub(super) fn start(
     config: Config,
-    inbox: mpsc::Receiver<Command>,
+    (inbox, acts): (mpsc::Receiver<Command>, mpsc::Sender<Act>),
     shutdown: Shutdown,
 ) -> Result<Starting, StartError> {
     let end = CancellationToken::new();
@@ -97,7 +98,7 @@ pub(super) fn start(
             Err(error) => return tell_all(&tell, Err(StartError::Threads(error))),
         };
         runtime.block_on(async {
-            match Supervisor::start(config, data, shutdown, &end).await {
+            match Supervisor::start(config, (data, acts), shutdown, &end).await {
                 Ok(Some((supervisor, started))) => {
                     tell_all(&tell, Ok(started));
                     supervisor.run(inbox, &end).await;

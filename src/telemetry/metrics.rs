@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::{
 
 pub use super::exports::ExportMetrics;
 pub use super::handles::{AuditMetrics, ListenerMetrics, OpenConnection};
+pub use super::reading::{Durations, ListenerKey, Reading};
 use crate::identity::{ListenerName, PeerName};
 use crate::outcome::{Direction, Rejection};
 
@@ -41,7 +42,9 @@ pub(super) const MESSAGE_DURATION: &str = "myelin_message_duration_seconds";
 pub(super) const ACKNOWLEDGEMENTS: &str = "myelin_acknowledgements_total";
 pub(super) const BYTES: &str = "myelin_bytes_total";
 const CERTIFICATE_NOT_AFTER: &str = "myelin_certificate_not_after_timestamp_seconds";
+const CERTIFICATE_ISSUED: &str = "myelin_certificate_issued_timestamp_seconds";
 const PEER_NOT_AFTER: &str = "myelin_peer_certificate_not_after_timestamp_seconds";
+const PEER_NOT_BEFORE: &str = "myelin_peer_certificate_not_before_timestamp_seconds";
 const ROTATIONS: &str = "myelin_certificate_rotations_total";
 const BUNDLE_NOT_AFTER: &str = "myelin_trust_bundle_not_after_timestamp_seconds";
 const CRL_NEXT_UPDATE: &str = "myelin_crl_next_update_timestamp_seconds";
@@ -56,6 +59,7 @@ pub(super) const EXPORT_LAG_SECONDS: &str = "myelin_audit_export_lag_seconds";
 pub(super) const EXPORT_DELIVERED: &str = "myelin_audit_export_delivered_total";
 pub(super) const EXPORT_FAILURES: &str = "myelin_audit_export_failures_total";
 const RELOADS: &str = "myelin_config_reloads_total";
+const LAST_RELOAD: &str = "myelin_config_last_reload_successful";
 pub(super) const UPSTREAM_HEALTHY: &str = "myelin_upstream_healthy";
 const BUILD_INFO: &str = "myelin_build_info";
 
@@ -102,7 +106,13 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
         Kind::Gauge,
         "When this sidecar's certificate expires; of several, the first to do so.",
     ),
+    (CERTIFICATE_ISSUED, Kind::Gauge, "When this sidecar's certificate was issued."),
     (PEER_NOT_AFTER, Kind::Gauge, "When the certificate that a peer last presented expires."),
+    (
+        PEER_NOT_BEFORE,
+        Kind::Gauge,
+        "From when on the certificate that a peer last presented is valid.",
+    ),
     (ROTATIONS, Kind::Counter, "New key material, by whether it took effect, and why not."),
     (BUNDLE_NOT_AFTER, Kind::Gauge, "When the first certificate of the trust bundle expires."),
     (CRL_NEXT_UPDATE, Kind::Gauge, "When the first revocation list is due for its next update."),
@@ -121,6 +131,11 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (EXPORT_DELIVERED, Kind::Counter, "Records that an export has delivered."),
     (EXPORT_FAILURES, Kind::Counter, "Failures of an export, by reason."),
     (RELOADS, Kind::Counter, "Configuration reloads, by result."),
+    (
+        LAST_RELOAD,
+        Kind::Gauge,
+        "1 when the last configuration took effect, 0 when it was rejected.",
+    ),
     (UPSTREAM_HEALTHY, Kind::Gauge, "1 when the endpoint is in use, 0 while it is set aside."),
     (BUILD_INFO, Kind::Gauge, "Always 1; what was built and which cryptography it uses."),
 ];
@@ -134,7 +149,7 @@ enum Kind {
 
 /// Latency buckets in seconds. From a request on loopback or an `fdatasync` of a good disk to the timeouts
 /// that are set by default, each at most 2.5 times the one before it.
-const BUCKETS: &[f64] = &[
+pub(super) const BUCKETS: [f64; 17] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0, 30.0,
 ];
@@ -164,7 +179,7 @@ impl Metrics {
     /// Never for the buckets that are compiled in.
     pub fn new() -> Result<Self, metrics_exporter_prometheus::BuildError> {
         let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), BUCKETS)?
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?
             .build_recorder();
         let metrics = Self {
             handle: recorder.handle(),
@@ -191,7 +206,10 @@ impl Metrics {
                 ],
             )
             .set(1.0);
-        metrics.counter(ROTATIONS, &[("result", result(true))]).absolute(0);
+        for name in [ROTATIONS, RELOADS] {
+            metrics.counter(name, &[("result", result(true))]).absolute(0);
+        }
+        metrics.counter(RELOADS, &[("result", result(false))]).absolute(0);
         Rejection::ALL.into_iter().for_each(|why| metrics.rejections(why).absolute(0));
         Ok(metrics)
     }
@@ -199,6 +217,11 @@ impl Metrics {
     /// The Prometheus text form, process metrics brought up to date.
     pub fn render(&self) -> String {
         with_local_recorder(&*self.recorder, || self.process.collect());
+        self.exposition()
+    }
+
+    /// The Prometheus text form of Myelin's own metrics.
+    pub(super) fn exposition(&self) -> String {
         self.handle.render()
     }
 
@@ -252,9 +275,10 @@ impl Metrics {
         self.gauge(CLOCK_BEHIND, &[]).set(behind.as_secs_f64().trunc());
     }
 
-    /// Sets when this sidecar's certificate expires, in seconds since 1970.
-    pub fn certificate_not_after(&self, timestamp: i64) {
-        self.gauge(CERTIFICATE_NOT_AFTER, &[]).set(seconds(timestamp));
+    /// Sets from when to when this sidecar's certificate lasts, in seconds since 1970.
+    pub fn certificate(&self, issued: i64, not_after: i64) {
+        self.gauge(CERTIFICATE_ISSUED, &[]).set(seconds(issued));
+        self.gauge(CERTIFICATE_NOT_AFTER, &[]).set(seconds(not_after));
     }
 
     /// Sets when the first certificate of the trust bundle expires.
@@ -262,9 +286,9 @@ impl Metrics {
         self.gauge(BUNDLE_NOT_AFTER, &[]).set(seconds(timestamp));
     }
 
-    /// Sets when the first revocation list is due.
-    pub fn crl_next_update(&self, timestamp: i64) {
-        self.gauge(CRL_NEXT_UPDATE, &[]).set(seconds(timestamp));
+    /// Sets when the first revocation list is due; `None` when there is none, or none any more.
+    pub fn crl_next_update(&self, timestamp: Option<i64>) {
+        self.gauge(CRL_NEXT_UPDATE, &[]).set(timestamp.map_or(f64::NAN, seconds));
     }
 
     /// Counts new key material that took effect.
@@ -285,20 +309,24 @@ impl Metrics {
     /// Counts a configuration that took effect, or did not.
     pub fn reloaded(&self, ok: bool) {
         self.counter(RELOADS, &[("result", result(ok))]).increment(1);
+        self.gauge(LAST_RELOAD, &[]).set(f64::from(u8::from(ok)));
     }
 
-    /// Sets when the certificate that `peer` presented last expires.
-    pub fn peer_not_after(&self, peer: &PeerName, timestamp: i64) {
-        self.peer_gauge(peer).set(seconds(timestamp));
+    /// Sets from when to when the certificate that `peer` presented last is valid.
+    pub fn peer_certificate(&self, peer: &PeerName, not_before: i64, not_after: i64) {
+        self.peer_gauge(PEER_NOT_BEFORE, peer).set(seconds(not_before));
+        self.peer_gauge(PEER_NOT_AFTER, peer).set(seconds(not_after));
     }
 
     /// No alert goes on about a peer that is no longer configured.
     pub fn peer_forgotten(&self, peer: &PeerName) {
-        self.peer_gauge(peer).set(f64::NAN);
+        for name in [PEER_NOT_BEFORE, PEER_NOT_AFTER] {
+            self.peer_gauge(name, peer).set(f64::NAN);
+        }
     }
 
-    fn peer_gauge(&self, peer: &PeerName) -> Gauge {
-        self.gauge(PEER_NOT_AFTER, &[("peer", peer.as_str().to_owned().into())])
+    fn peer_gauge(&self, name: &'static str, peer: &PeerName) -> Gauge {
+        self.gauge(name, &[("peer", peer.as_str().to_owned().into())])
     }
 
     pub(super) fn counter(

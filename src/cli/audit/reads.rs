@@ -1,6 +1,5 @@
 //! Whoever reads the trail with these commands is on record there.
 
-use std::fs;
 use std::mem;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +7,6 @@ use super::super::{console, environment};
 use crate::audit::{Noted, Reader};
 use crate::report::Report;
 
-/// What `/proc/self/loginuid` says of a process that nobody logged in for.
-const NOBODY: u32 = u32::MAX;
 /// Longest name of a user that is noted, in bytes.
 const LONGEST: usize = 64;
 
@@ -17,6 +14,7 @@ const LONGEST: usize = 64;
 pub(super) struct Reads {
     command: String,
     filters: Vec<String>,
+    by: Reader,
     noted: Vec<Noted>,
     /// Trails without a writer.
     copies: Vec<PathBuf>,
@@ -28,7 +26,8 @@ impl Reads {
     pub(super) fn begin(dirs: &[PathBuf], command: &str, filters: &[&str]) -> Self {
         let filters = filters.iter().map(|name| (*name).to_owned()).collect();
         let copies = dirs.to_vec();
-        let mut reads = Self { command: command.to_owned(), filters, noted: Vec::new(), copies };
+        let (command, by) = (command.to_owned(), who());
+        let mut reads = Self { command, filters, by, noted: Vec::new(), copies };
         reads.again();
         reads
     }
@@ -36,7 +35,8 @@ impl Reads {
     /// Notes it for those trails, too, that have got a writer since.
     pub(super) fn again(&mut self) {
         for dir in mem::take(&mut self.copies) {
-            match Noted::begin(place(&dir), &self.command, self.filters.clone(), who()) {
+            let (filters, by) = (self.filters.clone(), self.by.clone());
+            match Noted::begin(place(&dir), &self.command, filters, by) {
                 Ok(Some(noted)) => self.noted.push(noted),
                 Ok(None) => self.copies.push(dir),
                 Err(unnoted) => unsaid(&unnoted),
@@ -68,22 +68,7 @@ fn unsaid(unnoted: &(dyn std::error::Error + 'static)) {
 
 /// Whose process this is.
 pub(super) fn who() -> Reader {
-    let uid = rustix::process::getuid().as_raw();
-    let login = fs::read_to_string("/proc/self/loginuid").ok();
-    let login = login.and_then(|text| text.trim().parse().ok()).filter(|uid| *uid != NOBODY);
     let sudo = environment("SUDO_USER").filter(|name| name.len() <= LONGEST);
-    Reader {
-        uid,
-        name: name_of(uid),
-        login: login.map(|uid| name_of(uid).unwrap_or_else(|| uid.to_string())),
-        sudo,
-        process: std::process::id(),
-    }
-}
-
-/// A user's name, where users are in a file.
-fn name_of(uid: u32) -> Option<String> {
-    let users = fs::read_to_string(Path::new("/etc/passwd")).ok()?;
-    let user = users.lines().find(|line| line.split(':').nth(2) == Some(&*uid.to_string()))?;
-    user.split(':').next().filter(|name| name.len() <= LONGEST).map(ToOwned::to_owned)
+    let uid = rustix::process::getuid().as_raw();
+    Reader { sudo, ..Reader::of_process(uid, std::process::id()) }
 }
