@@ -19,7 +19,7 @@ use crate::inventory::{Inventory, Lenience, OpenConnections};
 use crate::listener::quota::Quotas;
 use crate::listener::{
     BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
-    bind,
+    Workload, bind,
 };
 use crate::live::{Publisher, live};
 use crate::outcome::Direction;
@@ -235,6 +235,7 @@ impl Listeners {
         Services {
             audit: self.audit.clone(),
             metrics: self.metrics.listener(name, direction),
+            workload: Arc::new(Workload::of(name.clone())),
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
             open: Arc::default(),
