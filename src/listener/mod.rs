@@ -17,12 +17,14 @@ pub mod quota;
 mod record;
 mod requests;
 mod shapes;
+mod sockets;
 
 use std::sync::Arc;
 
-pub use accept::{BindError, Bound, bind};
+pub use accept::{BindError, Bound, Passing, adopt, bind};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
+pub use sockets::Sockets;
 
 use crate::audit::{Audit, Connection};
 use crate::authz::{Denied, Permit};

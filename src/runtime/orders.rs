@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
-use super::Sidecar;
+use super::{HandOver, Inheritance, Sidecar};
 use crate::config::{Config, Problems};
 use crate::handover::{Channel, ChannelError, Order, Told};
 use crate::report::Report;
@@ -40,14 +41,25 @@ impl Orders {
         Ok(Self { channel: Channel::over(channel)?, reload: false })
     }
 
+    /// Waits until the parent has it begin, and for what comes with that.
+    pub async fn begin(&mut self) -> Inheritance {
+        loop {
+            if let (Order::Begin, predecessor) = self.next().await {
+                return Inheritance { predecessor };
+            }
+        }
+    }
+
     /// Resolves when the process is to end.
     pub async fn ended(&mut self) {
+        let mut reload = false;
         loop {
-            match self.next().await {
+            match self.next().await.0 {
                 Order::Stop | Order::Cut => return,
-                Order::Reload => self.reload = true,
-                Order::Unknown => {}
+                Order::Reload => reload = true,
+                Order::Begin | Order::HandOver | Order::Unknown => {}
             }
+            self.reload = reload;
         }
     }
 
@@ -64,36 +76,40 @@ impl Orders {
         }
     }
 
-    async fn next(&mut self) -> Order {
-        if std::mem::take(&mut self.reload) {
-            return Order::Reload;
-        }
+    async fn next(&mut self) -> (Order, Option<OwnedFd>) {
         match self.channel.receive().await {
-            Ok((order, _)) => order,
+            Ok(received) => received,
             // The kernel kills this process with its parent.
             Err(_gone) => std::future::pending().await,
         }
     }
 }
 
-/// Runs until the parent ends the process. `load` reads the configuration again.
+/// Runs until the parent ends the process, or another worker serves instead. `load` reads the configuration again.
 pub async fn until_stopped(
     sidecar: Sidecar,
     mut orders: Orders,
     load: impl Fn() -> Result<Config, Problems>,
 ) -> Drained {
+    if orders.reload {
+        reload(&sidecar, load()).await;
+    }
+    let mut handing_over = None;
     loop {
-        match orders.next().await {
-            Order::Reload => {
-                if let Err(error) = sidecar.reload(load()).await {
-                    tracing::error!(
-                        "reload refused, the old configuration stays: {}",
-                        Report(&error)
-                    );
+        tokio::select! {
+            (order, end) = orders.next() => match order {
+                Order::Reload => reload(&sidecar, load()).await,
+                Order::HandOver => handing_over = sidecar.hand_over(end).await,
+                Order::Stop | Order::Cut => break,
+                Order::Begin | Order::Unknown => {}
+            },
+            outcome = heard(&mut handing_over) => match outcome {
+                HandOver::Done => {
+                    orders.tell(&Told::HandedOver).await;
+                    break;
                 }
-            }
-            Order::Stop | Order::Cut => break,
-            Order::Unknown => {}
+                HandOver::Off => orders.tell(&Told::Stays).await,
+            },
         }
     }
     let cut = sidecar.cutter();
@@ -102,7 +118,21 @@ pub async fn until_stopped(
     loop {
         tokio::select! {
             drained = &mut stopping => return drained,
-            order = orders.next() => if order == Order::Cut { cut() },
+            (order, _) = orders.next() => if order == Order::Cut { cut() },
         }
     }
+}
+
+async fn reload(sidecar: &Sidecar, loaded: Result<Config, Problems>) {
+    if let Err(error) = sidecar.reload(loaded).await {
+        tracing::error!("reload refused, the old configuration stays: {}", Report(&error));
+    }
+}
+
+/// What becomes of a hand-over, once. Never comes back while there is none.
+async fn heard(handing_over: &mut Option<oneshot::Receiver<HandOver>>) -> HandOver {
+    let Some(answer) = handing_over else { return std::future::pending().await };
+    let outcome = answer.await.unwrap_or(HandOver::Off);
+    *handing_over = None;
+    outcome
 }

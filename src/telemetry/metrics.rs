@@ -56,6 +56,7 @@ pub(super) const EXPORT_LAG_SECONDS: &str = "myelin_audit_export_lag_seconds";
 pub(super) const EXPORT_DELIVERED: &str = "myelin_audit_export_delivered_total";
 pub(super) const EXPORT_FAILURES: &str = "myelin_audit_export_failures_total";
 const RELOADS: &str = "myelin_config_reloads_total";
+const HANDOVERS: &str = "myelin_handovers_total";
 pub(super) const UPSTREAM_HEALTHY: &str = "myelin_upstream_healthy";
 const BUILD_INFO: &str = "myelin_build_info";
 
@@ -121,6 +122,7 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (EXPORT_DELIVERED, Kind::Counter, "Records that an export has delivered."),
     (EXPORT_FAILURES, Kind::Counter, "Failures of an export, by reason."),
     (RELOADS, Kind::Counter, "Configuration reloads, by result."),
+    (HANDOVERS, Kind::Counter, "Hand-overs to this process, and from it that came to nothing."),
     (UPSTREAM_HEALTHY, Kind::Gauge, "1 when the endpoint is in use, 0 while it is set aside."),
     (BUILD_INFO, Kind::Gauge, "Always 1; what was built and which cryptography it uses."),
 ];
@@ -285,6 +287,11 @@ impl Metrics {
     /// Counts a configuration that took effect, or did not.
     pub fn reloaded(&self, ok: bool) {
         self.counter(RELOADS, &[("result", result(ok))]).increment(1);
+    }
+
+    /// Counts a hand-over to this process, or one from it that came to nothing.
+    pub fn handed_over(&self, ok: bool) {
+        self.counter(HANDOVERS, &[("result", result(ok))]).increment(1);
     }
 
     /// Sets when the certificate that `peer` presented last expires.
