@@ -43,7 +43,7 @@ fn worker(arguments: &Arguments, parent: u32, log: log::Format) -> anyhow::Resul
     let path = &arguments.file.config;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (orders, inheritance) = runtime.block_on(async {
-        let mut orders = Orders::over(channel)?;
+        let orders = Orders::over(channel)?;
         let inheritance = orders.begin().await;
         anyhow::Ok((orders, inheritance))
     })?;

@@ -42,7 +42,7 @@ impl Orders {
     }
 
     /// Waits until the parent has it begin, and for what comes with that.
-    pub async fn begin(&mut self) -> Inheritance {
+    pub async fn begin(&self) -> Inheritance {
         loop {
             if let (Order::Begin, predecessor) = self.next().await {
                 return Inheritance { predecessor };
@@ -76,7 +76,7 @@ impl Orders {
         }
     }
 
-    async fn next(&mut self) -> (Order, Option<OwnedFd>) {
+    async fn next(&self) -> (Order, Option<OwnedFd>) {
         match self.channel.receive().await {
             Ok(received) => received,
             // The kernel kills this process with its parent.
@@ -88,7 +88,7 @@ impl Orders {
 /// Runs until the parent ends the process, or another worker serves instead. `load` reads the configuration again.
 pub async fn until_stopped(
     sidecar: Sidecar,
-    mut orders: Orders,
+    orders: Orders,
     load: impl Fn() -> Result<Config, Problems>,
 ) -> Drained {
     if orders.reload {
