@@ -17,40 +17,8 @@ builder=myelin-test/builder:local
 workload=myelin-test/busybox:local
 project=myelin-test
 trail_lines=''
-passed=0 failed=0 skipped=0
 
-# --- what is printed -----------------------------------------------------------------------------------
-
-step() { printf '\n== %s  [%ds]\n' "$1" "$SECONDS"; }
-pass() { passed=$((passed + 1)); printf 'ok    %s\n' "$1"; }
-fail() { failed=$((failed + 1)); printf 'FAIL  %s\n' "$1"; [ -z "${2-}" ] || printf '%s\n' "$2" | cut -c 1-400 | sed 's/^/      | /'; }
-skip() { skipped=$((skipped + 1)); printf '!!!!  SKIPPED: %s\n!!!!  because: %s\n' "$1" "$2"; }
-die() { printf 'FAIL  %s\n' "$1" >&2; exit 1; }
-
-# expect TEXT PATTERN COMMAND…: what the command prints, to either stream, matches; its exit code is its own.
-expect() {
-  local text=$1 pattern=$2 out
-  shift 2
-  out=$("$@" 2>&1) || true
-  if grep -qE -- "$pattern" <<<"$out"; then pass "$text"; else fail "$text (wanted: $pattern)" "${out:-(nothing)}"; fi
-}
-
-# succeeds TEXT COMMAND…: the exit code alone.
-succeeds() {
-  local text=$1 out
-  shift
-  if out=$("$@" 2>&1); then pass "$text"; else fail "$text" "$out"; fi
-}
-
-# until_ready SECONDS COMMAND…
-until_ready() {
-  local until=$((SECONDS + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$until" ] || return 1
-    sleep 0.5
-  done
-}
+. "$repo/docker/checks.sh"
 
 # Starts what takes long, in a process group of its own: a signal to this script is heard at once, and ends
 # all of it. `finished` waits for it.
@@ -347,23 +315,6 @@ probe() {
   probe_once "$1"
 }
 
-check_units() {
-  if ! command -v systemd-analyze >/dev/null; then
-    skip 'the systemd units' 'systemd-analyze is not installed'
-    return
-  fi
-  local unit out
-  for unit in myelin.service myelin-ca.service; do
-    # `verify` wants the program to be there; any other will do.
-    sed 's|^ExecStart=/usr/bin/myelin|ExecStart=/bin/true|' "$repo/docker/$unit" >"$work/$unit"
-    if out=$(systemd-analyze verify "$work/$unit" 2>&1) && ! grep -q "$unit" <<<"$out"; then
-      pass "systemd accepts $unit"
-    else
-      fail "systemd accepts $unit" "$out"
-    fi
-  done
-}
-
 # --- all of it -----------------------------------------------------------------------------------------
 
 binary='' keep=no engine='' making=''
@@ -414,9 +365,8 @@ requests_failed=$failed
 check_refusals
 check_confinement
 
-step 'Kubernetes and systemd'
+step 'Kubernetes'
 check_kubernetes
-check_units
 
 step 'reload, restart, stop'
 check_life

@@ -6,6 +6,7 @@
 
 mod expired;
 mod lenience;
+mod open;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::{Duration, OffsetDateTime};
 
 pub use lenience::{Lenience, Leniences, Tally};
+pub use open::{Open, OpenConnections, Roll};
 pub use usage::Usage;
 
 use crate::clock;

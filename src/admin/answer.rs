@@ -6,14 +6,15 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::Value;
 
-use super::{Admin, Scope};
+use super::{Admin, Scope, connections, page};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 /// The Prometheus text exposition format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-const FULL_INDEX: &str = "/live\n/ready\n/metrics\n/status\n/denials\n/observed\n";
+const FULL_INDEX: &str =
+    "/live\n/ready\n/metrics\n/status\n/denials\n/observed\n/connections\n/history\n";
 const PROBE_INDEX: &str = "/live\n/ready\n/metrics\n";
 
 pub(super) async fn answer<B>(
@@ -33,6 +34,11 @@ pub(super) async fn answer<B>(
     if let Some(probe) = admin.probes.on(request.uri().path()) {
         return workload(probe.is_up().await);
     }
+    if scope == Scope::Full
+        && let Some(file) = page::file(request.uri().path(), request.headers())
+    {
+        return file;
+    }
     match (request.uri().path(), scope) {
         ("/live", _) => reply(StatusCode::OK, TEXT, "live\n"),
         ("/ready", _) => ready(admin, scope),
@@ -40,6 +46,8 @@ pub(super) async fn answer<B>(
         ("/status", Scope::Full) => json(&status(admin)),
         ("/denials", Scope::Full) => json(&Value::Array(admin.audit.denials())),
         ("/observed", Scope::Full) => json(&Value::Array(admin.audit.observed())),
+        ("/connections", Scope::Full) => json(&connections::json(&admin.view.snapshot().value)),
+        ("/history", Scope::Full) => history(admin, request.uri().query()),
         ("/", Scope::Full) => reply(StatusCode::OK, TEXT, index(admin, FULL_INDEX)),
         ("/", Scope::Probe) => reply(StatusCode::OK, TEXT, index(admin, PROBE_INDEX)),
         (_, Scope::Full | Scope::Probe) => reply(StatusCode::NOT_FOUND, TEXT, "no such page\n"),
@@ -90,6 +98,13 @@ fn status(admin: &Admin) -> Value {
         fields.insert("audit".to_owned(), trail);
     }
     status
+}
+
+/// What every listener did of late; with `since=N` what is new since an answer that had `next: N`.
+fn history(admin: &Admin, query: Option<&str>) -> Response<Full<Bytes>> {
+    let since = query.and_then(|query| query.strip_prefix("since=")?.parse().ok());
+    let told = admin.history.json(admin.view.snapshot().value.started, since);
+    reply(StatusCode::OK, JSON, format!("{told}\n"))
 }
 
 fn is_local<B>(request: &Request<B>) -> bool {

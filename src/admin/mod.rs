@@ -1,9 +1,13 @@
-//! The administrative listeners: `/live /ready /metrics /status /denials /observed`.
+//! The administrative listeners: `/live /ready /metrics /status /denials /observed /connections /history`, and
+//! the dashboard at `/` that shows all of them.
 //!
 //! They run on a thread of their own, so that a scrape never waits for traffic nor traffic for a scrape.
 
 mod answer;
+mod connections;
+mod history;
 mod lenient;
+mod page;
 mod partners;
 mod policy;
 mod view;
@@ -11,16 +15,18 @@ mod workload;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+pub use history::History;
 pub use lenient::LenientView;
 pub use policy::{PeerView, PolicyView, RuleView};
 pub use view::{ListenerView, View};
@@ -35,6 +41,8 @@ use crate::telemetry::metrics::Metrics;
 const CONNECTIONS: usize = 64;
 /// A connection's whole life: nobody streams from here.
 const LIFETIME: Duration = Duration::from_secs(60);
+/// At its end, for an answer that is under way.
+const PARTING: Duration = Duration::from_millis(500);
 /// A request's head.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
 /// After a failed accept.
@@ -60,9 +68,16 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Whether the workload answers.
     pub probes: Arc<Probes>,
+    /// What every listener did of late.
+    pub history: Arc<History>,
 }
 
 impl Admin {
+    /// Keeps the history, until the cut.
+    pub async fn remember(self, shutdown: Shutdown) {
+        self.history.keep(&self.view, &self.metrics, &shutdown).await;
+    }
+
     /// Serves `listener` until the cut: while a drain lasts, `/ready` says so.
     pub async fn serve(self, listener: TcpListener, scope: Scope, shutdown: Shutdown) {
         let admin = Arc::new(self);
@@ -78,8 +93,9 @@ impl Admin {
             match accepted {
                 Ok((socket, _source)) => {
                     let admin = Arc::clone(&admin);
+                    let end = shutdown.clone();
                     shutdown.spawn(async move {
-                        admin.connection(socket, scope).await;
+                        admin.connection(socket, scope, &end).await;
                         drop(slot);
                     });
                 }
@@ -91,7 +107,9 @@ impl Admin {
         }
     }
 
-    async fn connection(self: Arc<Self>, socket: tokio::net::TcpStream, scope: Scope) {
+    /// Answers until the peer has asked enough, its time is over or everything is cut: an open dashboard keeps
+    /// no process from ending.
+    async fn connection(self: Arc<Self>, socket: TcpStream, scope: Scope, end: &Shutdown) {
         let service = service_fn(|request| {
             let admin = Arc::clone(&self);
             async move {
@@ -102,7 +120,15 @@ impl Admin {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_LIMIT)
             .serve_connection(TokioIo::new(socket), service);
-        if let Ok(Err(error)) = timeout(LIFETIME, connection).await {
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Ok(ended),
+            _over = timeout(LIFETIME, end.cutting()) => {
+                connection.as_mut().graceful_shutdown();
+                timeout(PARTING, connection).await
+            }
+        };
+        if let Ok(Err(error)) = ended {
             tracing::debug!(%error, "administrative connection broke off");
         }
     }

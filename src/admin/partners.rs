@@ -45,6 +45,7 @@ fn presented(presented: &Presented) -> Value {
         "issuer": certificate.issuer,
         "serial": certificate.serial,
         "sha256": certificate.sha256.to_string(),
+        "not_before": rfc3339(certificate.not_before),
         "not_after": rfc3339(certificate.not_after),
         "first_seen": rfc3339(presented.first_seen),
         "last_seen": rfc3339(presented.last_seen),

@@ -11,7 +11,7 @@ use crate::certs::{self, Anchor};
 use crate::clock::{self, rfc3339};
 use crate::export::Standing;
 use crate::identity::{Fingerprint, PeerCertificate};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, OpenConnections};
 use crate::live::Live;
 use crate::upstream::Upstreams;
 
@@ -35,6 +35,8 @@ pub struct View {
     pub standing: Live<certs::Standing>,
     /// The trust bundle.
     pub anchors: Vec<Anchor>,
+    /// When the first revocation list is due for its next update.
+    pub crl_next_update: Option<OffsetDateTime>,
     /// What peers have presented.
     pub inventory: Inventory,
     /// The listeners.
@@ -68,6 +70,8 @@ pub struct ListenerView {
     pub peers: Vec<String>,
     /// Inbound: how strict it is.
     pub lenient: Option<LenientView>,
+    /// Its connections that hold a permit.
+    pub open: Arc<OpenConnections>,
     /// Outbound: the endpoints.
     pub upstreams: Option<Arc<Upstreams>>,
 }
@@ -99,6 +103,7 @@ impl View {
             },
             "certificate": self.certificate(),
             "trust_bundle": partners::anchors(&self.anchors, &self.inventory),
+            "crl_next_update": self.crl_next_update.map(rfc3339),
             "peers": partners::peers(&partners, now),
             "policy": self.rules.json(&partners, now),
             "listeners": self.listeners.iter().map(|listener| listener.json(now)).collect::<Vec<_>>(),

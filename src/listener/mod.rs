@@ -29,7 +29,7 @@ pub use sockets::Sockets;
 use crate::audit::{Audit, Connection};
 use crate::authz::{Denied, Permit};
 use crate::clock;
-use crate::inventory::{Inventory, Lenience, Sighting};
+use crate::inventory::{Inventory, Lenience, OpenConnections, Sighting};
 use crate::network::network;
 use crate::outcome::DenyReason;
 use crate::shutdown::Shutdown;
@@ -47,6 +47,8 @@ pub struct Services {
     pub inventory: Inventory,
     /// What it let through only because it is not strict yet.
     pub lenience: Arc<Lenience>,
+    /// Where its connections are found that hold a permit.
+    pub open: Arc<OpenConnections>,
     /// The listener's end: drained with the process, or before when a reload removes the listener.
     pub shutdown: Shutdown,
 }

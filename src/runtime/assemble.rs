@@ -15,7 +15,7 @@ use super::predecessor::Predecessor;
 use super::rego::rego;
 use super::supply::supply;
 use super::{Obstacle, StartError, records};
-use crate::admin::{self, Admin, Probes, Scope, View};
+use crate::admin::{self, Admin, History, Probes, Scope, View};
 use crate::audit::Audit;
 use crate::authz::RegoPolicy;
 use crate::certs::{self, Loaded, Material, Rotator, Standing, Supply, Trigger};
@@ -196,7 +196,11 @@ impl AdminDoors {
         end: &Shutdown,
     ) {
         let probes = Arc::new(Probes::new(&settings.probes));
-        let admin = Admin { view, audit: audit.clone(), metrics: metrics.clone(), probes };
+        let history = Arc::new(History::default());
+        let admin = Admin { view, audit: audit.clone(), metrics: metrics.clone(), probes, history };
+        if self.full.is_some() {
+            end.spawn(admin.clone().remember(end.clone()));
+        }
         for (door, scope) in [(self.full, Scope::Full), (self.probe, Scope::Probe)] {
             let Some((socket, _address)) = door else { continue };
             end.spawn(admin.clone().serve(socket, scope, end.clone()));

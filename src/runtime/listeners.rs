@@ -15,7 +15,7 @@ use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
 use crate::config::{Config, Endpoint, ListenAddr, Protocol};
 use crate::identity::{ListenerName, PeerName};
-use crate::inventory::{Inventory, Lenience};
+use crate::inventory::{Inventory, Lenience, OpenConnections};
 use crate::listener::quota::Quotas;
 use crate::listener::{
     BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Passing,
@@ -54,6 +54,7 @@ pub(super) struct Running<S> {
     upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
     metrics: Arc<ListenerMetrics>,
     lenience: Arc<Lenience>,
+    open: Arc<OpenConnections>,
 }
 
 /// What makes a listener another one.
@@ -241,6 +242,7 @@ impl Listeners {
             metrics: self.metrics.listener(name, direction),
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
+            open: Arc::default(),
             shutdown: self.shutdown.child(),
         }
     }
@@ -284,6 +286,7 @@ impl Listeners {
                     observe_until: listener.observe_until,
                     lenience: Arc::clone(&running.lenience),
                 }),
+                open: Arc::clone(&running.open),
                 upstreams: None,
             })
         });
@@ -297,6 +300,7 @@ impl Listeners {
                 phi: listener.phi,
                 peers: names(&listener.expect),
                 lenient: None,
+                open: Arc::clone(&running.open),
                 upstreams: running.upstreams.as_ref().map(|(_, upstreams)| Arc::clone(upstreams)),
             })
         });
@@ -325,6 +329,7 @@ impl<S> Running<S> {
             upstreams: None,
             metrics: Arc::clone(&services.metrics),
             lenience: Arc::clone(&services.lenience),
+            open: Arc::clone(&services.open),
         }
     }
 }

@@ -41,6 +41,7 @@ impl Shown {
             not_after: material.not_after(),
             standing: self.standing.clone(),
             anchors: material.trusted.anchors(),
+            crl_next_update: material.trusted.crl_next_update(),
             inventory: self.inventory.clone(),
             listeners: listeners.views(config),
             exports: exports.standings(),

@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::{
 
 pub use super::exports::ExportMetrics;
 pub use super::handles::{AuditMetrics, ListenerMetrics, OpenConnection};
+pub use super::reading::{Durations, ListenerKey, Reading};
 use crate::identity::{ListenerName, PeerName};
 use crate::outcome::{Direction, Rejection};
 
@@ -136,7 +137,7 @@ enum Kind {
 
 /// Latency buckets in seconds. From a request on loopback or an `fdatasync` of a good disk to the timeouts
 /// that are set by default, each at most 2.5 times the one before it.
-const BUCKETS: &[f64] = &[
+pub(super) const BUCKETS: [f64; 17] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0, 30.0,
 ];
@@ -166,7 +167,7 @@ impl Metrics {
     /// Never for the buckets that are compiled in.
     pub fn new() -> Result<Self, metrics_exporter_prometheus::BuildError> {
         let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), BUCKETS)?
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?
             .build_recorder();
         let metrics = Self {
             handle: recorder.handle(),
@@ -201,6 +202,11 @@ impl Metrics {
     /// The Prometheus text form, process metrics brought up to date.
     pub fn render(&self) -> String {
         with_local_recorder(&*self.recorder, || self.process.collect());
+        self.exposition()
+    }
+
+    /// The Prometheus text form of Myelin's own metrics.
+    pub(super) fn exposition(&self) -> String {
         self.handle.render()
     }
 

@@ -7,3 +7,4 @@ mod handles;
 pub mod log;
 mod messages;
 pub mod metrics;
+mod reading;

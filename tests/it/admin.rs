@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::admin::{ask, get};
@@ -116,6 +117,11 @@ async fn a_page_in_a_browser_cannot_ask_under_a_name_of_its_own() {
     };
 
     assert_eq!(as_host("evil.example").await, 403);
+    for page in ["/", "/page/main.js", "/connections", "/history"] {
+        let head =
+            format!("GET {page} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+        assert_eq!(ask(admin.admin, &head).await.unwrap().status, 403, "{page}");
+    }
     assert_eq!(as_host("localhost").await, 200);
     assert_eq!(as_host("[::1]:9901").await, 200);
 }
@@ -144,6 +150,8 @@ async fn the_listener_for_probes_tells_no_more_than_probes_need() {
 
     for (path, status) in
         [("/live", 200), ("/ready", 200), ("/metrics", 200), ("/status", 404), ("/denials", 404)]
+            .into_iter()
+            .chain([("/connections", 404), ("/history", 404), ("/page/main.js", 404)])
     {
         assert_eq!(get(probe, path).await.unwrap().status, status, "{path}");
     }
@@ -169,4 +177,76 @@ async fn a_scrape_is_answered_while_the_data_threads_are_busy() {
 
     pumping.abort();
     draining.abort();
+}
+
+#[tokio::test]
+async fn open_connections_are_told_while_they_are_open() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Echo).await;
+    let db = mesh.inbound("db").allow("web").forward(workload.target()).start().await;
+    let mut web = mesh.connect("web", &db).await;
+    web.echoes("hello").await;
+    let told = async || -> serde_json::Value {
+        serde_json::from_str(&db.page("/connections").await.body).unwrap()
+    };
+
+    let open = told().await;
+    web.end().await;
+    db.ended("finished", 1.0).await;
+    let over = told().await;
+
+    let allowed = db.trail().only("connection-allowed").await;
+    let one = &open["connections"][0];
+    assert_eq!((&one["peer"], &one["listener"]), (&"web".into(), &"db".into()), "{open:#}");
+    assert_eq!(one["id"], allowed.text("myelin.connection"));
+    assert_eq!(open["listeners"][0]["open"], 1);
+    assert_eq!(over["connections"], serde_json::json!([]), "{over:#}");
+}
+
+#[tokio::test]
+async fn the_history_tells_what_came_and_then_only_what_is_new() {
+    let pair = pair(Kind::Line).await;
+    let told = async |query: &str| -> serde_json::Value {
+        serde_json::from_str(&pair.db.page(&format!("/history{query}")).await.body).unwrap()
+    };
+    crate::support::eventually("a first sample", || async {
+        told("").await["next"].as_u64().filter(|next| *next > 0)
+    })
+    .await;
+    assert_eq!(crate::outbound::ask(&pair.web, "hello\n").await, "you said hello\n");
+
+    let whole = crate::support::eventually("the connection in a sample", || async {
+        let told = told("").await;
+        let opened = told["listeners"][0]["opened"].as_array()?.iter();
+        (opened.filter_map(serde_json::Value::as_u64).sum::<u64>() == 1).then_some(told)
+    })
+    .await;
+
+    let next = whole["next"].as_u64().unwrap();
+    assert_eq!(
+        (&whole["from"], whole["times"].as_array().unwrap().len() as u64),
+        (&0.into(), next)
+    );
+    let more = told(&format!("?since={next}")).await;
+    assert_eq!(more["from"], next);
+    let new = more["next"].as_u64().unwrap() - next;
+    assert_eq!(more["times"].as_array().unwrap().len() as u64, new);
+}
+
+#[tokio::test]
+async fn an_open_dashboard_keeps_no_sidecar_from_ending() {
+    let mesh = Mesh::new();
+    let db = quiet(&mesh).await;
+    let mut kept = TcpStream::connect(db.admin).await.unwrap();
+    let asked = kept.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    asked.unwrap();
+    let mut first = [0; 15];
+    kept.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200 OK");
+
+    let begun = tokio::time::Instant::now();
+    db.stop().await;
+
+    assert!(begun.elapsed().as_secs() < 20, "its connection has a minute");
+    kept.read_to_end(&mut Vec::new()).await.unwrap();
 }

@@ -127,6 +127,11 @@ impl Group {
         members.all.is_empty()
     }
 
+    /// Who is in it.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        self.lock().all.values().map(Arc::clone).collect()
+    }
+
     /// Takes nobody in any more, and lets all go.
     pub(super) fn close(&self) -> Vec<Arc<Member>> {
         let mut members = self.lock();

@@ -9,6 +9,7 @@ use super::lost::Lost;
 use super::{Rules, Services};
 use crate::audit::Connection;
 use crate::authz::Permit;
+use crate::clock;
 use crate::live::{Generation, Snapshot};
 use crate::outcome::{Ending, Withdrawal};
 use crate::shutdown::Shutdown;
@@ -16,6 +17,7 @@ use crate::shutdown::Shutdown;
 /// One connection that holds a permit, and its own end.
 pub(in crate::listener) struct Member {
     connection: Arc<Connection>,
+    since: OffsetDateTime,
     end: Shutdown,
     /// The whole listener's end.
     whole: Shutdown,
@@ -43,6 +45,7 @@ impl Member {
     ) -> Self {
         Self {
             connection,
+            since: clock::now(),
             end: whole.child(),
             whole: whole.clone(),
             is_endless: AtomicBool::new(is_endless),
@@ -54,6 +57,11 @@ impl Member {
     /// What is known of it.
     pub(in crate::listener) fn connection(&self) -> &Arc<Connection> {
         &self.connection
+    }
+
+    /// Since when it holds its permit.
+    pub(super) fn since(&self) -> OffsetDateTime {
+        self.since
     }
 
     /// Drained when the permit is withdrawn, and cut when it has not come to its end by itself.

@@ -11,7 +11,7 @@ mod register;
 mod sweep;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -61,6 +61,8 @@ impl<S: Rules> Permits<S> {
     /// None in use yet, and watched from now on.
     pub(super) fn start(live: Live<S>, services: Services) -> Arc<Self> {
         let register = Arc::new(Register::new(live, services));
+        let told: Weak<Register<S>> = Arc::downgrade(&register);
+        register.services.open.are_in(told);
         let gone = CancellationToken::new();
         let watching = watch::watch(Arc::clone(&register), gone.clone());
         register.services.shutdown.spawn(watching);

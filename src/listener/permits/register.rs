@@ -1,5 +1,6 @@
 //! What the holders of permits and their watch share.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +12,7 @@ use super::member::Member;
 use super::{LATEST, Rules, Services};
 use crate::authz::Permit;
 use crate::identity::PeerCertificate;
+use crate::inventory::{Open, Roll};
 use crate::live::{Live, Snapshot};
 use crate::tls::Session;
 
@@ -102,6 +104,25 @@ impl<S: Rules> Register<S> {
 
     fn groups(&self) -> MutexGuard<'_, Groups> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Rules> Roll for Register<S> {
+    fn newest(&self, most: usize) -> (usize, Vec<Open>) {
+        let mut members: Vec<_> = self.all().iter().flat_map(|group| group.members()).collect();
+        let count = members.len();
+        members.sort_unstable_by_key(|member| Reverse(member.since()));
+        let newest = members.iter().take(most).map(|member| {
+            let connection = member.connection();
+            Open {
+                id: hex::encode(connection.id.0),
+                peer: connection.peer.clone(),
+                source: connection.source,
+                since: member.since(),
+                plaintext: connection.plaintext,
+            }
+        });
+        (count, newest.collect())
     }
 }
 
