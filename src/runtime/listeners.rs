@@ -2,7 +2,6 @@
 //! put in place without a step that can fail.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::build::{self, BuildError, Given};
+use super::passing::show;
 use super::shown;
 use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
@@ -391,13 +391,6 @@ fn retire<S>(
         }
         stays
     });
-}
-
-pub(super) fn show(address: &ListenAddr) -> String {
-    match address {
-        ListenAddr::Tcp(address) => SocketAddr::to_string(address),
-        ListenAddr::Unix(path) => format!("unix:{}", path.display()),
-    }
 }
 
 fn names(peers: &[PeerName]) -> Vec<String> {

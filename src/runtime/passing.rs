@@ -1,9 +1,11 @@
 //! The listeners' sockets, passed on to another process.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use super::listeners::{Listeners, Socket, show};
+use super::listeners::{Listeners, Socket};
+use crate::config::ListenAddr;
 use crate::identity::ListenerName;
 use crate::listener::Passing;
 
@@ -26,5 +28,13 @@ impl Listeners {
         let inbound = self.inbound.iter().map(|(name, r)| (name, &r.socket, &r.passing));
         let outbound = self.outbound.iter().map(|(name, r)| (name, &r.socket, &r.passing));
         inbound.chain(outbound)
+    }
+}
+
+/// An address as the configuration has it.
+pub(super) fn show(address: &ListenAddr) -> String {
+    match address {
+        ListenAddr::Tcp(address) => SocketAddr::to_string(address),
+        ListenAddr::Unix(path) => format!("unix:{}", path.display()),
     }
 }

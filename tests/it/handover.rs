@@ -26,7 +26,7 @@ fn count(text: &str, words: &str) -> usize {
 
 impl Spawned {
     /// Hands over, for the `nth` time, and waits until the new worker serves.
-    async fn hands_over(&mut self, nth: usize) {
+    async fn hands_over(&self, nth: usize) {
         let process = &self.process;
         until("few processes to drain", || process.children().len() <= 4).await;
         let off = || count(&process.output(), "the hand-over is off");
@@ -194,7 +194,7 @@ async fn echo(mesh: &Mesh) -> (Setup, Spawned, Workload) {
 #[tokio::test]
 async fn a_new_configuration_takes_effect_and_the_old_process_finishes_what_is_open() {
     let mesh = Mesh::new();
-    let (setup, mut db, _workload) = echo(&mesh).await;
+    let (setup, db, _workload) = echo(&mesh).await;
     let mut web = mesh.connect("web", &db).await;
     web.echoes("before").await;
     let old = db.worker();
