@@ -148,8 +148,9 @@ impl Inventory {
         let is_news = peer.seen(&sighting, now);
         drop(memory);
         if is_news {
-            let not_after = sighting.certificate.not_after.unix_timestamp();
-            self.metrics.peer_not_after(sighting.peer, not_after);
+            let (from, to) = (sighting.certificate.not_before, sighting.certificate.not_after);
+            let (from, to) = (from.unix_timestamp(), to.unix_timestamp());
+            self.metrics.peer_certificate(sighting.peer, from, to);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Who is one stranger, where strangers are bounded.
+//! What an address says: whether it is on this machine, and who is one stranger, where strangers are bounded.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -13,6 +13,11 @@ pub fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// Whether only programs on this machine can be at the other end.
+pub fn is_local(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,5 +30,15 @@ mod tests {
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
         assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+    }
+
+    #[test]
+    fn loopback_is_local_in_every_spelling() {
+        for local in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert!(is_local(local.parse().unwrap()), "{local}");
+        }
+        for elsewhere in ["0.0.0.0", "::", "10.0.0.1", "::ffff:10.0.0.1"] {
+            assert!(!is_local(elsewhere.parse().unwrap()), "{elsewhere}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! How things are told: an error and its causes on one line, a number with its noun.
+//! How things are told: an error and its causes on one line, a number with its noun, and what no text of strangers may do.
 
 use std::error::Error;
 use std::fmt;
@@ -33,6 +33,13 @@ impl fmt::Display for Count {
     }
 }
 
+/// Whether a character steers where it is shown: control characters, and those that break lines or change the direction of
+/// writing, in which a text reads as another (Unicode TR 36, 2.5).
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +49,14 @@ mod tests {
         let told = [0, 1, 2].map(|number| Count(number, "record").to_string());
 
         assert_eq!(told, ["0 records", "1 record", "2 records"]);
+    }
+
+    #[test]
+    fn a_name_in_any_script_steers_nothing() {
+        assert!(!"Zoë 検査 🩺 a\u{301}\u{200d}".chars().any(steers));
+        for c in "\n\u{1b}\u{85}\u{200f}\u{2028}\u{202e}\u{2066}".chars() {
+            assert!(steers(c), "{}", c.escape_unicode());
+        }
     }
 
     #[derive(Debug, thiserror::Error)]

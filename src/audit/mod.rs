@@ -275,16 +275,21 @@ impl Audit {
 
     /// Puts on record who has read the trail with a command of this program, and who has reviewed it.
     ///
-    /// What cannot be made durable now is left for the next call.
+    /// What cannot be made durable now, or within a few seconds, is left for the next call. While the trail fails nothing is
+    /// even handed in: the writer would keep it, and with the note there it would be on record twice.
     pub async fn take_notes(&self) {
         let (Some(writer), Some(dir)) = (&self.writer, self.shared.dir()) else { return };
+        if self.shared.failing().is_some() {
+            return;
+        }
         let looked = tokio::task::spawn_blocking(move || noted(&dir)).await;
+        let since = Instant::now();
         for (note, action, about) in looked.unwrap_or_default() {
             let record = Record { about: Some(about), ..Record::new(action) };
-            if writer.durable(record, Instant::now()).await.is_err() {
+            if writer.durable(record, since).await.is_err() {
                 return;
             }
-            if let Err(error) = std::fs::remove_file(&note) {
+            if let Err(error) = tokio::fs::remove_file(&note).await {
                 error!(note = %note.display(), %error, "this note will be on record again");
             }
         }

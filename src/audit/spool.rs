@@ -8,22 +8,26 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags, open, openat, renameat};
+use rustix::fs::{AtFlags, Mode, OFlags, open, openat, renameat, unlinkat};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::read::files::regular;
+use super::trail::segment::LOCK;
 use crate::clock;
 
-/// The file that the writer holds: without it a directory is a copy of a trail.
-const LOCK: &str = "lock";
 /// Most notes that may wait.
 const MOST: usize = 1000;
 /// Most notes that are taken at a time.
 const AT_A_TIME: usize = 100;
 /// More than any note has.
 const NOTE_BYTES: u64 = 32 * 1024;
+/// What the name of a note that is not whole yet ends with.
+const UNFINISHED: &str = "new";
+/// One that is unfinished for so long stays so: writing takes moments.
+const LEFT_OVER: Duration = Duration::from_secs(3600);
 
 /// A directory of notes.
 #[derive(Debug)]
@@ -52,13 +56,13 @@ pub enum Unnoted {
 }
 
 impl Spool {
-    /// The directory `name` of the trail in `trail`. `None`: it is a copy, which has no writer.
+    /// The directory `name` of the trail in `trail`. `None`: it is a copy, for it has no file that a writer locks.
     pub(super) fn open(trail: &Path, name: &str) -> Result<Option<Self>, Unnoted> {
         let dir = trail.join(name);
         let failed = |source| Unnoted::Io { dir: dir.clone(), source };
         let Ok(owner) = trail.join(LOCK).metadata() else { return Ok(None) };
         make(&dir, owner.uid(), owner.gid()).map_err(failed)?;
-        if fs::read_dir(&dir).map_err(failed)?.count() >= MOST {
+        if paths(&dir).map_err(failed)?.len() >= MOST {
             return Err(Unnoted::Full { dir });
         }
         Ok(Some(Self { dir }))
@@ -78,18 +82,31 @@ impl Spool {
     /// Root leaves notes in trails of others, who could put a link in its way: the directory is opened once, and nothing is
     /// followed.
     fn write(&self, name: &str, note: &impl Serialize) -> io::Result<()> {
+        let note = serde_json::to_vec(note)?;
+        if note.len() as u64 > NOTE_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         let dir = opened(&self.dir)?;
-        let unfinished = format!("{name}.new");
+        let unfinished = format!("{name}.{UNFINISHED}");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mut file = File::from(openat(&dir, &*unfinished, flags, Mode::RUSR | Mode::WUSR)?);
-        let owner = dir.metadata()?;
-        owned_by(&file, owner.uid(), owner.gid())?;
-        serde_json::to_writer(&mut file, note)?;
-        file.flush()?;
-        file.sync_all()?;
-        renameat(&dir, &*unfinished, &dir, name)?;
+        let file = File::from(openat(&dir, &*unfinished, flags, Mode::RUSR | Mode::WUSR)?);
+        let written =
+            fill(file, &dir, &note).and_then(|()| Ok(renameat(&dir, &*unfinished, &dir, name)?));
+        if let Err(error) = written {
+            // On a full disk above all, what does not count takes no room.
+            let _stays = unlinkat(&dir, &*unfinished, AtFlags::empty());
+            return Err(error);
+        }
         dir.sync_all()
     }
+}
+
+/// Writes a note for the owner of its directory.
+fn fill(mut file: File, dir: &File, note: &[u8]) -> io::Result<()> {
+    let owner = dir.metadata()?;
+    owned_by(&file, owner.uid(), owner.gid())?;
+    file.write_all(note)?;
+    file.sync_all()
 }
 
 /// A directory that is no link to another.
@@ -100,7 +117,13 @@ fn opened(dir: &Path) -> io::Result<File> {
 
 fn make(dir: &Path, uid: u32, gid: u32) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Whoever made it may have been stopped before it had its owner. Who may not change that finds out when writing.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match owned_by(&opened(dir)?, uid, gid) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                done => done,
+            }
+        }
         Err(error) => Err(error),
         Ok(()) => owned_by(&opened(dir)?, uid, gid),
     }
@@ -112,46 +135,159 @@ fn owned_by(file: &File, uid: u32, gid: u32) -> io::Result<()> {
 }
 
 /// The notes that wait in the directory `name` of a trail, without those that `stays` keeps there, the oldest first: each with
-/// its file, which goes when it is on record. A file that is none is removed, and told of in the log.
+/// its file, which goes when it is on record. A file that is none is removed, one that cannot be read stays, and both are told
+/// of in the log.
 pub(super) fn waiting<T: DeserializeOwned>(
     trail: &Path,
     name: &str,
     stays: impl Fn(&Path, &T) -> bool,
 ) -> Vec<(PathBuf, T)> {
+    let dir = trail.join(name);
+    clear(&dir);
     let mut notes = Vec::new();
-    for path in paths(trail, name).into_iter().take(AT_A_TIME) {
+    let paths = paths(&dir).unwrap_or_else(|error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            let dir = dir.display();
+            tracing::warn!(%dir, %error, "notes for the audit trail cannot be read, and wait there");
+        }
+        Vec::new()
+    });
+    for path in paths {
         match read(&path) {
             Ok(note) if stays(&path, &note) => {}
             Ok(note) => notes.push((path, note)),
-            Err(error) => {
+            Err(error) if is_none(&path, &error) => {
                 tracing::warn!(note = %path.display(), %error, "this is no note for the audit trail");
                 // What stays is met again.
                 let _stays = fs::remove_file(&path);
             }
+            Err(error) => {
+                tracing::warn!(note = %path.display(), %error, "this note for the audit trail cannot be read, and waits");
+            }
+        }
+        if notes.len() == AT_A_TIME {
+            break;
         }
     }
     notes
 }
 
-/// The notes that wait, for whoever only looks.
-pub(super) fn look<T: DeserializeOwned>(trail: &Path, name: &str) -> Vec<T> {
-    paths(trail, name).iter().filter_map(|path| read(path).ok()).collect()
+/// Whether what could not be read is no note. A disk that fails makes none of one.
+fn is_none(path: &Path, error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+        || path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file())
 }
 
-fn paths(trail: &Path, name: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(trail.join(name)) else { return Vec::new() };
+/// Removes what was never finished.
+fn clear(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    for path in paths.filter(|path| path.extension() == Some(OsStr::new(UNFINISHED))).take(MOST) {
+        let written = path.symlink_metadata().and_then(|metadata| metadata.modified());
+        if matches!(written.map(|at| at.elapsed()), Ok(Ok(age)) if age >= LEFT_OVER) {
+            let _stays = fs::remove_file(&path);
+        }
+    }
+}
+
+/// The notes that wait, for whoever only looks.
+pub(super) fn look<T: DeserializeOwned>(trail: &Path, name: &str) -> Vec<T> {
+    let paths = paths(&trail.join(name)).unwrap_or_default();
+    paths.iter().filter_map(|path| read(path).ok()).collect()
+}
+
+/// The files in the directory that are named like notes, the oldest first.
+fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let is_note = |path: &PathBuf| path.extension() == Some(OsStr::new("json"));
-    let mut paths: Vec<_> = entries
-        .take(2 * MOST)
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(is_note)
-        .collect();
+    let entries = fs::read_dir(dir)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut paths: Vec<_> = entries.filter(is_note).take(2 * MOST).collect();
     paths.sort();
-    paths
+    Ok(paths)
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
     let mut text = Vec::new();
     regular(path)?.take(NOTE_BYTES).read_to_end(&mut text)?;
     serde_json::from_slice(&text).map_err(|_error| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NAME: &str = "reads";
+
+    fn trail() -> (tempfile::TempDir, Spool) {
+        let trail = tempfile::tempdir().unwrap();
+        fs::write(trail.path().join(LOCK), "").unwrap();
+        let spool = Spool::open(trail.path(), NAME).unwrap().unwrap();
+        (trail, spool)
+    }
+
+    fn names(spool: &Spool) -> Vec<String> {
+        let entries = fs::read_dir(&spool.dir).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn taken(trail: &Path) -> Vec<Value> {
+        waiting(trail, NAME, |_, note: &Value| note == "stays")
+            .into_iter()
+            .map(|(_, n)| n)
+            .collect()
+    }
+
+    #[test]
+    fn what_is_no_note_is_removed_and_what_cannot_be_read_now_stays() {
+        let (trail, spool) = trail();
+        spool.put("1.json", &json!(1)).unwrap();
+        fs::write(spool.dir.join("2.json"), "garbage").unwrap();
+        std::os::unix::fs::symlink("nowhere", spool.dir.join("3.json")).unwrap();
+        let failing = io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
+
+        assert!(!is_none(&spool.dir.join("1.json"), &failing));
+        assert_eq!(taken(trail.path()), [json!(1)]);
+        assert_eq!(names(&spool), ["1.json"], "whoever puts it on record removes it");
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_written_leaves_nothing_and_old_remains_are_removed() {
+        let (trail, spool) = trail();
+        // A directory has its name, so it cannot take its place.
+        fs::create_dir_all(spool.dir.join("1.json/full")).unwrap();
+        let too_long = "x".repeat(33 * 1024);
+
+        assert!(spool.put("1.json", &json!(1)).is_err());
+        assert!(spool.put("2.json", &too_long).is_err());
+        assert_eq!(names(&spool), ["1.json"]);
+
+        for (name, age) in [("3.json.new", LEFT_OVER), ("4.json.new", Duration::ZERO)] {
+            let file = File::create(spool.dir.join(name)).unwrap();
+            file.set_modified(SystemTime::from(clock::now() - age)).unwrap();
+        }
+        taken(trail.path());
+        assert_eq!(names(&spool), ["1.json", "4.json.new"]);
+    }
+
+    #[test]
+    fn only_notes_count_and_those_that_stay_are_in_no_others_way() {
+        let (trail, spool) = trail();
+        for n in 0..MOST {
+            fs::write(spool.dir.join(format!("{n}.json.new")), "").unwrap();
+        }
+        assert!(Spool::open(trail.path(), NAME).is_ok(), "what is unfinished waits for nobody");
+
+        for n in 0..MOST - 1 {
+            fs::write(spool.dir.join(format!("{n:04}.json")), "\"stays\"").unwrap();
+        }
+        spool.put("9999.json", &json!("last")).unwrap();
+        assert_eq!(taken(trail.path()), [json!("last")]);
+        assert!(matches!(Spool::open(trail.path(), NAME), Err(Unnoted::Full { .. })));
+    }
 }

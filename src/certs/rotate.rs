@@ -295,13 +295,12 @@ fn lists_lost(old: &Trusted, new: &Trusted) -> Vec<String> {
 }
 
 fn measure(material: &Material, metrics: &Metrics) {
-    metrics.certificate_not_after(material.not_after().unix_timestamp());
+    metrics.certificate(material.issued.unix_timestamp(), material.not_after().unix_timestamp());
     if let Some(at) = material.trusted.not_after() {
         metrics.trust_bundle_not_after(at.unix_timestamp());
     }
-    if let Some(at) = material.trusted.crl_next_update() {
-        metrics.crl_next_update(at.unix_timestamp());
-    }
+    let lists = material.trusted.crl_next_update();
+    metrics.crl_next_update(lists.map(|at| at.unix_timestamp()));
 }
 
 #[cfg(test)]

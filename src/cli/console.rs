@@ -7,6 +7,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::Instant;
 
+use crate::report::steers;
+
 /// Prints `text` to standard output. A reader that went away is no error.
 pub(super) fn print(text: &str) {
     bytes(text.as_bytes());
@@ -32,10 +34,6 @@ pub(super) fn error(text: &str) {
 /// `text` without what could steer a terminal, or change the order in which a line is read (Unicode TR 36, 2.5), but for
 /// characters of `but`. Names of files and values of records may be anything.
 pub(super) fn harmless(text: &str, but: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars().map(|c| if steers(c) && !but.contains(c) { '\u{fffd}' } else { c }).collect()
 }
 

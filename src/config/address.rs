@@ -113,11 +113,6 @@ fn name_or_v4(host: &str) -> Option<String> {
     (!numeric && !name.as_str().starts_with("*.")).then(|| name.as_str().to_owned())
 }
 
-/// Whether only programs on this machine can be at the other end.
-pub(super) fn is_local(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
-}
-
 /// Whether two addresses cannot be bound at the same time, or one reaches what the other bound.
 pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
@@ -184,16 +179,6 @@ mod tests {
             &format!("unix:///{}", "a".repeat(107)),
         ] {
             assert!(workload_api(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn loopback_is_local_in_every_spelling() {
-        for local in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-            assert!(is_local(at(local)), "{local}");
-        }
-        for elsewhere in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
-            assert!(!is_local(at(elsewhere)), "{elsewhere}");
         }
     }
 

@@ -1,24 +1,21 @@
 //! Connecting to a receiver: by TLS, with our certificate of this moment.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::net::IpAddr;
-use std::path::Path;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 use tokio_util::either::Either;
 
 use super::failure::Failure;
-use crate::certs::{Material, Trusted};
+use crate::certs::{Material, Trusted, files};
 use crate::config::{Endpoint, TlsSettings};
-use crate::identity::{PeerCertificate, PeerIdentity};
+use crate::identity::PeerIdentity;
 use crate::live::{Generation, Live};
+use crate::network::is_local;
 use crate::outcome::Undelivered;
 use crate::report::Report;
 use crate::tls::{self, Expected, Pins, TlsClient, TlsStream, Trust};
@@ -27,8 +24,6 @@ use crate::tls::{self, Expected, Pins, TlsClient, TlsStream, Trust};
 const LIMIT: Duration = Duration::from_secs(10);
 /// A handshake of TCP that takes longer had to repeat its first packet (RFC 6298, 2.1: after a second).
 const LONGEST_WAY: Duration = Duration::from_secs(1);
-/// The longest trust bundle.
-const BUNDLE: u64 = 4 << 20;
 
 /// Makes connections to one receiver.
 pub(super) struct Dialer {
@@ -73,7 +68,7 @@ impl Dialer {
         let trusted = match self.trust_bundle.clone() {
             Some(path) => tokio::task::spawn_blocking(move || own_authorities(&path))
                 .await
-                .map_err(|_ended| Failure::ended())??,
+                .map_err(|_ended| Failure::defect())??,
             None => Arc::clone(&material.value.trusted),
         };
         let client = self.client(&material.value, &trusted)?.with_alpn(alpn);
@@ -94,7 +89,7 @@ impl Dialer {
                 Failure::new(Undelivered::Unreachable, format!("cannot be connected to: {error}"))
             })?;
         let _only_slower = tcp.set_nodelay(true);
-        if self.plaintext && !tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback()) {
+        if self.plaintext && !tcp.peer_addr().is_ok_and(|peer| is_local(peer.ip())) {
             let what = "it is not on this machine, and without TLS nothing leaves it";
             return Err(Failure::new(Undelivered::Unprepared, what));
         }
@@ -109,7 +104,7 @@ impl Dialer {
         let host = Arc::clone(&self.endpoint.host);
         let expected: Expected = Arc::new(move |server: &PeerIdentity| {
             let certificate = &server.certificate;
-            match bears(certificate, &host) {
+            match certificate.is_of(&host) {
                 true => Ok(()),
                 false => Err(format!(
                     "the export is to go to {host}, and its certificate has {}",
@@ -135,79 +130,49 @@ async fn connect(Endpoint { host, port }: &Endpoint) -> io::Result<(TcpStream, D
     Err(failed.unwrap_or_else(|| io::Error::other("its name has no address")))
 }
 
-/// Whether a certificate is one of `host` (RFC 6125, 6.4; RFC 2818, 3.1 for addresses).
-fn bears(certificate: &PeerCertificate, host: &str) -> bool {
-    if let Ok(wanted) = host.parse::<IpAddr>() {
-        let mut addresses =
-            certificate.alternative_names.iter().filter_map(|name| name.strip_prefix("IP:"));
-        return addresses.any(|address| address.parse() == Ok(wanted));
-    }
-    let host = host.to_ascii_lowercase();
-    let above = host.split_once('.').map(|(_, above)| above);
-    certificate.dns.iter().any(|name| match name.as_str().strip_prefix("*.") {
-        Some(domain) => above == Some(domain),
-        None => name.as_str() == host,
-    })
-}
-
 /// The authorities in a receiver's own trust bundle, read each time: whoever renews it need not tell us.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or holds no certificate.
+/// The file cannot be read, or holds something else than certificates.
 pub(super) fn own_authorities(path: &Path) -> Result<Arc<Trusted>, Failure> {
-    let failed = |why: String| {
-        let what = format!("the trust bundle {} cannot be used: {why}", path.display());
+    let bundle = files::trust_bundle(path).map_err(|error| {
+        let what = format!("the trust bundle cannot be used: {}", Report(&error));
         Failure::new(Undelivered::Unprepared, what)
-    };
-    let mut pem = Vec::new();
-    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-    file.take(BUNDLE).read_to_end(&mut pem).map_err(|error| failed(error.to_string()))?;
-    let bundle = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    let bundle = bundle.map_err(|error| failed(error.to_string()))?;
-    if bundle.is_empty() {
-        return Err(failed("there is no certificate in it".to_owned()));
-    }
+    })?;
     Ok(Arc::new(Trusted { bundle, ..Trusted::default() }))
 }
 
 #[cfg(test)]
 mod tests {
-    use time::macros::datetime;
-
     use super::*;
-    use crate::identity::DnsName;
-
-    fn certificate(names: &[&str]) -> PeerCertificate {
-        let nameless = PeerCertificate::nameless(datetime!(2026-11-22 12:00 UTC));
-        let dns = names.iter().filter_map(|name| DnsName::parse(name.strip_prefix("DNS:")?).ok());
-        let alternative_names = names.iter().map(|name| (*name).to_owned()).collect();
-        PeerCertificate { dns: dns.collect(), alternative_names, ..nameless }
-    }
-
-    #[test]
-    fn a_receiver_is_known_by_the_name_or_address_that_is_configured() {
-        let certificate =
-            certificate(&["DNS:arr.hospital.example", "DNS:*.lab.example", "IP:10.0.0.7"]);
-
-        for good in ["arr.hospital.example", "ARR.hospital.example", "lis.lab.example", "10.0.0.7"]
-        {
-            assert!(bears(&certificate, good), "{good}");
-        }
-        for wrong in ["hospital.example", "a.b.lab.example", "lab.example", "10.0.0.8", "arr"] {
-            assert!(!bears(&certificate, wrong), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_bundle_without_a_certificate_is_told_with_its_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.crt");
-        std::fs::write(&path, "nothing\n").unwrap();
-
         let said = |path: &Path| own_authorities(path).unwrap_err().what;
+        let cannot = "the trust bundle cannot be used: ";
 
-        assert!(said(&path).ends_with("ca.crt cannot be used: there is no certificate in it"));
-        assert!(said(&dir.path().join("none")).contains("No such file"));
+        std::fs::write(&path, "nothing\n").unwrap();
+        assert!(said(&path).starts_with(&format!("{cannot}{}: ", path.display())));
+        assert!(said(&dir.path().join("none")).starts_with(cannot));
+    }
+
+    #[test]
+    fn a_bundle_that_is_damaged_or_too_long_is_not_used_in_part_nor_quoted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.crt");
+        let ca = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
+        let said = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            own_authorities(&path).map(|trusted| trusted.bundle.len()).map_err(|told| told.what)
+        };
+
+        assert_eq!(said(format!("{ca}{ca}")), Ok(2));
+        let long = said(ca.clone() + &"# much is said of it\n".repeat(1 << 20)).unwrap_err();
+        assert!(long.ends_with("is larger than 16 MiB"), "{long}");
+        let damaged = said(ca + "-----BEGIN s3cret").unwrap_err();
+        assert!(!damaged.contains("s3cret"), "{damaged}");
     }
 }

@@ -161,7 +161,7 @@ impl Exporter {
             let held = Feed::new(&dir, which, encode, mark).holds(durable)?;
             Ok((mark, held, cursor::path(&dir, &name)))
         });
-        let (mark, held, path) = looking.await.map_err(|_ended| Failure::ended())??;
+        let (mark, held, path) = looking.await.map_err(|_ended| Failure::defect())??;
         match held {
             Held::Same => Ok(mark),
             Held::Gone => {
@@ -223,7 +223,7 @@ impl Exporter {
             let read = feed.next(durable);
             (feed, read)
         });
-        let (feed, read) = reading.await.map_err(|_ended| Failure::ended())?;
+        let (feed, read) = reading.await.map_err(|_ended| Failure::defect())?;
         progress.feed = Some(feed);
         let portion = read?;
         self.standing.finds(&portion.faults);

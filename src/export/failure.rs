@@ -62,6 +62,12 @@ impl Failure {
         Self::new(Undelivered::Lost, format!("the connection broke off: {error}"))
     }
 
+    /// Work of ours on another thread did not come to its end: a defect, unless the process ends.
+    pub(super) fn defect() -> Self {
+        let what = "this sidecar broke off its own work on it, which is a defect: what its log says before this is worth a report";
+        Self::new(Undelivered::Unprepared, what)
+    }
+
     /// The receiver ended the connection by itself.
     pub(super) fn ended() -> Self {
         Self::new(Undelivered::Lost, "the receiver ended the connection")

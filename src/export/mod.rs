@@ -47,14 +47,26 @@ pub struct Exports {
     material: Live<Material>,
     metrics: Metrics,
     shutdown: Shutdown,
+    turns: Turns,
 }
 
 struct Running {
     given: Given,
     standing: Arc<Standing>,
     shutdown: Shutdown,
-    /// Held by the task for as long as it lives: two never move one cursor.
-    turn: Arc<Mutex<()>>,
+}
+
+/// Whose turn it is at each export's cursor, by name: a task holds it for as long as it lives, and two never move one
+/// cursor, however many reloads follow each other.
+#[derive(Default)]
+struct Turns(BTreeMap<Arc<str>, Arc<Mutex<()>>>);
+
+impl Turns {
+    /// The turn at the cursor of the export `name`.
+    fn at(&mut self, name: &Arc<str>) -> Arc<Mutex<()>> {
+        self.0.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(self.0.entry(Arc::clone(name)).or_default())
+    }
 }
 
 /// What an export is made from.
@@ -70,7 +82,7 @@ impl Exports {
     /// None yet.
     pub fn new(audit: Audit, material: Live<Material>, metrics: Metrics) -> Self {
         let (running, shutdown) = (BTreeMap::new(), Shutdown::default());
-        Self { running, audit, material, metrics, shutdown }
+        Self { running, audit, material, metrics, shutdown, turns: Turns::default() }
     }
 
     /// Starts what `config` has and does not run yet, ends what it has no more. What stays the same goes on.
@@ -87,7 +99,6 @@ impl Exports {
                 service: Arc::clone(&config.service),
             })
             .collect();
-        let mut turns = BTreeMap::new();
         let whole = self.shutdown.clone();
         self.running.retain(|name, running| {
             let stays = wanted.contains(&running.given);
@@ -96,14 +107,13 @@ impl Exports {
                 if !wanted.iter().any(|given| given.settings.name == *name) {
                     running.standing.forgotten();
                 }
-                turns.insert(Arc::clone(name), Arc::clone(&running.turn));
             }
             stays
         });
         for given in wanted {
             let name = Arc::clone(&given.settings.name);
             if !self.running.contains_key(&name) {
-                let turn = turns.remove(&name).unwrap_or_default();
+                let turn = self.turns.at(&name);
                 let running = self.start(given, turn);
                 self.running.insert(name, running);
             }
@@ -124,12 +134,12 @@ impl Exports {
             shutdown: shutdown.clone(),
         };
         let sink = Sink::new(&given, self.material.clone());
-        let (waiting, durable) = (Arc::clone(&turn), self.audit.durable());
+        let durable = self.audit.durable();
         shutdown.spawn(async move {
-            let _turn = waiting.lock_owned().await;
+            let _turn = turn.lock_owned().await;
             exporter.run(sink, durable).await;
         });
-        Running { given, standing, shutdown, turn }
+        Running { given, standing, shutdown }
     }
 
     /// How they stand.
@@ -181,4 +191,21 @@ pub fn look(settings: &ExportSettings) -> Result<(), String> {
         http::otlp::headers(path).map_err(|failure| failure.what)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_is_the_same_for_as_long_as_a_task_that_was_removed_still_holds_it() {
+        let (mut turns, name) = (Turns::default(), Arc::from("arr"));
+        let held = turns.at(&name).lock_owned().await;
+        drop(turns.at(&Arc::from("another")));
+
+        assert!(turns.at(&name).try_lock().is_err());
+        drop(held);
+        assert!(turns.at(&name).try_lock().is_ok());
+        assert_eq!(turns.0.len(), 1, "what nobody holds is forgotten");
+    }
 }

@@ -151,9 +151,10 @@ impl Standing {
             exporter = &*self.name,
             "an export of the audit trail does not go on: {}", failure.what
         );
-        let failing =
-            Failing { since: clock::now(), what: failure.what.clone(), told: Instant::now() };
-        self.now().failing = Some(failing);
+        let mut now = self.now();
+        let since = now.failing.as_ref().map_or_else(clock::now, |failing| failing.since);
+        let (what, told) = (failure.what.clone(), Instant::now());
+        now.failing = Some(Failing { since, what, told });
     }
 
     /// How many durable records were not sent yet, and for how many seconds the first of them waits.
@@ -202,5 +203,40 @@ impl Standing {
                 "why": failing.what,
             })),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Endpoint, SyslogExport};
+    use crate::telemetry::metrics::Metrics;
+
+    #[tokio::test]
+    async fn since_when_an_export_waits_for_a_decision_stays_when_the_reason_changes() {
+        let syslog = SyslogExport {
+            address: Endpoint { host: "arr.example".into(), port: 6514 },
+            format: SyslogFormat::Json,
+            plaintext: false,
+            confirm: AGAIN,
+        };
+        let settings = ExportSettings {
+            name: "arr".into(),
+            feed: ExportFeed::All,
+            trust_bundle: None,
+            keep_undelivered: true,
+            to: ExportTo::Syslog(syslog),
+        };
+        let metrics = Metrics::new().unwrap().export("arr");
+        let standing = Standing::new(&settings, metrics, watch::channel(0).1);
+
+        standing.holds(&Failure::new(Undelivered::OtherTrail, "one"));
+        let since = standing.json()["failing"]["since"].clone();
+        while rfc3339(clock::now()) == since {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        standing.holds(&Failure::new(Undelivered::OtherTrail, "another"));
+
+        assert_eq!(standing.json()["failing"], json!({ "since": since, "why": "another" }));
     }
 }

@@ -1,6 +1,7 @@
 //! What a certificate says, and how it was proven.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -129,6 +130,21 @@ impl PeerCertificate {
         DnsName::parse(name).is_ok_and(|name| self.dns.contains(&name))
     }
 
+    /// Whether it is a certificate of `host`, a DNS name or an IP address (RFC 9525, 6.3 and 6.5).
+    pub fn is_of(&self, host: &str) -> bool {
+        if let Ok(wanted) = host.parse::<IpAddr>() {
+            let mut addresses =
+                self.alternative_names.iter().filter_map(|name| name.strip_prefix("IP:"));
+            return addresses.any(|address| address.parse() == Ok(wanted));
+        }
+        let host = host.to_ascii_lowercase();
+        let above = host.split_once('.').map(|(_, above)| above);
+        self.dns.iter().any(|name| match name.as_str().strip_prefix("*.") {
+            Some(domain) => above == Some(domain),
+            None => name.as_str() == host,
+        })
+    }
+
     /// The names by which peers may know who has `other`, and which this certificate does not bear.
     pub fn names_lacking(&self, other: &Self) -> Option<String> {
         let spiffe = other.spiffe.iter().filter(|id| self.spiffe.as_ref() != Some(*id));
@@ -172,6 +188,39 @@ impl fmt::Display for PeerIdentity {
                 write!(f, "subject:{}", certificate.subject.text)
             }
             (Proof::Chain | Proof::Pin, _, _) => write!(f, "sha256:{}", certificate.sha256),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn certificate(names: &[&str]) -> PeerCertificate {
+        let nameless = PeerCertificate::nameless(datetime!(2026-11-22 12:00 UTC));
+        let dns = names.iter().filter_map(|name| DnsName::parse(name.strip_prefix("DNS:")?).ok());
+        let alternative_names = names.iter().map(|name| (*name).to_owned()).collect();
+        PeerCertificate { dns: dns.collect(), alternative_names, ..nameless }
+    }
+
+    #[test]
+    fn a_host_is_known_by_the_name_or_address_that_is_configured() {
+        let names = ["DNS:arr.hospital.example", "DNS:*.lab.example", "IP:10.0.0.7", "IP:fd00::7"];
+        let certificate = certificate(&names);
+
+        for good in [
+            "arr.hospital.example",
+            "ARR.hospital.example",
+            "lis.lab.example",
+            "10.0.0.7",
+            "fd00:0:0:0::7",
+        ] {
+            assert!(certificate.is_of(good), "{good}");
+        }
+        for wrong in ["hospital.example", "a.b.lab.example", "lab.example", "10.0.0.8", "arr"] {
+            assert!(!certificate.is_of(wrong), "{wrong}");
         }
     }
 }

@@ -330,8 +330,7 @@ impl Bench {
 
     /// Browsers and other programs ask for it, Myelin does not: `expect` says who a server must be.
     fn host(&mut self, facts: &PeerCertificate, host: &str) {
-        let named = facts.dns.iter().any(|name| covers(name.as_str(), host))
-            || facts.alternative_names.iter().any(|name| name.strip_prefix("IP:") == Some(host));
+        let named = facts.is_of(host);
         let mut text = format!("{host} is {} its names", if named { "among" } else { "not among" });
         if !named {
             let _ = write!(text, "; only `expect` is asked here, other clients may ask for it");
@@ -357,13 +356,6 @@ impl Bench {
             self.fail("verdict", message, fault);
         }
     }
-}
-
-/// Whether `name`, or the wildcard that it is, covers `host` (RFC 6125, 6.4.3).
-fn covers(name: &str, host: &str) -> bool {
-    let host = host.to_ascii_lowercase();
-    let parent = host.split_once('.').map_or("", |(_, parent)| parent);
-    name == host || name.strip_prefix("*.").is_some_and(|rest| !rest.is_empty() && rest == parent)
 }
 
 /// Why this machine's clock may be wrong: something of our own is not valid at `now`.

@@ -173,6 +173,7 @@ impl Listeners {
         let mut bound: BTreeMap<_, _> = bound.into_iter().collect();
         let inbound_names: Vec<_> = plan.inbound.iter().map(|s| s.config.name.clone()).collect();
         let outbound_names: Vec<_> = plan.outbound.iter().map(|s| s.config.name.clone()).collect();
+        let before: Vec<_> = self.upstreams().cloned().collect();
         retire(&mut self.inbound, &self.shutdown, |name| {
             inbound_names.contains(name) && !bound.contains_key(name)
         });
@@ -204,6 +205,13 @@ impl Listeners {
                 (None, None) => {}
             }
         }
+        let stays = |old: &Arc<Upstreams>| self.upstreams().any(|now| Arc::ptr_eq(now, old));
+        before.iter().filter(|old| !stays(old)).for_each(|old| old.hide());
+        self.upstreams().for_each(|now| now.show());
+    }
+
+    fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstreams>> {
+        self.outbound.values().filter_map(|running| running.upstreams.as_ref().map(|(_, all)| all))
     }
 
     fn start_inbound(&mut self, state: InboundState, bound: Bound) {

@@ -30,10 +30,10 @@ fn rendered() -> String {
     metrics.lenient_until(&ListenerName::new("fhir"), Lenient::Observe, None);
     metrics.expired(0, 0, 0);
     metrics.clock_behind(instant);
-    metrics.certificate_not_after(1);
+    metrics.certificate(0, 1);
     metrics.trust_bundle_not_after(1);
-    metrics.crl_next_update(1);
-    metrics.peer_not_after(&PeerName::new("lab"), 1);
+    metrics.crl_next_update(Some(1));
+    metrics.peer_certificate(&PeerName::new("lab"), 0, 1);
     metrics.reloaded(true);
     let audit = metrics.audit();
     audit.written("checkpoint", 1);

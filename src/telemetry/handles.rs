@@ -242,13 +242,18 @@ impl ListenerMetrics {
 
     /// Sets whether an endpoint, as the configuration names it, is in use or set aside.
     pub fn upstream_healthy(&self, endpoint: &str, healthy: bool) {
+        self.upstream(endpoint).set(if healthy { 1.0 } else { 0.0 });
+    }
+
+    /// No alert goes on about an endpoint that is no longer configured.
+    pub fn upstream_forgotten(&self, endpoint: &str) {
+        self.upstream(endpoint).set(f64::NAN);
+    }
+
+    fn upstream(&self, endpoint: &str) -> Gauge {
         let [listener, direction] = self.labels.clone();
-        self.metrics
-            .gauge(
-                UPSTREAM_HEALTHY,
-                &[listener, direction, ("endpoint", endpoint.to_owned().into())],
-            )
-            .set(if healthy { 1.0 } else { 0.0 });
+        let endpoint = ("endpoint", endpoint.to_owned().into());
+        self.metrics.gauge(UPSTREAM_HEALTHY, &[listener, direction, endpoint])
     }
 }
 

@@ -42,7 +42,9 @@ pub(super) const MESSAGE_DURATION: &str = "myelin_message_duration_seconds";
 pub(super) const ACKNOWLEDGEMENTS: &str = "myelin_acknowledgements_total";
 pub(super) const BYTES: &str = "myelin_bytes_total";
 const CERTIFICATE_NOT_AFTER: &str = "myelin_certificate_not_after_timestamp_seconds";
+const CERTIFICATE_ISSUED: &str = "myelin_certificate_issued_timestamp_seconds";
 const PEER_NOT_AFTER: &str = "myelin_peer_certificate_not_after_timestamp_seconds";
+const PEER_NOT_BEFORE: &str = "myelin_peer_certificate_not_before_timestamp_seconds";
 const ROTATIONS: &str = "myelin_certificate_rotations_total";
 const BUNDLE_NOT_AFTER: &str = "myelin_trust_bundle_not_after_timestamp_seconds";
 const CRL_NEXT_UPDATE: &str = "myelin_crl_next_update_timestamp_seconds";
@@ -58,6 +60,7 @@ pub(super) const EXPORT_DELIVERED: &str = "myelin_audit_export_delivered_total";
 pub(super) const EXPORT_FAILURES: &str = "myelin_audit_export_failures_total";
 const RELOADS: &str = "myelin_config_reloads_total";
 const HANDOVERS: &str = "myelin_handovers_total";
+const LAST_RELOAD: &str = "myelin_config_last_reload_successful";
 pub(super) const UPSTREAM_HEALTHY: &str = "myelin_upstream_healthy";
 const BUILD_INFO: &str = "myelin_build_info";
 
@@ -104,7 +107,13 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
         Kind::Gauge,
         "When this sidecar's certificate expires; of several, the first to do so.",
     ),
+    (CERTIFICATE_ISSUED, Kind::Gauge, "When this sidecar's certificate was issued."),
     (PEER_NOT_AFTER, Kind::Gauge, "When the certificate that a peer last presented expires."),
+    (
+        PEER_NOT_BEFORE,
+        Kind::Gauge,
+        "From when on the certificate that a peer last presented is valid.",
+    ),
     (ROTATIONS, Kind::Counter, "New key material, by whether it took effect, and why not."),
     (BUNDLE_NOT_AFTER, Kind::Gauge, "When the first certificate of the trust bundle expires."),
     (CRL_NEXT_UPDATE, Kind::Gauge, "When the first revocation list is due for its next update."),
@@ -124,6 +133,11 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (EXPORT_FAILURES, Kind::Counter, "Failures of an export, by reason."),
     (RELOADS, Kind::Counter, "Configuration reloads, by result."),
     (HANDOVERS, Kind::Counter, "Hand-overs to this process, and from it that came to nothing."),
+    (
+        LAST_RELOAD,
+        Kind::Gauge,
+        "1 when the last configuration took effect, 0 when it was rejected.",
+    ),
     (UPSTREAM_HEALTHY, Kind::Gauge, "1 when the endpoint is in use, 0 while it is set aside."),
     (BUILD_INFO, Kind::Gauge, "Always 1; what was built and which cryptography it uses."),
 ];
@@ -194,7 +208,10 @@ impl Metrics {
                 ],
             )
             .set(1.0);
-        metrics.counter(ROTATIONS, &[("result", result(true))]).absolute(0);
+        for name in [ROTATIONS, RELOADS] {
+            metrics.counter(name, &[("result", result(true))]).absolute(0);
+        }
+        metrics.counter(RELOADS, &[("result", result(false))]).absolute(0);
         Rejection::ALL.into_iter().for_each(|why| metrics.rejections(why).absolute(0));
         Ok(metrics)
     }
@@ -260,9 +277,10 @@ impl Metrics {
         self.gauge(CLOCK_BEHIND, &[]).set(behind.as_secs_f64().trunc());
     }
 
-    /// Sets when this sidecar's certificate expires, in seconds since 1970.
-    pub fn certificate_not_after(&self, timestamp: i64) {
-        self.gauge(CERTIFICATE_NOT_AFTER, &[]).set(seconds(timestamp));
+    /// Sets from when to when this sidecar's certificate lasts, in seconds since 1970.
+    pub fn certificate(&self, issued: i64, not_after: i64) {
+        self.gauge(CERTIFICATE_ISSUED, &[]).set(seconds(issued));
+        self.gauge(CERTIFICATE_NOT_AFTER, &[]).set(seconds(not_after));
     }
 
     /// Sets when the first certificate of the trust bundle expires.
@@ -270,9 +288,9 @@ impl Metrics {
         self.gauge(BUNDLE_NOT_AFTER, &[]).set(seconds(timestamp));
     }
 
-    /// Sets when the first revocation list is due.
-    pub fn crl_next_update(&self, timestamp: i64) {
-        self.gauge(CRL_NEXT_UPDATE, &[]).set(seconds(timestamp));
+    /// Sets when the first revocation list is due; `None` when there is none, or none any more.
+    pub fn crl_next_update(&self, timestamp: Option<i64>) {
+        self.gauge(CRL_NEXT_UPDATE, &[]).set(timestamp.map_or(f64::NAN, seconds));
     }
 
     /// Counts new key material that took effect.
@@ -293,6 +311,7 @@ impl Metrics {
     /// Counts a configuration that took effect, or did not.
     pub fn reloaded(&self, ok: bool) {
         self.counter(RELOADS, &[("result", result(ok))]).increment(1);
+        self.gauge(LAST_RELOAD, &[]).set(f64::from(u8::from(ok)));
     }
 
     /// Counts a hand-over to this process, or one from it that came to nothing.
@@ -300,18 +319,21 @@ impl Metrics {
         self.counter(HANDOVERS, &[("result", result(ok))]).increment(1);
     }
 
-    /// Sets when the certificate that `peer` presented last expires.
-    pub fn peer_not_after(&self, peer: &PeerName, timestamp: i64) {
-        self.peer_gauge(peer).set(seconds(timestamp));
+    /// Sets from when to when the certificate that `peer` presented last is valid.
+    pub fn peer_certificate(&self, peer: &PeerName, not_before: i64, not_after: i64) {
+        self.peer_gauge(PEER_NOT_BEFORE, peer).set(seconds(not_before));
+        self.peer_gauge(PEER_NOT_AFTER, peer).set(seconds(not_after));
     }
 
     /// No alert goes on about a peer that is no longer configured.
     pub fn peer_forgotten(&self, peer: &PeerName) {
-        self.peer_gauge(peer).set(f64::NAN);
+        for name in [PEER_NOT_BEFORE, PEER_NOT_AFTER] {
+            self.peer_gauge(name, peer).set(f64::NAN);
+        }
     }
 
-    fn peer_gauge(&self, peer: &PeerName) -> Gauge {
-        self.gauge(PEER_NOT_AFTER, &[("peer", peer.as_str().to_owned().into())])
+    fn peer_gauge(&self, name: &'static str, peer: &PeerName) -> Gauge {
+        self.gauge(name, &[("peer", peer.as_str().to_owned().into())])
     }
 
     pub(super) fn counter(

@@ -141,6 +141,9 @@ impl Why {
     }
 
     /// The same without what the certificate says of its holder.
+    ///
+    /// One thing stays: the trust domain of which nobody is known ([`Self::stranger`]), beside the issuer that records
+    /// have of every certificate. It names an organization, and is what an operator needs who is to federate with it.
     pub(super) fn untold(self) -> Self {
         let message = match self.refusal {
             Refusal::MalformedName => sentence(self.refusal),

@@ -4,7 +4,7 @@
 mod health;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub struct Upstreams {
     turn: AtomicUsize,
     /// Tells those who wait that the resolver has answered.
     answered: Notify,
+    /// Others have taken their place; connections that began before may still use these.
+    is_replaced: AtomicBool,
     metrics: Arc<ListenerMetrics>,
 }
 
@@ -74,11 +76,26 @@ impl Upstreams {
                 health: Mutex::default(),
             })
             .collect();
-        for place in &endpoints {
-            metrics.upstream_healthy(&place.label, true);
-        }
         let (turn, answered) = (AtomicUsize::new(0), Notify::new());
-        Arc::new(Self { endpoints, turn, answered, metrics })
+        let is_replaced = AtomicBool::new(false);
+        Arc::new(Self { endpoints, turn, answered, is_replaced, metrics })
+    }
+
+    /// The listener takes these from now on: the metrics tell of their health.
+    pub fn show(&self) {
+        self.is_replaced.store(false, Ordering::Relaxed);
+        for place in &self.endpoints {
+            let healthy = lock(&place.health).due().is_none();
+            self.metrics.upstream_healthy(&place.label, healthy);
+        }
+    }
+
+    /// The listener does not take these any more: the metrics are silent about them.
+    pub fn hide(&self) {
+        self.is_replaced.store(true, Ordering::Relaxed);
+        for place in &self.endpoints {
+            self.metrics.upstream_forgotten(&place.label);
+        }
     }
 
     /// The addresses to try, in this order: those in use in turn, then those set aside, the one that is
@@ -151,7 +168,7 @@ impl Upstreams {
         if let Some(place) = self.endpoints.get(candidate.place)
             && lock(&place.health).worked()
         {
-            self.metrics.upstream_healthy(&place.label, true);
+            self.tell(place, true);
             tracing::info!(endpoint = %place.label, "endpoint is in use again");
         }
     }
@@ -182,8 +199,14 @@ impl Upstreams {
 
     fn set_aside(&self, place: &Place) {
         if lock(&place.health).failed(Instant::now()) {
-            self.metrics.upstream_healthy(&place.label, false);
+            self.tell(place, false);
             tracing::warn!(endpoint = %place.label, "endpoint set aside after a failure");
+        }
+    }
+
+    fn tell(&self, place: &Place, healthy: bool) {
+        if !self.is_replaced.load(Ordering::Relaxed) {
+            self.metrics.upstream_healthy(&place.label, healthy);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `myelin audit tail`: a trail on a terminal and through a pipe, while it is written, ends files and begins again.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -129,6 +130,28 @@ async fn a_reader_that_goes_away_ends_it_even_when_nothing_comes() {
 
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:#?}");
     assert_eq!(said.stdout.lines().count(), 1, "{said:#?}");
+}
+
+#[tokio::test]
+async fn whoever_follows_past_what_cannot_be_read_is_told_and_it_counts_as_failed() {
+    let dir = six();
+    let mut command = Command::new(MYELIN);
+    command.args(["audit", "tail", "-f", "--format", "jsonl", "--audit"]).arg(dir.path());
+    let mut followed = Process::start(&mut command);
+    followed.says(r#""sequence":5"#).await;
+
+    let newest = dir.path().join(format!("trail-20261122T120005Z-{:020}.jsonl", 5));
+    let unreadable = record(7, "connection-allowed", "success").replace("\"fhir\"", "{}");
+    let came = ["garbage\n".to_owned(), unreadable, record(8, "connection-closed", "success")];
+    let mut newest = fs::File::options().append(true).open(newest).unwrap();
+    newest.write_all(came.concat().as_bytes()).unwrap();
+    followed.says(r#""sequence":8"#).await;
+    followed.signal("INT");
+
+    assert_eq!(followed.ended().await.code(), Some(1), "{}", followed.output());
+    let said = followed.output();
+    assert!(said.contains(":3: not a record of a trail; passed over"), "{said}");
+    assert!(said.contains("record 7: not a record of a trail; passed over"), "{said}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@
 mod support;
 
 mod admin;
+mod alerts;
 mod audit;
 mod audit_bad_input;
 mod audit_clock;

@@ -72,6 +72,26 @@ async fn a_dead_endpoint_is_set_aside_and_used_again_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn no_metric_goes_on_about_an_endpoint_that_a_reload_took_away() {
+    let mesh = Mesh::new();
+    let one = Workload::tcp(Kind::Line).await;
+    let db1 = db(&mesh, 1, &one).start().await;
+    let dead = loopback(free_port());
+    let kept = mesh.outbound("web").allow("db1").to(db1.address());
+    let web = kept.clone().to(dead).start().await;
+    for _ in 0..2 {
+        assert_eq!(ask(&web, "hello\n").await, "you said hello\n");
+    }
+    let (gone, stays) = (dead.to_string(), db1.address().to_string());
+    web.metric_is("myelin_upstream_healthy", &[("endpoint", &gone)], 0.0).await;
+
+    web.reload(&kept).await.unwrap();
+
+    assert!(web.metric("myelin_upstream_healthy", &[("endpoint", &gone)]).await.is_nan());
+    web.metric_is("myelin_upstream_healthy", &[("endpoint", &stays)], 1.0).await;
+}
+
+#[tokio::test]
 async fn endpoints_may_be_names() {
     let mesh = Mesh::new();
     let workload = Workload::tcp(Kind::Line).await;

@@ -1,6 +1,7 @@
 //! What an event has beside its codes: names and texts, the important ones first.
 
 use super::fields::{Field, Value};
+use super::participant::by;
 use crate::audit::read::Recorded;
 
 /// Most bytes of a detail.
@@ -78,6 +79,9 @@ pub(super) fn details(
         add("ReviewedTo", review.to.clone());
         add("ReviewNote", review.note.clone().unwrap_or_default());
     }
+    if let Some(sudo) = by(recorded).and_then(|by| by.sudo.as_ref()) {
+        add("ClaimedSudoUser", sudo.clone());
+    }
     for (name, field) in FIELDS {
         let value = Field::named(field).map_or(Value::Nothing, |field| field.of(recorded));
         if name == "Count" && recorded.myelin.flood.is_none() {
@@ -124,6 +128,23 @@ fn cut(mut text: String) -> String {
 mod tests {
     use crate::audit::forms::event::Event;
     use crate::audit::forms::fixture::recorded;
+
+    #[test]
+    fn whoever_claims_to_have_used_sudo_is_no_participant_by_that_name() {
+        let (_, recorded) = recorded(
+            r#"{"action":"log-read","outcome":"success"}"#,
+            "",
+            r#""read":{"at":"2026-11-22T06:00:00.000Z","command":"audit query",
+               "by":{"uid":1000,"name":"jdoe","login":"jane","sudo":"mallory","process":7}}"#,
+        );
+
+        let event = Event::of(&recorded, "00");
+
+        let peer = event.peer.unwrap();
+        assert_eq!((&*peer.user, peer.name), ("jane", Some("jdoe")));
+        let claimed = ("ClaimedSudoUser", "mallory".to_owned());
+        assert!(event.details.contains(&claimed), "{:?}", event.details);
+    }
 
     #[test]
     fn a_sign_off_says_who_has_reviewed_what_and_under_which_account() {

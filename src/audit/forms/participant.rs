@@ -74,13 +74,14 @@ pub(super) fn by(recorded: &Recorded) -> Option<&Reader> {
     own.read.as_ref().map(|read| &read.by).or_else(review)
 }
 
-/// A user of the machine: as whom it logged in, or else its process's.
+/// A user of the machine: as whom it logged in, or else its process's. Who used sudo is a claim of its environment, and a
+/// detail ([`super::details`]).
 pub(super) fn somebody(by: &Reader) -> Participant<'_> {
     let user = by.login.as_ref().or(by.name.as_ref());
     Participant {
         user: user.map_or_else(|| by.uid.to_string().into(), |name| name.into()),
         alternative: None,
-        name: by.sudo.as_deref(),
+        name: by.name.as_deref(),
         role: SOURCE,
         address: None,
         host: None,

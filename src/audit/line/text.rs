@@ -5,6 +5,8 @@ use std::fmt::{self, Write as _};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use time::{OffsetDateTime, UtcOffset};
 
+use crate::report::steers;
+
 /// Most characters of a text that a stranger may have chosen.
 const SHORT: usize = 256;
 /// Most characters of a text in words.
@@ -49,12 +51,6 @@ impl<'a> Text<'a> {
         text.push('…');
         text
     }
-}
-
-/// Control characters, and those that break lines or change the direction of writing.
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Serialize for Text<'_> {

@@ -22,11 +22,20 @@ fn inbound(protocol: &str) -> String {
     )
 }
 
-/// On the 21st and 22nd.
+/// The 21st and 22nd.
+const PERIOD: Window = Window {
+    from: Some(datetime!(2026-11-21 00:00 UTC)),
+    to: Some(datetime!(2026-11-23 00:00 UTC)),
+};
+
+/// Of those days.
 fn facts(records: &[Recorded]) -> Facts {
-    let [from, to] = [datetime!(2026-11-21 00:00 UTC), datetime!(2026-11-23 00:00 UTC)].map(Some);
-    let mut gathering = Gathering::of(Window { from, to });
+    let mut gathering = Gathering::of(PERIOD);
     records.iter().for_each(|record| gathering.take(record));
+    finished(gathering)
+}
+
+fn finished(gathering: Gathering) -> Facts {
     gathering.finish(About {
         made: datetime!(2026-11-23 00:00 UTC),
         trail: "audit".into(),
@@ -144,6 +153,43 @@ fn strangers_without_number_are_counted_in_bounded_memory() {
         "{}",
         page.len()
     );
+}
+
+#[test]
+fn no_name_of_one_certificate_stands_for_those_that_were_left_out() {
+    let of = |n: usize| {
+        let certificate = inbound("tcp").replace("\"AB\"", &format!("\"{n:X}\""));
+        let who = r#""listener":"fhir","phi":true,"identity":"spiffe://h.example/web""#;
+        record("22T02:00:00", "connection-allowed", &certificate, who)
+    };
+    let facts = facts(&(0..MOST + 5).map(of).collect::<Vec<_>>());
+
+    assert_eq!(table(&facts, "certificates", "inventory").len(), MOST);
+    assert!(facts.html().contains("5 records of further certificates were left out"));
+}
+
+#[test]
+fn what_a_table_has_no_room_for_is_told() {
+    let by = r#""by":{"uid":1,"process":1}"#;
+    let review = format!(r#""review":{{"at":"","reviewer":"J",{by},"from":"","to":""}}"#);
+    let read = format!(r#""read":{{"at":"","command":"audit query",{by}}}"#);
+    for (part, action, myelin) in [
+        ("certificates", "certificate-rotated", ""),
+        ("policy", "config-loaded", ""),
+        ("integrity", "recording-started", ""),
+        ("readers", "log-read", &*read),
+        ("reviews", "review-signed", &*review),
+        ("clock", "clock-changed", ""),
+    ] {
+        let one = record("22T02:00:00", action, "", myelin);
+        let mut gathering = Gathering::of(PERIOD);
+        (0..MOST + 3).for_each(|_| gathering.take(&one));
+        let facts = finished(gathering);
+
+        let told: Json = serde_json::from_str(&facts.json().unwrap()).unwrap();
+        let says = told["parts"][part]["says"].to_string();
+        assert!(says.contains("Only the first 10000 ") && says.contains("; 3 more are"), "{says}");
+    }
 }
 
 #[test]

@@ -6,11 +6,14 @@ use time::OffsetDateTime;
 
 use super::table::{Cell, moment, text};
 use crate::audit::forms::Value;
+use crate::report::Count;
 
 /// Most values that one table tells apart.
 pub(super) const MOST: usize = 10_000;
 /// Most characters that are kept of one.
 const LONGEST: usize = 512;
+/// The same of a list, or of a note.
+const AT_LENGTH: usize = 4096;
 /// What stands in place of those beyond the bound.
 pub(super) const OTHERS: &str = "(others)";
 
@@ -71,7 +74,16 @@ impl<const N: usize, V: Default> Told<N, V> {
 
 /// As much of a text as is kept.
 pub(super) fn kept(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
+    cut(text, LONGEST)
+}
+
+/// The same of a list, or of what somebody wrote for the reader of a report.
+pub(super) fn kept_at_length(text: &str) -> String {
+    cut(text, AT_LENGTH)
+}
+
+fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
@@ -100,7 +112,7 @@ impl Span {
 pub(super) struct Events {
     pub(super) rows: Vec<Vec<Cell>>,
     /// How many more there were.
-    pub(super) more: u64,
+    more: u64,
 }
 
 impl Events {
@@ -110,6 +122,24 @@ impl Events {
         } else {
             self.more += 1;
         }
+    }
+
+    /// How many there were.
+    pub(super) fn count(&self) -> u64 {
+        self.rows.len() as u64 + self.more
+    }
+
+    /// What is said where they are not all listed. `noun` is what they are, one of them.
+    pub(super) fn left_out(&self, noun: &'static str) -> Option<String> {
+        (self.more > 0).then(|| {
+            format!(
+                "Only the first {} of this part {} listed; {} more {} in the trail, and `myelin audit query` finds them.",
+                Count(self.rows.len() as u64, noun),
+                if self.rows.len() == 1 { "is" } else { "are" },
+                self.more,
+                if self.more == 1 { "is" } else { "are" },
+            )
+        })
     }
 }
 
@@ -136,5 +166,6 @@ mod tests {
     #[test]
     fn a_text_of_any_length_is_kept_in_part() {
         assert_eq!(kept(&"ö".repeat(2000)).chars().count(), LONGEST + 1);
+        assert_eq!(kept_at_length(&"ö".repeat(9000)).chars().count(), AT_LENGTH + 1);
     }
 }

@@ -102,6 +102,28 @@ async fn a_full_disk_blocks_phi_and_loses_no_record() {
 }
 
 #[tokio::test]
+async fn a_note_that_waits_while_the_disk_is_full_is_on_record_once() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let settings = AuditSettings { on_failure: OnFailure::Allow, ..settings(disk.path()) };
+    let audit = Audit::open(Some(&settings), origin(), Metrics::new().unwrap().audit()).unwrap();
+    let noted = Noted::begin(disk.path(), "audit verify", Vec::new(), Reader::default());
+    noted.unwrap().unwrap().finish(7).unwrap();
+    disk.fill();
+    note_until_it_fails(&audit).await;
+
+    for _ in 0..3 {
+        audit.take_notes().await;
+    }
+    disk.free();
+    until_it_works(&audit).await;
+    audit.take_notes().await;
+    audit.close().await;
+
+    let reads = actions(disk.path()).iter().filter(|a| *a == "log-read").count();
+    assert_eq!(reads, 1);
+}
+
+#[tokio::test]
 async fn a_full_disk_lets_phi_pass_where_the_operator_says_so() {
     let Some(disk) = SmallDisk::mount() else { return };
     let settings = AuditSettings { on_failure: OnFailure::Allow, ..settings(disk.path()) };

@@ -176,6 +176,29 @@ async fn a_closed_segment_is_compressed_and_indexed_and_the_trail_reads_and_goes
 }
 
 #[tokio::test]
+async fn a_segment_that_cannot_be_compressed_or_indexed_is_in_no_others_way() {
+    let (dir, name, _) = aged().await;
+    let second = files(dir.path())[1].clone();
+    // In the way of its copy, and of its index.
+    fs::create_dir(dir.path().join(format!("{name}.zst.new"))).unwrap();
+    let index = index::beside(&dir.path().join(&name));
+    let _none = fs::remove_file(&index);
+    fs::create_dir_all(index.join("full")).unwrap();
+
+    let audit = open_keeping(dir.path(), Keeping { compress: true, ..FOREVER });
+    let compressed = PathBuf::from(format!("{}.zst", second.display()));
+    let done = async {
+        while second.exists() || Index::of(&compressed).is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), done).await.unwrap();
+    audit.close().await;
+
+    assert!(dir.path().join(&name).exists());
+}
+
+#[tokio::test]
 async fn a_segment_ends_at_its_size_and_the_next_one_goes_on() {
     let dir = TempDir::new().unwrap();
     let keeping = Keeping { compress: true, ..FOREVER };

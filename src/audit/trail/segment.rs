@@ -17,8 +17,8 @@ use crate::audit::read::files::{COMPRESSED, files};
 use crate::audit::read::index::beside;
 use crate::report::Report;
 
-/// The file that is locked.
-const LOCK: &str = "lock";
+/// The file that the writer locks: a directory without it is a copy of a trail.
+pub(in crate::audit) const LOCK: &str = "lock";
 /// The time in a segment's name.
 const STARTED: &[BorrowedFormatItem<'_>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");

@@ -90,6 +90,15 @@ pub(super) fn read(
     })
 }
 
+/// The certificates in a trust bundle, read anew.
+///
+/// # Errors
+///
+/// The file cannot be used; never quotes it.
+pub fn trust_bundle(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    certificates(path, Wanted::TrustBundle, BUNDLE, &mut Contents::default())
+}
+
 /// All files of `config`, each with the most that is read of it.
 fn paths(config: &config::Files) -> Vec<(PathBuf, u64)> {
     let mut paths = vec![(config.trust_bundle.clone(), BUNDLE)];

@@ -17,6 +17,7 @@ const LONGEST: usize = 64;
 pub(super) struct Reads {
     command: String,
     filters: Vec<String>,
+    by: Reader,
     noted: Vec<Noted>,
     /// Trails without a writer.
     copies: Vec<PathBuf>,
@@ -28,7 +29,8 @@ impl Reads {
     pub(super) fn begin(dirs: &[PathBuf], command: &str, filters: &[&str]) -> Self {
         let filters = filters.iter().map(|name| (*name).to_owned()).collect();
         let copies = dirs.to_vec();
-        let mut reads = Self { command: command.to_owned(), filters, noted: Vec::new(), copies };
+        let (command, by) = (command.to_owned(), who());
+        let mut reads = Self { command, filters, by, noted: Vec::new(), copies };
         reads.again();
         reads
     }
@@ -36,7 +38,8 @@ impl Reads {
     /// Notes it for those trails, too, that have got a writer since.
     pub(super) fn again(&mut self) {
         for dir in mem::take(&mut self.copies) {
-            match Noted::begin(place(&dir), &self.command, self.filters.clone(), who()) {
+            let (filters, by) = (self.filters.clone(), self.by.clone());
+            match Noted::begin(place(&dir), &self.command, filters, by) {
                 Ok(Some(noted)) => self.noted.push(noted),
                 Ok(None) => self.copies.push(dir),
                 Err(unnoted) => unsaid(&unnoted),

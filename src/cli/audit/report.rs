@@ -108,7 +108,7 @@ fn report(
     let attestation = Attestation { verified, held_against };
     let trail = dir.display().to_string();
     let about = About { made, trail, attestation, waiting: Review::waiting(dir), reading };
-    put(arguments, dir, period, &gathering.finish(about))?;
+    put(arguments, dir, so_far(period, made), &gathering.finish(about))?;
     if !is_whole {
         console::error("warning: the trail does not stand its checks; the report says why");
     }
@@ -144,6 +144,11 @@ fn gather(
     Ok(gathering)
 }
 
+/// As much of a period as was over then: nobody can sign off what is still to come.
+fn so_far(Window { from, to }: Window, made: OffsetDateTime) -> Window {
+    Window { from, to: to.map(|to| to.min(made)) }
+}
+
 fn put(arguments: &Arguments, dir: &Path, period: Window, facts: &Facts) -> anyhow::Result<()> {
     let told = match arguments.format {
         Shape::Html => facts.html().into_bytes(),
@@ -163,4 +168,24 @@ fn put(arguments: &Arguments, dir: &Path, period: Window, facts: &Facts) -> anyh
         dir.display()
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_signed_off_ends_when_the_report_was_made() {
+        let [from, made, later] = [
+            datetime!(2026-11-01 00:00 UTC),
+            datetime!(2026-11-20 12:00 UTC),
+            datetime!(2026-12-01 00:00 UTC),
+        ];
+        let end = |to| so_far(Window { from: Some(from), to: Some(to) }, made).to;
+
+        assert_eq!(end(later), Some(made));
+        assert_eq!(end(from), Some(from));
+    }
 }

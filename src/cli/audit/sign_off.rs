@@ -13,7 +13,7 @@ use super::place::Place;
 use super::reads::who;
 use crate::audit::{Review, ReviewedReport, last_checkpoint};
 use crate::clock;
-use crate::report::{Count, Report};
+use crate::report::{Count, Report, steers};
 
 /// Most characters of a reviewer's name, and of a note.
 const NAME: usize = 200;
@@ -129,10 +129,4 @@ fn reviewed(path: &Path) -> anyhow::Result<ReviewedReport> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let sha256 = hex::encode(context.finish());
     Ok(ReviewedReport { file: name.unwrap_or_default(), sha256 })
-}
-
-/// Control characters, and those that break lines or change the direction of writing.
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -7,12 +7,13 @@ use http::Uri;
 
 use super::ledger::{Bound, Ledger};
 use super::only::only;
-use crate::config::address::{is_local, socket};
+use crate::config::address::socket;
 use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, Reader, located, one};
 use crate::config::scalar::name;
 use crate::config::yaml::Node;
 use crate::config::{AdminSettings, ListenAddr, ProbeCheck, WorkloadProbe, keys};
+use crate::network::is_local;
 
 /// Where the administrative listener is when the file does not say.
 pub(super) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
@@ -60,7 +61,7 @@ fn off_or_loopback(text: &str) -> Result<Option<SocketAddr>, Fault> {
         return Ok(None);
     }
     let address = socket(text)?;
-    if !is_local(address) {
+    if !is_local(address.ip()) {
         return Err(Fault::new(
             "is not a loopback address, and this listener asks nobody who they are",
         )
@@ -120,7 +121,7 @@ fn workload(text: &str) -> Result<SocketAddr, Fault> {
     if address.port() == 0 {
         return Err(Fault::new("has port 0, to which nothing can connect"));
     }
-    if !is_local(address) {
+    if !is_local(address.ip()) {
         return Err(Fault::new("is not a loopback address")
             .hint("the workload is on this machine: 127.0.0.1:PORT or [::1]:PORT"));
     }

@@ -19,6 +19,7 @@ use crate::config::{
     Endpoint, ExportFeed, ExportSettings, ExportTo, FhirExport, OtlpExport, OtlpProtocol,
     SyslogExport, SyslogFormat,
 };
+use crate::network::is_local;
 
 /// What was sent by syslog counts as delivered after so long when the file does not say.
 const CONFIRM: Duration = Duration::from_secs(60);
@@ -212,5 +213,5 @@ fn guarded(text: &str, like: &str) -> Result<Uri, Fault> {
 
 /// Names are not: who answers for them is not decided here.
 fn is_loopback(endpoint: &Endpoint) -> bool {
-    endpoint.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    endpoint.host.parse::<IpAddr>().is_ok_and(is_local)
 }

@@ -131,7 +131,7 @@ impl Line {
     ) -> Result<Self, Failure> {
         let secrets = match secrets.cloned() {
             Some(read) => {
-                spawn_blocking(move || read()).await.map_err(|_ended| Failure::ended())??
+                spawn_blocking(move || read()).await.map_err(|_ended| Failure::defect())??
             }
             None => Vec::new(),
         };

@@ -131,7 +131,7 @@ impl Http {
         let count = count.min(chunk.len() as u64);
         let in_a_row = if count == chunk.len() as u64 { self.in_a_row + count } else { 0 };
         // They were not to be sent again; but a trail is not thrown away for a receiver's misconfiguration.
-        if in_a_row > 0 && self.in_a_row >= IN_A_ROW {
+        if in_a_row > IN_A_ROW {
             return Err(too_many(sequence, &why));
         }
         let among = format!("{count} of the {} from here on: {why}", chunk.len());
@@ -171,7 +171,7 @@ impl Http {
 
 fn too_many(sequence: u64, why: &str) -> Failure {
     let what = format!(
-        "the receiver has refused {IN_A_ROW} records in a row, the last is {sequence} ({why}): this is no matter of a \
+        "the receiver has refused more than {IN_A_ROW} records in a row, the last is {sequence} ({why}): this is no matter of a \
          record, and none is left out any more; see what it wants"
     );
     Failure::new(Undelivered::Rejected, what)

@@ -44,7 +44,7 @@ impl Rejections {
         let at = clock::rfc3339(clock::now());
         let line = json!({ "at": at, "sequence": sequence, "count": count, "why": why });
         let added = spawn_blocking(move || append(&path, &format!("{line}\n"))).await;
-        added.map_err(|_ended| Failure::ended())?.map_err(|error| {
+        added.map_err(|_ended| Failure::defect())?.map_err(|error| {
             let what = format!(
                 "the receiver does not take record {sequence} ({why}), and {} cannot be added to: {error}",
                 self.path.display()

@@ -2,6 +2,7 @@
 
 use crate::audit::forms::Value;
 use crate::audit::report::table::Kind;
+use crate::report::steers;
 
 /// A text as it may stand in a page, between tags and in quotes.
 pub(super) fn escaped(text: &str) -> String {
@@ -13,7 +14,7 @@ pub(super) fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            c if steers(c) => out.push(char::REPLACEMENT_CHARACTER),
+            c if is_foreign(c) => out.push(char::REPLACEMENT_CHARACTER),
             c => out.push(c),
         }
     }
@@ -21,9 +22,8 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// What does not belong in a page, or changes the direction of writing: a trail may have been written by others.
-fn steers(c: char) -> bool {
-    (c.is_control() && c != '\n')
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
+fn is_foreign(c: char) -> bool {
+    c != '\n' && (steers(c) || matches!(c, '\u{fffe}' | '\u{ffff}'))
 }
 
 /// With a narrow blank between thousands.

@@ -46,6 +46,8 @@ const SOON: i64 = 30;
 #[derive(Debug, Default)]
 pub(in crate::audit::report) struct Certificates {
     inventory: Told<1, Certificate>,
+    /// Records of certificates for which there was no room: they are of many, and none of those names stands for them.
+    left_out: u64,
     rotations: Events,
     rejected: u64,
 }
@@ -67,7 +69,10 @@ impl Certificates {
         let Some(end) = seen.record.presented().filter(|_| !seen.identity().is_empty()) else {
             return;
         };
-        let certificate = self.inventory.at([&end.hash.sha256]);
+        let Some(certificate) = self.inventory.room([&end.hash.sha256]) else {
+            self.left_out += 1;
+            return;
+        };
         certificate.connections += u64::from(seen.opens());
         certificate.span.seen(seen.record.at);
         if certificate.cells.is_empty() {
@@ -145,6 +150,13 @@ impl Certificates {
             (false, 0) => "Every rotation of our own key material took effect.".into(),
             (false, rejected) => format!("New key material was refused {}; what was in use stayed.", Count(rejected, "time")),
         });
+        if self.left_out > 0 {
+            says.push(format!(
+                "{} of further certificates were left out: there are too many to tell apart.",
+                Count(self.left_out, "record")
+            ));
+        }
+        says.extend(self.rotations.left_out("rotation"));
         says
     }
 }

@@ -96,15 +96,18 @@ impl Clock {
             0 => "The trail does not say in this period how the clock was kept (NTP, PTP); that it was right is to be shown from elsewhere.".into(),
             all => format!("How the clock was kept was on record {}, as the kernel of the machine knows it. It does not say whose time its source had.", Count(all, "time")),
         };
-        let steps = match self.steps.rows.len() as u64 + self.steps.more {
+        let steps = match self.steps.count() {
             0 => "No record is more than a second earlier than the one before it: the clock was not seen to be set back.".into(),
             steps => format!("The time went back by more than a second {}. The records' order is that of their numbers, which never go back.", Count(steps, "time")),
         };
+        let mut says = vec![states, steps];
+        says.extend(self.states.left_out("change"));
+        says.extend(self.steps.left_out("step"));
         Part {
             id: "clock",
             title: "Clock",
             supports: SUPPORTS,
-            says: vec![states, steps],
+            says,
             tables: vec![
                 kept,
                 Table {

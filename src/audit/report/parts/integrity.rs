@@ -4,7 +4,7 @@ use crate::audit::forms::Value;
 use crate::audit::report::part::{Citation, Part, cite};
 use crate::audit::report::seen::Seen;
 use crate::audit::report::table::{Cell, Column, Kind, Table, column, text};
-use crate::audit::report::told::Events;
+use crate::audit::report::told::{Events, kept_at_length};
 use crate::audit::verify::Verified;
 use crate::report::Count;
 
@@ -60,7 +60,7 @@ impl Recording {
             let removed: Vec<_> = own.removed.iter().map(|removed| removed.file.as_str()).collect();
             self.events.take(|| {
                 let mut row = super::certificates::event(seen);
-                row.extend([own.lost.into(), text(&removed.join(" "))]);
+                row.extend([own.lost.into(), text(&kept_at_length(&removed.join(" ")))]);
                 row
             });
         }
@@ -88,6 +88,7 @@ impl Recording {
             Count(cuts, "unfinished line"),
             Count(lost, "record"),
         ));
+        says.extend(self.events.left_out("event"));
         Part {
             id: "integrity",
             title: "Integrity of the trail",

@@ -5,7 +5,7 @@ use crate::audit::read::{Recorded, RecordedChange};
 use crate::audit::report::part::{Citation, Part, cite};
 use crate::audit::report::seen::Seen;
 use crate::audit::report::table::{Column, Kind, Table, below, column, text};
-use crate::audit::report::told::{Events, Span, Told, kept};
+use crate::audit::report::told::{Events, Span, Told, kept, kept_at_length};
 use crate::report::Count;
 
 const SUPPORTS: &[Citation] = &[
@@ -49,7 +49,10 @@ impl Policy {
             self.rejected += u64::from(action == "config-rejected");
             self.changes.take(|| {
                 let mut row = super::certificates::event(seen);
-                row.extend([text(&kept(seen.reason())), text(&changed(seen.record))]);
+                row.extend([
+                    text(&kept(seen.reason())),
+                    text(&kept_at_length(&changed(seen.record))),
+                ]);
                 row
             });
         }
@@ -82,14 +85,11 @@ impl Policy {
             columns: VERSIONS,
             rows: versions,
         };
-        let mut says = vec![match changes.rows.len() as u64 {
+        let mut says = vec![match self.changes.count() {
             0 => "No change of configuration is on record in this period.".into(),
-            loaded => format!(
-                "{}, {} of them refused.",
-                Count(loaded + self.changes.more, "change"),
-                self.rejected
-            ),
+            loaded => format!("{}, {} of them refused.", Count(loaded, "change"), self.rejected),
         }];
+        says.extend(self.changes.left_out("change"));
         says.push(
             "A version is the SHA-256 of the configuration file (with `policy`, of its digest and those of the files of policy). Who wrote a version, and in which commit, is in the \
              version control that it came from: compare the digests."

@@ -36,18 +36,19 @@ impl Readers {
     }
 
     pub(in crate::audit::report) fn part(&self) -> Part {
-        let says = match self.reads.rows.len() as u64 + self.reads.more {
+        let mut says = vec![match self.reads.count() {
             0 => "No record of this period says that anybody read the trail. That does not mean that nobody did: whoever can read its files needs no command of ours, and that \
                   is for the file system's own audit."
                 .into(),
             reads => format!("{} on record. Whoever reads the files without our commands leaves none.", Count(reads, "reading")),
-        };
+        }];
+        says.extend(self.reads.left_out("reading"));
         let rows = self.reads.rows.clone();
         Part {
             id: "readers",
             title: "Who looked at the trail",
             supports: SUPPORTS,
-            says: vec![says],
+            says,
             tables: vec![Table { name: "reads", title: "Readings", columns: COLUMNS, rows }],
         }
     }

@@ -6,7 +6,7 @@ use crate::audit::forms::Value;
 use crate::audit::report::part::{Citation, Part, cite};
 use crate::audit::report::seen::Seen;
 use crate::audit::report::table::{Cell, Column, Kind, Table, below, column, text, yes};
-use crate::audit::report::told::{Events, kept};
+use crate::audit::report::told::{Events, kept, kept_at_length};
 use crate::audit::reviews::Review;
 use crate::report::Count;
 
@@ -52,15 +52,15 @@ impl Signed {
     }
 
     pub(in crate::audit::report) fn part(&self, waiting: &[Review]) -> Part {
-        let signed = self.signed.rows.len() as u64 + self.signed.more;
-        let mut says = vec![match signed {
+        let mut says = vec![match self.signed.count() {
             0 => "No review of this trail is on record.".into(),
             signed => format!(
-                "{} on record; all of them are listed, whichever period they are about. Each is a record like any other, in the chain and sealed, and names the trail's last checkpoint \
+                "{} on record, whichever period they are about. Each is a record like any other, in the chain and sealed, and names the trail's last checkpoint \
                  at that time.",
                 Count(signed, "sign-off")
             ),
         }];
+        says.extend(self.signed.left_out("sign-off"));
         if !waiting.is_empty() {
             let waiting = Count(waiting.len() as u64, "sign-off");
             says.push(format!("{waiting} handed in and not on record yet: the sidecar puts it there within seconds, or at its next start."));
@@ -87,7 +87,7 @@ fn row(review: &Review, is_on_record: bool) -> Vec<Cell> {
         text(&kept(&review.by.to_string())),
         text(&kept(&review.from)),
         text(&kept(&review.to)),
-        text(note),
+        text(&kept_at_length(note)),
         text(&kept(report.map_or("", |report| &report.file))),
         text(&kept(report.map_or("", |report| &report.sha256))),
         review.trail.as_ref().map_or(Value::Nothing, |trail| Value::Number(trail.size)),

@@ -7,6 +7,8 @@
 mod compress;
 mod expire;
 
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -75,8 +77,15 @@ impl Keeper {
     ) -> io::Result<Self> {
         let (sender, orders) = channel();
         let told = Arc::new(Told::default());
-        let kept =
-            Kept { directory, keeping, needs, closed: 0, awaited: false, told: Arc::clone(&told) };
+        let kept = Kept {
+            directory,
+            keeping,
+            needs,
+            closed: 0,
+            awaited: false,
+            indexed: HashSet::new(),
+            told: Arc::clone(&told),
+        };
         let thread =
             thread::Builder::new().name("audit-keeper".into()).spawn(move || kept.run(&orders))?;
         Ok(Self { orders: Orders(sender), told, thread: Some(thread) })
@@ -140,6 +149,8 @@ struct Kept {
     closed: u64,
     /// The writer was told of expired segments, and has not answered.
     awaited: bool,
+    /// Closed segments that were found to have an index: to look into each of years' worth takes long.
+    indexed: HashSet<PathBuf>,
     told: Arc<Told>,
 }
 
@@ -205,25 +216,32 @@ impl Kept {
                 Err(error) => {
                     let segment = file.name.to_string();
                     warn!(segment, %error, "a segment of the audit trail cannot be compressed, and stays as it is; it is tried again within the hour");
-                    return;
+                    if is_of_all(&error) {
+                        return;
+                    }
                 }
             }
         }
     }
 
     /// Gives each closed segment an index, unless it has one.
-    fn index(&self) {
-        for file in self.closed() {
+    fn index(&mut self) {
+        let (known, closed) = (mem::take(&mut self.indexed), self.closed().collect::<Vec<_>>());
+        for file in closed {
             if self.told.stop.load(Ordering::Relaxed) {
                 return;
             }
-            if Index::of(&file.path).is_some() {
+            let is_known = known.contains(&file.path) && index::beside(&file.path).exists();
+            if is_known || Index::of(&file.path).is_some() {
+                self.indexed.insert(file.path);
                 continue;
             }
             if let Err(error) = index::make(&file.path, &self.told.stop) {
                 let segment = file.name.to_string();
                 warn!(segment, %error, "a segment of the audit trail gets no index, and searches read it whole; it is tried again within the hour");
-                return;
+                if is_of_all(&error) {
+                    return;
+                }
             }
         }
     }
@@ -232,4 +250,13 @@ impl Kept {
         let files = files(self.directory.path()).unwrap_or_default();
         files.into_iter().filter(|file| file.name.first < self.closed)
     }
+}
+
+/// Whether the next segment would fare no better: the fault is the disk's, not one file's.
+fn is_of_all(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::ReadOnlyFilesystem | ErrorKind::QuotaExceeded
+    )
 }

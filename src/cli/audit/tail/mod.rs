@@ -115,7 +115,9 @@ fn tail(arguments: &Arguments, dirs: &[PathBuf], mut show: Show) -> anyhow::Resu
     let exit = if arguments.follow && !readers.is_empty() {
         let following = follow(&mut readers, &mut reads, (&mut show, &mut out), found);
         let exit = tell(&reading, problem);
-        wait(following)??.unwrap_or(exit)
+        let ended = wait(following)??;
+        let has_holes = readers.iter().any(Reader::has_holes);
+        ended.unwrap_or(if has_holes { Exit::Failed } else { exit })
     } else {
         let _reader_gone = show.all(found, &mut out);
         tell(&reading, problem)

@@ -30,6 +30,8 @@ pub(super) struct Reader {
     follower: Follower,
     failed: u32,
     wanted: Wanted,
+    /// Something that has come was passed over, or is not there any more.
+    has_holes: bool,
 }
 
 /// What is shown.
@@ -60,7 +62,13 @@ impl Reader {
             Err(error) => return Err(Report(&error).to_string()),
         };
         let found = found.into_iter().map(|(line, recorded)| Found { line, recorded }).collect();
-        Ok((Self { follower: Follower::after(dir, last), failed: 0, wanted }, found))
+        let follower = Follower::after(dir, last);
+        Ok((Self { follower, failed: 0, wanted, has_holes: false }, found))
+    }
+
+    /// Whether not everything that has come could be shown.
+    pub(super) fn has_holes(&self) -> bool {
+        self.has_holes
     }
 
     /// What has come since.
@@ -81,10 +89,19 @@ impl Reader {
             Err(error) => return Err(Report(&error).to_string()),
         };
         self.failed = 0;
-        for broken in batch.broken.iter().take(TOLD) {
+        let mut broken = batch.broken;
+        let mut found = Vec::new();
+        for (sequence, line) in batch.lines {
+            match serde_json::from_slice(&line) {
+                Ok(recorded) => found.push(Found { line, recorded }),
+                Err(_) => broken.push(format!("record {sequence}")),
+            }
+        }
+        self.has_holes |= !broken.is_empty() || batch.missing > 0;
+        for broken in broken.iter().take(TOLD) {
             console::error(&format!("warning: {broken}: not a record of a trail; passed over"));
         }
-        let more = batch.broken.len().saturating_sub(TOLD);
+        let more = broken.len().saturating_sub(TOLD);
         if more > 0 {
             console::error(&format!("warning: {} more passed over", Count(more as u64, "line")));
         }
@@ -94,12 +111,8 @@ impl Reader {
                 Count(batch.missing, "record")
             ));
         }
-        let lines = batch.lines.into_iter();
-        let records = lines.filter_map(|(_, line)| {
-            let recorded = serde_json::from_slice(&line).ok()?;
-            Some(Found { line, recorded })
-        });
-        Ok(records.filter(|found| self.wanted.takes(&found.recorded)).collect())
+        found.retain(|found| self.wanted.takes(&found.recorded));
+        Ok(found)
     }
 }
 

@@ -6,6 +6,7 @@ use http::Uri;
 
 use crate::config::address::endpoint;
 use crate::config::problem::Fault;
+use crate::network::is_local;
 
 /// The port that stands in for one that is not given, where only the host matters.
 const ANY_PORT: u16 = 443;
@@ -61,7 +62,7 @@ pub(in crate::config::check) fn is_bare(uri: &Uri) -> bool {
 pub(in crate::config::check) fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+    bare.parse::<IpAddr>().is_ok_and(is_local)
 }
 
 #[cfg(test)]

@@ -9,12 +9,12 @@ use std::net::SocketAddr;
 
 use super::ledger::Ledger;
 use super::{Context, limits};
-use crate::config::address::is_local;
 use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, located, one};
 use crate::config::scalar::{choice, flag, name};
 use crate::config::{Limits, Protocol};
 use crate::identity::ListenerName;
+use crate::network::is_local;
 
 pub(super) use inbound::inbound;
 pub(super) use outbound::outbound;
@@ -49,7 +49,7 @@ fn loopback<T>(
     anywhere: bool,
     unless: &str,
 ) -> Option<()> {
-    if is_local(address) {
+    if is_local(address.ip()) {
         return Some(());
     }
     let shown = quoted(&written.written);
