@@ -1,10 +1,11 @@
-//! The administrative listeners: `/live /ready /metrics /status /denials /observed /connections /history`, and
-//! the dashboard at `/` that shows all of them.
+//! The administrative listeners: `/live /ready /metrics /status /denials /observed /connections /history`, the
+//! dashboard at `/` that shows all of them, and the control socket.
 //!
 //! They run on a thread of their own, so that a scrape never waits for traffic nor traffic for a scrape.
 
 mod answer;
 mod connections;
+pub mod control;
 mod history;
 mod lenient;
 mod page;

@@ -95,6 +95,8 @@ fn serve(
         version = env!("CARGO_PKG_VERSION"),
         listeners = sidecar.started().listeners.len(),
         admin = sidecar.started().admin.map(tracing::field::display),
+        control =
+            sidecar.started().control.as_ref().map(|path| tracing::field::display(path.display())),
         process = std::process::id(),
         "ready"
     );

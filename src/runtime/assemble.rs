@@ -4,17 +4,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use super::build::Given;
 use super::listeners::Listeners;
 use super::predecessor::Predecessor;
 use super::rego::rego;
 use super::supply::supply;
-use super::{Obstacle, StartError, records};
+use super::{Obstacle, StartError, Started, records};
+use crate::admin::control::{self, Act, Control};
 use crate::admin::{self, Admin, History, Probes, Scope, View};
 use crate::audit::Audit;
 use crate::authz::RegoPolicy;
@@ -46,6 +49,7 @@ pub(super) struct Assembled {
 pub(super) struct AdminDoors {
     full: Option<(TcpListener, SocketAddr)>,
     probe: Option<(TcpListener, SocketAddr)>,
+    control: Option<control::Bound>,
 }
 
 /// Their sockets, for a process that is to listen on them: whose each is, and its address as configured.
@@ -85,12 +89,13 @@ pub(super) async fn assemble(
         None => Sockets::default(),
     };
     let bound = listeners.bind(&plan, &mut open).map_err(Obstacle::Bind)?;
-    let doors = AdminDoors {
-        full: bind(FULL, config.admin.listen, &mut open).await?,
-        probe: bind(PROBE, config.admin.probe_listen, &mut open).await?,
-    };
+    let full = bind(FULL, config.admin.listen, &mut open).await?;
+    let probe = bind(PROBE, config.admin.probe_listen, &mut open).await?;
     drop(open); // what the new configuration does not have is the predecessor's alone
     take_trail(config, predecessor, audit, shutdown).await?;
+    // Last, for from then on the predecessor is not found any more under this name.
+    let control = bind_control(config.admin.socket.as_deref(), predecessor.is_some())?;
+    let doors = AdminDoors { full, probe, control };
     audit.note(records::started(&material.facts)).await; // nothing can fail from here on
     listeners.put_in_place(plan, bound);
     Ok(Assembled { rego, supply, material, warnings, inventory, listeners, doors })
@@ -137,6 +142,16 @@ async fn bind(
     Ok(Some((socket, bound)))
 }
 
+fn bind_control(path: Option<&Path>, replaces: bool) -> Result<Option<control::Bound>, StartError> {
+    let Some(path) = path else { return Ok(None) };
+    let bound = if replaces { control::replace(path) } else { control::bind(path) };
+    let bound = bound.map_err(|source| {
+        let address = format!("unix:{}", path.display());
+        Obstacle::Bind(BindError { what: "admin.socket".to_owned(), address, source })
+    })?;
+    Ok(Some(bound))
+}
+
 /// The key material as it is renewed.
 pub(super) struct Renewal {
     pub(super) material: Live<Material>,
@@ -181,29 +196,35 @@ impl AdminDoors {
         DoorSockets(sockets.collect())
     }
 
-    /// Where they are: the full one, and the one for probes.
-    pub(super) fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    /// Where they are.
+    pub(super) fn addresses(&self) -> Started {
         let address = |door: &Option<(TcpListener, SocketAddr)>| door.as_ref().map(|door| door.1);
-        (address(&self.full), address(&self.probe))
+        let control = self.control.as_ref().map(|bound| bound.path().to_owned());
+        let (admin, probe) = (address(&self.full), address(&self.probe));
+        Started { admin, probe, control, ..Started::default() }
     }
 
-    /// Answers at them until `end`.
+    /// Answers at them until `end`. `acts` are done by others, and `whole` drains when that is asked for.
     pub(super) fn open(
         self,
         settings: &AdminSettings,
         view: Live<View>,
         (audit, metrics): (&Audit, &Metrics),
+        (acts, whole): (mpsc::Sender<Act>, Shutdown),
         end: &Shutdown,
     ) {
         let probes = Arc::new(Probes::new(&settings.probes));
         let history = Arc::new(History::default());
         let admin = Admin { view, audit: audit.clone(), metrics: metrics.clone(), probes, history };
-        if self.full.is_some() {
+        if self.full.is_some() || self.control.is_some() {
             end.spawn(admin.clone().remember(end.clone()));
         }
         for (door, scope) in [(self.full, Scope::Full), (self.probe, Scope::Probe)] {
             let Some((socket, _address)) = door else { continue };
             end.spawn(admin.clone().serve(socket, scope, end.clone()));
+        }
+        if let Some(bound) = self.control {
+            end.spawn(Control { admin, acts, whole }.serve(bound, end.clone()));
         }
     }
 }

@@ -27,6 +27,7 @@ mod upkeep;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,7 +38,8 @@ pub use predecessor::{Inheritance, PredecessorError, decline};
 pub use rego::rego;
 pub use supply::supply;
 
-use crate::audit;
+use crate::admin::control::{Act, acts};
+use crate::audit::{self, Reader};
 use crate::authz::RegoError;
 use crate::certs::MaterialError;
 use crate::config::{Config, ListenAddr, Problems};
@@ -56,6 +58,8 @@ pub struct Sidecar {
     started: Started,
     shutdown: Shutdown,
     threads: Threads,
+    /// What is asked for over the control socket.
+    acts: mpsc::Receiver<Act>,
 }
 
 /// Where a sidecar listens (with port 0 the kernel has chosen), and what it found on its way.
@@ -67,6 +71,8 @@ pub struct Started {
     pub admin: Option<SocketAddr>,
     /// The listener for probes.
     pub probe: Option<SocketAddr>,
+    /// The control socket.
+    pub control: Option<PathBuf>,
     /// What deserves a look about the key material.
     pub warnings: Vec<String>,
 }
@@ -161,9 +167,10 @@ impl Sidecar {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let shutdown = Shutdown::default();
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let (threads, started) =
-            threads::start(config, Inheritance::default(), inbox, shutdown.clone())?.wait()?;
-        Ok(Self { commands, started, shutdown, threads })
+        let (asking, acts) = acts();
+        let worker = (Inheritance::default(), asking);
+        let (threads, started) = threads::start(config, worker, inbox, shutdown.clone())?.wait()?;
+        Ok(Self { commands, started, shutdown, threads, acts })
     }
 
     /// The same without blocking, and unless `stop` comes first: where key material comes from may be
@@ -180,9 +187,10 @@ impl Sidecar {
     ) -> Result<Option<Self>, StartError> {
         let shutdown = Shutdown::default();
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let starting = threads::start(config, inheritance, inbox, shutdown.clone())?;
+        let (asking, acts) = acts();
+        let starting = threads::start(config, (inheritance, asking), inbox, shutdown.clone())?;
         let started = starting.unless(stop).await?;
-        Ok(started.map(|(threads, started)| Self { commands, started, shutdown, threads }))
+        Ok(started.map(|(threads, started)| Self { commands, started, shutdown, threads, acts }))
     }
 
     /// Where it listens.
@@ -196,8 +204,17 @@ impl Sidecar {
     ///
     /// Says why it did not take effect. The old one goes on as it was.
     pub async fn reload(&self, loaded: Result<Config, Problems>) -> Result<(), ReloadError> {
+        self.reload_for(None, loaded).await
+    }
+
+    /// The same; who asked for it goes on record.
+    async fn reload_for(
+        &self,
+        by: Option<Reader>,
+        loaded: Result<Config, Problems>,
+    ) -> Result<(), ReloadError> {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Reload { loaded: Box::new(loaded), answer };
+        let command = Command::Reload { loaded: Box::new(loaded), by, answer };
         self.commands.send(command).await.map_err(|_gone| ReloadError::Stopping)?;
         answered.await.map_err(|_gone| ReloadError::Stopping)?
     }
@@ -217,8 +234,13 @@ impl Sidecar {
 
     /// Drains for at most `drain_timeout`, then cuts; the trail is closed last.
     pub async fn stop(self) -> Drained {
+        self.stop_for(None).await
+    }
+
+    /// The same; who asked for it goes on record.
+    async fn stop_for(self, by: Option<Reader>) -> Drained {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Stop { answer };
+        let command = Command::Stop { by, answer };
         let drained = match self.commands.send(command).await {
             Ok(()) => answered.await.unwrap_or(Drained::Clean),
             Err(_gone) => Drained::Clean,

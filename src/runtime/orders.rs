@@ -4,9 +4,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{HandOver, Inheritance, Sidecar};
+use crate::admin::control::Act;
+use crate::audit::Reader;
 use crate::config::{Config, Problems};
 use crate::handover::{Channel, ChannelError, Order, Told};
 use crate::report::Report;
@@ -85,35 +87,48 @@ impl Orders {
     }
 }
 
-/// Runs until the parent ends the process, or another worker serves instead. `load` reads the configuration again.
+/// Runs until the parent, or somebody over the control socket, ends the process, or another worker serves instead. `load`
+/// reads the configuration again.
 pub async fn until_stopped(
-    sidecar: Sidecar,
+    mut sidecar: Sidecar,
     orders: Orders,
     load: impl Fn() -> Result<Config, Problems>,
 ) -> Drained {
     if orders.reload {
-        reload(&sidecar, load()).await;
+        let _told_in_the_log = reload(&sidecar, None, load()).await;
     }
+    let (_nobody, none) = mpsc::channel(1);
+    let mut acts = std::mem::replace(&mut sidecar.acts, none);
     let mut handing_over = None;
-    loop {
+    let by = loop {
         tokio::select! {
             (order, end) = orders.next() => match order {
-                Order::Reload => reload(&sidecar, load()).await,
+                Order::Reload => {
+                    let _told_in_the_log = reload(&sidecar, None, load()).await;
+                }
                 Order::HandOver => handing_over = sidecar.hand_over(end).await,
-                Order::Stop | Order::Cut => break,
+                Order::Stop | Order::Cut => break None,
                 Order::Begin | Order::Unknown => {}
             },
             outcome = heard(&mut handing_over) => match outcome {
                 HandOver::Done => {
                     orders.tell(&Told::HandedOver).await;
-                    break;
+                    break None;
                 }
                 HandOver::Off => orders.tell(&Told::Stays).await,
             },
+            Some(act) = acts.recv() => match act {
+                Act::Reload { by, answer } => {
+                    // Whoever asked may have gone; the outcome is on record all the same.
+                    let _heard = answer.send(reload(&sidecar, Some(by), load()).await);
+                }
+                Act::Drain { by } => break Some(by),
+            },
         }
-    }
+    };
+    drop(acts);
     let cut = sidecar.cutter();
-    let stopping = sidecar.stop();
+    let stopping = sidecar.stop_for(by);
     tokio::pin!(stopping);
     loop {
         tokio::select! {
@@ -123,10 +138,16 @@ pub async fn until_stopped(
     }
 }
 
-async fn reload(sidecar: &Sidecar, loaded: Result<Config, Problems>) {
-    if let Err(error) = sidecar.reload(loaded).await {
-        tracing::error!("reload refused, the old configuration stays: {}", Report(&error));
-    }
+async fn reload(
+    sidecar: &Sidecar,
+    by: Option<Reader>,
+    loaded: Result<Config, Problems>,
+) -> Result<(), String> {
+    sidecar.reload_for(by, loaded).await.map_err(|error| {
+        let why = Report(&error).to_string();
+        tracing::error!("reload refused, the old configuration stays: {why}");
+        why
+    })
 }
 
 /// What becomes of a hand-over, once. Never comes back while there is none.

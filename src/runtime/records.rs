@@ -1,6 +1,6 @@
 //! What the trail says of configuration and key material.
 
-use crate::audit::{About, Action, Build, Clock, Configuration, Record, Sidecar};
+use crate::audit::{About, Action, Build, Clock, Configuration, Reader, Record, Sidecar};
 use crate::certs::Rotation;
 use crate::clock::{self, Synchronised};
 use crate::config::{Changes, Config, LegalHold, Problems};
@@ -26,6 +26,15 @@ pub(super) fn stopped(own: &PeerCertificate, drained: Drained, successor: Option
     }
     let reason = successor.map(|_process| "handed_over");
     Record { reason, message: Some(message), ..sidecar(Action::SidecarStopped, own) }
+}
+
+/// The same record, with who asked for what it tells of, if somebody did over the control socket.
+pub(super) fn asked(mut record: Record, by: Option<Reader>) -> Record {
+    let Some(by) = by else { return record };
+    let message = record.message.get_or_insert_default();
+    message.push_str(&format!("; asked for by {by}"));
+    record.about.get_or_insert_default().asked_by = Some(by);
+    record
 }
 
 fn sidecar(action: Action, own: &PeerCertificate) -> Record {

@@ -6,7 +6,8 @@ use super::rego::rego;
 use super::restart::needs_restart;
 use super::supervisor::Supervisor;
 use super::supply::supply;
-use super::{Obstacle, ReloadError};
+use super::{Obstacle, ReloadError, records};
+use crate::audit::Reader;
 use crate::config::{Config, Problems};
 use crate::listener::Sockets;
 use crate::report::Report;
@@ -16,6 +17,7 @@ impl Supervisor {
     pub(super) async fn reload(
         &mut self,
         loaded: Result<Config, Problems>,
+        by: Option<Reader>,
     ) -> Result<(), ReloadError> {
         let offered = Offered::of(&loaded, &self.config);
         let result = match loaded {
@@ -26,7 +28,7 @@ impl Supervisor {
         match &result {
             Ok(previous) => {
                 self.last_failure = None;
-                self.loaded(Some(previous)).await;
+                self.loaded(Some(previous), by).await;
             }
             Err(error) => {
                 let message = match error {
@@ -34,7 +36,8 @@ impl Supervisor {
                     other => Report(other).to_string(),
                 };
                 self.last_failure = Some(message.clone());
-                self.audit.note(offered.rejected(&self.config, message)).await;
+                let rejected = offered.rejected(&self.config, message);
+                self.audit.note(records::asked(rejected, by)).await;
             }
         }
         self.show();

@@ -20,7 +20,8 @@ use super::timekeeping::Timekeeping;
 use super::upkeep::Upkeep;
 use super::{HandOver, Inheritance, ReloadError, StartError, Started, records};
 use crate::admin::View;
-use crate::audit::{Audit, Origin, Pseudonyms};
+use crate::admin::control::Act;
+use crate::audit::{Audit, Origin, Pseudonyms, Reader};
 use crate::authz::RegoPolicy;
 use crate::certs::{Material, Trigger};
 use crate::clock;
@@ -41,6 +42,7 @@ const EXPORTS: Duration = Duration::from_secs(5);
 pub(super) enum Command {
     Reload {
         loaded: Box<Result<Config, Problems>>,
+        by: Option<Reader>,
         answer: oneshot::Sender<Result<(), ReloadError>>,
     },
     HandOver {
@@ -49,6 +51,7 @@ pub(super) enum Command {
         answer: oneshot::Sender<HandOver>,
     },
     Stop {
+        by: Option<Reader>,
         answer: oneshot::Sender<Drained>,
     },
 }
@@ -88,7 +91,7 @@ impl Supervisor {
     pub(super) async fn start(
         config: Config,
         inheritance: Inheritance,
-        threads: (Handle, Shutdown),
+        threads: (Handle, mpsc::Sender<Act>, Shutdown),
         end: &CancellationToken,
     ) -> Result<Option<(Self, Started)>, StartError> {
         let predecessor = inheritance.predecessor.map(Predecessor::over).transpose();
@@ -126,7 +129,7 @@ impl Supervisor {
 
     async fn set_up(
         config: Config,
-        (data, shutdown): (Handle, Shutdown),
+        (data, acts, shutdown): (Handle, mpsc::Sender<Act>, Shutdown),
         metrics: Metrics,
         audit: &Audit,
         predecessor: Option<&Predecessor>,
@@ -144,10 +147,9 @@ impl Supervisor {
         exports.put_in_place(&config);
         let (view, reader) = live(shown.view(&config, &first, (&listeners, &exports)));
         let door_sockets = doors.sockets(&config.admin);
-        let (full, probe) = doors.addresses();
-        let started =
-            Started { listeners: listeners.addresses(&config), admin: full, probe, warnings };
-        doors.open(&config.admin, reader, (audit, &metrics), &admin);
+        let listening = listeners.addresses(&config);
+        let started = Started { listeners: listening, warnings, ..doors.addresses() };
+        doors.open(&config.admin, reader, (audit, &metrics), (acts, shutdown.clone()), &admin);
         let (telling, end) = (audit.clone().tell_of_floods(), admin.clone());
         admin.spawn(async move { end.until_cut(telling).await.unwrap_or_default() });
         let mut supervisor = Self {
@@ -174,16 +176,16 @@ impl Supervisor {
             admin,
         };
         supervisor.metrics.reloaded(true);
-        supervisor.loaded(None).await;
+        supervisor.loaded(None, None).await;
         Ok((supervisor, started))
     }
 
     /// A configuration has taken effect: the first, or in place of `previous`.
-    pub(super) async fn loaded(&mut self, previous: Option<&Config>) {
+    pub(super) async fn loaded(&mut self, previous: Option<&Config>, by: Option<Reader>) {
         if let Some(audit) = &self.config.audit {
             self.audit.keep(&audit.keeping);
         }
-        self.audit.note(records::loaded(&self.config, previous)).await;
+        self.audit.note(records::asked(records::loaded(&self.config, previous), by)).await;
         let now = clock::onward();
         let said = self.leniency.loaded(&self.config, &self.metrics, now);
         self.say(said).await;
@@ -199,19 +201,20 @@ impl Supervisor {
             tokio::select! {
                 () = end.cancelled() => break,
                 command = inbox.recv() => match command {
-                    Some(Command::Reload { loaded, answer }) => {
-                        let result = self.reload(*loaded).await;
+                    Some(Command::Reload { loaded, by, answer }) => {
+                        let result = self.reload(*loaded, by).await;
                         // Whoever asked may have gone; the outcome is on record all the same.
                         let _heard = answer.send(result);
                     }
                     Some(Command::HandOver { end, answer }) => {
                         self.begin_to_hand_over(end, answer).await;
                     }
-                    Some(Command::Stop { answer }) => {
+                    Some(Command::Stop { by, answer }) => {
                         if self.successor.is_some() {
                             self.stays("this sidecar is being stopped".to_owned()).await;
                         }
-                        let drained = self.drain(self.config.limits.drain_timeout, None).await;
+                        let grace = self.config.limits.drain_timeout;
+                        let drained = self.drain(grace, (None, by)).await;
                         let _heard = answer.send(drained);
                         return;
                     }
@@ -219,7 +222,7 @@ impl Supervisor {
                 },
                 wanted = wants(self.successor.as_ref()) => {
                     if let Some(process) = self.serve_successor(wanted).await {
-                        self.drain(self.config.limits.drain_timeout, Some(process)).await;
+                        self.drain(self.config.limits.drain_timeout, (Some(process), None)).await;
                         return;
                     }
                 }
@@ -231,7 +234,7 @@ impl Supervisor {
                 _ = upkeep.tick() => self.look_after().await,
             }
         }
-        self.drain(Duration::ZERO, None).await;
+        self.drain(Duration::ZERO, (None, None)).await;
     }
 
     /// Whatever is to be seen to every few seconds.
@@ -253,8 +256,12 @@ impl Supervisor {
     }
 
     /// Finishes what is open, cuts what does not end, closes the trail, and stops answering probes last: at once when
-    /// `successor` answers them.
-    async fn drain(&mut self, grace: Duration, successor: Option<u32>) -> Drained {
+    /// a successor answers them. Who has asked for it goes on record.
+    async fn drain(
+        &mut self,
+        grace: Duration,
+        (successor, by): (Option<u32>, Option<Reader>),
+    ) -> Drained {
         self.draining = true;
         self.show();
         tracing::info!(?grace, process = std::process::id(), "draining");
@@ -266,7 +273,8 @@ impl Supervisor {
             self.audit.take_notes().await;
         }
         let own = Arc::clone(&self.material.snapshot().value.facts);
-        self.audit.note(records::stopped(&own, drained, successor)).await;
+        let stopped = records::stopped(&own, drained, successor);
+        self.audit.note(records::asked(stopped, by)).await;
         self.audit.close().await;
         self.exports.drain(EXPORTS.min(grace)).await;
         self.admin.cut();

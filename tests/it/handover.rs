@@ -326,11 +326,13 @@ async fn sigterm_during_a_hand_over_ends_both() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_stays_in_its_place() {
+async fn unix_sockets_stay_in_their_places() {
     let mesh = Mesh::new();
     let (_setup, ehr, _workload) = echo(&mesh).await;
     let path = mesh.dir().join("out.sock");
+    let control = mesh.dir().join("control.sock");
     let web = mesh.outbound("web").allow("db").to(ehr.address());
+    let web = web.admin(&format!("listen: 127.0.0.1:0, socket: {}", control.display()));
     let mut web = web.listen(&format!("unix:{}", path.display())).spawn().await;
     let mut before = UnixStream::connect(&path).await.unwrap();
     before.write_all(b"x").await.unwrap();
@@ -344,7 +346,8 @@ async fn a_unix_socket_stays_in_its_place() {
     after.write_all(b"y").await.unwrap();
     assert_eq!(after.read_u8().await.unwrap(), b'y');
     drop(after);
+    UnixStream::connect(&control).await.unwrap();
     web.process.signal("TERM");
     web.process.ended().await;
-    assert!(!path.exists());
+    assert!(!path.exists() && !control.exists());
 }

@@ -136,6 +136,18 @@ fn the_upkeep_that_is_shown_has_no_problems() {
 }
 
 #[test]
+fn the_control_socket_that_is_shown_has_no_problems() {
+    let shown = blocks(&readme(), "yaml operating");
+    let head = "version: 1\nservice: ehr\ntrust_domain: hospital.example\n\
+                identity: { embedded: { dir: a } }\n";
+
+    let checked = config::parse(Path::new("README.md"), &[head, &shown[0]].concat(), &|_| None);
+
+    let socket = checked.unwrap_or_else(|problems| panic!("{problems}")).admin.socket;
+    assert_eq!(socket.unwrap(), Path::new("/run/myelin/control.sock"));
+}
+
+#[test]
 fn the_sealing_that_is_shown_is_what_there_is_without() {
     let shown = blocks(&readme(), "yaml sealed");
     let head = "version: 1\nservice: ehr\ntrust_domain: hospital.example\n\

@@ -6,6 +6,9 @@ use crate::config::Target;
 /// Texts up to this length move the comments to the right, longer ones stand out.
 const WIDE: usize = 44;
 
+/// Longest path of a unix socket in bytes.
+const LONGEST_SOCKET: usize = 107;
+
 /// The configuration that `arguments` ask for.
 pub(super) fn configuration(arguments: &Arguments) -> String {
     let Arguments { service: Name(service), trust_domain: domain, .. } = arguments;
@@ -36,6 +39,14 @@ pub(super) fn configuration(arguments: &Arguments) -> String {
         format!("  listen: {}", quoted(&arguments.admin.to_string())),
         "/live /ready /metrics /status /denials",
     );
+    // A directory may be too deep for a socket's path.
+    let socket = std::path::absolute(&arguments.dir).map(|dir| dir.join("control.sock"));
+    if socket.is_ok_and(|path| path.as_os_str().len() <= LONGEST_SOCKET) {
+        page.line(
+            "  socket: control.sock",
+            "`myelin status`, `reload`, `drain`, `log-level`; this user's and root's",
+        );
+    }
     page.finish()
 }
 
