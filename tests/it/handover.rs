@@ -171,7 +171,9 @@ async fn twenty_hand_overs_under_load_fail_and_refuse_nobody_and_every_request_i
         let records = ehr.trail().all(action);
         let ids: BTreeSet<_> =
             records.iter().map(|record| record.text("http.request.id")).collect();
-        assert_eq!((records.len(), ids.len()), (asked, asked), "{action}");
+        assert_eq!(records.len(), ids.len(), "{action}");
+        // wrk leaves its four last questions without waiting: they may have been let through, and not sent on any more.
+        assert!((asked..=asked + 4).contains(&ids.len()), "{action}: {} of {asked}", ids.len());
     }
     let messages = ehr.trail().all("message-completed").len();
     assert_eq!(messages, engine.received().len());
