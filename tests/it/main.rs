@@ -98,6 +98,7 @@ mod nagios;
 mod no_phi;
 mod observe;
 mod outbound;
+mod pages;
 mod parent;
 mod partners;
 mod permissive;
