@@ -17,13 +17,15 @@ pub mod quota;
 mod record;
 mod requests;
 mod shapes;
+mod sockets;
 mod workload;
 
 use std::sync::Arc;
 
-pub use accept::{BindError, Bound, bind};
+pub use accept::{BindError, Bound, Passing, adopt, bind};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
+pub use sockets::Sockets;
 pub use workload::Workload;
 
 use crate::audit::{Audit, Connection};

@@ -75,9 +75,10 @@ async fn the_start_and_the_end_of_a_process_are_on_record_and_a_kill_leaves_no_e
     assert_eq!(actions[actions.len() - 2..], ["sidecar-stopped", "recording-stopped"]);
 
     let (mut db, _workload) = echo(&mesh, |setup| setup).await;
+    // What nobody waits for is written a few milliseconds later: a kill would come before it.
+    db.trail().wait_for("sidecar-started", 2).await;
     db.process.signal("KILL");
     db.process.ended().await;
-    db.trail().wait_for("sidecar-started", 2).await;
     assert_eq!(db.trail().all("sidecar-stopped").len(), 1);
 }
 
