@@ -10,6 +10,7 @@ mod demo;
 mod explain;
 mod findings;
 mod healthcheck;
+mod import;
 mod init;
 mod manual;
 mod moment;
@@ -18,6 +19,7 @@ mod policy;
 mod probe;
 mod put;
 mod run;
+mod sheet;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +55,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Writes a configuration and an authority for a service
     Init(init::Arguments),
+    /// Makes a configuration of what stunnel's says
+    Import(import::Arguments),
     /// The authority in a directory: issue, list, revoke
     Ca(ca::Arguments),
     /// Tells which rule lets a peer in, or which came nearest and why it does not
@@ -89,6 +93,7 @@ impl Command {
             Self::Run(_)
             | Self::Check(_)
             | Self::Init(_)
+            | Self::Import(_)
             | Self::Explain(_)
             | Self::Policy(_)
             | Self::Probe(_)
@@ -196,6 +201,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Ca(arguments) => ca::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),

@@ -83,6 +83,7 @@ mod http_soap_foreign;
 mod http_websocket;
 mod identity_files;
 mod identity_keys;
+mod import;
 mod init;
 mod lasting;
 mod layering;

@@ -54,6 +54,12 @@ async fn from_plaintext_to_strict() {
     done("docs/migration.md").await;
 }
 
+#[tokio::test]
+async fn from_stunnel() {
+    needs("stunnel4", "stunnel4");
+    done("docs/stunnel.md").await;
+}
+
 #[test]
 fn every_link_leads_somewhere_and_every_page_is_in_the_list() {
     let mut pages =
