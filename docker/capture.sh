@@ -16,6 +16,12 @@ capture() {
   until_ready 20 grep -q '^File: ' "$file.log" || { cat "$file.log"; die "nothing can be captured on $*"; }
 }
 
+# What was captured last is not on file at once.
+on_file() { # FILE FILTER
+  until_ready 30 has_packets "$1" "$2" || fail "packets that went are on file ($2)"
+}
+has_packets() { [ -n "$(read_packets "$1" "$2")" ]; }
+
 end_captures() {
   local pid
   for pid in "${capturing[@]}"; do
@@ -25,7 +31,7 @@ end_captures() {
   capturing=()
 }
 
-# read_packets FILE FILTER [TSHARK'S OPTION…]
+# read_packets FILE FILTER [TSHARK'S OPTION…]: a line for each packet that the filter takes
 read_packets() {
   local file=$1 filter=$2
   shift 2
@@ -36,16 +42,18 @@ read_packets() {
 patient=(Mustermann MRN-4711-0815 K123456789)
 markers=("${patient[@]}" PRPA_IN201305UV02 'ORU^R01' 'from invoices where due')
 
-# What is neither TLS nor without content. Address resolution and neighbour discovery carry nothing of ours.
-in_the_clear='((tcp.len > 0 && !tls && !tcp.reassembled_in) || !(tcp || arp || icmpv6))'
+# What carries data and is not TLS. What is sent again was there once before, and is not dissected twice. Address resolution and
+# neighbour discovery carry nothing of ours.
+in_the_clear='((tcp.len > 0 && !tls && !tcp.reassembled_in && !tcp.analysis.retransmission) || !(tcp || arp || icmpv6))'
 
 # seen TEXT FILE FILTER, unseen TEXT FILE FILTER: whether there are such packets
 seen() {
-  if [ -n "$(read_packets "$2" "$3" -c 1)" ]; then pass "$1"; else fail "$1 (no packet: $3)"; fi
+  if has_packets "$2" "$3"; then pass "$1"; else fail "$1 (no packet: $3)" "$(tail -3 "$work/tshark.log")"; fi
 }
 unseen() {
   local found
-  found=$(read_packets "$2" "$3")
+  # A reader that fails has seen nothing either.
+  found=$(read_packets "$2" "$3") || { fail "$1" "$(tail -3 "$work/tshark.log")"; return; }
   if [ -z "$found" ]; then pass "$1"; else fail "$1 (packets: $3)" "$found"; fi
 }
 
@@ -62,7 +70,7 @@ check_bridges() {
   done
 }
 
-lost() { sed -n 's|^Packets received/dropped on interface .*: [0-9]*/\([0-9]*\) .*|\1|p' "$1" | sort -u; }
+lost() { sed -n 's|^Packets received/dropped on interface .*: [0-9]*/\([0-9]*\) .*|\1|p' "$1" | sort -u | paste -sd' '; }
 versions() { read_packets "$1" "$2" -T fields -e tls.handshake.extensions.supported_version | sort -u | paste -sd' '; }
 
 # The control: the same filters find what they look for where it does cross in the clear.

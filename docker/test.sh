@@ -207,11 +207,11 @@ go_past_the_sidecars() {
     docker run --detach --name "bare-$program" --init --network "$bypass" --volume "$repo/docker/legacy:/legacy:ro" \
       "$workload" python3 "/legacy/$program.py" 0.0.0.0 >/dev/null
   done
-  succeeds 'past the sidecars: FHIR' until_ready 20 bare get.py http://bare-ehr:8080/fhir/Patient/42
-  succeeds 'past the sidecars: SOAP' until_ready 20 bare pdq.py http://bare-registry:8081/pdq Mustermann
-  succeeds 'past the sidecars: HL7' until_ready 20 bare lab.py bare-engine 2575
+  succeeds 'past the sidecars: FHIR' until_ready 20 bare engine get.py http://bare-ehr:8080/fhir/Patient/42
+  succeeds 'past the sidecars: SOAP' until_ready 20 bare engine pdq.py http://bare-registry:8081/pdq Mustermann
+  succeeds 'past the sidecars: HL7' until_ready 20 bare ehr lab.py bare-engine 2575
 }
-bare() { docker exec bare-ehr python3 "/legacy/$1" "${@:2}"; }
+bare() { docker exec "bare-$1" python3 "/legacy/$2" "${@:3}"; }
 
 check_refusals() {
   local pid address
@@ -304,7 +304,7 @@ check_kubernetes() {
 }
 health_is() { [ "$(docker inspect --format '{{.State.Health.Status}}' kubernetes)" = "$1" ]; }
 
-probe_once() { bare get.py "http://kubernetes:9902$1"; }
+probe_once() { bare ehr get.py "http://kubernetes:9902$1"; }
 probe() {
   until_ready 20 probe_once "$1" || true
   probe_once "$1"
@@ -364,6 +364,7 @@ check_trails
 
 step 'the wires'
 go_past_the_sidecars
+on_file "$work/bridges.pcapng" 'frame contains "ORU^R01"'
 end_captures
 check_bridges
 check_control
