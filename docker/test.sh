@@ -355,8 +355,9 @@ check_image
 
 step 'the clinic'
 start_clinic
+before=$failed
 check_requests
-requests_failed=$failed
+requests_failed=$((failed - before))
 check_denials
 check_refusals
 check_processes
