@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::cli::myelin;
 use crate::foreign::stunnel;
 use crate::outbound::ask_at;
-use crate::support::pki::{Ca, Identity};
+use crate::support::pki::{Ca, Identity, dns};
 use crate::support::process::{Process, Said, free_port, loopback};
 use crate::support::workload::{Kind, Workload};
 
@@ -57,7 +57,10 @@ struct Pair {
 impl Pair {
     async fn new() -> Self {
         let ca = Ca::new("hospital");
-        let (db, app) = (ca.issue("db"), ca.issue("app"));
+        // As stunnel's have it: a DNS name alone.
+        let plain =
+            |name: &str| ca.issue_with(name, |params| params.subject_alt_names = vec![dns(name)]);
+        let (db, app) = (plain("db"), plain("app"));
         let workload = Workload::tcp(Kind::Line).await;
         let (plain, tls) = (loopback(free_port()), loopback(free_port()));
         let global = "foreground = yes\npid =\n; as of old\n";
