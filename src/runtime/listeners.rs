@@ -3,66 +3,40 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::sleep;
 
+use super::activated::Activated;
 use super::build::{self, BuildError, Given};
 use super::passing::show;
+use super::running::{Running, Socket, new_socket, retire};
 use super::shown;
 use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
-use crate::config::{Config, Endpoint, ListenAddr, Protocol};
+use crate::config::{Config, ListenAddr};
 use crate::identity::{ListenerName, PeerName};
-use crate::inventory::{Inventory, Lenience, OpenConnections};
-use crate::listener::quota::Quotas;
+use crate::inventory::{Inventory, Lenience};
 use crate::listener::{
-    BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Passing,
-    Services, Sockets, adopt, bind,
+    BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
+    Sockets, adopt, bind,
 };
-use crate::live::{Publisher, live};
+use crate::live::live;
 use crate::outcome::Direction;
 use crate::shutdown::Shutdown;
-use crate::telemetry::metrics::{ListenerMetrics, Metrics};
-use crate::tls::Trust;
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstreams;
 
 /// All running listeners.
 pub(super) struct Listeners {
     pub(super) inbound: BTreeMap<ListenerName, Running<InboundState>>,
     pub(super) outbound: BTreeMap<ListenerName, Running<OutboundState>>,
+    /// What the service manager has opened.
+    pub(super) activated: Activated,
     data: Handle,
     audit: Audit,
     metrics: Metrics,
     inventory: Inventory,
     shutdown: Shutdown,
-}
-
-/// One running listener. It is the same one as long as name, address and protocol stay.
-pub(super) struct Running<S> {
-    pub(super) socket: Socket,
-    listening: ListenAddr,
-    pub(super) passing: Passing,
-    publisher: Publisher<S>,
-    /// What its peers are verified with.
-    trust: Arc<Trust>,
-    /// What they have had of it, where they come in.
-    quotas: Option<Arc<Quotas>>,
-    shutdown: Shutdown,
-    drain_timeout: Duration,
-    upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
-    metrics: Arc<ListenerMetrics>,
-    lenience: Arc<Lenience>,
-    open: Arc<OpenConnections>,
-}
-
-/// What makes a listener another one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Socket {
-    pub(super) address: ListenAddr,
-    protocol: Protocol,
-    connections: usize,
 }
 
 /// States for every listener of a configuration.
@@ -73,14 +47,14 @@ pub(super) struct Plan {
 
 impl Listeners {
     pub(super) fn new(
-        data: Handle,
+        (data, activated): (Handle, Activated),
         audit: Audit,
         metrics: Metrics,
         inventory: Inventory,
         shutdown: Shutdown,
     ) -> Self {
         let (inbound, outbound) = (BTreeMap::new(), BTreeMap::new());
-        Self { inbound, outbound, data, audit, metrics, inventory, shutdown }
+        Self { inbound, outbound, activated, data, audit, metrics, inventory, shutdown }
     }
 
     /// Makes the states, or says what is in the way. Changes nothing.
@@ -139,7 +113,7 @@ impl Listeners {
 
     /// Binds what is new, all of it or nothing.
     ///
-    /// What is among `open` listens already.
+    /// What the service manager has opened, or is among `open`, listens already.
     pub(super) fn bind(
         &self,
         plan: &Plan,
@@ -159,10 +133,15 @@ impl Listeners {
         inbound
             .chain(outbound)
             .map(|(name, address)| {
-                let bound = match open.take(name.as_str(), &address) {
+                let opened = self.activated.socket(&address);
+                let is_the_managers = opened.is_some();
+                let bound = match opened.or_else(|| open.take(name.as_str(), &address)) {
                     Some(socket) => adopt(&name, &address, socket),
                     None => bind(&name, &address),
                 };
+                if let (Ok(bound), true) = (&bound, is_the_managers) {
+                    bound.passing().file_stays();
+                }
                 bound.map(|bound| (name, bound))
             })
             .collect()
@@ -314,91 +293,6 @@ impl Listeners {
         });
         inbound.chain(outbound).collect()
     }
-}
-
-impl<S> Running<S> {
-    fn new(
-        socket: Socket,
-        bound: &Bound,
-        publisher: Publisher<S>,
-        trust: Arc<Trust>,
-        services: &Services,
-        drain_timeout: Duration,
-    ) -> Self {
-        Self {
-            socket,
-            listening: bound.address().clone(),
-            passing: bound.passing(),
-            publisher,
-            trust,
-            shutdown: services.shutdown.clone(),
-            drain_timeout,
-            quotas: None,
-            upstreams: None,
-            metrics: Arc::clone(&services.metrics),
-            lenience: Arc::clone(&services.lenience),
-            open: Arc::clone(&services.open),
-        }
-    }
-}
-
-impl Socket {
-    fn of_inbound(state: &InboundState) -> Self {
-        Self {
-            address: ListenAddr::Tcp(state.config.listen),
-            protocol: state.config.protocol,
-            connections: state.config.limits.connections,
-        }
-    }
-
-    fn of_outbound(state: &OutboundState) -> Self {
-        Self {
-            address: state.config.listen.clone(),
-            protocol: state.config.protocol,
-            connections: state.config.limits.connections,
-        }
-    }
-
-    /// With port 0 the kernel chooses another place each time.
-    fn is_one_place(&self) -> bool {
-        match &self.address {
-            ListenAddr::Tcp(address) => address.port() != 0,
-            ListenAddr::Unix(_) => true,
-        }
-    }
-}
-
-/// The address to bind, unless the listener that runs has it already.
-fn new_socket(
-    name: &ListenerName,
-    running: Option<&Socket>,
-    wanted: Socket,
-) -> Option<(ListenerName, ListenAddr)> {
-    (running != Some(&wanted)).then(|| (name.clone(), wanted.address))
-}
-
-/// Drains the listeners that do not stay, and cuts what is left of them after `drain_timeout`.
-fn retire<S>(
-    running: &mut BTreeMap<ListenerName, Running<S>>,
-    whole: &Shutdown,
-    stays: impl Fn(&ListenerName) -> bool,
-) {
-    running.retain(|name, listener| {
-        let stays = stays(name);
-        if !stays {
-            tracing::info!(listener = %name, "listener removed; its connections are draining");
-            let (shutdown, grace) = (listener.shutdown.clone(), listener.drain_timeout);
-            shutdown.drain();
-            let whole = whole.clone();
-            shutdown.clone().spawn(async move {
-                tokio::select! {
-                    () = sleep(grace) => shutdown.cut(),
-                    () = whole.draining() => {} // then the whole process's grace counts
-                }
-            });
-        }
-        stays
-    });
 }
 
 fn names(peers: &[PeerName]) -> Vec<String> {

@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use super::listeners::{Listeners, Socket};
+use super::listeners::Listeners;
+use super::running::Socket;
 use crate::config::ListenAddr;
 use crate::identity::ListenerName;
 use crate::listener::Passing;

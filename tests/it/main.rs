@@ -12,6 +12,7 @@
 
 mod support;
 
+mod activation;
 mod admin;
 mod alerts;
 mod audit;
@@ -96,6 +97,7 @@ mod mllp_records;
 mod mllp_senders;
 mod nagios;
 mod no_phi;
+mod notify;
 mod observe;
 mod outbound;
 mod pages;
