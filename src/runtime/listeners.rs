@@ -18,7 +18,7 @@ use crate::identity::{ListenerName, PeerName};
 use crate::inventory::{Inventory, Lenience};
 use crate::listener::{
     BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
-    Sockets, adopt, bind,
+    Sockets, Workload, adopt, bind,
 };
 use crate::live::live;
 use crate::outcome::Direction;
@@ -227,6 +227,7 @@ impl Listeners {
         Services {
             audit: self.audit.clone(),
             metrics: self.metrics.listener(name, direction),
+            workload: Arc::new(Workload::of(name.clone())),
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
             open: Arc::default(),
