@@ -11,15 +11,18 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
 use super::Services;
 use super::plain::{Plain, tune};
+use super::redirect::{Door, Redirected, door};
 use crate::config::ListenAddr;
 use crate::identity::ListenerName;
+use crate::upstream::Candidate;
 
 /// After a failed accept: out of file descriptors must not spin a core.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that may wait in the kernel.
 const BACKLOG: i32 = 4096;
 
@@ -33,7 +36,23 @@ pub struct Bound {
 #[derive(Debug)]
 enum Listening {
     Tcp(TcpListener),
-    Unix { socket: UnixListener, _file: Unlink },
+    Unix {
+        socket: UnixListener,
+        _file: Unlink,
+    },
+    /// What another socket has accepted.
+    Redirected {
+        door: Door,
+        arrivals: Mutex<mpsc::Receiver<Redirected>>,
+    },
+}
+
+/// A connection that was accepted.
+pub(super) struct Arrived {
+    pub(super) stream: Plain,
+    pub(super) source: Option<SocketAddr>,
+    /// Where the workload wanted to go, if the kernel has sent it here.
+    pub(super) wanted: Option<Candidate>,
 }
 
 /// Takes the socket's file away with the listener.
@@ -92,10 +111,15 @@ pub fn bind(name: &ListenerName, address: &ListenAddr) -> Result<Bound, BindErro
                 address: format!("unix:{}", path.display()),
                 source,
             }),
+        ListenAddr::Redirected => {
+            let (door, arrivals) = door();
+            let socket = Listening::Redirected { door, arrivals: Mutex::new(arrivals) };
+            Ok(Bound { socket, address: address.clone() })
+        }
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -132,16 +156,34 @@ impl Bound {
         &self.address
     }
 
-    async fn accept(&self) -> io::Result<(Plain, Option<SocketAddr>)> {
+    /// Where it takes what is redirected, if that is how its connections come.
+    pub fn door(&self) -> Option<Door> {
+        match &self.socket {
+            Listening::Redirected { door, .. } => Some(door.clone()),
+            Listening::Tcp(_) | Listening::Unix { .. } => None,
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Arrived> {
         match &self.socket {
             Listening::Tcp(socket) => {
                 let (stream, source) = socket.accept().await?;
                 tune(&stream);
-                Ok((Plain::Tcp(stream), Some(source)))
+                Ok(Arrived { stream: Plain::Tcp(stream), source: Some(source), wanted: None })
             }
             Listening::Unix { socket, .. } => {
                 let (stream, _) = socket.accept().await?;
-                Ok((Plain::Unix(stream), None))
+                Ok(Arrived { stream: Plain::Unix(stream), source: None, wanted: None })
+            }
+            Listening::Redirected { arrivals, .. } => {
+                let next = arrivals.lock().await.recv().await;
+                let Redirected { stream, source, wanted } =
+                    next.ok_or(io::ErrorKind::BrokenPipe)?;
+                Ok(Arrived {
+                    stream: Plain::Tcp(stream),
+                    source: Some(source),
+                    wanted: Some(wanted),
+                })
             }
         }
     }
@@ -154,7 +196,7 @@ pub(super) async fn accept_loop<T, S, F>(
     bound: Bound,
     services: &Services,
     slot: impl Fn() -> S,
-    life: impl Fn(Plain, Option<SocketAddr>, T) -> F,
+    life: impl Fn(Arrived, T) -> F,
 ) where
     S: Future<Output = T>,
     F: Future<Output = ()> + Send + 'static,
@@ -167,7 +209,7 @@ pub(super) async fn accept_loop<T, S, F>(
             next = next => next,
         };
         match accepted {
-            Ok((stream, source)) => services.shutdown.spawn(life(stream, source, slot)),
+            Ok(arrived) => services.shutdown.spawn(life(arrived, slot)),
             Err(error) => {
                 services.metrics.accept_error();
                 tracing::warn!(%error, "connection not accepted");

@@ -15,6 +15,7 @@ mod plain;
 mod question;
 pub mod quota;
 mod record;
+mod redirect;
 mod requests;
 mod shapes;
 
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub use accept::{BindError, Bound, bind};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
+pub use redirect::{BoundRedirect, Door, Redirector, Way, Ways, bind_redirect, redirector};
 
 use crate::audit::{Audit, Connection};
 use crate::authz::{Denied, Permit};

@@ -20,7 +20,7 @@ use crate::authz::RegoPolicy;
 use crate::certs::{self, Loaded, Material, Rotator, Standing, Supply, Trigger};
 use crate::config::{AdminSettings, Config};
 use crate::inventory::Inventory;
-use crate::listener::BindError;
+use crate::listener::{BindError, bind_redirect};
 use crate::live::{Live, live};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::Metrics;
@@ -66,12 +66,17 @@ pub(super) async fn assemble(
     let given = Given { config, material: &material, rego: rego.as_ref(), configuration: 1 };
     let plan = listeners.plan(given).map_err(Obstacle::Build)?;
     let bound = listeners.bind(&plan).map_err(Obstacle::Bind)?;
+    let redirected = config.redirected_to().map(bind_redirect).transpose();
+    let redirected = redirected.map_err(Obstacle::Bind)?;
     let doors = AdminDoors {
         full: bind(config.admin.listen).await?,
         probe: bind(config.admin.probe_listen).await?,
         control: bind_control(config.admin.socket.as_deref())?,
     };
     audit.note(records::started(&material.facts)).await; // nothing can fail from here on
+    if let Some(redirected) = redirected {
+        listeners.redirect(redirected);
+    }
     listeners.put_in_place(plan, bound);
     Ok(Assembled { rego, supply, material, warnings, inventory, listeners, doors })
 }

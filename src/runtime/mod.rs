@@ -13,6 +13,7 @@ mod orders;
 mod records;
 mod rego;
 mod restart;
+mod running;
 mod shown;
 mod supervisor;
 mod supply;

@@ -113,6 +113,7 @@ mod probe;
 mod probe_certificates;
 mod quotas;
 mod readme;
+mod redirect;
 mod refusals;
 #[cfg(feature = "rego")]
 mod rego;
