@@ -183,13 +183,13 @@ async fn a_client_and_a_server_that_know_nothing_of_it_talk_over_mutual_tls() {
         assert_eq!(record.text("myelin.listener"), "to-lab");
         assert_eq!(record.number("destination.port"), 8080, "as the workload asked");
     }
-    assert_eq!(v4.text("destination.address"), "10.77.0.2");
+    assert_eq!(v4.text("destination.ip"), "10.77.0.2");
     assert_eq!(v4.text("myelin.endpoint"), "lis.lab.example:8080");
-    assert_eq!(v6.text("destination.address"), "fd77::2");
+    assert_eq!(v6.text("destination.ip"), "fd77::2");
     assert_eq!(v6.text("myelin.endpoint"), "[fd77::2]:8443");
     let came = clinic.trail("lab").wait_for("connection-allowed", 2).await;
-    assert!(came.iter().all(|record| record.text("source.address").ends_with("77.0.1")
-        || record.text("source.address") == "fd77::1"));
+    assert!(came.iter().all(|record| record.text("source.ip").ends_with("77.0.1")
+        || record.text("source.ip") == "fd77::1"));
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn what_leads_to_nobody_listed_is_refused_on_record_and_sends_no_byte() {
     for (record, address) in denied.iter().zip(["10.77.0.2", "fd77::2"]) {
         assert_eq!(record.reason(), "unknown_destination");
         assert_eq!(record.text("myelin.listener"), "redirect");
-        assert_eq!(record.text("destination.address"), address);
+        assert_eq!(record.text("destination.ip"), address);
         assert_eq!(record.number("destination.port"), 9090);
     }
     assert!(!clinic.log_of(9090).contains("GET"), "{}", clinic.log_of(9090));
@@ -368,13 +368,11 @@ async fn a_reload_changes_where_redirected_connections_may_go() {
     ehr.signal("HUP");
 
     eventually("the narrower configuration", async || {
-        (!clinic.trail("ehr").all("configuration-loaded").is_empty()
-            && clinic.curl(HELLO_V4).await.code != Some(0))
-        .then_some(())
+        (clinic.curl(HELLO_V4).await.code != Some(0)).then_some(())
     })
     .await;
 
     clinic.gets(HELLO_V6).await;
     let denied = clinic.trail("ehr").wait_for("connection-denied", 1).await;
-    assert_eq!(denied[0].text("destination.address"), "10.77.0.2");
+    assert_eq!(denied[0].text("destination.ip"), "10.77.0.2");
 }
