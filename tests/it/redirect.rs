@@ -267,6 +267,18 @@ async fn what_is_spared_goes_where_it_was_to_go() {
 }
 
 #[tokio::test]
+async fn while_the_sidecar_is_down_nothing_leaves() {
+    let mut clinic = Clinic::new().await;
+    clinic.fine("ehr", "myelin redirect apply -c ehr.yaml --user root").await;
+    clinic.running.pop().unwrap().stop("TERM");
+
+    clinic.gets_nothing("http://10.77.0.2:9090/hello.txt").await;
+    clinic.gets_nothing("http://[fd77::2]:8080/hello.txt").await;
+
+    assert!(!clinic.log_of(9090).contains("GET") && !clinic.log_of(8080).contains("GET"));
+}
+
+#[tokio::test]
 async fn rules_are_applied_again_and_removed_without_a_trace() {
     let clinic = Clinic::new().await;
     let others = "nft add table inet filter; nft add chain inet filter ours; iptables -t nat -N OURS; \

@@ -133,14 +133,15 @@ fn carried(fields: &mut Fields<'_, '_>, context: &Context<'_, '_>) -> Option<Car
     ledger.check(context.reader, !matches!(audit, Some(None)));
 
     let (inbound, outbound, redirect) = (inbound?, outbound?, redirect?);
-    redirect::fits(context.reader, fields.at(), redirect.as_ref(), (&inbound, &outbound));
     if inbound.is_empty() && outbound.is_empty() {
         let fault = Fault::new("no listener: nothing is carried");
         let hint = "add `inbound` for peers that come in, or `outbound` for the workload's way out";
         context.reader.warn(fields.at(), fault.hint(hint));
     }
     let admin = admin?.unwrap_or_else(admin::default);
-    Some(Carried { inbound, outbound, redirect, audit: audit?, admin })
+    let carried = Carried { inbound, outbound, redirect, audit: audit?, admin };
+    redirect::fits(context.reader, fields.at(), &carried);
+    Some(carried)
 }
 
 fn version(text: &str) -> Result<(), Fault> {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::Carried;
 use super::ledger::{Bound, Ledger};
 use crate::config::address::host;
 use crate::config::problem::Fault;
@@ -10,7 +11,7 @@ use crate::config::read::{At, Fields, Reader, located, one};
 use crate::config::redirect::network;
 use crate::config::scalar::{choice, count};
 use crate::config::yaml::Node;
-use crate::config::{Config, Destination, Inbound, ListenAddr, Outbound, Place, Redirect, keys};
+use crate::config::{Config, Destination, ListenAddr, Place, Redirect, keys};
 
 const MODES: &[(&str, ())] = &[("transparent", ())];
 
@@ -38,12 +39,8 @@ pub(super) fn settings(reader: &Reader<'_>, node: &Node, ledger: &mut Ledger) ->
 }
 
 /// Whether what is redirected and who takes it fit together.
-pub(super) fn fits(
-    reader: &Reader<'_>,
-    at: At<'_>,
-    redirect: Option<&Redirect>,
-    (inbound, outbound): (&[Inbound], &[Outbound]),
-) {
+pub(super) fn fits(reader: &Reader<'_>, at: At<'_>, carried: &Carried) {
+    let Carried { inbound, outbound, redirect, admin, .. } = carried;
     let transparent = outbound.iter().find(|listener| !listener.destinations.is_empty());
     if let (Some(listener), None) = (transparent, redirect) {
         let text = format!("`redirect` is missing: nothing is sent to `{}`", listener.name);
@@ -55,6 +52,22 @@ pub(super) fn fits(
         let text =
             "a listener is named `redirect`: under this name is on record what no listener takes";
         reader.error(at, Fault::new(text).hint("give it another name"));
+    }
+    let own = [("admin.listen", admin.listen), ("admin.probe_listen", admin.probe_listen)];
+    let own = own.into_iter().filter_map(|(key, address)| Some((key.to_owned(), address?.port())));
+    let listens = inbound.iter().map(|l| (format!("`{}`", l.name), l.listen.port()));
+    let mut taken: Vec<(String, u16)> = own.chain(listens).collect();
+    for listener in inbound {
+        for port in &listener.redirect_ports {
+            if let Some((whose, _)) = taken.iter().find(|(_, other)| other == port) {
+                let text =
+                    format!("`{}` redirects port {port}, which {whose} has already", listener.name);
+                let hint = "`redirect_ports` are those that peers connected to before, one listener for each";
+                reader.error(at, Fault::new(text).hint(hint));
+            }
+        }
+        let name = &listener.name;
+        taken.extend(listener.redirect_ports.iter().map(|port| (format!("`{name}`"), *port)));
     }
 }
 

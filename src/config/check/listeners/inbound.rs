@@ -80,12 +80,6 @@ fn redirect_ports(
             format!("with `redirect_ports`, listen on every address: [::]:{}", listen.value.port());
         context.reader.error(listen.at(), Fault::new(text).hint(hint));
     }
-    if ports.contains(&listen.value.port()) {
-        let text = format!("{} is redirected to itself", quoted(&listen.written));
-        let hint =
-            "`redirect_ports` are those that peers connected to before; choose another `listen`";
-        context.reader.error(listen.at(), Fault::new(text).hint(hint));
-    }
     Some(ports)
 }
 
