@@ -15,6 +15,7 @@ mod view;
 mod workload;
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +133,17 @@ impl Admin {
             tracing::debug!(%error, "administrative connection broke off");
         }
     }
+}
+
+/// Takes over an administrative socket that listens already.
+///
+/// # Errors
+///
+/// It is none.
+pub fn adopt(socket: OwnedFd) -> std::io::Result<TcpListener> {
+    let socket = std::net::TcpListener::from(socket);
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
 }
 
 /// Binds an administrative address.

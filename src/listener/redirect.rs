@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 
-use super::accept::{BindError, PAUSE, bind_tcp};
-use super::plain::tune;
-use super::{Services, record};
+use super::accept::{Arrived, BindError, Bound, PAUSE, Passing, adopt, bind};
+use super::plain::Plain;
+use super::{Services, Sockets, record};
 use crate::audit::{Connection, Record};
-use crate::config::{Config, Destination, Place};
+use crate::config::{Config, Destination, ListenAddr, Place};
 use crate::live::{Live, Publisher, live};
 use crate::outcome::{DenyReason, Direction, Ending};
 use crate::upstream::{Candidate, Names};
@@ -59,18 +59,29 @@ pub type Ways = Vec<Way>;
 
 /// The sockets to which the kernel sends what is redirected, bound.
 #[derive(Debug)]
-pub struct BoundRedirect(Vec<TcpListener>);
+pub struct BoundRedirect(Vec<Bound>);
 
-/// Binds `port` of both loopback addresses: the kernel sends IPv4 to one, and IPv6 to the other.
+impl BoundRedirect {
+    /// Where they are, and what passes them on while they listen.
+    pub fn passing(&self) -> impl Iterator<Item = (ListenAddr, Passing)> {
+        self.0.iter().map(|bound| (bound.address().clone(), bound.passing()))
+    }
+}
+
+/// Binds `port` of both loopback addresses: the kernel sends IPv4 to one, and IPv6 to the other. What is among `open` listens
+/// already.
 ///
 /// # Errors
 ///
 /// Names the address, and what is in the way. A machine without IPv6 redirects none of it.
-pub fn bind_redirect(port: u16) -> Result<BoundRedirect, BindError> {
-    let bind = |ip: IpAddr| {
-        let address = SocketAddr::new(ip, port);
-        let what = "redirect.port".to_owned();
-        bind_tcp(address).map_err(|source| BindError { what, address: address.to_string(), source })
+pub fn bind_redirect(port: u16, open: &mut Sockets) -> Result<BoundRedirect, BindError> {
+    let name = Config::redirect_name();
+    let mut bind = |ip: IpAddr| {
+        let address = ListenAddr::Tcp(SocketAddr::new(ip, port));
+        match open.take(name.as_str(), &address) {
+            Some(socket) => adopt(&name, &address, socket),
+            None => bind(&name, &address),
+        }
     };
     let mut sockets = vec![bind(Ipv4Addr::LOCALHOST.into())?];
     match bind(Ipv6Addr::LOCALHOST.into()) {
@@ -105,15 +116,15 @@ impl Redirector {
     /// Accepts until the drain.
     pub async fn run(self: Arc<Self>, bound: BoundRedirect) {
         let deciding = Arc::new(Semaphore::new(DECIDING));
-        let accepting = bound.0.into_iter().map(|socket| self.accept(socket, &deciding));
+        let accepting = bound.0.into_iter().map(|bound| self.accept(bound, &deciding));
         futures_util::future::join_all(accepting).await;
     }
 
-    async fn accept(self: &Arc<Self>, socket: TcpListener, deciding: &Arc<Semaphore>) {
+    async fn accept(self: &Arc<Self>, bound: Bound, deciding: &Arc<Semaphore>) {
         loop {
             let next = async {
                 let slot = Arc::clone(deciding).acquire_owned().await;
-                (slot, socket.accept().await)
+                (slot, bound.accept().await)
             };
             let (slot, accepted) = tokio::select! {
                 biased;
@@ -122,11 +133,12 @@ impl Redirector {
             };
             let Ok(slot) = slot else { return };
             match accepted {
-                Ok((stream, source)) => {
+                Ok(Arrived { stream: Plain::Tcp(stream), source: Some(source), .. }) => {
                     let this = Arc::clone(self);
                     let shutdown = &self.services.shutdown;
                     shutdown.spawn(async move { this.decide(stream, source, slot).await });
                 }
+                Ok(_not_tcp) => {}
                 Err(error) => {
                     self.services.metrics.accept_error();
                     tracing::warn!(%error, "redirected connection not accepted");
@@ -148,7 +160,6 @@ impl Redirector {
             return self.refuse(stream, source, Some(asked), text).await;
         };
         drop(slot);
-        tune(&stream);
         match door.0.try_send(Redirected { stream, source, wanted }) {
             Ok(()) => {}
             Err(TrySendError::Full(_lost)) => {

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::build::{self, BuildError, Given};
-use super::running::{Running, Socket, new_socket, retire, show};
+use super::passing::show;
+use super::running::{Running, Socket, new_socket, retire};
 use super::shown;
 use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
-use crate::config::{Config, ListenAddr};
+use crate::config::{Config, Destination, ListenAddr};
 use crate::identity::{ListenerName, PeerName};
 use crate::inventory::{Inventory, Lenience};
 use crate::listener::{
     BindError, Bound, BoundRedirect, InboundListener, InboundState, OutboundListener,
-    OutboundState, Services, Way, Ways, bind, redirector,
+    OutboundState, Passing, Services, Sockets, Way, Ways, Workload, adopt, bind,
+    bind_redirect, redirector,
 };
 use crate::live::{Publisher, live};
 use crate::outcome::Direction;
@@ -26,8 +28,10 @@ use crate::upstream::Upstreams;
 
 /// All running listeners.
 pub(super) struct Listeners {
-    inbound: BTreeMap<ListenerName, Running<InboundState>>,
-    outbound: BTreeMap<ListenerName, Running<OutboundState>>,
+    pub(super) inbound: BTreeMap<ListenerName, Running<InboundState>>,
+    pub(super) outbound: BTreeMap<ListenerName, Running<OutboundState>>,
+    /// Where what is redirected comes, and what passes these sockets on.
+    pub(super) redirected: Vec<(ListenAddr, Passing)>,
     /// What the outbound ones take of what is redirected; `None` when nothing is.
     ways: Option<Publisher<Ways>>,
     data: Handle,
@@ -52,13 +56,24 @@ impl Listeners {
         shutdown: Shutdown,
     ) -> Self {
         let (inbound, outbound) = (BTreeMap::new(), BTreeMap::new());
-        let ways = None;
-        Self { inbound, outbound, ways, data, audit, metrics, inventory, shutdown }
+        let (redirected, ways) = (Vec::new(), None);
+        Self { inbound, outbound, redirected, ways, data, audit, metrics, inventory, shutdown }
+    }
+
+    /// Binds the port to which the kernel sends what is redirected, unless it is among `open`; `None` when nothing is.
+    pub(super) fn bind_redirect(
+        &self,
+        config: &Config,
+        open: &mut Sockets,
+    ) -> Result<Option<BoundRedirect>, BindError> {
+        let _reactor = self.data.enter();
+        config.redirected_to().map(|port| bind_redirect(port, open)).transpose()
     }
 
     /// Takes what is redirected to `bound`, as the listeners that will be put in place say.
     pub(super) fn redirect(&mut self, bound: BoundRedirect) {
         let services = self.services(&Config::redirect_name(), Direction::Outbound);
+        self.redirected = bound.passing().collect();
         let (publisher, redirector) = redirector(services);
         self.ways = Some(publisher);
         self.shutdown.spawn_on(&self.data, redirector.run(bound));
@@ -119,7 +134,13 @@ impl Listeners {
     }
 
     /// Binds what is new, all of it or nothing.
-    pub(super) fn bind(&self, plan: &Plan) -> Result<Vec<(ListenerName, Bound)>, BindError> {
+    ///
+    /// What is among `open` listens already.
+    pub(super) fn bind(
+        &self,
+        plan: &Plan,
+        open: &mut Sockets,
+    ) -> Result<Vec<(ListenerName, Bound)>, BindError> {
         let _reactor = self.data.enter();
         let inbound = plan.inbound.iter().filter_map(|state| {
             let running = self.inbound.get(&state.config.name);
@@ -133,7 +154,13 @@ impl Listeners {
         });
         inbound
             .chain(outbound)
-            .map(|(name, address)| bind(&name, &address).map(|bound| (name, bound)))
+            .map(|(name, address)| {
+                let bound = match open.take(name.as_str(), &address) {
+                    Some(socket) => adopt(&name, &address, socket),
+                    None => bind(&name, &address),
+                };
+                bound.map(|bound| (name, bound))
+            })
             .collect()
     }
 
@@ -142,11 +169,8 @@ impl Listeners {
         let mut bound: BTreeMap<_, _> = bound.into_iter().collect();
         let inbound_names: Vec<_> = plan.inbound.iter().map(|s| s.config.name.clone()).collect();
         let outbound_names: Vec<_> = plan.outbound.iter().map(|s| s.config.name.clone()).collect();
-        let destinations: Vec<_> = plan
-            .outbound
-            .iter()
-            .map(|s| (s.config.name.clone(), s.config.destinations.clone()))
-            .collect();
+        let of = |s: &OutboundState| (s.config.name.clone(), s.config.destinations.clone());
+        let destinations = plan.outbound.iter().map(of).collect();
         let before: Vec<_> = self.upstreams().cloned().collect();
         retire(&mut self.inbound, &self.shutdown, |name| {
             inbound_names.contains(name) && !bound.contains_key(name)
@@ -182,6 +206,11 @@ impl Listeners {
         let stays = |old: &Arc<Upstreams>| self.upstreams().any(|now| Arc::ptr_eq(now, old));
         before.iter().filter(|old| !stays(old)).for_each(|old| old.hide());
         self.upstreams().for_each(|now| now.show());
+        self.lead(destinations);
+    }
+
+    /// Has redirected connections go to the listeners that lead to their `destinations`.
+    fn lead(&mut self, destinations: Vec<(ListenerName, Vec<Destination>)>) {
         let ways = destinations.into_iter().filter_map(|(name, destinations)| {
             let door = self.outbound.get(&name)?.door.clone()?;
             Some(Way { destinations, door })
@@ -230,6 +259,7 @@ impl Listeners {
         Services {
             audit: self.audit.clone(),
             metrics: self.metrics.listener(name, direction),
+            workload: Arc::new(Workload::of(name.clone())),
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
             open: Arc::default(),

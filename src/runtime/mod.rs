@@ -10,11 +10,15 @@ mod descriptors;
 mod leniency;
 mod listeners;
 mod orders;
+mod passing;
+mod predecessor;
 mod records;
 mod rego;
+mod reload;
 mod restart;
 mod running;
 mod shown;
+mod successor;
 mod supervisor;
 mod supply;
 mod threads;
@@ -23,6 +27,7 @@ mod upkeep;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use build::{BuildError, pins};
 pub use descriptors::{TooFew, raise_limit};
 pub use orders::{Orders, until_stopped};
+pub use predecessor::{Inheritance, PredecessorError, decline};
 pub use rego::rego;
 pub use supply::supply;
 
@@ -110,6 +116,9 @@ pub enum StartError {
     /// The metrics cannot be set up.
     #[error("the metrics cannot be set up")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
+    /// Nothing is handed over to it.
+    #[error("nothing is handed over")]
+    Predecessor(#[source] PredecessorError),
     /// The control thread ended before it had started.
     #[error("the control thread ended early")]
     Lost,
@@ -130,12 +139,24 @@ pub enum ReloadError {
          limits.connections"
     )]
     Held(ListenerName),
+    /// Another process is about to serve.
+    #[error("a hand-over is under way: reload when it is over")]
+    HandingOver,
     /// It cannot be carried out.
     #[error(transparent)]
     Obstacle(#[from] Obstacle),
     /// The sidecar is at its end.
     #[error("the sidecar is shutting down")]
     Stopping,
+}
+
+/// What became of a hand-over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandOver {
+    /// The new process serves, and this one drains.
+    Done,
+    /// This one goes on.
+    Off,
 }
 
 impl Sidecar {
@@ -148,13 +169,14 @@ impl Sidecar {
         let shutdown = Shutdown::default();
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (asking, acts) = acts();
-        let (threads, started) =
-            threads::start(config, (inbox, asking), shutdown.clone())?.wait()?;
+        let worker = (Inheritance::default(), asking);
+        let (threads, started) = threads::start(config, worker, inbox, shutdown.clone())?.wait()?;
         Ok(Self { commands, started, shutdown, threads, acts })
     }
 
     /// The same without blocking, and unless `stop` comes first: where key material comes from may be
-    /// waited for. `None` when it was stopped; nothing is left running then.
+    /// waited for. `None` when it was stopped; nothing is left running then. With a predecessor in its `inheritance` it
+    /// takes over from that.
     ///
     /// # Errors
     ///
@@ -162,11 +184,12 @@ impl Sidecar {
     pub async fn start_unless(
         stop: impl Future<Output = ()>,
         config: Config,
+        inheritance: Inheritance,
     ) -> Result<Option<Self>, StartError> {
         let shutdown = Shutdown::default();
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (asking, acts) = acts();
-        let starting = threads::start(config, (inbox, asking), shutdown.clone())?;
+        let starting = threads::start(config, (inheritance, asking), inbox, shutdown.clone())?;
         let started = starting.unless(stop).await?;
         Ok(started.map(|(threads, started)| Self { commands, started, shutdown, threads, acts }))
     }
@@ -195,6 +218,13 @@ impl Sidecar {
         let command = Command::Reload { loaded: Box::new(loaded), by, answer };
         self.commands.send(command).await.map_err(|_gone| ReloadError::Stopping)?;
         answered.await.map_err(|_gone| ReloadError::Stopping)?
+    }
+
+    /// Hands over to the process to which `end` leads. What becomes of it comes later; nothing, when this sidecar is at its end.
+    pub async fn hand_over(&self, end: Option<OwnedFd>) -> Option<oneshot::Receiver<HandOver>> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(Command::HandOver { end: end?, answer }).await.ok()?;
+        Some(answered)
     }
 
     /// Cuts at once whatever a drain still waits for.

@@ -1,7 +1,6 @@
 //! One running listener, and what makes it another one.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::config::{Endpoint, ListenAddr, Protocol};
 use crate::identity::ListenerName;
 use crate::inventory::{Lenience, OpenConnections};
 use crate::listener::quota::Quotas;
-use crate::listener::{Bound, Door, InboundState, OutboundState, Services};
+use crate::listener::{Bound, Door, InboundState, OutboundState, Passing, Services};
 use crate::live::Publisher;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -22,6 +21,7 @@ use crate::upstream::Upstreams;
 pub(super) struct Running<S> {
     pub(super) socket: Socket,
     pub(super) listening: ListenAddr,
+    pub(super) passing: Passing,
     pub(super) publisher: Publisher<S>,
     /// What its peers are verified with.
     pub(super) trust: Arc<Trust>,
@@ -56,6 +56,7 @@ impl<S> Running<S> {
         Self {
             socket,
             listening: bound.address().clone(),
+            passing: bound.passing(),
             publisher,
             trust,
             shutdown: services.shutdown.clone(),
@@ -128,12 +129,4 @@ pub(super) fn retire<S>(
         }
         stays
     });
-}
-
-pub(super) fn show(address: &ListenAddr) -> String {
-    match address {
-        ListenAddr::Tcp(address) => SocketAddr::to_string(address),
-        ListenAddr::Unix(path) => format!("unix:{}", path.display()),
-        ListenAddr::Redirected => "redirect".to_owned(),
-    }
 }

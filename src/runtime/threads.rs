@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::supervisor::{Command, Supervisor};
-use super::{StartError, Started};
+use super::{Inheritance, StartError, Started};
 use crate::admin::control::Act;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
@@ -83,7 +83,8 @@ impl Starting {
 /// Starts the data threads and the control thread.
 pub(super) fn start(
     config: Config,
-    (inbox, acts): (mpsc::Receiver<Command>, mpsc::Sender<Act>),
+    (inheritance, acts): (Inheritance, mpsc::Sender<Act>),
+    inbox: mpsc::Receiver<Command>,
     shutdown: Shutdown,
 ) -> Result<Starting, StartError> {
     let end = CancellationToken::new();
@@ -98,7 +99,8 @@ pub(super) fn start(
             Err(error) => return tell_all(&tell, Err(StartError::Threads(error))),
         };
         runtime.block_on(async {
-            match Supervisor::start(config, (data, acts), shutdown, &end).await {
+            let serving = (data, acts, shutdown);
+            match Supervisor::start(config, inheritance, serving, &end).await {
                 Ok(Some((supervisor, started))) => {
                     tell_all(&tell, Ok(started));
                     supervisor.run(inbox, &end).await;

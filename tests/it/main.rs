@@ -59,6 +59,7 @@ mod export_http;
 mod export_syslog;
 mod floods;
 mod foreign;
+mod handover;
 mod http_bodies;
 mod http_dicomweb;
 mod http_failures;

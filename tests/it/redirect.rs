@@ -387,4 +387,10 @@ async fn a_reload_changes_where_redirected_connections_may_go() {
     clinic.gets(HELLO_V6).await;
     let denied = clinic.trail("ehr").wait_for("connection-denied", 1).await;
     assert_eq!(denied[0].text("destination.ip"), "10.77.0.2");
+
+    // The port is handed over with the other sockets.
+    clinic.running.last().unwrap().signal("USR2");
+    clinic.running.last_mut().unwrap().says("\"handed over\"").await;
+    clinic.gets(HELLO_V6).await;
+    clinic.gets_nothing(HELLO_V4).await;
 }

@@ -23,7 +23,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
 pub use acts::{Act, acts};
-pub use socket::{Bound, bind};
+pub use socket::{Bound, bind, replace};
 
 use super::{Admin, HEAD_LIMIT, PAUSE};
 use crate::audit::Reader;

@@ -70,6 +70,20 @@ pub fn bind(path: &Path) -> io::Result<Bound> {
     Ok(Bound { socket: UnixListener::from_std(socket.into())?, file })
 }
 
+/// The same, in the place of another process's, which nobody finds at `path` any more from then on.
+///
+/// # Errors
+///
+/// As [`bind`]. What was there stays.
+pub fn replace(path: &Path) -> io::Result<Bound> {
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(".new");
+    let mut bound = bind(Path::new(&beside))?;
+    std::fs::rename(&bound.file.path, path)?;
+    path.clone_into(&mut bound.file.path);
+    Ok(bound)
+}
+
 /// A socket left behind by a process that was killed answers nobody; one that answers is in use.
 fn make_room(path: &Path) -> io::Result<()> {
     let Ok(found) = path.symlink_metadata() else { return Ok(()) };

@@ -1,6 +1,7 @@
 //! Disks that fill up and disks that fail.
 
 use super::*;
+use crate::audit::trail::Trail;
 
 /// A file system of 64 KiB of its own, gone when dropped.
 struct SmallDisk {

@@ -90,8 +90,12 @@ fn what_does_not_fit_is_said_with_a_mend() {
             "`web` redirects port 9902, which admin.probe_listen has already",
         ),
         (
-            inbound("[::]:8443", "[8080, 8080]"),
-            "`web` redirects port 8080, which `web` has already",
+            inbound("[::]:8443", "[8080]").replace(
+                "admin:",
+                "  - { name: api, listen: \"[::]:8444\", redirect_ports: [8080], forward: 127.0.0.1:8081, \
+                 protocol: tcp, allow: [] }\nadmin:",
+            ),
+            "`api` redirects port 8080, which `web` has already",
         ),
         (inbound("[::]:8443", "[]"), "an empty list names no port"),
     ] {
