@@ -17,8 +17,8 @@ use crate::identity::{ListenerName, PeerName};
 use crate::inventory::{Inventory, Lenience};
 use crate::listener::{
     BindError, Bound, BoundRedirect, InboundListener, InboundState, OutboundListener,
-    OutboundState, Passing, Services, Sockets, Way, Ways, Workload, adopt, bind,
-    bind_redirect, redirector,
+    OutboundState, Passing, Services, Sockets, Way, Ways, Workload, adopt, bind, bind_redirect,
+    redirector,
 };
 use crate::live::{Publisher, live};
 use crate::outcome::Direction;
