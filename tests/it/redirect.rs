@@ -369,7 +369,7 @@ fn without_redirect(config: &str) -> String {
 
 #[tokio::test]
 async fn a_reload_changes_where_redirected_connections_may_go() {
-    let clinic = Clinic::new().await;
+    let mut clinic = Clinic::new().await;
     clinic.fine("lab", "myelin redirect apply -c lab.yaml --user root").await;
     clinic.fine("ehr", "myelin redirect apply -c ehr.yaml --user root").await;
     clinic.gets(HELLO_V4).await;
