@@ -13,14 +13,15 @@ use super::running::{Running, Socket, new_socket, retire};
 use super::shown;
 use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
-use crate::config::{Config, ListenAddr};
+use crate::config::{Config, Destination, ListenAddr};
 use crate::identity::{ListenerName, PeerName};
 use crate::inventory::{Inventory, Lenience};
 use crate::listener::{
-    BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
-    Sockets, Workload, adopt, bind,
+    BindError, Bound, BoundRedirect, InboundListener, InboundState, OutboundListener,
+    OutboundState, Passing, Services, Sockets, Way, Ways, Workload, adopt, bind, bind_redirect,
+    redirector,
 };
-use crate::live::live;
+use crate::live::{Publisher, live};
 use crate::outcome::Direction;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::Metrics;
@@ -32,6 +33,10 @@ pub(super) struct Listeners {
     pub(super) outbound: BTreeMap<ListenerName, Running<OutboundState>>,
     /// What the service manager has opened.
     pub(super) activated: Activated,
+    /// Where what is redirected comes, and what passes these sockets on.
+    pub(super) redirected: Vec<(ListenAddr, Passing)>,
+    /// What the outbound ones take of what is redirected; `None` when nothing is.
+    ways: Option<Publisher<Ways>>,
     data: Handle,
     audit: Audit,
     metrics: Metrics,
@@ -54,7 +59,38 @@ impl Listeners {
         shutdown: Shutdown,
     ) -> Self {
         let (inbound, outbound) = (BTreeMap::new(), BTreeMap::new());
-        Self { inbound, outbound, activated, data, audit, metrics, inventory, shutdown }
+        let (redirected, ways) = (Vec::new(), None);
+        Self {
+            inbound,
+            outbound,
+            activated,
+            redirected,
+            ways,
+            data,
+            audit,
+            metrics,
+            inventory,
+            shutdown,
+        }
+    }
+
+    /// Binds the port to which the kernel sends what is redirected, unless it is among `open`; `None` when nothing is.
+    pub(super) fn bind_redirect(
+        &self,
+        config: &Config,
+        open: &mut Sockets,
+    ) -> Result<Option<BoundRedirect>, BindError> {
+        let _reactor = self.data.enter();
+        config.redirected_to().map(|port| bind_redirect(port, open)).transpose()
+    }
+
+    /// Takes what is redirected to `bound`, as the listeners that will be put in place say.
+    pub(super) fn redirect(&mut self, bound: BoundRedirect) {
+        let services = self.services(&Config::redirect_name(), Direction::Outbound);
+        self.redirected = bound.passing().collect();
+        let (publisher, redirector) = redirector(services);
+        self.ways = Some(publisher);
+        self.shutdown.spawn_on(&self.data, redirector.run(bound));
     }
 
     /// Makes the states, or says what is in the way. Changes nothing.
@@ -152,6 +188,8 @@ impl Listeners {
         let mut bound: BTreeMap<_, _> = bound.into_iter().collect();
         let inbound_names: Vec<_> = plan.inbound.iter().map(|s| s.config.name.clone()).collect();
         let outbound_names: Vec<_> = plan.outbound.iter().map(|s| s.config.name.clone()).collect();
+        let of = |s: &OutboundState| (s.config.name.clone(), s.config.destinations.clone());
+        let destinations = plan.outbound.iter().map(of).collect();
         let before: Vec<_> = self.upstreams().cloned().collect();
         retire(&mut self.inbound, &self.shutdown, |name| {
             inbound_names.contains(name) && !bound.contains_key(name)
@@ -187,6 +225,19 @@ impl Listeners {
         let stays = |old: &Arc<Upstreams>| self.upstreams().any(|now| Arc::ptr_eq(now, old));
         before.iter().filter(|old| !stays(old)).for_each(|old| old.hide());
         self.upstreams().for_each(|now| now.show());
+        self.lead(destinations);
+    }
+
+    /// Has redirected connections go to the listeners that lead to their `destinations`.
+    fn lead(&mut self, destinations: Vec<(ListenerName, Vec<Destination>)>) {
+        let ways = destinations.into_iter().filter_map(|(name, destinations)| {
+            let door = self.outbound.get(&name)?.door.clone()?;
+            Some(Way { destinations, door })
+        });
+        let ways = ways.collect();
+        if let Some(publisher) = &mut self.ways {
+            publisher.publish(ways);
+        }
     }
 
     fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstreams>> {
@@ -289,7 +340,11 @@ impl Listeners {
                 peers: names(&listener.expect),
                 lenient: None,
                 open: Arc::clone(&running.open),
-                upstreams: running.upstreams.as_ref().map(|(_, upstreams)| Arc::clone(upstreams)),
+                upstreams: running
+                    .upstreams
+                    .as_ref()
+                    .filter(|(endpoints, _)| !endpoints.is_empty())
+                    .map(|(_, upstreams)| Arc::clone(upstreams)),
             })
         });
         inbound.chain(outbound).collect()

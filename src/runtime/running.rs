@@ -1,4 +1,4 @@
-//! One running listener, what makes it another one, and how it goes.
+//! One running listener, and what makes it another one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::config::{Endpoint, ListenAddr, Protocol};
 use crate::identity::ListenerName;
 use crate::inventory::{Lenience, OpenConnections};
 use crate::listener::quota::Quotas;
-use crate::listener::{Bound, InboundState, OutboundState, Passing, Services};
+use crate::listener::{Bound, Door, InboundState, OutboundState, Passing, Services};
 use crate::live::Publisher;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
 use crate::tls::Trust;
 use crate::upstream::Upstreams;
 
-/// It is the same one as long as name, address and protocol stay.
+/// One running listener. It is the same one as long as name, address and protocol stay.
 pub(super) struct Running<S> {
     pub(super) socket: Socket,
     pub(super) listening: ListenAddr,
@@ -30,6 +30,8 @@ pub(super) struct Running<S> {
     pub(super) shutdown: Shutdown,
     pub(super) drain_timeout: Duration,
     pub(super) upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
+    /// Where it takes what is redirected.
+    pub(super) door: Option<Door>,
     pub(super) metrics: Arc<ListenerMetrics>,
     pub(super) lenience: Arc<Lenience>,
     pub(super) open: Arc<OpenConnections>,
@@ -42,7 +44,6 @@ pub(super) struct Socket {
     pub(super) protocol: Protocol,
     pub(super) connections: usize,
 }
-
 impl<S> Running<S> {
     pub(super) fn new(
         socket: Socket,
@@ -62,6 +63,7 @@ impl<S> Running<S> {
             drain_timeout,
             quotas: None,
             upstreams: None,
+            door: bound.door(),
             metrics: Arc::clone(&services.metrics),
             lenience: Arc::clone(&services.lenience),
             open: Arc::clone(&services.open),
@@ -91,6 +93,7 @@ impl Socket {
         match &self.address {
             ListenAddr::Tcp(address) => address.port() != 0,
             ListenAddr::Unix(_) => true,
+            ListenAddr::Redirected => false,
         }
     }
 }

@@ -116,6 +116,7 @@ mod probe;
 mod probe_certificates;
 mod quotas;
 mod readme;
+mod redirect;
 mod refusals;
 #[cfg(feature = "rego")]
 mod rego;
