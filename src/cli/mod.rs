@@ -18,6 +18,7 @@ mod narrowing;
 mod policy;
 mod probe;
 mod put;
+mod redirect;
 mod run;
 mod sheet;
 mod status;
@@ -65,6 +66,8 @@ enum Command {
     Policy(policy::Arguments),
     /// Shakes hands with a server as this service, and tells what fails, why, and how to mend it
     Probe(probe::Arguments),
+    /// The kernel's rules that send to the sidecar what was to go elsewhere
+    Redirect(redirect::Arguments),
     /// Looks at the audit trail
     Audit(audit::Arguments),
     /// Shows what a running sidecar is doing
@@ -97,6 +100,7 @@ impl Command {
             | Self::Explain(_)
             | Self::Policy(_)
             | Self::Probe(_)
+            | Self::Redirect(_)
             | Self::Audit(_)
             | Self::Healthcheck(_)
             | Self::Status(_)
@@ -206,6 +210,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
+        Command::Redirect(arguments) => redirect::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Reload(arguments) => control::reload(&arguments),

@@ -15,6 +15,7 @@ mod plain;
 mod question;
 pub mod quota;
 mod record;
+mod redirect;
 mod requests;
 mod shapes;
 mod sockets;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 pub use accept::{BindError, Bound, Passing, adopt, bind};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
+pub use redirect::{BoundRedirect, Door, Redirector, Way, Ways, bind_redirect, redirector};
 pub use sockets::Sockets;
 pub use workload::Workload;
 

@@ -12,6 +12,7 @@
 
 mod support;
 
+mod activation;
 mod admin;
 mod alerts;
 mod audit;
@@ -97,6 +98,7 @@ mod mllp_records;
 mod mllp_senders;
 mod nagios;
 mod no_phi;
+mod notify;
 mod observe;
 mod outbound;
 mod pages;
@@ -115,6 +117,7 @@ mod probe;
 mod probe_certificates;
 mod quotas;
 mod readme;
+mod redirect;
 mod refusals;
 #[cfg(feature = "rego")]
 mod rego;
