@@ -290,19 +290,19 @@ check_life() {
   if [ $((SECONDS - begun)) -lt 10 ]; then pass 'at once'; else fail "at once (it took $((SECONDS - begun)) s)"; fi
 }
 
-# The configuration inside kubernetes.yaml, with a certificate where the manifest mounts one.
+# The configuration of examples/kubernetes, with a certificate where the manifest mounts one.
 check_kubernetes() {
   local dir=$work/kubernetes
   mkdir -p "$dir/tls"
   chown 65532:65532 "$dir"
-  sed -n '/^  myelin.yaml: |/,/^---/{s/^    //p}' "$repo/docker/kubernetes.yaml" >"$dir/myelin-kubernetes.yaml"
+  cp "$repo/examples/kubernetes/base/myelin.yaml" "$dir/myelin-kubernetes.yaml"
   docker run --rm --network none --volume "$dir:/out" "$image" init --service ehr --issue ehr --dir /out >/dev/null 2>&1
   cp "$dir/ehr.crt" "$dir/tls/tls.crt"
   cp "$dir/ehr.key" "$dir/tls/tls.key"
   cp "$dir/ca.crt" "$dir/tls/ca.crt"
   chown root:65532 "$dir/tls"/* && chmod 0440 "$dir/tls"/*
   local mounts=(--volume "$dir/myelin-kubernetes.yaml:/etc/myelin/myelin.yaml:ro" --volume "$dir/tls:/etc/myelin/tls:ro")
-  succeeds 'the configuration in kubernetes.yaml passes check' docker run --rm --network none "${mounts[@]}" "$image" check
+  succeeds 'the configuration of examples/kubernetes passes check' docker run --rm --network none "${mounts[@]}" "$image" check
   docker run --detach --name kubernetes --read-only --cap-drop ALL --network "${project}_clinic" "${mounts[@]}" "$image" >/dev/null
   expect 'its probe port says that it is ready' '^ready$' probe /ready
   expect 'and that it is alive' '^live$' probe /live

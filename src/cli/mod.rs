@@ -10,6 +10,7 @@ mod explain;
 mod findings;
 mod healthcheck;
 mod init;
+mod inject;
 mod manual;
 mod moment;
 mod narrowing;
@@ -48,6 +49,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Writes a configuration and an authority for a service
     Init(init::Arguments),
+    /// Puts the sidecar into the manifest of a Kubernetes workload
+    Inject(inject::Arguments),
     /// The authority in a directory: issue, list, revoke
     Ca(ca::Arguments),
     /// Tells which rule lets a peer in, or which came nearest and why it does not
@@ -76,6 +79,7 @@ impl Command {
             Self::Run(_)
             | Self::Check(_)
             | Self::Init(_)
+            | Self::Inject(_)
             | Self::Explain(_)
             | Self::Policy(_)
             | Self::Probe(_)
@@ -150,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
+        Command::Inject(arguments) => inject::run(&arguments),
         Command::Ca(arguments) => ca::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),

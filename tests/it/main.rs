@@ -82,6 +82,7 @@ mod http_websocket;
 mod identity_files;
 mod identity_keys;
 mod init;
+mod kube;
 mod lasting;
 mod layering;
 mod lenient;
