@@ -10,6 +10,8 @@ use super::tree::{Entry, Kind, Node};
 /// Changes to a text, made together by [`Editor::finish`].
 pub(super) struct Editor<'t> {
     text: &'t str,
+    /// Whether it is JSON, and programs that read nothing else may be behind us.
+    is_json: bool,
     edits: Vec<Edit>,
 }
 
@@ -34,7 +36,9 @@ enum Slot {
 impl<'t> Editor<'t> {
     /// `text` ends with a newline, or is empty.
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, edits: Vec::new() }
+        let inside = text.trim_start().strip_prefix(['{', '[']).map(str::trim_start);
+        let is_json = inside.is_some_and(|inside| inside.starts_with(['"', '{', '}', ']']));
+        Self { text, is_json, edits: Vec::new() }
     }
 
     /// Makes `document` say `wanted`, which has all its keys.
@@ -91,7 +95,7 @@ impl<'t> Editor<'t> {
             let last = entries.last().map_or(node.span.end, |entry| entry.node.span.end);
             if node.flow {
                 let pair: Map<_, _> = [(key.clone(), value.clone())].into_iter().collect();
-                let pair = page::flow(&Value::Object(pair));
+                let pair = self.flow(&Value::Object(pair));
                 let pair = pair.trim_start_matches('{').strip_suffix('}').unwrap_or_default();
                 self.insert(last, format!(", {pair}"), 0);
             } else {
@@ -121,7 +125,7 @@ impl<'t> Editor<'t> {
         let first = items.first().map_or(node.span.start, |item| item.span.start);
         for value in pairs.first {
             match node.flow {
-                true => self.insert(first, format!("{}, ", page::flow(value)), 0),
+                true => self.insert(first, format!("{}, ", self.flow(value)), 0),
                 false => self.insert(self.above(first), page::item(value, column), 0),
             }
         }
@@ -129,7 +133,7 @@ impl<'t> Editor<'t> {
             match node.flow {
                 true => {
                     let last = items.last().map_or(first, |item| item.span.end);
-                    self.insert(last, format!(", {}", page::flow(value)), 0);
+                    self.insert(last, format!(", {}", self.flow(value)), 0);
                 }
                 // A dash may stand as far left as the key above: what belongs to it still comes first.
                 false => {
@@ -145,7 +149,7 @@ impl<'t> Editor<'t> {
 
     fn replace(&mut self, node: &Node, wanted: &Value, slot: Slot) {
         let (start, mut text, indent) = match slot {
-            Slot::Flow => (node.span.start, page::flow(wanted), 0),
+            Slot::Flow => (node.span.start, self.flow(wanted), 0),
             Slot::Key { after, column } => (after, page::behind(wanted, column), column),
             Slot::Item { column } => (node.span.start, page::inside(wanted, column + 2), column),
         };
@@ -153,6 +157,11 @@ impl<'t> Editor<'t> {
             text.push('\n');
         }
         self.edits.push(Edit { range: start..node.span.end, text, indent });
+    }
+
+    /// In braces, in the words of the text.
+    fn flow(&self, value: &Value) -> String {
+        if self.is_json { value.to_string() } else { page::flow(value) }
     }
 
     fn insert(&mut self, at: usize, text: String, indent: usize) {
@@ -287,7 +296,7 @@ mod tests {
     #[test]
     fn json_stays_json_and_a_text_of_several_lines_is_replaced_whole() {
         let result = edited("{\"a\": {\"b\": 1}}\n", |value| value["a"]["c"] = json!([true]));
-        assert_eq!(result, "{\"a\": {\"b\": 1, c: [true]}}\n");
+        assert_eq!(result, "{\"a\": {\"b\": 1, \"c\":[true]}}\n");
 
         let result = edited("a:\n  t: |\n    one\n    two\n  b: 1\n", |value| {
             value["a"]["t"] = json!("three\n");

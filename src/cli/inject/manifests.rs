@@ -45,7 +45,7 @@ pub(super) fn inject(mut text: String, order: &Order<'_>) -> Answer {
     }
     let file = order.file;
     if let Some(line) =
-        text.lines().position(|line| line.chars().any(|c| c.is_control() && c != '\t'))
+        text.split('\n').position(|line| line.chars().any(|c| c.is_control() && c != '\t'))
     {
         let line = line + 1;
         return Answer::Refused(format!(

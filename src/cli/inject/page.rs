@@ -84,7 +84,9 @@ fn word(text: &str) -> String {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@".contains(c))
         && !text.ends_with(':')
         && !OTHERS.contains(&text.to_ascii_lowercase().as_str());
-    if plain { text.to_owned() } else { Value::from(text).to_string() }
+    let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let quantity = digits.len() < text.len() && ["m", "Mi", "Gi", "Ti"].contains(&digits);
+    if plain || quantity { text.to_owned() } else { Value::from(text).to_string() }
 }
 
 #[cfg(test)]

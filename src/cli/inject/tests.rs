@@ -293,6 +293,7 @@ fn what_cannot_be_right_is_refused_with_its_line_and_nothing_is_written() {
         ),
         ("labels: {", "labels: [", "this is no YAML"),
         ("labels:", "labels:\r", "control character"),
+        ("strategy:", "strategy: # \r\n", "ehr.yaml:6: a control character"),
     ] {
         let text = DEPLOYMENT.replace(from, to).replace("&n ehr", "ehr").replace("*n", "ehr");
         assert_ne!(text, DEPLOYMENT, "{from}");
