@@ -66,6 +66,11 @@ impl Shutdown {
         self.cut.is_cancelled()
     }
 
+    /// Whether nothing that runs is left.
+    pub fn is_over(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
     /// Does `work` unless it is cut before it is done.
     pub async fn until_cut<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {

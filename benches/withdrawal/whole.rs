@@ -57,7 +57,7 @@ impl Sidecar {
         let mut address = String::new();
         for line in lines.by_ref() {
             let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-            if let Some(listen) = line["listen"].as_str() {
+            if let Some(listen) = line["myelin"]["listen"].as_str() {
                 address = listen.to_owned();
             }
             if line["message"] == "ready" {

@@ -1,10 +1,11 @@
-//! The administrative listeners: `/live /ready /metrics /status /denials /observed /connections /history`, and
-//! the dashboard at `/` that shows all of them.
+//! The administrative listeners: `/live /ready /metrics /status /denials /observed /connections /history`, the
+//! dashboard at `/` that shows all of them, and the control socket.
 //!
 //! They run on a thread of their own, so that a scrape never waits for traffic nor traffic for a scrape.
 
 mod answer;
 mod connections;
+pub mod control;
 mod history;
 mod lenient;
 mod page;
@@ -14,6 +15,7 @@ mod view;
 mod workload;
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,6 +133,17 @@ impl Admin {
             tracing::debug!(%error, "administrative connection broke off");
         }
     }
+}
+
+/// Takes over an administrative socket that listens already.
+///
+/// # Errors
+///
+/// It is none.
+pub fn adopt(socket: OwnedFd) -> std::io::Result<TcpListener> {
+    let socket = std::net::TcpListener::from(socket);
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
 }
 
 /// Binds an administrative address.

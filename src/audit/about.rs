@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::reads::Read;
+use super::reads::{Read, Reader};
 use super::reviews::Review;
 use crate::clock::{self, Kept};
 use crate::config::Change;
@@ -22,6 +22,9 @@ pub struct About {
     /// `myelin.build`: what this program was built from, at a start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
+    /// `myelin.asked_by`: who had it done, over the control socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<Reader>,
     /// `myelin.read`: who read the trail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<Read>,

@@ -22,6 +22,7 @@ pub mod forms;
 mod line;
 mod log;
 mod pages;
+mod passed;
 mod proof;
 mod pseudonym;
 mod queue;
@@ -37,15 +38,18 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod trail;
+mod turn;
 mod verify;
+mod writer;
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 use tracing::error;
 
 use crate::clock;
@@ -66,18 +70,16 @@ pub use spool::Unnoted;
 pub use status::TrailStatus;
 pub use trail::keeper::Needs;
 pub use trail::look;
+pub use turn::Left;
 pub use verify::{Broken, Kept, KeptError, Progress, Verified, verify, verify_telling};
 
 use flood::Floods;
 use line::{Encoded, Own};
 use pages::Page;
-use queue::{Door, Handed, Inbox, More, NoPlace, queue};
+use queue::{Handed, NoPlace, What};
 use status::{PATIENCE, Shared};
-use trail::Trail;
-use trail::keeper::Orders;
+use writer::Writer;
 
-/// How long [`Audit::close`] waits for the writer.
-const CLOSING: Duration = Duration::from_secs(10);
 /// How often denials that got no line of their own are told of.
 const REST: Duration = Duration::from_secs(1);
 
@@ -89,15 +91,6 @@ pub struct Audit {
     writer: Option<Arc<Writer>>,
     pseudonyms: Option<Arc<Pseudonyms>>,
     floods: Arc<Floods>,
-}
-
-/// The way to the writer.
-struct Writer {
-    door: Door,
-    on_failure: OnFailure,
-    /// Its other end is dropped when the writer is at its end, in whatever way.
-    ended: watch::Receiver<()>,
-    keeper: Orders,
 }
 
 impl Audit {
@@ -114,15 +107,50 @@ impl Audit {
         origin: Origin,
         metrics: AuditMetrics,
     ) -> Result<Self, OpenError> {
+        let audit = Self::to_begin(settings, origin, metrics);
+        audit.begin()?;
+        Ok(audit)
+    }
+
+    /// The same, but for the trail, which another process holds: records wait until [it is opened](Self::begin).
+    pub fn to_begin(
+        settings: Option<&AuditSettings>,
+        origin: Origin,
+        metrics: AuditMetrics,
+    ) -> Self {
         let shared = Arc::new(Shared::new(settings.map(|s| s.dir.clone()), metrics));
-        let writer = match settings {
-            None => None,
-            Some(settings) => {
-                let trail = Trail::open(settings, origin.clone(), Arc::clone(&shared))?;
-                Some(Arc::new(Writer::start(trail, Arc::clone(&shared), settings.on_failure)?))
-            }
-        };
-        Ok(Self { origin, shared, writer, pseudonyms: None, floods: Arc::default() })
+        let writer = settings
+            .map(|settings| Arc::new(Writer::new(settings, origin.clone(), Arc::clone(&shared))));
+        Self { origin, shared, writer, pseudonyms: None, floods: Arc::default() }
+    }
+
+    /// Opens the trail and starts its writer, unless it has begun.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn begin(&self) -> Result<(), OpenError> {
+        self.writer.as_ref().map_or(Ok(()), |writer| writer.begin())
+    }
+
+    /// Makes all that was handed in durable and leaves the trail to another process of this sidecar. Records wait from then on.
+    /// `None` where there is no trail.
+    ///
+    /// # Errors
+    ///
+    /// Why the trail stays.
+    pub async fn leave(&self) -> Result<Option<Left>, String> {
+        let Some(writer) = &self.writer else { return Ok(None) };
+        self.tell_of_the_rest().await;
+        writer.leave().await.map(Some)
+    }
+
+    /// Puts on record what the process before still has to say, until it has said all.
+    pub async fn receive(self, stream: UnixStream) {
+        let Some(writer) = &self.writer else { return };
+        if let Err(error) = writer.receive(stream, &self.shared).await {
+            error!(%error, "the process before has gone without saying all that it had for the audit trail");
+        }
     }
 
     /// The same trail; ids that stand in paths leave pseudonyms there.
@@ -275,14 +303,14 @@ impl Audit {
     /// Keeps what was written like this from now on.
     pub fn keep(&self, keeping: &Keeping) {
         if let Some(writer) = &self.writer {
-            writer.keeper.keep(keeping.clone());
+            writer.keep(keeping.clone());
         }
     }
 
     /// Removes no record that is still needed, even when its retention is over: `needs` says which is the first.
     pub fn keep_needed(&self, needs: Needs) {
         if let Some(writer) = &self.writer {
-            writer.keeper.needs(needs);
+            writer.keep_needed(needs);
         }
     }
 
@@ -290,11 +318,7 @@ impl Audit {
     pub async fn close(&self) {
         self.tell_of_the_rest().await;
         let Some(writer) = &self.writer else { return };
-        writer.door.close();
-        let mut ended = writer.ended.clone();
-        if timeout(CLOSING, async { while ended.changed().await.is_ok() {} }).await.is_err() {
-            error!(within = ?CLOSING, "the audit writer did not come to its end");
-        }
+        writer.close().await;
     }
 
     fn note_without_trail(&self, record: &Record) {
@@ -327,62 +351,5 @@ impl Drop for LostIfDropped<'_> {
 }
 
 fn handed(record: impl Into<Box<Record>>) -> Handed {
-    Handed { at: clock::now(), record: record.into(), waiting: None }
-}
-
-impl Writer {
-    fn start(trail: Trail, shared: Arc<Shared>, on_failure: OnFailure) -> Result<Self, OpenError> {
-        let (door, inbox) = queue();
-        let (alive, ended) = watch::channel(());
-        let keeper = trail.keeper();
-        std::thread::Builder::new()
-            .name("audit".into())
-            .spawn(move || {
-                let _ended = Ended { shared, _alive: alive };
-                write(trail, &inbox);
-            })
-            .map_err(OpenError::Thread)?;
-        Ok(Self { door, on_failure, ended, keeper })
-    }
-
-    async fn durable(&self, record: Record, since: Instant) -> Result<(), NotAudited> {
-        let deadline = since + PATIENCE;
-        let (waiting, answer) = oneshot::channel();
-        let handed = Handed { waiting: Some(waiting), ..handed(record) };
-        match timeout_at(deadline, self.door.hand_in(handed)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(NoPlace)) | Err(_) => return Err(NotAudited::NoPlace),
-        }
-        match timeout_at(deadline, answer).await {
-            Ok(Ok(written)) => written.map_err(NotAudited::Failing),
-            Ok(Err(_writer_gone)) => Err(NotAudited::NoPlace),
-            Err(_) => Err(NotAudited::TooSlow),
-        }
-    }
-}
-
-/// Dropped at the end of the writer's thread.
-struct Ended {
-    shared: Arc<Shared>,
-    _alive: watch::Sender<()>,
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.shared.progress().failing = Some("the audit writer has panicked".into());
-        }
-    }
-}
-
-/// The writer's life: all that waits is one batch, and one `fdatasync` at most.
-fn write(mut trail: Trail, inbox: &Inbox) {
-    let mut batch = Vec::new();
-    while inbox.take(&mut batch, trail.patience()) == More::Yes {
-        batch.drain(..).for_each(|handed| trail.take(handed));
-        trail.attempt(false);
-    }
-    inbox.close(&mut batch);
-    batch.drain(..).for_each(|handed| trail.take(handed));
-    trail.finish();
+    Handed { at: clock::now(), what: What::Record(record.into()), waiting: None }
 }

@@ -30,6 +30,19 @@ pub(super) struct Pages {
 type Lines = Mutex<VecDeque<Box<[u8]>>>;
 
 impl Page {
+    /// Its name, where processes speak of it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Denials => "denials",
+            Self::Observed => "observed",
+        }
+    }
+
+    /// The one with this name.
+    pub(super) fn named(label: &str) -> Option<Self> {
+        [Self::Denials, Self::Observed].into_iter().find(|page| page.label() == label)
+    }
+
     /// The page that shows `record`, if one does.
     pub(super) fn of(record: &Record) -> Option<Self> {
         if record.action.is_denial() {

@@ -11,7 +11,9 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::{Semaphore, oneshot};
 
+use super::line::{Encoded, Origin, Own};
 use super::record::Record;
+use super::turn::Turn;
 
 /// Records that may wait for the writer.
 const CAPACITY: usize = 8192;
@@ -28,9 +30,36 @@ pub(super) struct Handed {
     /// When it was handed in.
     pub(super) at: OffsetDateTime,
     /// What it says.
-    pub(super) record: Box<Record>,
+    pub(super) what: What,
     /// Who waits for it to be durable.
     pub(super) waiting: Option<Waiting>,
+}
+
+impl Handed {
+    /// Its line, and who waits for it.
+    pub(super) fn encoded(self, origin: &Origin) -> (Encoded, Option<Waiting>) {
+        let line = match self.what {
+            What::Record(record) => Encoded::new(origin, self.at, &record, &Own::default()),
+            What::Line(line) => line,
+        };
+        (line, self.waiting)
+    }
+}
+
+/// What a record says.
+pub(super) enum What {
+    /// As this process says it.
+    Record(Box<Record>),
+    /// As the process before it has said it.
+    Line(Encoded),
+}
+
+/// What goes through the queue.
+enum Message {
+    Record(Handed),
+    /// Somebody else is to write the trail.
+    Turn(Turn),
+    End,
 }
 
 /// There was no place, or there is no writer any more.
@@ -39,14 +68,14 @@ pub(super) struct NoPlace;
 
 /// The data path's end.
 pub(super) struct Door {
-    sender: Sender<Option<Handed>>,
+    sender: Sender<Message>,
     places: Arc<Semaphore>,
     urgent: Arc<Urgent>,
 }
 
 /// The writer's end.
 pub(super) struct Inbox {
-    receiver: Receiver<Option<Handed>>,
+    receiver: Receiver<Message>,
     places: Arc<Semaphore>,
     urgent: Arc<Urgent>,
 }
@@ -97,26 +126,34 @@ impl Door {
 
     fn send(&self, handed: Handed) -> Result<(), NoPlace> {
         let awaited = handed.waiting.is_some();
-        self.sender.send(Some(handed)).map_err(|_gone| NoPlace)?;
+        self.sender.send(Message::Record(handed)).map_err(|_gone| NoPlace)?;
         if awaited {
             self.urgent.raise();
         }
         Ok(())
     }
 
+    /// Asks the writer to leave the trail to somebody else.
+    pub(super) fn turn(&self, turn: Turn) -> Result<(), NoPlace> {
+        self.sender.send(Message::Turn(turn)).map_err(|_gone| NoPlace)?;
+        self.urgent.raise();
+        Ok(())
+    }
+
     /// Asks the writer to come to its end.
     pub(super) fn close(&self) {
         // When the writer is gone already, that is what was asked for.
-        let _gone = self.sender.send(None);
+        let _gone = self.sender.send(Message::End);
         self.urgent.raise();
     }
 }
 
 /// Whether there may be more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum More {
     /// Go on.
     Yes,
+    /// Go on when somebody else has written.
+    After(Turn),
     /// The end was asked for, or nobody is left who could hand in.
     No,
 }
@@ -133,14 +170,18 @@ impl Inbox {
             Err(RecvTimeoutError::Timeout) => return More::Yes,
             Err(RecvTimeoutError::Disconnected) => return More::No,
         };
-        if matches!(&next, Some(Some(handed)) if handed.waiting.is_none()) {
+        if matches!(&next, Some(Message::Record(handed)) if handed.waiting.is_none()) {
             self.urgent.wait(GATHER);
         }
         let mut more = More::Yes;
         while let Some(message) = next {
             match message {
-                Some(handed) => batch.push(handed),
-                None => more = More::No,
+                Message::Record(handed) => batch.push(handed),
+                Message::End => more = More::No,
+                Message::Turn(turn) => {
+                    more = More::After(turn);
+                    break;
+                }
             }
             next = (batch.len() < CAPACITY).then(|| self.receiver.try_recv().ok()).flatten();
         }
@@ -154,7 +195,8 @@ impl Inbox {
         while self.places.available_permits() < CAPACITY {
             let before = batch.len();
             match self.receiver.recv_timeout(STRAGGLER) {
-                Ok(message) => batch.extend(message),
+                Ok(Message::Record(handed)) => batch.push(handed),
+                Ok(Message::End | Message::Turn(_)) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
             }
             self.places.add_permits(batch.len() - before);
@@ -172,7 +214,7 @@ mod tests {
 
     fn handed(waiting: Option<Waiting>) -> Handed {
         let record = Box::new(Record::new(Action::ConnectionAllowed));
-        Handed { at: clock::now(), record, waiting }
+        Handed { at: clock::now(), what: What::Record(record), waiting }
     }
 
     #[test]
@@ -187,7 +229,7 @@ mod tests {
         door.hand_in_now(handed(Some(waiting))).unwrap();
 
         let mut batch = Vec::new();
-        assert_eq!(inbox.take(&mut batch, None), More::Yes);
+        assert!(matches!(inbox.take(&mut batch, None), More::Yes));
         assert_eq!(batch.len(), 2);
     }
 
@@ -198,7 +240,7 @@ mod tests {
         door.close();
 
         let mut batch = Vec::new();
-        assert_eq!(inbox.take(&mut batch, None), More::No);
+        assert!(matches!(inbox.take(&mut batch, None), More::No));
         assert_eq!(batch.len(), 1);
     }
 }

@@ -3,6 +3,7 @@
 //! Commands leave a note of it for the writer ([`spool`]).
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,10 @@ use super::spool::{self, Spool, Unnoted};
 const DIR: &str = "reads";
 /// A read that takes longer than this counts as broken off.
 const BROKEN_OFF: Duration = Duration::from_secs(3600);
+/// What `/proc/PID/loginuid` says of a process that nobody logged in for.
+const NOBODY: u32 = u32::MAX;
+/// Longest name of a user that is noted, in bytes.
+const LONGEST: usize = 64;
 
 /// `myelin.read`: that somebody read the trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +37,7 @@ pub struct Read {
     pub by: Reader,
 }
 
-/// Whose process read the trail.
+/// Whose process it was that read the trail, or asked the sidecar for something.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Reader {
     /// The user's number.
@@ -48,6 +53,23 @@ pub struct Reader {
     pub sudo: Option<String>,
     /// Its number as a process.
     pub process: u32,
+}
+
+impl Reader {
+    /// Whose the process is, as the machine knows its users.
+    pub fn of_process(uid: u32, process: u32) -> Self {
+        let login = fs::read_to_string(format!("/proc/{process}/loginuid")).ok();
+        let login = login.and_then(|text| text.trim().parse().ok()).filter(|uid| *uid != NOBODY);
+        let login = login.map(|uid: u32| name_of(uid).unwrap_or_else(|| uid.to_string()));
+        Self { uid, name: name_of(uid), login, sudo: None, process }
+    }
+}
+
+/// A user's name, where users are in a file.
+fn name_of(uid: u32) -> Option<String> {
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    let user = users.lines().find(|line| line.split(':').nth(2) == Some(&*uid.to_string()))?;
+    user.split(':').next().filter(|name| name.len() <= LONGEST).map(ToOwned::to_owned)
 }
 
 impl fmt::Display for Reader {

@@ -42,6 +42,11 @@ pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Whether standard error, where the log goes, is a terminal.
+pub(super) fn is_log_seen() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// How many columns the terminal has that standard output is; `None` if it is none.
 pub(super) fn width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;

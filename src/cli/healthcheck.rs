@@ -1,11 +1,12 @@
 //! `myelin healthcheck`: is the sidecar of this configuration ready? For containers without a shell.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use super::control::reachable;
 use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, load};
 
@@ -41,17 +42,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     console::print(body);
     Ok(if head.starts_with("HTTP/1.1 200 ") { Exit::Fine } else { Exit::Failed })
-}
-
-/// A wildcard address is reached on loopback.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 fn ask(address: SocketAddr) -> std::io::Result<String> {

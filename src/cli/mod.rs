@@ -5,6 +5,7 @@ mod ca;
 mod chain;
 mod check;
 mod console;
+mod control;
 mod demo;
 mod explain;
 mod findings;
@@ -18,6 +19,7 @@ mod policy;
 mod probe;
 mod put;
 mod run;
+mod status;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,6 +37,9 @@ Exit codes: 0 fine, 1 failed while running, 2 bad command line, 3 bad configurat
 #[derive(Debug, Parser)]
 #[command(name = "myelin", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Arguments {
+    /// How log lines look, on standard error. Default: MYELIN_LOG_FORMAT, or else auto
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,
 }
@@ -61,6 +66,14 @@ enum Command {
     Probe(probe::Arguments),
     /// Looks at the audit trail
     Audit(audit::Arguments),
+    /// Shows what a running sidecar is doing
+    Status(status::Arguments),
+    /// Has a running sidecar read its configuration again, and tells what is in the way
+    Reload(control::Reload),
+    /// Has a running sidecar finish what is open, and end
+    Drain(control::Drain),
+    /// Tells or changes what a running sidecar logs
+    LogLevel(control::LogLevel),
     /// Asks a running sidecar whether it is ready; for containers without a shell
     Healthcheck(healthcheck::Arguments),
     /// Prints shell completions
@@ -85,6 +98,10 @@ impl Command {
             | Self::Probe(_)
             | Self::Audit(_)
             | Self::Healthcheck(_)
+            | Self::Status(_)
+            | Self::Reload(_)
+            | Self::Drain(_)
+            | Self::LogLevel(_)
             | Self::Completions(_)
             | Self::Man(_) => "",
         }
@@ -114,6 +131,18 @@ enum Format {
     Json,
 }
 
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// `run`: for people on a terminal, else for programs; other commands: for people
+    Auto,
+    /// For people
+    #[value(alias = "text")]
+    Human,
+    /// For programs: one object a line, in names of the Elastic Common Schema
+    Json,
+}
+
 /// How a command ended: the exit codes of this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
@@ -121,6 +150,8 @@ enum Exit {
     Failed,
     BadCommand,
     BadConfig,
+    /// A plugin of Nagios has exit codes of its own.
+    Plugin(u8),
     /// As the worker of `run` did.
     Worker(u8),
 }
@@ -132,6 +163,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => Self::from(1),
             Exit::BadCommand => Self::from(2),
             Exit::BadConfig => Self::from(3),
+            Exit::Plugin(code) => Self::from(code),
             Exit::Worker(code) => Self::from(code),
         }
     }
@@ -139,15 +171,29 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command that the arguments name. A bad command line exits with 2.
 pub fn main() -> ExitCode {
-    let command = Arguments::parse().command;
-    let format = match log_format() {
+    let Arguments { log_format: format, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // 2 would be CRITICAL to whoever asks as Nagios does.
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--nagios") => {
+            let text = error.to_string();
+            return check::unknown(text.lines().next().unwrap_or("bad command line")).into();
+        }
+        Err(error) => error.exit(),
+    };
+    let format = match log_format(format, &command) {
         Ok(format) => format,
         Err(problem) => {
             console::error(&format!("error: {problem}"));
             return Exit::BadCommand.into();
         }
     };
-    let filter = environment("MYELIN_LOG").unwrap_or_else(|| command.log_filter().to_owned());
+    let filter = match log_filter(&command) {
+        Ok(filter) => filter,
+        Err(problem) => {
+            console::error(&format!("error: {problem}"));
+            return Exit::BadCommand.into();
+        }
+    };
     log::start(format, &filter);
     let exit = match command {
         Command::Run(arguments) => run::run(&arguments, format),
@@ -160,6 +206,10 @@ pub fn main() -> ExitCode {
         Command::Policy(arguments) => policy::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Reload(arguments) => control::reload(&arguments),
+        Command::Drain(arguments) => control::drain(&arguments),
+        Command::LogLevel(arguments) => control::log_level(&arguments),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Completions(arguments) => Ok(manual::completions(&arguments)),
         Command::Man(arguments) => manual::pages(&arguments),
@@ -186,11 +236,30 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn log_format() -> Result<log::Format, String> {
-    match environment("MYELIN_LOG_FORMAT").as_deref() {
-        None | Some("") => Ok(log::Format::Text),
-        Some(text) => text.parse().map_err(|error: log::FormatError| {
-            format!("MYELIN_LOG_FORMAT={} {error}", text.escape_debug())
-        }),
-    }
+fn log_filter(command: &Command) -> Result<log::Filter, String> {
+    let text = environment("MYELIN_LOG").unwrap_or_else(|| command.log_filter().to_owned());
+    text.parse().map_err(|error| format!("MYELIN_LOG: {error}"))
+}
+
+/// What `--log-format` says, or the environment, or else what suits where the log goes.
+fn log_format(said: Option<LogFormat>, command: &Command) -> Result<log::Format, String> {
+    let said = match (said, environment("MYELIN_LOG_FORMAT")) {
+        (Some(said), _) => said,
+        (None, Some(text)) if !text.is_empty() => {
+            let known = LogFormat::from_str(&text, false);
+            known.map_err(|_unknown| {
+                format!("MYELIN_LOG_FORMAT={} is neither auto, human nor json", text.escape_debug())
+            })?
+        }
+        (None, _) => LogFormat::Auto,
+    };
+    Ok(match said {
+        LogFormat::Human => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+        // What runs for long is read by a program unless somebody looks on.
+        LogFormat::Auto if matches!(command, Command::Run(_)) && !console::is_log_seen() => {
+            log::Format::Json
+        }
+        LogFormat::Auto => log::Format::Text,
+    })
 }

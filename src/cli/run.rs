@@ -1,13 +1,17 @@
 //! `myelin run`: the sidecar itself, in a worker process, and the parent in front of it.
 
-use tokio::runtime::Builder;
+use std::path::Path;
+
+use tokio::runtime::{Builder, Runtime};
 
 use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, environment, load};
-use crate::config::Problems;
+use crate::config::{Config, Problems};
 use crate::parent::{self, Program};
 use crate::report::Report;
-use crate::runtime::{Obstacle, Orders, Sidecar, StartError, raise_limit, until_stopped};
+use crate::runtime::{
+    Inheritance, Obstacle, Orders, Sidecar, StartError, decline, raise_limit, until_stopped,
+};
 use crate::shutdown::Drained;
 use crate::telemetry::log;
 
@@ -37,18 +41,36 @@ fn front() -> anyhow::Result<Exit> {
 fn worker(arguments: &Arguments, parent: u32, log: log::Format) -> anyhow::Result<Exit> {
     let channel = parent::join(parent)?;
     let path = &arguments.file.config;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (orders, inheritance) = runtime.block_on(async {
+        let orders = Orders::over(channel)?;
+        let inheritance = orders.begin().await;
+        anyhow::Ok((orders, inheritance))
+    })?;
     let config = match load(path) {
         Ok(config) => config,
         Err(problems) => {
+            if let Some(predecessor) = inheritance.predecessor {
+                runtime.block_on(decline(predecessor, problems.one_line()));
+            }
             Findings::of(problems).print(Format::Text)?;
             return Ok(Exit::BadConfig);
         }
     };
     warn(&Findings::of(config.warnings.clone()), log)?;
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mut orders = runtime.block_on(async { Orders::over(channel) })?;
+    serve(&runtime, orders, (config, inheritance), path, log)
+}
+
+fn serve(
+    runtime: &Runtime,
+    mut orders: Orders,
+    (config, inheritance): (Config, Inheritance),
+    path: &Path,
+    log: log::Format,
+) -> anyhow::Result<Exit> {
     let descriptors = raise_limit(&config);
-    let sidecar = match runtime.block_on(Sidecar::start_unless(orders.ended(), config)) {
+    let sidecar = match runtime.block_on(Sidecar::start_unless(orders.ended(), config, inheritance))
+    {
         Ok(Some(sidecar)) => sidecar,
         Ok(None) => {
             tracing::info!("stopped before anything had started");
@@ -73,6 +95,8 @@ fn worker(arguments: &Arguments, parent: u32, log: log::Format) -> anyhow::Resul
         version = env!("CARGO_PKG_VERSION"),
         listeners = sidecar.started().listeners.len(),
         admin = sidecar.started().admin.map(tracing::field::display),
+        control =
+            sidecar.started().control.as_ref().map(|path| tracing::field::display(path.display())),
         process = std::process::id(),
         "ready"
     );
@@ -106,6 +130,7 @@ fn problems(error: &StartError) -> Vec<String> {
         StartError::Pseudonyms(error) => vec![Report(error).to_string()],
         StartError::Obstacle(Obstacle::Rego(error)) => vec![error.to_string()],
         StartError::Obstacle(Obstacle::Service(_) | Obstacle::Build(_) | Obstacle::Bind(_))
+        | StartError::Predecessor(_)
         | StartError::Threads(_)
         | StartError::Metrics(_)
         | StartError::Lost => vec![Report(error).to_string()],
@@ -120,6 +145,7 @@ fn exit_of(error: &StartError) -> Exit {
         )
         | StartError::Pseudonyms(_) => Exit::BadConfig,
         StartError::Obstacle(Obstacle::Bind(_))
+        | StartError::Predecessor(_)
         | StartError::Threads(_)
         | StartError::Audit(_)
         | StartError::Metrics(_)

@@ -59,6 +59,14 @@ fn unix(path: &str, base: &Path) -> Result<PathBuf, Fault> {
     Ok(path)
 }
 
+/// The path of the control socket.
+pub(super) fn control(text: &str, base: &Path) -> Result<PathBuf, Fault> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Err(Fault::new("is more than a path").quoting(format!("write {path}")));
+    }
+    unix(text, base)
+}
+
 /// `unix:///PATH` or `unix:/PATH`, as the SPIFFE Workload Endpoint names its socket (section 4).
 pub(super) fn workload_api(text: &str) -> Result<PathBuf, Fault> {
     let wrong = || Fault::new("is not unix: and an absolute path");

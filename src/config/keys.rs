@@ -303,7 +303,7 @@ pub(super) static POLICY: Section =
 
 /// `admin`
 pub(super) static ADMIN: Section =
-    Section { keys: &["listen", "probe_listen", "probes"], required: &[] };
+    Section { keys: &["listen", "probe_listen", "probes", "socket"], required: &[] };
 
 /// An item of `admin.probes`
 pub(super) static PROBE: Section =

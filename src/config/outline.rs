@@ -57,6 +57,7 @@ const SHOWN: &[&str] = &[
     "segment_size",
     "service",
     "since",
+    "socket",
     "to",
     "trust_domain",
     "ttl",

@@ -96,6 +96,9 @@ pub struct AdminSettings {
     pub probe_listen: Option<SocketAddr>,
     /// Paths that say whether the workload answers, so that nobody needs a way through to it for that.
     pub probes: Vec<WorkloadProbe>,
+    /// The control socket: all pages, and what changes the running process (reload, drain, the log's level). For this
+    /// process's user and root alone. `None`: there is no such socket.
+    pub socket: Option<PathBuf>,
 }
 
 /// A path on which the administrative listeners say whether the workload answers.

@@ -152,6 +152,11 @@ impl Exports {
         self.running.values().for_each(|running| running.standing.upkeep());
     }
 
+    /// Whether they have been asked to end.
+    pub fn are_drained(&self) -> bool {
+        self.shutdown.is_draining()
+    }
+
     /// Delivers what there is, for at most `grace`. What is left goes out after the next start.
     pub async fn drain(&self, grace: Duration) {
         let left = self.shutdown.run(grace).await;

@@ -4,4 +4,4 @@ mod channel;
 mod words;
 
 pub use channel::{Channel, ChannelError};
-pub use words::{Order, Told};
+pub use words::{Given, Order, Told, VERSION, Wanted};

@@ -1,13 +1,22 @@
-//! The messages. An old parent may start a new worker: what is added must be ignored by those who do not know it.
+//! The messages. An old process may start a newer one: what is added must be ignored by those who do not know it.
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+/// How workers hand over; those that do it in another way do not try.
+pub const VERSION: u32 = 1;
 
 /// What the parent wants of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub enum Order {
+    /// Begin. With it comes the way to the worker that serves until now, if there is one.
+    Begin,
     /// Read the configuration again.
     Reload,
+    /// Hand over to the worker to which the way comes with this.
+    HandOver,
     /// Drain, then cut after `drain_timeout`, and end.
     Stop,
     /// End what still drains at once.
@@ -23,7 +32,60 @@ pub enum Order {
 pub enum Told {
     /// Everything listens: identity, policy and trail are there.
     Ready,
+    /// The new worker serves; this one drains.
+    HandedOver,
+    /// The hand-over is off: this worker goes on.
+    Stays,
     /// Of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a new worker wants of the one before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case")]
+pub enum Wanted {
+    /// All sockets on which it listens.
+    Sockets {
+        /// How the new worker hands over.
+        version: u32,
+    },
+    /// The trail, if it is the one in this directory.
+    Trail {
+        /// Absent when the new worker keeps none.
+        dir: Option<PathBuf>,
+    },
+    /// Nothing more: the new worker serves.
+    Nothing {
+        /// Its process.
+        process: u32,
+    },
+    /// It cannot serve.
+    Up {
+        /// Why not, for the operator.
+        why: String,
+    },
+    /// Of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a new worker gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case")]
+pub enum Given {
+    /// A socket, with this message.
+    Socket {
+        /// Whose it is.
+        of: String,
+        /// Its address, as configured: with port 0 the kernel has chosen another.
+        listen: String,
+    },
+    /// There are no more sockets.
+    NoMoreSockets,
+    /// Nobody writes the trail now. With this comes the way on which the old worker's own records arrive, if it was its trail.
+    Trail,
+    /// This worker hands over in another way.
     #[serde(other)]
     Unknown,
 }

@@ -4,9 +4,12 @@ use std::fs::Permissions;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -26,24 +29,52 @@ const BACKLOG: i32 = 4096;
 /// A listener's socket, bound and listening.
 #[derive(Debug)]
 pub struct Bound {
-    socket: Listening,
+    socket: Arc<Listening>,
     address: ListenAddr,
 }
 
 #[derive(Debug)]
 enum Listening {
     Tcp(TcpListener),
-    Unix { socket: UnixListener, _file: Unlink },
+    Unix { socket: UnixListener, file: Unlink },
 }
 
-/// Takes the socket's file away with the listener.
+/// Takes the socket's file away with the listener, unless it is another process's by then.
 #[derive(Debug)]
-struct Unlink(PathBuf);
+struct Unlink {
+    path: PathBuf,
+    stays: AtomicBool,
+}
 
 impl Drop for Unlink {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::debug!(path = %self.0.display(), %error, "socket file not removed");
+        if self.stays.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(path = %self.path.display(), %error, "socket file not removed");
+        }
+    }
+}
+
+/// A listener's socket for as long as it listens, to be passed on to another process.
+#[derive(Debug)]
+pub struct Passing(Weak<Listening>);
+
+impl Passing {
+    /// The socket once more. `None` when it does not listen any more.
+    pub fn descriptor(&self) -> Option<io::Result<OwnedFd>> {
+        let listening = self.0.upgrade()?;
+        Some(match &*listening {
+            Listening::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
+            Listening::Unix { socket, .. } => socket.as_fd().try_clone_to_owned(),
+        })
+    }
+
+    /// The file of a unix socket is another process's from now on.
+    pub fn file_stays(&self) {
+        if let Some(Listening::Unix { file, .. }) = self.0.upgrade().as_deref() {
+            file.stays.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -80,19 +111,54 @@ pub fn bind(name: &ListenerName, address: &ListenAddr) -> Result<Bound, BindErro
     match address {
         ListenAddr::Tcp(tcp) => bind_tcp(*tcp)
             .and_then(|socket| Ok((ListenAddr::Tcp(socket.local_addr()?), socket)))
-            .map(|(address, socket)| Bound { socket: Listening::Tcp(socket), address })
+            .map(|(address, socket)| Bound::new(Listening::Tcp(socket), address))
             .map_err(|source| BindError { what: what(), address: tcp.to_string(), source }),
-        ListenAddr::Unix(path) => bind_unix(path)
-            .map(|socket| Bound {
-                socket: Listening::Unix { socket, _file: Unlink(path.clone()) },
-                address: address.clone(),
-            })
-            .map_err(|source| BindError {
+        ListenAddr::Unix(path) => {
+            bind_unix(path).map(|socket| Bound::unix(socket, path)).map_err(|source| BindError {
                 what: what(),
                 address: format!("unix:{}", path.display()),
                 source,
-            }),
+            })
+        }
     }
+}
+
+/// Takes over a socket that listens on `address` already.
+///
+/// # Errors
+///
+/// Names the listener, the address, and what is in the way.
+pub fn adopt(
+    name: &ListenerName,
+    address: &ListenAddr,
+    socket: OwnedFd,
+) -> Result<Bound, BindError> {
+    let failed = |source| {
+        let address = match address {
+            ListenAddr::Tcp(address) => address.to_string(),
+            ListenAddr::Unix(path) => format!("unix:{}", path.display()),
+        };
+        BindError { what: format!("listener `{name}`"), address, source }
+    };
+    match address {
+        ListenAddr::Tcp(_) => adopt_tcp(socket).map_err(failed),
+        ListenAddr::Unix(path) => {
+            adopt_unix(socket).map(|socket| Bound::unix(socket, path)).map_err(failed)
+        }
+    }
+}
+
+fn adopt_tcp(socket: OwnedFd) -> io::Result<Bound> {
+    let socket = std::net::TcpListener::from(socket);
+    socket.set_nonblocking(true)?;
+    let address = ListenAddr::Tcp(socket.local_addr()?);
+    Ok(Bound::new(Listening::Tcp(TcpListener::from_std(socket)?), address))
+}
+
+fn adopt_unix(socket: OwnedFd) -> io::Result<UnixListener> {
+    let socket = std::os::unix::net::UnixListener::from(socket);
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(socket)
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
@@ -127,13 +193,27 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Bound {
+    fn new(socket: Listening, address: ListenAddr) -> Self {
+        Self { socket: Arc::new(socket), address }
+    }
+
+    fn unix(socket: UnixListener, path: &Path) -> Self {
+        let file = Unlink { path: path.to_owned(), stays: AtomicBool::new(false) };
+        Self::new(Listening::Unix { socket, file }, ListenAddr::Unix(path.to_owned()))
+    }
+
+    /// What passes the socket on while it listens.
+    pub fn passing(&self) -> Passing {
+        Passing(Arc::downgrade(&self.socket))
+    }
+
     /// Where it really listens: with port 0 the kernel has chosen.
     pub fn address(&self) -> &ListenAddr {
         &self.address
     }
 
     async fn accept(&self) -> io::Result<(Plain, Option<SocketAddr>)> {
-        match &self.socket {
+        match &*self.socket {
             Listening::Tcp(socket) => {
                 let (stream, source) = socket.accept().await?;
                 tune(&stream);

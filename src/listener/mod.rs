@@ -17,12 +17,16 @@ pub mod quota;
 mod record;
 mod requests;
 mod shapes;
+mod sockets;
+mod workload;
 
 use std::sync::Arc;
 
-pub use accept::{BindError, Bound, bind};
+pub use accept::{BindError, Bound, Passing, adopt, bind};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
+pub use sockets::Sockets;
+pub use workload::Workload;
 
 use crate::audit::{Audit, Connection};
 use crate::authz::{Denied, Permit};
@@ -41,6 +45,8 @@ pub struct Services {
     pub audit: Audit,
     /// The listener's metrics.
     pub metrics: Arc<ListenerMetrics>,
+    /// Inbound: what is behind it.
+    pub workload: Arc<Workload>,
     /// What peers have presented.
     pub inventory: Inventory,
     /// What it let through only because it is not strict yet.

@@ -3,6 +3,7 @@
 //! It loads no configuration, has one thread, and holds no key: whatever else a worker may no longer do once it serves, new
 //! ones can be started here.
 
+mod family;
 mod program;
 mod signals;
 mod worker;
@@ -15,10 +16,9 @@ use tokio::runtime::Builder;
 
 pub use program::Program;
 
-use crate::handover::{Order, Told};
-use crate::report::Report;
-use signals::{Heard, Signals};
-use worker::Worker;
+use crate::handover::Order;
+use family::Parent;
+use signals::Signals;
 
 /// Why the parent cannot do its work.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,8 @@ pub fn run(program: &Program) -> Result<u8, ParentError> {
             program: program.path().display().to_string(),
             source,
         })?;
-        Ok(Parent { worker, signals, stopping: false }.run().await)
+        worker.tell(&Order::Begin, None).await;
+        Ok(Parent::new(program, worker).run(signals).await)
     })
 }
 
@@ -84,59 +85,4 @@ pub fn join(parent: u32) -> Result<OwnedFd, Orphan> {
         Ok(channel)
     };
     taken().map_err(Orphan::Channel)
-}
-
-struct Parent {
-    worker: Worker,
-    signals: Signals,
-    stopping: bool,
-}
-
-impl Parent {
-    async fn run(mut self) -> u8 {
-        loop {
-            tokio::select! {
-                heard = self.signals.next() => match heard {
-                    Heard::Stop => self.stop().await,
-                    Heard::Reload => self.worker.tell(Order::Reload).await,
-                    Heard::Child => {
-                        if let Some(code) = self.reap() {
-                            return code;
-                        }
-                    }
-                },
-                told = self.worker.told() => match told {
-                    Told::Ready => {}
-                    Told::Unknown => tracing::debug!("the worker says what this version does not know"),
-                },
-            }
-        }
-    }
-
-    /// The first time it drains, after that it cuts.
-    async fn stop(&mut self) {
-        let order = if self.stopping { Order::Cut } else { Order::Stop };
-        self.stopping = true;
-        self.worker.tell(order).await;
-    }
-
-    /// Takes leave of children that have ended, as process 1 of those of others, too. The exit code when the worker is among them.
-    fn reap(&self) -> Option<u8> {
-        let mut code = None;
-        while let Some((pid, ended)) = worker::ended() {
-            if self.worker.is(pid) {
-                code = Some(ended.code());
-            }
-        }
-        code
-    }
-}
-
-impl Worker {
-    /// Gives an order. A worker that has gone is heard of otherwise.
-    async fn tell(&self, order: Order) {
-        if let Err(error) = self.channel.send(&order, None).await {
-            tracing::debug!("order {order:?} not heard: {}", Report(&error));
-        }
-    }
 }

@@ -11,6 +11,8 @@ pub(super) enum Heard {
     Stop,
     /// SIGHUP.
     Reload,
+    /// SIGUSR2.
+    HandOver,
     /// SIGCHLD: a process may have ended.
     Child,
 }
@@ -19,6 +21,7 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    hand_over: Signal,
     child: Signal,
 }
 
@@ -29,6 +32,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            hand_over: signal(SignalKind::user_defined2())?,
             child: signal(SignalKind::child())?,
         })
     }
@@ -39,6 +43,7 @@ impl Signals {
             _ = self.terminate.recv() => Heard::Stop,
             _ = self.interrupt.recv() => Heard::Stop,
             _ = self.hangup.recv() => Heard::Reload,
+            _ = self.hand_over.recv() => Heard::HandOver,
             _ = self.child.recv() => Heard::Child,
         }
     }

@@ -1,8 +1,11 @@
 //! A worker process, and how it ends.
 
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+use std::os::fd::BorrowedFd;
 
-use crate::handover::{Channel, Told};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+
+use crate::handover::{Channel, Order, Told};
+use crate::report::Report;
 
 /// A process that was started, until it is told of its end.
 pub(super) struct Worker {
@@ -11,9 +14,11 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Whether `pid` is its.
-    pub(super) fn is(&self, pid: u32) -> bool {
-        self.pid == pid
+    /// Gives an order. Of a worker that has gone is heard otherwise.
+    pub(super) async fn tell(&self, order: &Order, descriptor: Option<BorrowedFd<'_>>) {
+        if let Err(error) = self.channel.send(order, descriptor).await {
+            tracing::debug!(?order, "order not heard: {}", Report(&error));
+        }
     }
 
     /// Waits for what it says next; never comes back when it has gone.
@@ -21,6 +26,20 @@ impl Worker {
         match self.channel.receive().await {
             Ok((told, _)) => told,
             Err(_gone) => std::future::pending().await,
+        }
+    }
+
+    /// What it said before it ended, one by one.
+    pub(super) async fn last_told(&self) -> Option<Told> {
+        self.channel.receive().await.ok().map(|(told, _)| told)
+    }
+
+    /// Ends it at once.
+    pub(super) fn kill(&self) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        // It was not waited for: the number is still its own.
+        if let Some(Err(error)) = pid.map(|pid| kill_process(pid, Signal::KILL)) {
+            tracing::debug!(%error, process = self.pid, "not killed");
         }
     }
 }
@@ -41,17 +60,13 @@ impl Ended {
 pub(super) fn ended() -> Option<(u32, Ended)> {
     loop {
         match wait(WaitOptions::NOHANG) {
-            Ok(Some((pid, status))) if has_ended(status) => {
+            Ok(Some((pid, status))) if status.exited() || status.signaled() => {
                 return Some((raw(pid)?, Ended(status)));
             }
             Ok(Some(_still_there)) => {}
             Ok(None) | Err(_) => return None,
         }
     }
-}
-
-fn has_ended(status: WaitStatus) -> bool {
-    status.exited() || status.signaled()
 }
 
 fn raw(pid: Pid) -> Option<u32> {

@@ -2,7 +2,6 @@
 //! put in place without a step that can fail.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::build::{self, BuildError, Given};
+use super::passing::show;
 use super::shown;
 use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
@@ -18,8 +18,8 @@ use crate::identity::{ListenerName, PeerName};
 use crate::inventory::{Inventory, Lenience, OpenConnections};
 use crate::listener::quota::Quotas;
 use crate::listener::{
-    BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
-    bind,
+    BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Passing,
+    Services, Sockets, Workload, adopt, bind,
 };
 use crate::live::{Publisher, live};
 use crate::outcome::Direction;
@@ -30,8 +30,8 @@ use crate::upstream::Upstreams;
 
 /// All running listeners.
 pub(super) struct Listeners {
-    inbound: BTreeMap<ListenerName, Running<InboundState>>,
-    outbound: BTreeMap<ListenerName, Running<OutboundState>>,
+    pub(super) inbound: BTreeMap<ListenerName, Running<InboundState>>,
+    pub(super) outbound: BTreeMap<ListenerName, Running<OutboundState>>,
     data: Handle,
     audit: Audit,
     metrics: Metrics,
@@ -40,9 +40,10 @@ pub(super) struct Listeners {
 }
 
 /// One running listener. It is the same one as long as name, address and protocol stay.
-struct Running<S> {
-    socket: Socket,
+pub(super) struct Running<S> {
+    pub(super) socket: Socket,
     listening: ListenAddr,
+    pub(super) passing: Passing,
     publisher: Publisher<S>,
     /// What its peers are verified with.
     trust: Arc<Trust>,
@@ -58,8 +59,8 @@ struct Running<S> {
 
 /// What makes a listener another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Socket {
-    address: ListenAddr,
+pub(super) struct Socket {
+    pub(super) address: ListenAddr,
     protocol: Protocol,
     connections: usize,
 }
@@ -137,7 +138,13 @@ impl Listeners {
     }
 
     /// Binds what is new, all of it or nothing.
-    pub(super) fn bind(&self, plan: &Plan) -> Result<Vec<(ListenerName, Bound)>, BindError> {
+    ///
+    /// What is among `open` listens already.
+    pub(super) fn bind(
+        &self,
+        plan: &Plan,
+        open: &mut Sockets,
+    ) -> Result<Vec<(ListenerName, Bound)>, BindError> {
         let _reactor = self.data.enter();
         let inbound = plan.inbound.iter().filter_map(|state| {
             let running = self.inbound.get(&state.config.name);
@@ -151,7 +158,13 @@ impl Listeners {
         });
         inbound
             .chain(outbound)
-            .map(|(name, address)| bind(&name, &address).map(|bound| (name, bound)))
+            .map(|(name, address)| {
+                let bound = match open.take(name.as_str(), &address) {
+                    Some(socket) => adopt(&name, &address, socket),
+                    None => bind(&name, &address),
+                };
+                bound.map(|bound| (name, bound))
+            })
             .collect()
     }
 
@@ -235,6 +248,7 @@ impl Listeners {
         Services {
             audit: self.audit.clone(),
             metrics: self.metrics.listener(name, direction),
+            workload: Arc::new(Workload::of(name.clone())),
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
             open: Arc::default(),
@@ -315,6 +329,7 @@ impl<S> Running<S> {
         Self {
             socket,
             listening: bound.address().clone(),
+            passing: bound.passing(),
             publisher,
             trust,
             shutdown: services.shutdown.clone(),
@@ -385,13 +400,6 @@ fn retire<S>(
         }
         stays
     });
-}
-
-fn show(address: &ListenAddr) -> String {
-    match address {
-        ListenAddr::Tcp(address) => SocketAddr::to_string(address),
-        ListenAddr::Unix(path) => format!("unix:{}", path.display()),
-    }
 }
 
 fn names(peers: &[PeerName]) -> Vec<String> {

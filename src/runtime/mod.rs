@@ -10,10 +10,14 @@ mod descriptors;
 mod leniency;
 mod listeners;
 mod orders;
+mod passing;
+mod predecessor;
 mod records;
 mod rego;
+mod reload;
 mod restart;
 mod shown;
+mod successor;
 mod supervisor;
 mod supply;
 mod threads;
@@ -22,16 +26,20 @@ mod upkeep;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use tokio::sync::{mpsc, oneshot};
 
 pub use build::{BuildError, pins};
 pub use descriptors::{TooFew, raise_limit};
 pub use orders::{Orders, until_stopped};
+pub use predecessor::{Inheritance, PredecessorError, decline};
 pub use rego::rego;
 pub use supply::supply;
 
-use crate::audit;
+use crate::admin::control::{Act, acts};
+use crate::audit::{self, Reader};
 use crate::authz::RegoError;
 use crate::certs::MaterialError;
 use crate::config::{Config, ListenAddr, Problems};
@@ -50,6 +58,8 @@ pub struct Sidecar {
     started: Started,
     shutdown: Shutdown,
     threads: Threads,
+    /// What is asked for over the control socket.
+    acts: mpsc::Receiver<Act>,
 }
 
 /// Where a sidecar listens (with port 0 the kernel has chosen), and what it found on its way.
@@ -61,6 +71,8 @@ pub struct Started {
     pub admin: Option<SocketAddr>,
     /// The listener for probes.
     pub probe: Option<SocketAddr>,
+    /// The control socket.
+    pub control: Option<PathBuf>,
     /// What deserves a look about the key material.
     pub warnings: Vec<String>,
 }
@@ -103,6 +115,9 @@ pub enum StartError {
     /// The metrics cannot be set up.
     #[error("the metrics cannot be set up")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
+    /// Nothing is handed over to it.
+    #[error("nothing is handed over")]
+    Predecessor(#[source] PredecessorError),
     /// The control thread ended before it had started.
     #[error("the control thread ended early")]
     Lost,
@@ -123,12 +138,24 @@ pub enum ReloadError {
          limits.connections"
     )]
     Held(ListenerName),
+    /// Another process is about to serve.
+    #[error("a hand-over is under way: reload when it is over")]
+    HandingOver,
     /// It cannot be carried out.
     #[error(transparent)]
     Obstacle(#[from] Obstacle),
     /// The sidecar is at its end.
     #[error("the sidecar is shutting down")]
     Stopping,
+}
+
+/// What became of a hand-over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandOver {
+    /// The new process serves, and this one drains.
+    Done,
+    /// This one goes on.
+    Off,
 }
 
 impl Sidecar {
@@ -140,12 +167,15 @@ impl Sidecar {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let shutdown = Shutdown::default();
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let (threads, started) = threads::start(config, inbox, shutdown.clone())?.wait()?;
-        Ok(Self { commands, started, shutdown, threads })
+        let (asking, acts) = acts();
+        let worker = (Inheritance::default(), asking);
+        let (threads, started) = threads::start(config, worker, inbox, shutdown.clone())?.wait()?;
+        Ok(Self { commands, started, shutdown, threads, acts })
     }
 
     /// The same without blocking, and unless `stop` comes first: where key material comes from may be
-    /// waited for. `None` when it was stopped; nothing is left running then.
+    /// waited for. `None` when it was stopped; nothing is left running then. With a predecessor in its `inheritance` it
+    /// takes over from that.
     ///
     /// # Errors
     ///
@@ -153,12 +183,14 @@ impl Sidecar {
     pub async fn start_unless(
         stop: impl Future<Output = ()>,
         config: Config,
+        inheritance: Inheritance,
     ) -> Result<Option<Self>, StartError> {
         let shutdown = Shutdown::default();
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let starting = threads::start(config, inbox, shutdown.clone())?;
+        let (asking, acts) = acts();
+        let starting = threads::start(config, (inheritance, asking), inbox, shutdown.clone())?;
         let started = starting.unless(stop).await?;
-        Ok(started.map(|(threads, started)| Self { commands, started, shutdown, threads }))
+        Ok(started.map(|(threads, started)| Self { commands, started, shutdown, threads, acts }))
     }
 
     /// Where it listens.
@@ -172,10 +204,26 @@ impl Sidecar {
     ///
     /// Says why it did not take effect. The old one goes on as it was.
     pub async fn reload(&self, loaded: Result<Config, Problems>) -> Result<(), ReloadError> {
+        self.reload_for(None, loaded).await
+    }
+
+    /// The same; who asked for it goes on record.
+    async fn reload_for(
+        &self,
+        by: Option<Reader>,
+        loaded: Result<Config, Problems>,
+    ) -> Result<(), ReloadError> {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Reload { loaded: Box::new(loaded), answer };
+        let command = Command::Reload { loaded: Box::new(loaded), by, answer };
         self.commands.send(command).await.map_err(|_gone| ReloadError::Stopping)?;
         answered.await.map_err(|_gone| ReloadError::Stopping)?
+    }
+
+    /// Hands over to the process to which `end` leads. What becomes of it comes later; nothing, when this sidecar is at its end.
+    pub async fn hand_over(&self, end: Option<OwnedFd>) -> Option<oneshot::Receiver<HandOver>> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(Command::HandOver { end: end?, answer }).await.ok()?;
+        Some(answered)
     }
 
     /// Cuts at once whatever a drain still waits for.
@@ -186,8 +234,13 @@ impl Sidecar {
 
     /// Drains for at most `drain_timeout`, then cuts; the trail is closed last.
     pub async fn stop(self) -> Drained {
+        self.stop_for(None).await
+    }
+
+    /// The same; who asked for it goes on record.
+    async fn stop_for(self, by: Option<Reader>) -> Drained {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Stop { answer };
+        let command = Command::Stop { by, answer };
         let drained = match self.commands.send(command).await {
             Ok(()) => answered.await.unwrap_or(Drained::Clean),
             Err(_gone) => Drained::Clean,

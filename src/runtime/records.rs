@@ -1,6 +1,6 @@
 //! What the trail says of configuration and key material.
 
-use crate::audit::{About, Action, Build, Clock, Configuration, Record, Sidecar};
+use crate::audit::{About, Action, Build, Clock, Configuration, Reader, Record, Sidecar};
 use crate::certs::Rotation;
 use crate::clock::{self, Synchronised};
 use crate::config::{Changes, Config, LegalHold, Problems};
@@ -14,12 +14,27 @@ pub(super) fn started(own: &PeerCertificate) -> Record {
 }
 
 /// This process ends, and with it what had not ended by itself.
-pub(super) fn stopped(own: &PeerCertificate, drained: Drained) -> Record {
-    let message = match drained {
+///
+/// `successor` is the process that serves instead since a hand-over.
+pub(super) fn stopped(own: &PeerCertificate, drained: Drained, successor: Option<u32>) -> Record {
+    let mut message = match drained {
         Drained::Clean => "everything that was open came to its end".to_owned(),
         Drained::Cut(left) => format!("{left} connections were cut, for they did not end in time"),
     };
-    Record { message: Some(message), ..sidecar(Action::SidecarStopped, own) }
+    if let Some(process) = successor {
+        message = format!("handed over to process {process}; {message}");
+    }
+    let reason = successor.map(|_process| "handed_over");
+    Record { reason, message: Some(message), ..sidecar(Action::SidecarStopped, own) }
+}
+
+/// The same record, with who asked for what it tells of, if somebody did over the control socket.
+pub(super) fn asked(mut record: Record, by: Option<Reader>) -> Record {
+    let Some(by) = by else { return record };
+    let message = record.message.get_or_insert_default();
+    message.push_str(&format!("; asked for by {by}"));
+    record.about.get_or_insert_default().asked_by = Some(by);
+    record
 }
 
 fn sidecar(action: Action, own: &PeerCertificate) -> Record {
@@ -87,6 +102,19 @@ impl Offered {
             about: Some(Box::new(about)),
             ..Record::new(Action::ConfigRejected)
         }
+    }
+}
+
+/// A new process was to serve, with another binary or configuration, and could not; `current` goes on.
+pub(super) fn not_handed_over(current: &Config, why: &str) -> Record {
+    let configuration =
+        Configuration { previous: Some(version(current.digest)), ..Configuration::default() };
+    let about = About { configuration: Some(configuration), ..About::default() };
+    Record {
+        reason: Some("hand_over"),
+        message: Some(why.to_owned()),
+        about: Some(Box::new(about)),
+        ..Record::new(Action::ConfigRejected)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Owns what may change while the process runs: configuration, key material, listeners.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,20 +10,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::assemble::{Assembled, Renewal, assemble, renew};
-use super::build::Given;
+use super::assemble::{Assembled, DoorSockets, Renewal, assemble, renew};
 use super::leniency::{Leniency, Said};
 use super::listeners::Listeners;
-use super::records::Offered;
-use super::rego::rego;
-use super::restart::needs_restart;
+use super::predecessor::Predecessor;
 use super::shown::Shown;
-use super::supply::supply;
+use super::successor::{Successor, wants};
 use super::timekeeping::Timekeeping;
 use super::upkeep::Upkeep;
-use super::{Obstacle, ReloadError, StartError, Started, records};
+use super::{HandOver, Inheritance, ReloadError, StartError, Started, records};
 use crate::admin::View;
-use crate::audit::{Audit, Origin, Pseudonyms};
+use crate::admin::control::Act;
+use crate::audit::{Audit, Origin, Pseudonyms, Reader};
 use crate::authz::RegoPolicy;
 use crate::certs::{Material, Trigger};
 use crate::clock;
@@ -43,52 +42,70 @@ const EXPORTS: Duration = Duration::from_secs(5);
 pub(super) enum Command {
     Reload {
         loaded: Box<Result<Config, Problems>>,
+        by: Option<Reader>,
         answer: oneshot::Sender<Result<(), ReloadError>>,
     },
+    HandOver {
+        /// The way to the process that is to serve.
+        end: OwnedFd,
+        answer: oneshot::Sender<HandOver>,
+    },
     Stop {
+        by: Option<Reader>,
         answer: oneshot::Sender<Drained>,
     },
 }
 
 pub(super) struct Supervisor {
-    config: Config,
+    pub(super) config: Config,
     /// What its `policy` narrows the rules by.
-    rego: Option<Arc<RegoPolicy>>,
-    material: Live<Material>,
-    trigger: Trigger,
-    listeners: Listeners,
-    leniency: Leniency,
-    upkeep: Upkeep,
-    timekeeping: Timekeeping,
-    exports: Exports,
-    view: Publisher<View>,
+    pub(super) rego: Option<Arc<RegoPolicy>>,
+    pub(super) material: Live<Material>,
+    pub(super) trigger: Trigger,
+    pub(super) listeners: Listeners,
+    /// The administrative listeners' sockets.
+    pub(super) doors: DoorSockets,
+    pub(super) leniency: Leniency,
+    pub(super) upkeep: Upkeep,
+    pub(super) timekeeping: Timekeeping,
+    pub(super) exports: Exports,
+    pub(super) view: Publisher<View>,
     /// Configurations that took effect.
-    configurations: u64,
-    shown: Shown,
-    last_failure: Option<String>,
-    draining: bool,
-    audit: Audit,
-    metrics: Metrics,
-    shutdown: Shutdown,
+    pub(super) configurations: u64,
+    pub(super) shown: Shown,
+    pub(super) last_failure: Option<String>,
+    pub(super) draining: bool,
+    /// The process that is to serve instead of this one.
+    pub(super) successor: Option<Successor>,
+    /// Another process writes the trail.
+    pub(super) trail_is_handed_over: bool,
+    pub(super) audit: Audit,
+    pub(super) metrics: Metrics,
+    pub(super) shutdown: Shutdown,
     /// The administrative listeners', cut after all others.
-    admin: Shutdown,
+    pub(super) admin: Shutdown,
 }
 
 impl Supervisor {
     /// Binds everything, then serves. `None` when it was ended before.
     pub(super) async fn start(
         config: Config,
-        data: Handle,
-        shutdown: Shutdown,
+        inheritance: Inheritance,
+        threads: (Handle, mpsc::Sender<Act>, Shutdown),
         end: &CancellationToken,
     ) -> Result<Option<(Self, Started)>, StartError> {
+        let predecessor = inheritance.predecessor.map(Predecessor::over).transpose();
+        let predecessor = predecessor.map_err(StartError::Predecessor)?;
         let metrics = Metrics::new().map_err(StartError::Metrics)?;
         let origin = Origin::of(&config);
         let pseudonyms = Pseudonyms::of(&config).map_err(StartError::Pseudonyms)?;
-        let audit = Audit::open(config.audit.as_ref(), origin, metrics.audit())
-            .map_err(StartError::Audit)?
+        let audit = Audit::to_begin(config.audit.as_ref(), origin, metrics.audit())
             .with_pseudonyms(pseudonyms);
-        let setting_up = Self::set_up(config, data, shutdown, metrics, &audit);
+        if predecessor.is_none() {
+            audit.begin().map_err(StartError::Audit)?;
+        }
+        let setting_up =
+            Self::set_up(config, threads, metrics.clone(), &audit, predecessor.as_ref());
         // Boxed: it is large, and is gone when everything runs.
         let set_up = tokio::select! {
             set_up = Box::pin(setting_up) => set_up.map(Some),
@@ -97,17 +114,28 @@ impl Supervisor {
         if !matches!(set_up, Ok(Some(_))) {
             audit.close().await;
         }
+        match (&set_up, predecessor) {
+            (Ok(Some(_)), Some(predecessor)) => {
+                predecessor.nothing_more().await.map_err(StartError::Predecessor)?;
+                metrics.handed_over(true);
+            }
+            (Err(error), Some(predecessor)) => {
+                predecessor.cannot(Report(error).to_string()).await;
+            }
+            _ => {}
+        }
         set_up
     }
 
     async fn set_up(
         config: Config,
-        data: Handle,
-        shutdown: Shutdown,
+        (data, acts, shutdown): (Handle, mpsc::Sender<Act>, Shutdown),
         metrics: Metrics,
         audit: &Audit,
+        predecessor: Option<&Predecessor>,
     ) -> Result<(Self, Started), StartError> {
-        let assembled = assemble(&config, data, &shutdown, &metrics, audit).await?;
+        let serving = (data, &shutdown, predecessor);
+        let assembled = assemble(&config, serving, &metrics, audit).await?;
         let Assembled { rego, supply, material: first, warnings, inventory, listeners, doors } =
             assembled;
         let admin = Shutdown::default();
@@ -118,10 +146,10 @@ impl Supervisor {
         let mut exports = Exports::new(audit.clone(), material.clone(), metrics.clone());
         exports.put_in_place(&config);
         let (view, reader) = live(shown.view(&config, &first, (&listeners, &exports)));
-        let (full, probe) = doors.addresses();
-        let started =
-            Started { listeners: listeners.addresses(&config), admin: full, probe, warnings };
-        doors.open(&config.admin, reader, (audit, &metrics), &admin);
+        let door_sockets = doors.sockets(&config.admin);
+        let listening = listeners.addresses(&config);
+        let started = Started { listeners: listening, warnings, ..doors.addresses() };
+        doors.open(&config.admin, reader, (audit, &metrics), (acts, shutdown.clone()), &admin);
         let (telling, end) = (audit.clone().tell_of_floods(), admin.clone());
         admin.spawn(async move { end.until_cut(telling).await.unwrap_or_default() });
         let mut supervisor = Self {
@@ -130,6 +158,7 @@ impl Supervisor {
             material,
             trigger,
             listeners,
+            doors: door_sockets,
             leniency: Leniency::default(),
             upkeep: Upkeep::default(),
             timekeeping: Timekeeping::default(),
@@ -139,22 +168,24 @@ impl Supervisor {
             shown,
             last_failure: None,
             draining: false,
+            successor: None,
+            trail_is_handed_over: false,
             audit: audit.clone(),
             metrics,
             shutdown,
             admin,
         };
         supervisor.metrics.reloaded(true);
-        supervisor.loaded(None).await;
+        supervisor.loaded(None, None).await;
         Ok((supervisor, started))
     }
 
     /// A configuration has taken effect: the first, or in place of `previous`.
-    async fn loaded(&mut self, previous: Option<&Config>) {
+    pub(super) async fn loaded(&mut self, previous: Option<&Config>, by: Option<Reader>) {
         if let Some(audit) = &self.config.audit {
             self.audit.keep(&audit.keeping);
         }
-        self.audit.note(records::loaded(&self.config, previous)).await;
+        self.audit.note(records::asked(records::loaded(&self.config, previous), by)).await;
         let now = clock::onward();
         let said = self.leniency.loaded(&self.config, &self.metrics, now);
         self.say(said).await;
@@ -170,18 +201,31 @@ impl Supervisor {
             tokio::select! {
                 () = end.cancelled() => break,
                 command = inbox.recv() => match command {
-                    Some(Command::Reload { loaded, answer }) => {
-                        let result = self.reload(*loaded).await;
+                    Some(Command::Reload { loaded, by, answer }) => {
+                        let result = self.reload(*loaded, by).await;
                         // Whoever asked may have gone; the outcome is on record all the same.
                         let _heard = answer.send(result);
                     }
-                    Some(Command::Stop { answer }) => {
-                        let drained = self.drain(self.config.limits.drain_timeout).await;
+                    Some(Command::HandOver { end, answer }) => {
+                        self.begin_to_hand_over(end, answer).await;
+                    }
+                    Some(Command::Stop { by, answer }) => {
+                        if self.successor.is_some() {
+                            self.stays("this sidecar is being stopped".to_owned()).await;
+                        }
+                        let grace = self.config.limits.drain_timeout;
+                        let drained = self.drain(grace, (None, by)).await;
                         let _heard = answer.send(drained);
                         return;
                     }
                     None => break,
                 },
+                wanted = wants(self.successor.as_ref()) => {
+                    if let Some(process) = self.serve_successor(wanted).await {
+                        self.drain(self.config.limits.drain_timeout, (Some(process), None)).await;
+                        return;
+                    }
+                }
                 true = news.replaced_after(seen) => {
                     seen = news.snapshot().generation;
                     self.rotated();
@@ -190,7 +234,7 @@ impl Supervisor {
                 _ = upkeep.tick() => self.look_after().await,
             }
         }
-        self.drain(Duration::ZERO).await;
+        self.drain(Duration::ZERO, (None, None)).await;
     }
 
     /// Whatever is to be seen to every few seconds.
@@ -211,97 +255,26 @@ impl Supervisor {
         self.audit.take_notes().await;
     }
 
-    /// All of the new configuration takes effect, or nothing of it.
-    async fn reload(&mut self, loaded: Result<Config, Problems>) -> Result<(), ReloadError> {
-        let offered = Offered::of(&loaded, &self.config);
-        let result = match loaded {
-            Ok(config) => self.try_reload(config).await,
-            Err(problems) => Err(ReloadError::Problems(problems)),
-        };
-        self.metrics.reloaded(result.is_ok());
-        match &result {
-            Ok(previous) => {
-                self.last_failure = None;
-                self.loaded(Some(previous)).await;
-            }
-            Err(error) => {
-                let message = match error {
-                    ReloadError::Problems(problems) => problems.one_line(),
-                    other => Report(other).to_string(),
-                };
-                self.last_failure = Some(message.clone());
-                self.audit.note(offered.rejected(&self.config, message)).await;
-            }
-        }
-        self.show();
-        if result.is_ok() {
-            let count = self.configurations;
-            tracing::info!(count, policy = ?self.config.digest, "configuration reloaded");
-        }
-        result.map(drop)
-    }
-
-    /// The configuration that was in effect before.
-    async fn try_reload(&mut self, config: Config) -> Result<Config, ReloadError> {
-        let keys = needs_restart(&self.config, &config);
-        if !keys.is_empty() {
-            return Err(ReloadError::NeedsRestart(keys));
-        }
-        let rego = rego(&config).map_err(Obstacle::Rego)?;
-        let supply = supply(&config).map_err(Obstacle::Service)?;
-        let prepared = self.trigger.prepare(Some(supply)).await.map_err(Obstacle::Material)?;
-        let given = Given {
-            config: &config,
-            material: prepared.material(),
-            rego: rego.as_ref(),
-            configuration: self.configurations + 1,
-        };
-        let plan = self.listeners.plan(given).map_err(Obstacle::Build)?;
-        if let Some(listener) = self.listeners.held(&plan) {
-            return Err(ReloadError::Held(listener));
-        }
-        let bound = self.listeners.bind(&plan).map_err(Obstacle::Bind)?;
-        prepared.put_in_place().await.map_err(Obstacle::Material)?;
-        self.listeners.put_in_place(plan, bound); // nothing can fail from here on
-        self.exports.put_in_place(&config);
-        if !config.warnings.is_empty() {
-            tracing::warn!("the new configuration deserves a look\n{}", config.warnings);
-        }
-        self.shown.inventory.of_peers(config.peers.keys());
-        self.rego = rego;
-        self.configurations += 1;
-        Ok(std::mem::replace(&mut self.config, config))
-    }
-
-    /// New key material takes effect for connections from now on; open ones are judged again by it.
-    fn rotated(&mut self) {
-        let material = self.material.snapshot();
-        let given = Given {
-            config: &self.config,
-            material: &material.value,
-            rego: self.rego.as_ref(),
-            configuration: self.configurations,
-        };
-        match self.listeners.plan(given) {
-            Ok(plan) => self.listeners.put_in_place(plan, Vec::new()),
-            Err(error) => {
-                let message = Report(&error).to_string();
-                tracing::error!("new key material cannot be used, the old stays: {message}");
-                self.last_failure = Some(message);
-            }
-        }
-        self.show();
-    }
-
-    /// Finishes what is open, cuts what does not end, closes the trail, and stops answering probes last.
-    async fn drain(&mut self, grace: Duration) -> Drained {
+    /// Finishes what is open, cuts what does not end, closes the trail, and stops answering probes last: at once when
+    /// a successor answers them. Who has asked for it goes on record.
+    async fn drain(
+        &mut self,
+        grace: Duration,
+        (successor, by): (Option<u32>, Option<Reader>),
+    ) -> Drained {
         self.draining = true;
         self.show();
-        tracing::info!(?grace, "draining");
+        tracing::info!(?grace, process = std::process::id(), "draining");
+        if successor.is_some() {
+            self.admin.cut();
+        }
         let drained = self.shutdown.run(grace).await;
-        self.audit.take_notes().await;
+        if !self.trail_is_handed_over {
+            self.audit.take_notes().await;
+        }
         let own = Arc::clone(&self.material.snapshot().value.facts);
-        self.audit.note(records::stopped(&own, drained)).await;
+        let stopped = records::stopped(&own, drained, successor);
+        self.audit.note(records::asked(stopped, by)).await;
         self.audit.close().await;
         self.exports.drain(EXPORTS.min(grace)).await;
         self.admin.cut();
@@ -329,7 +302,7 @@ impl Supervisor {
         }
     }
 
-    fn show(&mut self) {
+    pub(super) fn show(&mut self) {
         let material = self.material.snapshot();
         let view = self.shown.view(&self.config, &material.value, (&self.listeners, &self.exports));
         self.view.publish(View {

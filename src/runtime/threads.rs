@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::supervisor::{Command, Supervisor};
-use super::{StartError, Started};
+use super::{Inheritance, StartError, Started};
+use crate::admin::control::Act;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
 
@@ -82,6 +83,7 @@ impl Starting {
 /// Starts the data threads and the control thread.
 pub(super) fn start(
     config: Config,
+    (inheritance, acts): (Inheritance, mpsc::Sender<Act>),
     inbox: mpsc::Receiver<Command>,
     shutdown: Shutdown,
 ) -> Result<Starting, StartError> {
@@ -97,7 +99,8 @@ pub(super) fn start(
             Err(error) => return tell_all(&tell, Err(StartError::Threads(error))),
         };
         runtime.block_on(async {
-            match Supervisor::start(config, data, shutdown, &end).await {
+            let serving = (data, acts, shutdown);
+            match Supervisor::start(config, inheritance, serving, &end).await {
                 Ok(Some((supervisor, started))) => {
                     tell_all(&tell, Ok(started));
                     supervisor.run(inbox, &end).await;

@@ -35,6 +35,7 @@ fn rendered() -> String {
     metrics.crl_next_update(Some(1));
     metrics.peer_certificate(&PeerName::new("lab"), 0, 1);
     metrics.reloaded(true);
+    metrics.handed_over(true);
     let audit = metrics.audit();
     audit.written("checkpoint", 1);
     audit.durable_after(instant);

@@ -59,6 +59,7 @@ pub(super) const EXPORT_LAG_SECONDS: &str = "myelin_audit_export_lag_seconds";
 pub(super) const EXPORT_DELIVERED: &str = "myelin_audit_export_delivered_total";
 pub(super) const EXPORT_FAILURES: &str = "myelin_audit_export_failures_total";
 const RELOADS: &str = "myelin_config_reloads_total";
+const HANDOVERS: &str = "myelin_handovers_total";
 const LAST_RELOAD: &str = "myelin_config_last_reload_successful";
 pub(super) const UPSTREAM_HEALTHY: &str = "myelin_upstream_healthy";
 const BUILD_INFO: &str = "myelin_build_info";
@@ -131,6 +132,7 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (EXPORT_DELIVERED, Kind::Counter, "Records that an export has delivered."),
     (EXPORT_FAILURES, Kind::Counter, "Failures of an export, by reason."),
     (RELOADS, Kind::Counter, "Configuration reloads, by result."),
+    (HANDOVERS, Kind::Counter, "Hand-overs to this process, and from it that came to nothing."),
     (
         LAST_RELOAD,
         Kind::Gauge,
@@ -310,6 +312,11 @@ impl Metrics {
     pub fn reloaded(&self, ok: bool) {
         self.counter(RELOADS, &[("result", result(ok))]).increment(1);
         self.gauge(LAST_RELOAD, &[]).set(f64::from(u8::from(ok)));
+    }
+
+    /// Counts a hand-over to this process, or one from it that came to nothing.
+    pub fn handed_over(&self, ok: bool) {
+        self.counter(HANDOVERS, &[("result", result(ok))]).increment(1);
     }
 
     /// Sets from when to when the certificate that `peer` presented last is valid.

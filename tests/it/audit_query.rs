@@ -251,7 +251,7 @@ async fn the_questions_of_the_readme_are_answered() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("audit")).unwrap();
     five(&dir.path().join("audit"));
-    let questions = blocks(include_str!("../../README.md"), "sh query");
+    let questions = blocks(include_str!("../../docs/audit.md"), "sh query");
     assert_eq!(questions.len(), 1);
 
     let said = run(&mut shell(dir.path(), &questions[0]), "").await;

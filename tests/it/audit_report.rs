@@ -391,7 +391,7 @@ async fn the_review_of_the_readme_is_made_and_signed_off() {
     let trail = short(&mesh).await;
     let dir = tempfile::tempdir().unwrap();
     fs::rename(trail.dir(), dir.path().join("audit")).unwrap();
-    let review = blocks(include_str!("../../README.md"), "sh review");
+    let review = blocks(include_str!("../../docs/audit.md"), "sh review");
     assert_eq!(review.len(), 1);
 
     let said = run(&mut shell(dir.path(), &review[0]), "").await;

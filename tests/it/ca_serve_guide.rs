@@ -1,4 +1,4 @@
-//! The lines of README.md and certs/README.md about several hosts, run as they stand there.
+//! The lines of docs/enrolment.md and certs/README.md about several hosts, run as they stand there.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,12 +17,12 @@ struct Host {
 }
 
 impl Host {
-    /// Does what the README says about it.
+    /// Does what the page says about it.
     async fn new() -> Self {
         needs("curl", "curl");
         let ports = [free_port(), free_port()];
         let host = Self { dir: TempDir::new().unwrap(), serving: None, ports };
-        host.does("README.md", "sh authority").await;
+        host.does("docs/enrolment.md", "sh authority").await;
         host
     }
 
@@ -55,13 +55,13 @@ impl Host {
 }
 
 #[tokio::test]
-async fn a_sidecar_on_another_host_starts_as_the_readme_says() {
+async fn a_sidecar_on_another_host_starts_as_the_page_says() {
     let mut host = Host::new().await;
-    let printed = host.serves("README.md").await;
-    host.does("README.md", "sh token").await;
+    let printed = host.serves("docs/enrolment.md").await;
+    host.does("docs/enrolment.md", "sh token").await;
     let workload = Workload::tcp(Kind::Echo).await;
     let fingerprint = printed.split("sha256:").nth(1).unwrap().split('"').next().unwrap();
-    let identity = host.lines("README.md", "yaml est");
+    let identity = host.lines("docs/enrolment.md", "yaml est");
     let example = identity.split("sha256:").nth(1).unwrap().split('"').next().unwrap().to_owned();
     // What the server prints is what the page shows, but for where the token is, and the directory.
     for line in identity.replace(&example, fingerprint).lines() {

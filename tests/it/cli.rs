@@ -11,6 +11,7 @@ use crate::support::workload::{Kind, Workload};
 pub(crate) async fn myelin(args: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_myelin"));
     command.args(args).env_remove("MYELIN_CONFIG").env("MYELIN_LOG", "warn");
+    command.env("MYELIN_LOG_FORMAT", "human");
     run(&mut command, "").await
 }
 
@@ -200,7 +201,8 @@ async fn key_material_that_deserves_a_look_is_told_of_at_the_start_in_the_words_
     let checked = myelin(&["check", "-c", file]).await;
     let warning = checked.stderr.lines().find(|line| line.contains("somebody-else"));
     let mut running = Command::new(env!("CARGO_BIN_EXE_myelin"));
-    let mut running = Process::start(running.args(["run", "-c", file]).env("MYELIN_LOG", "info"));
+    let mut running =
+        Process::start(running.args(["run", "-c", file]).args(["--log-format", "human"]));
 
     let warning = warning.unwrap_or_else(|| panic!("{checked:#?}"));
     assert!(warning.starts_with("warning: "), "{warning}");
@@ -264,7 +266,7 @@ async fn an_unknown_form_of_the_log_is_a_bad_command_line() {
     let said = run(&mut command, "").await;
 
     assert_eq!(said.code, Some(2), "{said:#?}");
-    assert_eq!(said.stderr, "error: MYELIN_LOG_FORMAT=jsno is neither text nor json\n");
+    assert_eq!(said.stderr, "error: MYELIN_LOG_FORMAT=jsno is neither auto, human nor json\n");
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ async fn arguments_that_are_wrong_or_do_not_fit_together_leave_nothing_behind() 
         ["--issue", "a/b"],
         ["--forward", "10.0.0.1:80"],
         ["--listen", "0.0.0.0:9901"],
+        ["--call-listen", "127.0.0.1:0"],
         ["--listen", "127.0.0.1:8080"],
     ] {
         let said = init(dir.path(), &wrong).await;

@@ -174,8 +174,8 @@ async fn every_configuration_of_the_examples_is_fit_to_be_used() {
 async fn every_shell_line_of_the_guide_that_needs_no_cluster_works() {
     let guide = std::fs::read_to_string(root().join("docs/kubernetes.md")).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    for (name, fence) in [("deployment.yaml", "yaml deployment"), ("myelin.yaml", "yaml myelin")] {
-        write(dir.path(), name, &blocks(&guide, fence).concat());
+    for name in ["deployment.yaml", "myelin.yaml"] {
+        write(dir.path(), name, &blocks(&guide, &format!("yaml file={name}")).concat());
     }
     let script = blocks(&guide, "sh").concat();
     assert!(script.contains("myelin inject"), "{script}");

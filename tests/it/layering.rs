@@ -40,6 +40,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "identity",
             "inventory",
             "live",
+            "report",
             "shutdown",
             "telemetry",
             "upstream",

@@ -243,7 +243,7 @@ async fn a_case_is_about_something_that_can_come_or_is_refused_with_the_mend_at_
 #[tokio::test]
 async fn the_lines_of_the_readme_do_what_it_says() {
     let readme =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy.md")).unwrap();
     let (lines, cases) = (blocks(&readme, "sh policy"), blocks(&readme, "yaml cases"));
     let dir = tempfile::tempdir().unwrap();
     let billing = Somebody::service("billing");

@@ -210,7 +210,7 @@ async fn the_example_decides_as_its_cases_say() {
 fn the_rule_that_the_readme_shows_stands_in_the_example() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
-    let shown = blocks(&read("README.md"), "rego");
+    let shown = blocks(&read("docs/policy.md"), "rego");
 
     assert_eq!(shown.len(), 1);
     assert!(read("examples/rego/policy.rego").contains(&shown[0]), "{}", shown[0]);

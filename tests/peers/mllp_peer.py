@@ -1,6 +1,6 @@
 """HL7 v2 over MLLP as legacy programs speak it: python-hl7 and hl7apy.
 
-mllp_peer.py server                         python-hl7's server; stays open; says "listening PORT"
+mllp_peer.py server [PORT]                  python-hl7's server; stays open; says "listening PORT"
 mllp_peer.py batches                        the same; a frame may hold several messages
 mllp_peer.py once                           hl7apy's server: it closes after a message
 mllp_peer.py client PORT TYPE...            python-hl7's client, one connection; says each answer's MSA-1 and MSA-2
@@ -27,7 +27,7 @@ def tell(answer):
     print("answer", str(answer.segment("MSA")).replace("\r", ""), flush=True)
 
 
-async def serve(takes_batches=False):
+async def serve(port=0, takes_batches=False):
     async def take(reader):
         if not takes_batches:
             return [await reader.readmessage()]
@@ -45,7 +45,7 @@ async def serve(takes_batches=False):
         except asyncio.IncompleteReadError:
             writer.close()
 
-    server = await hl7.mllp.start_hl7_server(connected, "127.0.0.1", 0)
+    server = await hl7.mllp.start_hl7_server(connected, "127.0.0.1", port)
     print("listening", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -94,6 +94,8 @@ async def call_tls(port, name, cert, key, ca, kinds):
 match sys.argv[1:]:
     case ["server"]:
         asyncio.run(serve())
+    case ["server", port]:
+        asyncio.run(serve(int(port)))
     case ["batches"]:
         asyncio.run(serve(takes_batches=True))
     case ["once"]:

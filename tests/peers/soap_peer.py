@@ -1,6 +1,6 @@
 """A legacy SOAP service that is picky as legacy services are, and zeep as its client.
 
-soap_peer.py server             listens on a port that the kernel chooses, and says "listening PORT"
+soap_peer.py server [PORT]      listens there, or on a port that the kernel chooses, and says "listening PORT"
 soap_peer.py client PORT        reads the WSDL, calls the operation, and says "found Meier"
 soap_peer.py client12 PORT      the same in SOAP 1.2
 soap_peer.py addressing PORT    the same in SOAP 1.2 with WS-Addressing
@@ -84,8 +84,8 @@ class Service(BaseHTTPRequestHandler):
         pass
 
 
-def serve():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+def serve(port):
+    server = ThreadingHTTPServer(("127.0.0.1", int(port or 0)), Service)
     print("listening", server.server_port, flush=True)
     server.serve_forever()
 
@@ -127,7 +127,7 @@ def call_another(client):
 
 def main(what, port=None):
     if what == "server":
-        serve()
+        serve(port)
     elif what == "client":
         call(client(port, "soap"))
     elif what == "client12":

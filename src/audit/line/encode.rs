@@ -57,6 +57,16 @@ impl Encoded {
         Self { action: record.action, page: Page::of(record), line }
     }
 
+    /// As another process has encoded it.
+    pub(in crate::audit) fn passed(action: Action, page: Option<Page>, line: Vec<u8>) -> Self {
+        Self { action, page, line }
+    }
+
+    /// What another process makes one of again.
+    pub(in crate::audit) fn bytes(&self) -> &[u8] {
+        &self.line
+    }
+
     /// Bytes that it takes.
     pub(in crate::audit) fn len(&self) -> usize {
         self.line.len()

@@ -6,6 +6,7 @@ mod keeping;
 mod sealing;
 mod taken;
 mod tampering;
+mod turns;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};

@@ -104,9 +104,8 @@ impl Trail {
 
     /// Takes a record in.
     pub(in crate::audit) fn take(&mut self, handed: Handed) {
-        let line = Encoded::new(&self.origin, handed.at, &handed.record, &Own::default());
-        let pending =
-            Pending { unshown: line.page, line, waiting: handed.waiting, own: false, lost: 0 };
+        let (line, waiting) = handed.encoded(&self.origin);
+        let pending = Pending { unshown: line.page, line, waiting, own: false, lost: 0 };
         let Err(left_out) = self.backlog.push(pending) else { return };
         if let Some(page) = left_out.unshown {
             self.shared.pages.keep(page, &left_out.line.unplaced());
@@ -164,6 +163,23 @@ impl Trail {
             let (records, why) = (self.backlog.len(), why.as_ref());
             error!(records, why, "the audit trail ends without its last records");
         }
+    }
+
+    /// Makes everything durable and sealed, and writes that somebody else goes on. When that is not possible the trail stays, and
+    /// this says why.
+    pub(in crate::audit) fn leave(&mut self) -> Result<(), Arc<str>> {
+        self.attempt(true);
+        if let Some(why) = &self.failing {
+            return Err(Arc::clone(why));
+        }
+        let message = Some("another process of this sidecar goes on with the trail".to_owned());
+        let record = Record { message, ..Record::new(Action::RecordingStopped) };
+        self.push(record, &Own::default());
+        self.attempt(false);
+        self.sealing.is_last();
+        self.attempt(true);
+        self.sealing.goes_on();
+        self.failing.as_ref().map_or(Ok(()), |why| Err(Arc::clone(why)))
     }
 
     fn works(&mut self) {

@@ -84,6 +84,11 @@ impl Sealing {
         self.is_last = true;
     }
 
+    /// It does not end.
+    pub(super) fn goes_on(&mut self) {
+        self.is_last = false;
+    }
+
     /// Notes how many records there are that no checkpoint covers.
     pub(super) fn note(&mut self, news: u64) {
         match news {

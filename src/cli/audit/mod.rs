@@ -13,6 +13,8 @@ mod verify;
 
 use std::path::PathBuf;
 
+pub(super) use tail::Look;
+
 use clap::Subcommand;
 
 use super::{Exit, console};

@@ -1,6 +1,5 @@
 //! Whoever reads the trail with these commands is on record there.
 
-use std::fs;
 use std::mem;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +7,6 @@ use super::super::{console, environment};
 use crate::audit::{Noted, Reader};
 use crate::report::Report;
 
-/// What `/proc/self/loginuid` says of a process that nobody logged in for.
-const NOBODY: u32 = u32::MAX;
 /// Longest name of a user that is noted, in bytes.
 const LONGEST: usize = 64;
 
@@ -71,22 +68,7 @@ fn unsaid(unnoted: &(dyn std::error::Error + 'static)) {
 
 /// Whose process this is.
 pub(super) fn who() -> Reader {
-    let uid = rustix::process::getuid().as_raw();
-    let login = fs::read_to_string("/proc/self/loginuid").ok();
-    let login = login.and_then(|text| text.trim().parse().ok()).filter(|uid| *uid != NOBODY);
     let sudo = environment("SUDO_USER").filter(|name| name.len() <= LONGEST);
-    Reader {
-        uid,
-        name: name_of(uid),
-        login: login.map(|uid| name_of(uid).unwrap_or_else(|| uid.to_string())),
-        sudo,
-        process: std::process::id(),
-    }
-}
-
-/// A user's name, where users are in a file.
-fn name_of(uid: u32) -> Option<String> {
-    let users = fs::read_to_string(Path::new("/etc/passwd")).ok()?;
-    let user = users.lines().find(|line| line.split(':').nth(2) == Some(&*uid.to_string()))?;
-    user.split(':').next().filter(|name| name.len() <= LONGEST).map(ToOwned::to_owned)
+    let uid = rustix::process::getuid().as_raw();
+    Reader { sudo, ..Reader::of_process(uid, std::process::id()) }
 }

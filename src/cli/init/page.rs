@@ -1,13 +1,19 @@
 //! The configuration that `init` writes, with its comments in one column.
 
-use super::{Arguments, Name, Protocol};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::{Arguments, Call, Name, Protocol};
 use crate::config::Target;
 
 /// Texts up to this length move the comments to the right, longer ones stand out.
 const WIDE: usize = 44;
 
-/// The configuration that `arguments` ask for.
-pub(super) fn configuration(arguments: &Arguments) -> String {
+/// Longest path of a unix socket in bytes.
+const LONGEST_SOCKET: usize = 107;
+
+/// The configuration that `arguments` ask for. `authority` is where the authority is, as the file names it.
+pub(super) fn configuration(arguments: &Arguments, authority: &Path) -> String {
     let Arguments { service: Name(service), trust_domain: domain, .. } = arguments;
     let mut page = Page::default();
     page.text(format!(
@@ -23,12 +29,20 @@ pub(super) fn configuration(arguments: &Arguments) -> String {
         format!("its identity is spiffe://{domain}/{service}"),
     );
     page.text("\nidentity:\n  embedded:");
-    page.line("    dir: authority", "the authority; sidecars of one machine may share it");
+    let dir = authority.display().to_string();
+    let dir = if dir == "authority" { dir } else { quoted(&dir) };
+    page.line(format!("    dir: {dir}"), "the authority; sidecars of one machine may share it");
     page.line("    ttl: 24h", "a certificate's lifetime; renewed at two thirds of it");
     page.text("");
     peers(&mut page, arguments);
-    page.text("\ninbound:");
-    inbound(&mut page, arguments);
+    if arguments.is_called() {
+        page.text("\ninbound:");
+        inbound(&mut page, arguments);
+    }
+    if !arguments.call.is_empty() {
+        page.text("\noutbound:");
+        outbound(&mut page, arguments);
+    }
     page.text("\naudit:");
     page.line("  dir: audit", "the trail; `myelin audit verify` checks it");
     page.text("\nadmin:");
@@ -36,6 +50,14 @@ pub(super) fn configuration(arguments: &Arguments) -> String {
         format!("  listen: {}", quoted(&arguments.admin.to_string())),
         "/live /ready /metrics /status /denials",
     );
+    // A directory may be too deep for a socket's path.
+    let socket = std::path::absolute(&arguments.dir).map(|dir| dir.join("control.sock"));
+    if socket.is_ok_and(|path| path.as_os_str().len() <= LONGEST_SOCKET) {
+        page.line(
+            "  socket: control.sock",
+            "`myelin status`, `reload`, `drain`, `log-level`; this user's and root's",
+        );
+    }
     page.finish()
 }
 
@@ -45,43 +67,73 @@ fn peers(page: &mut Page, arguments: &Arguments) {
         let id = quoted(&format!("spiffe://{domain}/{name}"));
         format!("  {}: {{ spiffe: {id} }}", quoted(name))
     };
-    if arguments.allow.is_empty() {
+    let known = || arguments.allow.iter().chain(arguments.call.iter().map(|call| &call.service));
+    if known().next().is_none() {
         page.line("peers: {}", "whom we know; rules name them. In place of {}, one line each:");
         page.line("", entry("billing"));
         return;
     }
     page.line("peers:", "whom we know; rules name them");
-    for name in names(&arguments.allow) {
+    for name in names(known()) {
         page.text(entry(name));
     }
 }
 
 fn inbound(page: &mut Page, arguments: &Arguments) {
-    let protocol = match arguments.protocol {
-        Protocol::Http => "http",
-        Protocol::Tcp => "tcp",
-    };
+    let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 8443)));
     let forward = match &arguments.forward {
-        Target::Tcp(address) => address.to_string(),
-        Target::Unix(path) => format!("unix:{}", path.display()),
+        None => "127.0.0.1:8080".to_owned(),
+        Some(Target::Tcp(address)) => address.to_string(),
+        Some(Target::Unix(path)) => format!("unix:{}", path.display()),
     };
     let allow: Vec<_> = names(&arguments.allow).into_iter().map(quoted).collect();
     page.text(format!("  - name: {}", quoted(&arguments.service.0)));
     page.line(
-        format!("    listen: {}", quoted(&arguments.listen.to_string())),
+        format!("    listen: {}", quoted(&listen.to_string())),
         "peers connect here, with mutual TLS",
     );
     page.line(
         format!("    forward: {}", quoted(&forward)),
         "the service, in plaintext on this machine",
     );
-    page.line(format!("    protocol: {protocol}"), "declared, never guessed: http or tcp");
+    protocol(page, arguments.protocol);
     page.line("    phi: true", "every access is on record before the first byte passes");
     page.line(format!("    allow: [{}]", allow.join(", ")), "who may connect; nobody else");
 }
 
+fn outbound(page: &mut Page, arguments: &Arguments) {
+    let (ip, first) = (arguments.call_listen.ip(), arguments.call_listen.port());
+    for (Call { service: Name(service), to }, port) in arguments.call.iter().zip(first..=u16::MAX) {
+        page.text(format!("  - name: {}", quoted(&format!("to-{service}"))));
+        page.line(
+            format!("    listen: {}", quoted(&SocketAddr::new(ip, port).to_string())),
+            "the service connects here, in plaintext on this machine",
+        );
+        page.line(format!("    to: [{}]", quoted(to)), "mutual TLS leads there; may be several");
+        page.line(
+            format!("    expect: [{}]", quoted(service)),
+            "whom the server must prove to be; else no byte is sent",
+        );
+        protocol(page, arguments.protocol);
+        page.line("    phi: true", "every access is on record before the first byte passes");
+    }
+}
+
+fn protocol(page: &mut Page, protocol: Protocol) {
+    let protocol = match protocol {
+        Protocol::Http => "http",
+        Protocol::Tcp => "tcp",
+        Protocol::Mllp => "mllp",
+        Protocol::Dicom => "dicom",
+    };
+    page.line(
+        format!("    protocol: {protocol}"),
+        "declared, never guessed: http, mllp, dicom or tcp",
+    );
+}
+
 /// Each once, in their order.
-fn names(list: &[Name]) -> Vec<&str> {
+fn names<'a>(list: impl IntoIterator<Item = &'a Name>) -> Vec<&'a str> {
     let mut once: Vec<&str> = Vec::new();
     for Name(name) in list {
         if !once.contains(&name.as_str()) {
@@ -153,7 +205,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::{Config, parse};
+    use crate::config::{Config, ListenAddr, parse};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -162,7 +214,7 @@ mod tests {
     }
 
     fn page(line: &str) -> String {
-        configuration(&Line::parse_from(line.split(' ')).init)
+        configuration(&Line::parse_from(line.split(' ')).init, "authority".as_ref())
     }
 
     fn checked(line: &str) -> Config {
@@ -185,6 +237,33 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_only_calls_others_lets_nobody_in() {
+        let config =
+            checked("init --service lab --call ehr=ehr.example:8443 --call pacs=[::1]:2762");
+
+        assert!(config.inbound.is_empty());
+        assert_eq!((config.outbound.len(), config.peers.len()), (2, 2));
+        let listen: Vec<_> = config.outbound.iter().map(|out| out.listen.clone()).collect();
+        let ports = ["127.0.0.1:9001", "127.0.0.1:9002"];
+        assert_eq!(listen, ports.map(|port| ListenAddr::Tcp(port.parse().unwrap())));
+    }
+
+    #[test]
+    fn a_service_that_is_called_and_calls_has_both_sides_in_one_protocol() {
+        for protocol in ["http", "tcp", "mllp", "dicom"] {
+            let config = checked(&format!(
+                "init --service lab --allow ehr --call ehr=ehr:1 --protocol {protocol}"
+            ));
+            assert_eq!(
+                (config.inbound.len(), config.outbound.len(), config.peers.len()),
+                (1, 1, 1)
+            );
+            assert_eq!(config.inbound[0].protocol.label(), protocol);
+            assert_eq!(config.outbound[0].protocol.label(), protocol);
+        }
+    }
+
+    #[test]
     fn comments_stand_in_one_column() {
         let page = page("init --service a --allow billing --forward [::1]:8080");
         let columns: Vec<_> = page.lines().skip(1).filter_map(|line| line.find(" # ")).collect();
@@ -203,6 +282,10 @@ mod tests {
             "init --service a --issue a/b",
             "init --service a --issue ca",
             "init --service a --issue-ttl 1s",
+            "init --service a --call ehr",
+            "init --service a --call EHR=ehr:1",
+            "init --service a --call ehr=ehr",
+            "init --service a --call ehr=ehr:1 --call-listen 10.0.0.1:1",
             "init --service a --forward 10.0.0.1:80",
             "init --service a --forward 127.0.0.1:0",
             "init --service a --forward unix:",

@@ -17,8 +17,9 @@ pub(super) const CONFIG: &str = "/etc/myelin/myelin.yaml";
 pub(super) const AUDIT: &str = "myelin-audit";
 const SETTINGS: &str = "myelin-config";
 const IDENTITY: &str = "myelin-identity";
+const CONTROL: &str = "myelin-control";
 /// All volumes of ours.
-pub(super) const VOLUMES: [&str; 3] = [SETTINGS, IDENTITY, AUDIT];
+pub(super) const VOLUMES: [&str; 4] = [SETTINGS, IDENTITY, AUDIT, CONTROL];
 /// User and group of the image.
 pub(super) const USER: u32 = 65532;
 
@@ -37,6 +38,8 @@ pub(super) struct Sidecar {
     identity_dir: String,
     /// Where the volume of the trail is mounted, if there is a trail.
     pub(super) audit_dir: Option<String>,
+    /// Where the control socket is, if there is one.
+    control_dir: Option<String>,
     /// Every port that it binds, and what for.
     pub(super) binds: Vec<(u16, String)>,
     /// Those that the pod's Service and its scraper reach, by name.
@@ -72,6 +75,11 @@ impl Sidecar {
             wrong.push(text);
             None
         });
+        let control_dir = config.admin.socket.as_deref().map(parent).transpose();
+        let control_dir = control_dir.unwrap_or_else(|text| {
+            wrong.push(text);
+            None
+        });
         if !wrong.is_empty() {
             return Err(wrong);
         }
@@ -83,6 +91,7 @@ impl Sidecar {
             identity,
             identity_dir,
             audit_dir,
+            control_dir,
             binds: binds(config),
             ports: ports(config, probe_port),
             probe_port,
@@ -108,7 +117,6 @@ impl Sidecar {
             "name": NAME,
             "image": self.image,
             "restartPolicy": "Always",
-            "env": [{"name": "MYELIN_LOG_FORMAT", "value": "json"}],
             "ports": ports,
             "startupProbe": {"httpGet": probe("/ready"), "periodSeconds": 1, "failureThreshold": 30},
             "readinessProbe": {"httpGet": probe("/ready"), "periodSeconds": 5},
@@ -137,14 +145,19 @@ impl Sidecar {
                 "csi": {"driver": "csi.spiffe.io", "readOnly": true}}),
         };
         let config = json!({"name": SETTINGS, "configMap": {"name": self.config_map}});
-        vec![config, identity]
+        let control =
+            json!({"name": CONTROL, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}});
+        let control = self.control_dir.as_ref().map(|_dir| control);
+        [config, identity].into_iter().chain(control).collect()
     }
 
     fn mounts(&self) -> Vec<Value> {
         let config = json!({"name": SETTINGS, "mountPath": CONFIG, "subPath": "myelin.yaml", "readOnly": true});
         let identity = json!({"name": IDENTITY, "mountPath": self.identity_dir, "readOnly": true});
         let audit = self.audit_dir.as_ref().map(|dir| json!({"name": AUDIT, "mountPath": dir}));
-        [config, identity].into_iter().chain(audit).collect()
+        let control =
+            self.control_dir.as_ref().map(|dir| json!({"name": CONTROL, "mountPath": dir}));
+        [config, identity].into_iter().chain(audit).chain(control).collect()
     }
 }
 

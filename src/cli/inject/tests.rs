@@ -238,6 +238,21 @@ fn spiffe_comes_by_its_csi_driver() {
 }
 
 #[test]
+fn a_control_socket_has_a_directory_in_memory() {
+    let identity = secret();
+    let mut order = order(&identity);
+    let text = CONFIG.replace("admin: {", "admin: { socket: /run/myelin/control.sock,");
+    order.config = Some(("myelin.yaml".to_owned(), text));
+
+    let (text, _) = injected(DEPLOYMENT, &order);
+
+    let pod = &object_of(&text, "Deployment")["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][2]["emptyDir"]["medium"], "Memory");
+    assert_eq!(pod["initContainers"][0]["volumeMounts"][3]["mountPath"], "/run/myelin");
+    assert_eq!(injected(&text, &order).0, text);
+}
+
+#[test]
 fn a_configuration_among_the_manifests_is_read_from_its_configmap() {
     let identity = secret();
     let (once, _) = injected(DEPLOYMENT, &order(&identity));

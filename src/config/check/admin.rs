@@ -7,7 +7,7 @@ use http::Uri;
 
 use super::ledger::{Bound, Ledger};
 use super::only::only;
-use crate::config::address::socket;
+use crate::config::address::{control, socket};
 use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, Reader, located, one};
 use crate::config::scalar::name;
@@ -20,7 +20,7 @@ pub(super) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 
 /// What holds when the file says nothing.
 pub(super) fn default() -> AdminSettings {
-    AdminSettings { listen: Some(LISTEN), probe_listen: None, probes: Vec::new() }
+    AdminSettings { listen: Some(LISTEN), probe_listen: None, probes: Vec::new(), socket: None }
 }
 
 /// `admin`
@@ -34,6 +34,9 @@ pub(super) fn settings(
     let probe_listen = fields.optional("probe_listen", located(socket));
     let probes_at = fields.entry("probes");
     let probes = fields.or("probes", Vec::new(), probes);
+    let socket = fields.optional("socket", |reader, node| {
+        reader.located(node, |text| control(text, reader.base()))
+    });
     fields.finish();
     match &listen {
         Some(Some(listen)) => {
@@ -47,13 +50,17 @@ pub(super) fn settings(
     if let Some(Some(probe)) = &probe_listen {
         ledger.bind(ListenAddr::Tcp(probe.value), Bound::Admin, Some(probe.mark()));
     }
+    if let Some(Some(socket)) = &socket {
+        ledger.bind(ListenAddr::Unix(socket.value.clone()), Bound::Admin, Some(socket.mark()));
+    }
     let listen = listen?.map_or(Some(LISTEN), |listen| listen.value);
     let probe_listen = probe_listen?.map(|probe| probe.value);
     if let Some(entry) = probes_at.filter(|_| listen.is_none() && probe_listen.is_none()) {
         let fault = Fault::new("`probes` with nobody to answer them: `listen` is off");
         reader.error(entry.at(), fault.hint("add `probe_listen: 0.0.0.0:9902`"));
     }
-    Some(AdminSettings { listen, probe_listen, probes: probes? })
+    let socket = socket?.map(|socket| socket.value);
+    Some(AdminSettings { listen, probe_listen, probes: probes?, socket })
 }
 
 fn off_or_loopback(text: &str) -> Result<Option<SocketAddr>, Fault> {

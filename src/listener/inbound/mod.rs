@@ -196,7 +196,7 @@ impl InboundListener {
         (forward, limits): (&Target, &Limits),
         life: &mut Life,
     ) -> Ending {
-        let upstream = match Plain::reach(forward, limits, permit.rule(), life).await {
+        let upstream = match self.services.workload.reach(forward, limits, life).await {
             Ok(upstream) => upstream,
             Err(ending) => return ending,
         };

@@ -1,10 +1,11 @@
 //! The life of one downstream connection: driven until it ends, is idle for too long, or is cut.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Version;
@@ -26,7 +27,7 @@ use super::sniff::Rewound;
 use super::tracked::Tracked;
 use super::watched::Watched;
 use super::{
-    CONNECTION_WINDOW, PING_INTERVAL, PING_TIMEOUT, SETTLING, STREAM_WINDOW, buffer_bytes,
+    CONNECTION_WINDOW, PING_INTERVAL, PING_TIMEOUT, QUIET, SETTLING, STREAM_WINDOW, buffer_bytes,
 };
 use crate::config::Limits;
 use crate::outcome::Ending;
@@ -62,7 +63,7 @@ where
     let close = |connection: Pin<&mut http1::UpgradeableConnection<_, _>>| {
         connection.graceful_shutdown();
     };
-    let ending = drive(pin!(served), close, connection, shutdown).await;
+    let ending = drive(pin!(served), (close, QUIET), connection, shutdown).await;
     report_unseen(connection, &verdicts, ending).await;
     let tunnel = connection.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
     match tunnel {
@@ -124,7 +125,8 @@ where
             .keep_alive_timeout(PING_TIMEOUT)
             .serve_connection(TokioIo::new(overseen), service);
         let close = |served: Pin<&mut http2::Connection<_, _, _>>| served.graceful_shutdown();
-        drive(pin!(served), close, connection, shutdown).await
+        // GOAWAY says which requests are still taken.
+        drive(pin!(served), (close, Duration::ZERO), connection, shutdown).await
     };
     match tokio::join!(driven, report_violations(connection, violations)) {
         (Ending::Cut, _) => Ending::Cut,
@@ -165,10 +167,11 @@ async fn reject_unseen<H: Host>(connection: &Connection<H>, why: Malformed) {
     connection.host.rejected(&rough, &Rejection::Malformed(why)).await;
 }
 
-/// Polls a connection until it ends, is idle for too long, or is cut; asks it to `close` at a drain.
+/// Polls a connection until it ends, is idle for too long, or is cut. At a drain it asks it to `close`: one that is idle after
+/// its next request, or when `quiet` has passed without one, for a request may be on its way.
 async fn drive<C, H>(
     mut served: Pin<&mut C>,
-    close: impl Fn(Pin<&mut C>),
+    (close, quiet): (impl Fn(Pin<&mut C>), Duration),
     connection: &Connection<H>,
     shutdown: &Shutdown,
 ) -> Ending
@@ -180,24 +183,45 @@ where
     let mut timer = pin!(sleep_until(overdue(activity, limits)));
     let mut is_idle = false;
     let mut is_closing = false;
+    let mut lingers = false;
     loop {
         tokio::select! {
             biased;
             // First: a cut ends the upstream's side, too, and must not be answered as its doing.
             () = shutdown.cutting() => return Ending::Cut,
-            ended = served.as_mut() => return match ended {
-                Ok(()) if is_idle => Ending::Idle,
-                Ok(()) => Ending::Finished,
-                Err(error) => {
+            ended = poll_fn(|context| match served.as_mut().poll(context) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending if lingers && activity.is_busy() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }) => return match ended {
+                None => {
+                    close(served.as_mut());
+                    (lingers, is_closing) = (false, true);
+                    timer.as_mut().reset(overdue(activity, limits));
+                    continue;
+                }
+                Some(Ok(())) if is_idle => Ending::Idle,
+                Some(Ok(())) => Ending::Finished,
+                Some(Err(error)) => {
                     turned_away(connection, &error);
                     ending(&error)
                 }
             },
-            () = shutdown.draining(), if !is_closing => {
-                close(served.as_mut());
-                is_closing = true;
+            () = shutdown.draining(), if !is_closing && !lingers => {
+                if activity.is_busy() || quiet.is_zero() {
+                    close(served.as_mut());
+                    is_closing = true;
+                } else {
+                    lingers = true;
+                    timer.as_mut().reset(Instant::now() + quiet);
+                }
             }
             () = timer.as_mut() => match patience(activity, limits) {
+                _ if lingers => {
+                    close(served.as_mut());
+                    (lingers, is_closing) = (false, true);
+                    timer.as_mut().reset(Instant::now() + CLOSING);
+                }
                 Patience::Until(next) => timer.as_mut().reset(next),
                 Patience::Idle if !is_idle => {
                     close(served.as_mut());

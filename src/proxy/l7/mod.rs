@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::exchange::Connection;
 use self::flow::Activity;
@@ -63,6 +63,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long exchanges may take to note their ends once their connection has ended.
 const SETTLING: Duration = Duration::from_secs(1);
+/// At a drain, a connection without a request in flight is closed when so long none has come: one may be on its way.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// What a downstream speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,8 +139,14 @@ async fn first_bytes<S: AsyncRead + Unpin>(
 ) -> Result<(Spoken, Rewound<S>), Ending> {
     tokio::select! {
         sniffed = sniff(downstream, limits) => sniffed,
-        () = shutdown.draining() => Err(Ending::Finished),
+        () = drained(shutdown) => Err(Ending::Finished),
     }
+}
+
+/// Resolves when a drain has begun, and nothing came for a while.
+async fn drained(shutdown: &Shutdown) {
+    shutdown.draining().await;
+    sleep(QUIET).await;
 }
 
 /// Read and write buffer of one HTTP/1 connection, at most: a whole head fits.

@@ -21,6 +21,7 @@ pub(crate) mod mllp;
 pub(crate) mod node;
 pub(crate) mod openssl;
 pub(crate) mod outside;
+pub(crate) mod page;
 pub(crate) mod paper;
 pub(crate) mod phi;
 pub(crate) mod phi_http;

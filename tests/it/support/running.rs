@@ -77,6 +77,7 @@ impl Setup {
         let mut admin = None;
         for line in output.lines() {
             let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+            let line = &line["myelin"];
             if let (Some(name), Some(address)) =
                 (line["listener"].as_str(), line["listen"].as_str())
             {

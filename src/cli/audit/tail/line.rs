@@ -20,10 +20,10 @@ const PLAIN: &str = "\x1b[0m";
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Look {
+pub(in crate::cli) struct Look {
     /// Time as this machine's zone has it, not UTC.
-    pub(super) is_local: bool,
-    pub(super) is_coloured: bool,
+    pub(in crate::cli) is_local: bool,
+    pub(in crate::cli) is_coloured: bool,
 }
 
 /// What became of it.
@@ -36,7 +36,7 @@ enum Became {
 
 impl Look {
     /// The line of a record, its newline included, in so many columns.
-    pub(super) fn line(self, recorded: &Recorded, width: Option<usize>) -> String {
+    pub(in crate::cli) fn line(self, recorded: &Recorded, width: Option<usize>) -> String {
         let became = became(recorded);
         let mark = match became {
             Became::Allowed => '✓',

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use self::line::Look;
+pub(in crate::cli) use self::line::Look;
 use self::reader::{Found, Reader};
 use super::super::console::{self, Stream};
 use super::super::{ConfigFile, Exit, environment, wait};

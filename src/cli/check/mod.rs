@@ -1,9 +1,14 @@
 //! `myelin check`: every problem of a configuration and of what it points at, before anything runs.
 
+mod nagios;
+
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use self::nagios::Thresholds;
+use super::control::Which;
 use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, load, wait};
 use crate::audit::{self, Pseudonyms};
@@ -19,9 +24,30 @@ pub(super) struct Arguments {
     /// How to print what was found
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    /// Look at the running sidecar instead, as a plugin of Nagios, Icinga or Checkmk: one line, and exit codes 0 OK,
+    /// 1 WARNING, 2 CRITICAL and 3 UNKNOWN
+    #[arg(long, conflicts_with = "format")]
+    nagios: bool,
+    /// An own certificate, an authority, or a date of leniency that ends in less than this is a WARNING
+    #[arg(long, value_name = "TIME", requires = "nagios", default_value = "7d", value_parser = humantime::parse_duration)]
+    warning: Duration,
+    /// An own certificate or an authority that ends in less than this is CRITICAL
+    #[arg(long, value_name = "TIME", requires = "nagios", default_value = "2d", value_parser = humantime::parse_duration)]
+    critical: Duration,
+    /// With --nagios: ask on this control socket instead of the one that the configuration names
+    #[arg(long, value_name = "PATH", requires = "nagios")]
+    socket: Option<PathBuf>,
 }
 
+pub(in crate::cli) use nagios::unknown;
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let Arguments { file, warning, critical, socket, .. } = arguments;
+    if arguments.nagios {
+        let which = Which { file: file.clone(), socket: socket.clone() };
+        let thresholds = Thresholds { warning: *warning, critical: *critical };
+        return nagios::run(&which, thresholds);
+    }
     let (findings, sound) = match load(&arguments.file.config) {
         Ok(config) => (looked_at(&config)?, Some(config)),
         Err(problems) => (Findings::of(problems), None),
@@ -66,6 +92,9 @@ fn looked_at(config: &Config) -> anyhow::Result<Findings> {
             let text = format!("listener `{}`: {why}", outbound.name);
             findings.error(&format!("outbound[{index}].listen"), text);
         }
+    }
+    if let Some(why) = config.admin.socket.as_deref().and_then(in_the_way) {
+        findings.error("admin.socket", why);
     }
     Ok(findings)
 }

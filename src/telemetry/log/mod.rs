@@ -1,56 +1,41 @@
 //! Logs: to standard error, for the operator. Per-connection truth is the audit trail, not a log line.
 
+mod ecs;
+mod filter;
+mod level;
+
 use std::any::Any;
 use std::io::IsTerminal;
 use std::panic::{Location, set_hook};
-use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, fmt, reload};
+
+pub use filter::{Filter, FilterError};
+pub use level::{ForNow, Level, NotOurs, change, level, put_back};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// One readable line each.
     Text,
-    /// One JSON object a line.
+    /// One JSON object a line, in Elastic Common Schema names.
     Json,
 }
 
-/// A text that names no [`Format`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("is neither text nor json")]
-pub struct FormatError;
-
-impl FromStr for Format {
-    type Err = FormatError;
-
-    fn from_str(text: &str) -> Result<Self, FormatError> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(FormatError),
-        }
-    }
-}
-
 /// Sends logs to standard error from now on, panics included. A second call changes nothing.
-///
-/// `filter` is in `tracing`'s directive syntax; what does not parse is ignored, `info` is the default.
-pub fn start(format: Format, filter: &str) {
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
-        .parse_lossy(filter);
+pub fn start(format: Format, filter: &Filter) {
     let ansi = std::io::stderr().is_terminal();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(ansi)
-        .with_writer(std::io::stderr);
-    let started = match format {
-        Format::Text => subscriber.with_target(false).try_init(),
-        Format::Json => subscriber.json().flatten_event(true).try_init(),
+    let lines = fmt::layer().with_ansi(ansi).with_writer(std::io::stderr);
+    let lines = match format {
+        Format::Text => lines.with_target(false).boxed(),
+        Format::Json => lines.event_format(ecs::Ecs).boxed(),
     };
-    if started.is_err() {
-        tracing::debug!("logging was already started");
+    let (filtering, handle) = reload::Layer::new(filter.compiled());
+    match tracing_subscriber::registry().with(filtering).with(lines).try_init() {
+        Ok(()) => level::live(handle, filter.clone()),
+        Err(_started) => tracing::debug!("logging was already started"),
     }
     set_hook(Box::new(|panic| {
         let place = panic.location().map(Location::to_string).unwrap_or_default();

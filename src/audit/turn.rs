@@ -1,0 +1,54 @@
+//! The writer leaves the trail to another process of this sidecar, and goes on by how that ends.
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use tokio::sync::oneshot;
+
+/// What the writer is asked for.
+pub(super) struct Turn {
+    /// Told once nobody holds the trail, or why it stays.
+    pub(super) left: oneshot::Sender<Result<(), Arc<str>>>,
+    /// How it ended. Records wait until then.
+    pub(super) outcome: Receiver<Outcome>,
+}
+
+/// How it ended.
+pub(super) enum Outcome {
+    /// The other process writes; records go to it.
+    Taken(UnixStream),
+    /// It does not: the trail is to be opened again.
+    Back,
+}
+
+/// The trail that nobody writes. Dropped, it stays so.
+#[must_use = "records wait until it is known who writes the trail"]
+pub struct Left {
+    outcome: Sender<Outcome>,
+}
+
+impl Turn {
+    pub(super) fn new() -> (Self, Left, oneshot::Receiver<Result<(), Arc<str>>>) {
+        let (left, leaving) = oneshot::channel();
+        let (sender, outcome) = channel();
+        (Self { left, outcome }, Left { outcome: sender }, leaving)
+    }
+}
+
+impl Left {
+    /// Another process writes: records go to it over `stream`.
+    pub fn taken(self, stream: UnixStream) {
+        self.tell(Outcome::Taken(stream));
+    }
+
+    /// No other process writes: this one goes on.
+    pub fn back(self) {
+        self.tell(Outcome::Back);
+    }
+
+    fn tell(self, outcome: Outcome) {
+        // A writer that is gone has said so.
+        let _gone = self.outcome.send(outcome);
+    }
+}

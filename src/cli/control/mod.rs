@@ -1,0 +1,97 @@
+//! Where a running sidecar can be asked: its control socket, or its administrative listener.
+
+mod acts;
+mod client;
+mod facts;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+pub(super) use acts::{Drain, LogLevel, Reload, drain, failed, log_level, reload};
+pub(super) use client::{Answer, Failure, ask, follow};
+pub(super) use facts::{Certificate, Facts, Listener, Moment, rough};
+
+use super::{ConfigFile, load};
+use crate::config::Problems;
+
+/// Which sidecar is asked.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Which {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// Ask on this control socket instead of the one that the configuration names
+    #[arg(long, value_name = "PATH")]
+    pub(super) socket: Option<PathBuf>,
+}
+
+/// Where it answers.
+#[derive(Debug, Clone)]
+pub(super) enum Door {
+    /// `admin.socket`
+    Socket(PathBuf),
+    /// `admin.listen`, where nothing can be changed.
+    Admin(SocketAddr),
+}
+
+/// Why there is nobody to ask.
+#[derive(Debug)]
+pub(super) enum NoDoor {
+    /// The configuration has problems.
+    Problems(Problems),
+    /// It names no door of the kind that is wanted.
+    None(String),
+}
+
+impl Which {
+    /// Where questions are answered. Key material is not looked at.
+    pub(super) fn door(&self) -> Result<Door, NoDoor> {
+        if let Some(path) = &self.socket {
+            return Ok(Door::Socket(path.clone()));
+        }
+        let path = &self.file.config;
+        let admin = load(path).map_err(NoDoor::Problems)?.admin;
+        if let Some(path) = admin.socket {
+            return Ok(Door::Socket(path));
+        }
+        let door = admin.listen.map(|address| Door::Admin(reachable(address)));
+        door.ok_or_else(|| {
+            NoDoor::None(format!(
+                "{} has no admin.socket, and admin.listen is off: {ADD}",
+                path.display()
+            ))
+        })
+    }
+
+    /// Where something can be changed.
+    pub(super) fn socket(&self) -> Result<PathBuf, NoDoor> {
+        match self.door()? {
+            Door::Socket(path) => Ok(path),
+            Door::Admin(_) => Err(NoDoor::None(format!(
+                "{} has no admin.socket: {ADD}",
+                self.file.config.display()
+            ))),
+        }
+    }
+}
+
+const ADD: &str = "add `admin: { socket: /run/myelin/control.sock }` and restart the sidecar";
+
+impl std::fmt::Display for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Socket(path) => Path::display(path).fmt(f),
+            Self::Admin(address) => address.fmt(f),
+        }
+    }
+}
+
+/// A wildcard address is reached on loopback.
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}

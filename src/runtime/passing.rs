@@ -1,0 +1,40 @@
+//! The listeners' sockets, passed on to another process.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use super::listeners::{Listeners, Socket};
+use crate::config::ListenAddr;
+use crate::identity::ListenerName;
+use crate::listener::Passing;
+
+impl Listeners {
+    /// The sockets on which they listen, for a process that is to listen on them: whose each is, and its address as
+    /// configured.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = io::Result<(String, String, OwnedFd)>> {
+        self.open().filter_map(|(name, socket, passing)| {
+            let descriptor = passing.descriptor()?;
+            Some(descriptor.map(|fd| (name.to_string(), show(&socket.address), fd)))
+        })
+    }
+
+    /// The files of unix sockets are another process's from now on.
+    pub(super) fn files_stay(&self) {
+        self.open().for_each(|(_, _, passing)| passing.file_stays());
+    }
+
+    fn open(&self) -> impl Iterator<Item = (&ListenerName, &Socket, &Passing)> {
+        let inbound = self.inbound.iter().map(|(name, r)| (name, &r.socket, &r.passing));
+        let outbound = self.outbound.iter().map(|(name, r)| (name, &r.socket, &r.passing));
+        inbound.chain(outbound)
+    }
+}
+
+/// An address as the configuration has it.
+pub(super) fn show(address: &ListenAddr) -> String {
+    match address {
+        ListenAddr::Tcp(address) => SocketAddr::to_string(address),
+        ListenAddr::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
