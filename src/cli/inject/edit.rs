@@ -114,7 +114,8 @@ impl<'t> Editor<'t> {
         slot: Slot,
     ) {
         let dash = items.first().and_then(|first| self.dash(first));
-        let (Some(pairs), Some(column)) = (Pairs::of(items, list), dash.or(node.flow.then_some(0)))
+        let (Some(pairs), Some(column)) =
+            (Pairs::of(items, list), dash.or_else(|| node.flow.then_some(0)))
         else {
             return self.replace(node, wanted, slot);
         };

@@ -175,7 +175,7 @@ fn every_kind_that_makes_pods_is_taken_alone_or_in_a_list_as_yaml_or_json() {
     let template = json!({"template": {"spec": pod}});
     let identity = secret();
     for (version, kind, spec, at) in [
-        ("v1", "Pod", pod.clone(), "/spec"),
+        ("v1", "Pod", pod, "/spec"),
         ("v1", "ReplicationController", template.clone(), "/spec/template/spec"),
         ("apps/v1", "StatefulSet", template.clone(), "/spec/template/spec"),
         ("apps/v1", "ReplicaSet", template.clone(), "/spec/template/spec"),
