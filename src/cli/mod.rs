@@ -12,6 +12,7 @@ mod findings;
 mod healthcheck;
 mod import;
 mod init;
+mod inject;
 mod manual;
 mod moment;
 mod narrowing;
@@ -58,6 +59,8 @@ enum Command {
     Init(init::Arguments),
     /// Makes a configuration of what stunnel's says
     Import(import::Arguments),
+    /// Puts the sidecar into the manifest of a Kubernetes workload
+    Inject(inject::Arguments),
     /// The authority in a directory: issue, list, revoke
     Ca(ca::Arguments),
     /// Tells which rule lets a peer in, or which came nearest and why it does not
@@ -97,6 +100,7 @@ impl Command {
             | Self::Check(_)
             | Self::Init(_)
             | Self::Import(_)
+            | Self::Inject(_)
             | Self::Explain(_)
             | Self::Policy(_)
             | Self::Probe(_)
@@ -206,6 +210,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Inject(arguments) => inject::run(&arguments),
         Command::Ca(arguments) => ca::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),

@@ -86,6 +86,7 @@ mod identity_files;
 mod identity_keys;
 mod import;
 mod init;
+mod kube;
 mod lasting;
 mod layering;
 mod lenient;
