@@ -163,7 +163,7 @@ impl Plan {
             .to
             .iter()
             .map(|to| dns(host_and_port(to).map_or(to.as_str(), |(host, _)| host)));
-        let hosts = hosts.collect::<Result<Vec<_>, _>>().map_err(|_| {
+        let hosts = hosts.collect::<Result<Vec<_>, _>>().map_err(|_other| {
             "it does not say who the server must be, and connects to an address: add `checkHost`".to_owned()
         })?;
         self.remarks.push(format!(
@@ -246,13 +246,14 @@ fn limits(file: &File, service: &Section) -> Result<String, String> {
 /// `[HOST:]PORT` of `accept`: without a host, all of this machine's addresses.
 fn listening(accept: &str) -> Result<SocketAddr, String> {
     let (host, port) = host_and_port(accept).unwrap_or(("0.0.0.0", accept));
-    let port = port.parse().map_err(|_| format!("`accept = {accept}` has no number of a port"))?;
+    let port =
+        port.parse().map_err(|_other| format!("`accept = {accept}` has no number of a port"))?;
     let ip: IpAddr = match host {
         "localhost" => IpAddr::from([127, 0, 0, 1]),
         "*" => IpAddr::from([0, 0, 0, 0]),
         host => host
             .parse()
-            .map_err(|_| format!("`accept = {accept}` has a name: write the address"))?,
+            .map_err(|_other| format!("`accept = {accept}` has a name: write the address"))?,
     };
     Ok(SocketAddr::new(ip, port))
 }
@@ -272,7 +273,7 @@ fn workload(connect: &str) -> Result<(String, bool), String> {
 fn endpoint(connect: &str) -> Result<String, String> {
     let (host, port) = host_and_port(connect).unwrap_or(("localhost", connect));
     let port: u16 =
-        port.parse().map_err(|_| format!("`connect = {connect}` has no number of a port"))?;
+        port.parse().map_err(|_other| format!("`connect = {connect}` has no number of a port"))?;
     Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 

@@ -183,7 +183,7 @@ fn binds(config: &Config) -> Vec<(u16, String)> {
     let inbound = config.inbound.iter().map(|i| (i.listen.port(), format!("inbound {}", i.name)));
     let outbound = config.outbound.iter().filter_map(|outbound| match outbound.listen {
         ListenAddr::Tcp(address) => Some((address.port(), format!("outbound {}", outbound.name))),
-        ListenAddr::Unix(_) => None,
+        ListenAddr::Unix(_) | ListenAddr::Redirected => None,
     });
     let admin = config.admin.listen.map(|at| (at.port(), "admin.listen".to_owned()));
     let probes = config.admin.probe_listen.map(|at| (at.port(), "admin.probe_listen".to_owned()));
@@ -228,6 +228,13 @@ fn unfit(config: &Config) -> Vec<String> {
     if at_socket {
         wrong.push(
             "the two containers share no directory for a Unix socket: use a port of 127.0.0.1",
+        );
+    }
+    if config.redirected_to().is_some()
+        || config.inbound.iter().any(|i| !i.redirect_ports.is_empty())
+    {
+        wrong.push(
+            "interception wants rules of the kernel, which a container without capabilities cannot make: use ports of 127.0.0.1",
         );
     }
     wrong.into_iter().map(str::to_owned).collect()
