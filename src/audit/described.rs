@@ -22,6 +22,7 @@ impl Connection {
             phi,
             source: None,
             destination: None,
+            asked: None,
             endpoint: None,
             tls: None,
             plaintext: false,

@@ -22,6 +22,7 @@ pub(super) fn connection() -> Connection {
         phi: true,
         source: Some(([10, 20, 0, 52], 50412).into()),
         destination: Some(([10, 20, 0, 15], 8443).into()),
+        asked: None,
         endpoint: None,
         tls: Some(Tls {
             version: "1.3",

@@ -260,6 +260,7 @@ fn bare(record: &Record) -> Record {
     let connection = record.connection.as_deref().map(|connection| {
         Arc::new(Connection {
             destination: None,
+            asked: None,
             endpoint: None,
             tls: None,
             plaintext: false,

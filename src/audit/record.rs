@@ -61,6 +61,8 @@ pub struct Connection {
     pub source: Option<SocketAddr>,
     /// To what: for inbound where the peer connected to, for outbound the upstream address.
     pub destination: Option<SocketAddr>,
+    /// Outbound: what the workload has asked a forward proxy for, `HOST:PORT`.
+    pub asked: Option<Arc<str>>,
     /// Outbound: the endpoint as the configuration names it.
     pub endpoint: Option<String>,
     /// What was negotiated. `None` when there was no session.

@@ -24,6 +24,7 @@ pub(super) static FILE: Section = Section {
         "inbound",
         "outbound",
         "redirect",
+        "forward_proxy",
         "policy",
         "audit",
         "admin",
@@ -239,6 +240,10 @@ pub(super) static OUTBOUND: Section = Section {
 /// An item of `destinations`
 pub(super) static DESTINATION: Section =
     Section { keys: &["address", "name", "ports", "port"], required: &[] };
+
+/// `forward_proxy`
+pub(super) static FORWARD_PROXY: Section =
+    Section { keys: &["listen", "listen_anywhere"], required: &[("listen", "127.0.0.1:9002")] };
 
 /// `redirect`
 pub(super) static REDIRECT: Section = Section {

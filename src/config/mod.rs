@@ -7,6 +7,7 @@ mod broken;
 mod cases;
 mod check;
 mod export;
+mod forward_proxy;
 mod identity;
 mod keys;
 mod listener;
@@ -42,6 +43,7 @@ pub use export::{
     ExportFeed, ExportSettings, ExportTo, FhirExport, OtlpExport, OtlpProtocol, SyslogExport,
     SyslogFormat,
 };
+pub use forward_proxy::Led;
 pub use identity::{
     Embedded, Est, EstTrust, Files, IdentitySource, KeyType, PairFiles, PairForm, Spiffe, Vault,
     VaultAuth,
@@ -92,6 +94,8 @@ pub struct Config {
     pub outbound: Vec<Outbound>,
     /// What the kernel sends to the sidecar although it was to go elsewhere.
     pub redirect: Option<Redirect>,
+    /// Where the workload may ask for whatever the `destinations` of listeners name, as `http_proxy` has it.
+    pub forward_proxy: Option<SocketAddr>,
     /// The trail. Always there when a listener has `phi: true`.
     pub audit: Option<AuditSettings>,
     /// The administrative listeners.
@@ -208,6 +212,8 @@ pub enum ListenAddr {
     Unix(PathBuf),
     /// None of its own: connections come by `redirect.port`.
     Redirected,
+    /// None of its own: requests come by `forward_proxy`.
+    ForwardProxy,
 }
 
 /// Where the workload listens.
@@ -332,9 +338,10 @@ pub struct Outbound {
     pub listen: ListenAddr,
     /// Its line in the configuration file.
     pub line: u32,
-    /// Where the peer may be. Empty only where there are `destinations`.
+    /// Where the peer may be. With `redirect: forward_proxy` these are its destinations that have a name, each a place of its own;
+    /// with `redirect: transparent` there are none.
     pub to: Vec<Endpoint>,
-    /// With `redirect: transparent`, and only then: which of the redirected connections it takes.
+    /// With `redirect`, and only then: which of what is redirected, or asked for, it takes.
     pub destinations: Vec<Destination>,
     /// Whom the server must prove to be. Never empty.
     pub expect: Vec<PeerName>,

@@ -39,6 +39,11 @@ impl Destination {
     pub fn has_port(&self, port: u16) -> bool {
         self.ports.is_empty() || self.ports.contains(&port)
     }
+
+    /// Whether it leads to a name, on any port.
+    pub(super) fn is_endless(&self) -> bool {
+        matches!(self.place, Place::Named(_)) && self.ports.is_empty() && self.port.is_none()
+    }
 }
 
 /// Where a destination is.

@@ -18,11 +18,11 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
 use super::Services;
+use super::goal::Goal;
 use super::plain::{Plain, tune};
 use super::redirect::{Door, Redirected, door};
 use crate::config::ListenAddr;
 use crate::identity::ListenerName;
-use crate::upstream::Candidate;
 
 /// After a failed accept: out of file descriptors must not spin a core.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
@@ -54,8 +54,8 @@ enum Listening {
 pub(super) struct Arrived {
     pub(super) stream: Plain,
     pub(super) source: Option<SocketAddr>,
-    /// Where the workload wanted to go, if the kernel has sent it here.
-    pub(super) wanted: Option<Candidate>,
+    /// Where the workload wants to go, if it did not come here by itself.
+    pub(super) goal: Option<Goal>,
 }
 
 /// Takes the socket's file away with the listener, unless it is another process's by then.
@@ -140,7 +140,7 @@ pub fn bind(name: &ListenerName, address: &ListenAddr) -> Result<Bound, BindErro
                 source,
             })
         }
-        ListenAddr::Redirected => Ok(Bound::redirected()),
+        ListenAddr::Redirected | ListenAddr::ForwardProxy => Ok(Bound::redirected(address.clone())),
     }
 }
 
@@ -159,6 +159,7 @@ pub fn adopt(
             ListenAddr::Tcp(address) => address.to_string(),
             ListenAddr::Unix(path) => format!("unix:{}", path.display()),
             ListenAddr::Redirected => "redirect".to_owned(),
+            ListenAddr::ForwardProxy => "forward_proxy".to_owned(),
         };
         BindError { what: format!("listener `{name}`"), address, source }
     };
@@ -168,7 +169,7 @@ pub fn adopt(
             adopt_unix(socket).map(|socket| Bound::unix(socket, path)).map_err(failed)
         }
         // Its connections come by a socket that is not its own.
-        ListenAddr::Redirected => Ok(Bound::redirected()),
+        ListenAddr::Redirected | ListenAddr::ForwardProxy => Ok(Bound::redirected(address.clone())),
     }
 }
 
@@ -226,10 +227,10 @@ impl Bound {
         Self::new(Listening::Unix { socket, file }, ListenAddr::Unix(path.to_owned()))
     }
 
-    fn redirected() -> Self {
+    fn redirected(address: ListenAddr) -> Self {
         let (door, arrivals) = door();
         let socket = Listening::Redirected { door, arrivals: Mutex::new(arrivals) };
-        Self::new(socket, ListenAddr::Redirected)
+        Self::new(socket, address)
     }
 
     /// What passes the socket on while it listens.
@@ -255,18 +256,16 @@ impl Bound {
             Listening::Tcp(socket) => {
                 let (stream, source) = socket.accept().await?;
                 tune(&stream);
-                Ok(Arrived { stream: Plain::Tcp(stream), source: Some(source), wanted: None })
+                Ok(Arrived { stream: Plain::Tcp(stream), source: Some(source), goal: None })
             }
             Listening::Unix { socket, .. } => {
                 let (stream, _) = socket.accept().await?;
-                Ok(Arrived { stream: Plain::Unix(stream), source: None, wanted: None })
+                Ok(Arrived { stream: Plain::Unix(stream), source: None, goal: None })
             }
             Listening::Redirected { arrivals, .. } => {
                 let next = arrivals.lock().await.recv().await;
-                let Redirected { stream, source, wanted } =
-                    next.ok_or(io::ErrorKind::BrokenPipe)?;
-                let stream = Plain::Tcp(stream);
-                Ok(Arrived { stream, source: Some(source), wanted: Some(wanted) })
+                let Redirected { stream, source, goal } = next.ok_or(io::ErrorKind::BrokenPipe)?;
+                Ok(Arrived { stream: Plain::Tcp(stream), source, goal: Some(goal) })
             }
         }
     }

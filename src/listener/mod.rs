@@ -2,9 +2,12 @@
 
 mod accept;
 mod associations;
+mod connect;
 mod counted;
 mod crowd;
 mod description;
+mod forward_proxy;
+mod goal;
 mod inbound;
 mod life;
 mod messages;
@@ -24,6 +27,7 @@ mod workload;
 use std::sync::Arc;
 
 pub use accept::{BindError, Bound, Passing, adopt, bind};
+pub use forward_proxy::{ForwardProxy, ForwardWay, ForwardWays, forward_proxy};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
 pub use redirect::{BoundRedirect, Door, Redirector, Way, Ways, bind_redirect, redirector};

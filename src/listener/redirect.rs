@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 
 use super::accept::{Arrived, BindError, Bound, PAUSE, Passing, adopt, bind};
+use super::goal::Goal;
 use super::plain::Plain;
 use super::{Services, Sockets, record};
 use crate::audit::{Connection, Record};
@@ -30,14 +31,14 @@ const WAITING: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Redirected {
     pub(super) stream: TcpStream,
-    pub(super) source: SocketAddr,
+    pub(super) source: Option<SocketAddr>,
     /// Where it was to go, and where it goes.
-    pub(super) wanted: Candidate,
+    pub(super) goal: Goal,
 }
 
 /// How connections come to a listener that binds no address of its own.
 #[derive(Debug, Clone)]
-pub struct Door(mpsc::Sender<Redirected>);
+pub struct Door(pub(super) mpsc::Sender<Redirected>);
 
 /// A door, and what comes through it.
 pub(super) fn door() -> (Door, mpsc::Receiver<Redirected>) {
@@ -160,7 +161,8 @@ impl Redirector {
             return self.refuse(stream, source, Some(asked), text).await;
         };
         drop(slot);
-        match door.0.try_send(Redirected { stream, source, wanted }) {
+        let (source, goal) = (Some(source), Goal::redirected(wanted));
+        match door.0.try_send(Redirected { stream, source, goal }) {
             Ok(()) => {}
             Err(TrySendError::Full(_lost)) => {
                 self.services.metrics.accept_error();

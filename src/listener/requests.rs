@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::Services;
 use super::description::Description;
 use super::permits::Member;
 use crate::audit::{Action, Connection, Record, Request, Rule, Traffic};
 use crate::outcome::DenyReason;
-use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
+use crate::proxy::l7::{Head, Malformed, NotAudited, RequestEnd, Rough};
 
 /// One admitted request, until its end is on record.
 pub(super) struct OpenRequest {
@@ -116,6 +116,25 @@ pub(super) struct Refused {
     pub(super) asked: Description,
     pub(super) rule: Option<Rule>,
     pub(super) status: u16,
+}
+
+impl Refused {
+    /// One that the gate has refused.
+    pub(super) fn malformed(malformed: Malformed) -> Self {
+        let message = format!("{}: {}", malformed.label(), malformed.text());
+        Self::denied(DenyReason::MalformedRequest, Some(message), malformed.status())
+    }
+
+    /// One that could not be put on record.
+    pub(super) fn not_audited() -> Self {
+        Self::denied(DenyReason::NotAudited, None, StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// One that no rule has been asked for.
+    pub(super) fn denied(reason: DenyReason, message: Option<String>, status: StatusCode) -> Self {
+        let (asked, status) = (Description::default(), status.as_u16());
+        Self { reason, message, asked, rule: None, status }
+    }
 }
 
 /// Counts and records a request that was not let through.

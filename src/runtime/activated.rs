@@ -77,7 +77,8 @@ impl Activated {
 fn addresses(config: &Config) -> impl Iterator<Item = ListenAddr> {
     let inbound = config.inbound.iter().map(|listener| ListenAddr::Tcp(listener.listen));
     let outbound = config.outbound.iter().map(|listener| listener.listen.clone());
-    let doors = [config.admin.listen, config.admin.probe_listen].into_iter().flatten();
+    let doors = [config.admin.listen, config.admin.probe_listen, config.forward_proxy];
+    let doors = doors.into_iter().flatten();
     inbound.chain(outbound).chain(doors.map(ListenAddr::Tcp))
 }
 

@@ -90,7 +90,7 @@ pub(super) async fn assemble(
         None => Sockets::default(),
     };
     let bound = listeners.bind(&plan, &mut open).map_err(Obstacle::Bind)?;
-    let redirected = listeners.bind_redirect(config, &mut open).map_err(Obstacle::Bind)?;
+    let fronts = listeners.bind_fronts(config, &mut open).map_err(Obstacle::Bind)?;
     let given = &listeners.activated;
     let full = bind(FULL, config.admin.listen, (given, &mut open)).await?;
     let probe = bind(PROBE, config.admin.probe_listen, (given, &mut open)).await?;
@@ -100,9 +100,7 @@ pub(super) async fn assemble(
     let control = bind_control(config.admin.socket.as_deref(), predecessor.is_some())?;
     let doors = AdminDoors { full, probe, control };
     audit.note(records::started(&material.facts)).await; // nothing can fail from here on
-    if let Some(redirected) = redirected {
-        listeners.redirect(redirected);
-    }
+    listeners.open_fronts(fronts, &config.limits);
     listeners.put_in_place(plan, bound);
     Ok(Assembled { rego, supply, material, warnings, inventory, listeners, doors })
 }

@@ -8,20 +8,20 @@ use tokio::runtime::Handle;
 
 use super::activated::Activated;
 use super::build::{self, BuildError, Given};
+use super::fronts::{Fronts, Leads};
 use super::passing::show;
 use super::running::{Running, Socket, new_socket, retire};
 use super::shown;
 use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
-use crate::config::{Config, Destination, ListenAddr};
+use crate::config::{Config, Limits, ListenAddr};
 use crate::identity::{ListenerName, PeerName};
 use crate::inventory::{Inventory, Lenience};
 use crate::listener::{
-    BindError, Bound, BoundRedirect, InboundListener, InboundState, OutboundListener,
-    OutboundState, Passing, Services, Sockets, Way, Ways, Workload, adopt, bind, bind_redirect,
-    redirector,
+    BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
+    Sockets, Workload, adopt, bind,
 };
-use crate::live::{Publisher, live};
+use crate::live::live;
 use crate::outcome::Direction;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::Metrics;
@@ -33,21 +33,21 @@ pub(super) struct Listeners {
     pub(super) outbound: BTreeMap<ListenerName, Running<OutboundState>>,
     /// What the service manager has opened.
     pub(super) activated: Activated,
-    /// Where what is redirected comes, and what passes these sockets on.
-    pub(super) redirected: Vec<(ListenAddr, Passing)>,
-    /// What the outbound ones take of what is redirected; `None` when nothing is.
-    ways: Option<Publisher<Ways>>,
-    data: Handle,
+    /// Where comes what several of the outbound ones may take.
+    pub(super) fronts: Fronts,
+    pub(super) data: Handle,
     audit: Audit,
     metrics: Metrics,
     inventory: Inventory,
-    shutdown: Shutdown,
+    pub(super) shutdown: Shutdown,
 }
 
 /// States for every listener of a configuration.
 pub(super) struct Plan {
     inbound: Vec<InboundState>,
     outbound: Vec<OutboundState>,
+    /// Bounds of what is no listener's own.
+    limits: Limits,
 }
 
 impl Listeners {
@@ -59,38 +59,8 @@ impl Listeners {
         shutdown: Shutdown,
     ) -> Self {
         let (inbound, outbound) = (BTreeMap::new(), BTreeMap::new());
-        let (redirected, ways) = (Vec::new(), None);
-        Self {
-            inbound,
-            outbound,
-            activated,
-            redirected,
-            ways,
-            data,
-            audit,
-            metrics,
-            inventory,
-            shutdown,
-        }
-    }
-
-    /// Binds the port to which the kernel sends what is redirected, unless it is among `open`; `None` when nothing is.
-    pub(super) fn bind_redirect(
-        &self,
-        config: &Config,
-        open: &mut Sockets,
-    ) -> Result<Option<BoundRedirect>, BindError> {
-        let _reactor = self.data.enter();
-        config.redirected_to().map(|port| bind_redirect(port, open)).transpose()
-    }
-
-    /// Takes what is redirected to `bound`, as the listeners that will be put in place say.
-    pub(super) fn redirect(&mut self, bound: BoundRedirect) {
-        let services = self.services(&Config::redirect_name(), Direction::Outbound);
-        self.redirected = bound.passing().collect();
-        let (publisher, redirector) = redirector(services);
-        self.ways = Some(publisher);
-        self.shutdown.spawn_on(&self.data, redirector.run(bound));
+        let fronts = Fronts::default();
+        Self { inbound, outbound, activated, fronts, data, audit, metrics, inventory, shutdown }
     }
 
     /// Makes the states, or says what is in the way. Changes nothing.
@@ -126,7 +96,7 @@ impl Listeners {
                 build::outbound(given, listener, running.map(|running| &running.trust), upstreams)
             })
             .collect::<Result<_, _>>()?;
-        Ok(Plan { inbound, outbound })
+        Ok(Plan { inbound, outbound, limits: given.config.limits.clone() })
     }
 
     /// The listener that holds an address which another is to have: it must go before that can come.
@@ -190,6 +160,7 @@ impl Listeners {
         let outbound_names: Vec<_> = plan.outbound.iter().map(|s| s.config.name.clone()).collect();
         let of = |s: &OutboundState| (s.config.name.clone(), s.config.destinations.clone());
         let destinations = plan.outbound.iter().map(of).collect();
+        let leads = Leads { destinations, limits: plan.limits };
         let before: Vec<_> = self.upstreams().cloned().collect();
         retire(&mut self.inbound, &self.shutdown, |name| {
             inbound_names.contains(name) && !bound.contains_key(name)
@@ -225,19 +196,7 @@ impl Listeners {
         let stays = |old: &Arc<Upstreams>| self.upstreams().any(|now| Arc::ptr_eq(now, old));
         before.iter().filter(|old| !stays(old)).for_each(|old| old.hide());
         self.upstreams().for_each(|now| now.show());
-        self.lead(destinations);
-    }
-
-    /// Has redirected connections go to the listeners that lead to their `destinations`.
-    fn lead(&mut self, destinations: Vec<(ListenerName, Vec<Destination>)>) {
-        let ways = destinations.into_iter().filter_map(|(name, destinations)| {
-            let door = self.outbound.get(&name)?.door.clone()?;
-            Some(Way { destinations, door })
-        });
-        let ways = ways.collect();
-        if let Some(publisher) = &mut self.ways {
-            publisher.publish(ways);
-        }
+        self.lead(leads);
     }
 
     fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstreams>> {
@@ -267,14 +226,19 @@ impl Listeners {
         let upstreams = Some((state.config.to.clone(), Arc::clone(&state.upstreams)));
         let (publisher, reader) = live(state);
         let running = Running::new(socket, &bound, publisher, trust, &services, drain_timeout);
-        let running = Running { upstreams, ..running };
+        let listener = {
+            let _runtime = self.data.enter();
+            OutboundListener::new(reader, services)
+        };
+        let is_shared = running.listening == ListenAddr::ForwardProxy;
+        let shared = is_shared.then(|| Arc::clone(&listener));
+        let running = Running { upstreams, listener: shared, ..running };
         tracing::info!(listener = %name, listen = %show(&running.listening), "outbound listening");
-        let listener = OutboundListener::new(reader, services);
         self.shutdown.spawn_on(&self.data, listener.run(bound));
         self.outbound.insert(name, running);
     }
 
-    fn services(&self, name: &ListenerName, direction: Direction) -> Services {
+    pub(super) fn services(&self, name: &ListenerName, direction: Direction) -> Services {
         Services {
             audit: self.audit.clone(),
             metrics: self.metrics.listener(name, direction),

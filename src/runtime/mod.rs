@@ -8,6 +8,7 @@ mod activated;
 mod assemble;
 mod build;
 mod descriptors;
+mod fronts;
 mod leniency;
 mod listeners;
 mod orders;

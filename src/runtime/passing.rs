@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use super::listeners::Listeners;
 use super::running::Socket;
-use crate::config::{Config, ListenAddr};
+use crate::config::ListenAddr;
 use crate::identity::ListenerName;
 use crate::listener::Passing;
 
@@ -16,10 +16,8 @@ impl Listeners {
     pub(super) fn sockets(&self) -> impl Iterator<Item = io::Result<(String, String, OwnedFd)>> {
         let own =
             self.open().map(|(name, socket, passing)| (name.clone(), &socket.address, passing));
-        let name = Config::redirect_name();
-        let redirected =
-            self.redirected.iter().map(move |(at, passing)| (name.clone(), at, passing));
-        own.chain(redirected).filter_map(|(name, address, passing)| {
+        let fronts = self.fronts.sockets.iter().map(|(of, at, passing)| (of.clone(), at, passing));
+        own.chain(fronts).filter_map(|(name, address, passing)| {
             let descriptor = passing.descriptor()?;
             Some(descriptor.map(|fd| (name.to_string(), show(address), fd)))
         })
@@ -43,5 +41,6 @@ pub(super) fn show(address: &ListenAddr) -> String {
         ListenAddr::Tcp(address) => SocketAddr::to_string(address),
         ListenAddr::Unix(path) => format!("unix:{}", path.display()),
         ListenAddr::Redirected => "redirect".to_owned(),
+        ListenAddr::ForwardProxy => "forward_proxy".to_owned(),
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     differ("identity", old.identity != new.identity);
     differ("audit", written(old) != written(new));
     differ("redirect.port", old.redirected_to() != new.redirected_to());
+    differ("forward_proxy", old.forward_proxy != new.forward_proxy);
     differ("admin", old.admin != new.admin);
     differ("runtime.workers", old.workers != new.workers);
     keys

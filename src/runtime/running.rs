@@ -10,7 +10,9 @@ use crate::config::{Endpoint, ListenAddr, Protocol};
 use crate::identity::ListenerName;
 use crate::inventory::{Lenience, OpenConnections};
 use crate::listener::quota::Quotas;
-use crate::listener::{Bound, Door, InboundState, OutboundState, Passing, Services};
+use crate::listener::{
+    Bound, Door, InboundState, OutboundListener, OutboundState, Passing, Services,
+};
 use crate::live::Publisher;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -30,8 +32,10 @@ pub(super) struct Running<S> {
     pub(super) shutdown: Shutdown,
     pub(super) drain_timeout: Duration,
     pub(super) upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
-    /// Where it takes what is redirected.
+    /// Where it takes what is redirected, or asked for.
     pub(super) door: Option<Door>,
+    /// The listener itself, where requests come to it that it has not accepted.
+    pub(super) listener: Option<Arc<OutboundListener>>,
     pub(super) metrics: Arc<ListenerMetrics>,
     pub(super) lenience: Arc<Lenience>,
     pub(super) open: Arc<OpenConnections>,
@@ -64,6 +68,7 @@ impl<S> Running<S> {
             quotas: None,
             upstreams: None,
             door: bound.door(),
+            listener: None,
             metrics: Arc::clone(&services.metrics),
             lenience: Arc::clone(&services.lenience),
             open: Arc::clone(&services.open),
@@ -93,7 +98,7 @@ impl Socket {
         match &self.address {
             ListenAddr::Tcp(address) => address.port() != 0,
             ListenAddr::Unix(_) => true,
-            ListenAddr::Redirected => false,
+            ListenAddr::Redirected | ListenAddr::ForwardProxy => false,
         }
     }
 }

@@ -5,6 +5,7 @@ mod health;
 mod names;
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,6 +80,12 @@ impl Candidate {
         };
         Self { host, label: label.into(), address, asked: Some(asked), place: None }
     }
+
+    /// `address`, which is an endpoint of nobody's.
+    pub fn at(address: SocketAddr) -> Self {
+        let (host, label) = (address.ip().to_string().into(), address.to_string().into());
+        Self { host, label, address, asked: None, place: None }
+    }
 }
 
 impl Upstreams {
@@ -121,11 +128,31 @@ impl Upstreams {
     /// Names are resolved all at once. Whoever has an answer is a candidate; only when nobody has one, the
     /// first answer is waited for. Empty when no name could be resolved.
     pub async fn candidates(self: &Arc<Self>, shutdown: &Shutdown) -> Vec<Candidate> {
+        self.candidates_among(0..self.endpoints.len(), shutdown).await
+    }
+
+    /// The same of one endpoint alone, and no other name is resolved. Empty also when it is none of them.
+    pub async fn candidates_of(
+        self: &Arc<Self>,
+        endpoint: &Endpoint,
+        shutdown: &Shutdown,
+    ) -> Vec<Candidate> {
+        match self.endpoints.iter().position(|place| place.endpoint == *endpoint) {
+            Some(index) => self.candidates_among(index..index + 1, shutdown).await,
+            None => Vec::new(),
+        }
+    }
+
+    async fn candidates_among(
+        self: &Arc<Self>,
+        among: Range<usize>,
+        shutdown: &Shutdown,
+    ) -> Vec<Candidate> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         loop {
             let answered = self.answered.notified(); // before the look, so that no answer is missed
-            let resolving = self.resolve_stale(shutdown);
-            let candidates = self.known(turn);
+            let resolving = self.resolve_stale(&among, shutdown);
+            let candidates = self.known(&among, turn);
             if !candidates.is_empty() || !resolving {
                 return candidates;
             }
@@ -134,9 +161,10 @@ impl Upstreams {
     }
 
     /// Asks for every name whose answer is old, unless that is under way; whether any is under way.
-    fn resolve_stale(self: &Arc<Self>, shutdown: &Shutdown) -> bool {
+    fn resolve_stale(self: &Arc<Self>, among: &Range<usize>, shutdown: &Shutdown) -> bool {
         let mut resolving = false;
-        for (index, place) in self.endpoints.iter().enumerate() {
+        for index in among.clone() {
+            let Some(place) = self.endpoints.get(index) else { continue };
             if place.resolved().begins(Instant::now()) {
                 let this = Arc::clone(self);
                 shutdown.spawn(async move { this.resolve(index).await });
@@ -146,12 +174,12 @@ impl Upstreams {
         resolving
     }
 
-    fn known(&self, turn: usize) -> Vec<Candidate> {
+    fn known(&self, among: &Range<usize>, turn: usize) -> Vec<Candidate> {
         let now = Instant::now();
         let mut in_use = Vec::new();
         let mut aside = Vec::new();
-        let count = self.endpoints.len();
-        for index in (0..count).map(|i| (turn + i) % count) {
+        let count = among.len();
+        for index in (0..count).map(|i| among.start + turn.wrapping_add(i) % count) {
             let Some(place) = self.endpoints.get(index) else { continue };
             let addresses = place.resolved().addresses.clone();
             let first = (turn / count) % addresses.len().max(1);
@@ -330,6 +358,22 @@ mod tests {
 
         assert!(labels(&upstreams).await.is_empty());
         assert_eq!(upstreams.status(), [("name.invalid:8443".into(), false)]);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_one_endpoint_has_no_other() {
+        let upstreams = upstreams(&["name.invalid", "127.0.0.1", "127.0.0.2"]);
+        let of = async |host: &str| {
+            let endpoint = Endpoint { host: host.into(), port: 8443 };
+            let candidates = upstreams.candidates_of(&endpoint, &Shutdown::default()).await;
+            candidates.iter().map(|one| one.address.ip().to_string()).collect::<Vec<_>>()
+        };
+
+        for _ in 0..3 {
+            assert_eq!(of("127.0.0.2").await, ["127.0.0.2"]);
+            assert!(of("127.0.0.3").await.is_empty());
+        }
+        assert!(upstreams.status().iter().all(|(_, healthy)| *healthy), "nobody was asked for");
     }
 
     #[tokio::test]

@@ -29,9 +29,9 @@ pub(in crate::audit) struct Line<'a> {
     service: Name<'a>,
     observer: Observer<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<Side>,
+    source: Option<Side<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    destination: Option<Side>,
+    destination: Option<Side<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     network: Option<Network>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +70,10 @@ struct Observer<'a> {
 }
 
 #[derive(Serialize)]
-struct Side {
+struct Side<'a> {
+    /// As it was asked for, where it was not asked for by its IP address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -238,8 +241,12 @@ impl<'a> Line<'a> {
             message: record.message.as_deref().map(Text::long),
             service: Name { name: &origin.service },
             observer: Observer::of(record),
-            source: side(address(|c| c.source), traffic.map(|t| t.sent_up)),
-            destination: side(address(|c| c.destination), traffic.map(|t| t.sent_down)),
+            source: side(None, address(|c| c.source), traffic.map(|t| t.sent_up)),
+            destination: side(
+                connection.and_then(|c| c.asked.as_deref()),
+                address(|c| c.destination),
+                traffic.map(|t| t.sent_down),
+            ),
             network: connection.map(Network::of),
             tls: connection.and_then(|c| TlsFields::of(c, record.action)),
             user: connection.and_then(identity).map(|id| Id { id }),
@@ -264,8 +271,9 @@ impl<'a> Observer<'a> {
     }
 }
 
-fn side(address: Option<SocketAddr>, bytes: Option<u64>) -> Option<Side> {
-    (address.is_some() || bytes.is_some()).then(|| Side {
+fn side(asked: Option<&str>, address: Option<SocketAddr>, bytes: Option<u64>) -> Option<Side<'_>> {
+    (asked.is_some() || address.is_some() || bytes.is_some()).then(|| Side {
+        address: asked.map(Text::short),
         ip: address.map(|address| address.ip()),
         port: address.map(|address| address.port()),
         bytes,

@@ -72,6 +72,7 @@ fn connection(protocol: &'static str) -> Connection {
         phi: false,
         source: Some(([192, 0, 2, 1], 1).into()),
         destination: Some(([192, 0, 2, 2], 2).into()),
+        asked: Some("sample.invalid:2".into()),
         endpoint: None,
         tls: None,
         plaintext: false,

@@ -183,11 +183,12 @@ fn binds(config: &Config) -> Vec<(u16, String)> {
     let inbound = config.inbound.iter().map(|i| (i.listen.port(), format!("inbound {}", i.name)));
     let outbound = config.outbound.iter().filter_map(|outbound| match outbound.listen {
         ListenAddr::Tcp(address) => Some((address.port(), format!("outbound {}", outbound.name))),
-        ListenAddr::Unix(_) | ListenAddr::Redirected => None,
+        ListenAddr::Unix(_) | ListenAddr::Redirected | ListenAddr::ForwardProxy => None,
     });
     let admin = config.admin.listen.map(|at| (at.port(), "admin.listen".to_owned()));
     let probes = config.admin.probe_listen.map(|at| (at.port(), "admin.probe_listen".to_owned()));
-    inbound.chain(outbound).chain(admin).chain(probes).collect()
+    let asked = config.forward_proxy.map(|at| (at.port(), "forward_proxy".to_owned()));
+    inbound.chain(outbound).chain(asked).chain(admin).chain(probes).collect()
 }
 
 /// `mtls` is the first listener, others have their port in the name: Kubernetes allows 15 characters.

@@ -6,6 +6,7 @@ mod audit;
 pub(super) mod case;
 mod dates;
 mod export;
+mod forward_proxy;
 mod groups;
 mod identity;
 mod ledger;
@@ -23,6 +24,7 @@ mod rules;
 mod tls;
 mod words;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +83,7 @@ pub(super) fn file(
     fields.finish();
 
     version?;
-    let Carried { inbound, outbound, redirect, audit, admin } = carried?;
+    let Carried { inbound, outbound, redirect, forward_proxy, audit, admin } = carried?;
     let rego = rego?;
     Some(Config {
         path: path.to_owned(),
@@ -95,6 +97,7 @@ pub(super) fn file(
         inbound,
         outbound,
         redirect,
+        forward_proxy,
         audit,
         admin,
         outline: policy::outline(root, rego.as_ref()),
@@ -111,6 +114,7 @@ struct Carried {
     inbound: Vec<Inbound>,
     outbound: Vec<Outbound>,
     redirect: Option<Redirect>,
+    forward_proxy: Option<SocketAddr>,
     audit: Option<AuditSettings>,
     admin: AdminSettings,
 }
@@ -125,6 +129,9 @@ fn carried(fields: &mut Fields<'_, '_>, context: &Context<'_, '_>) -> Option<Car
     });
     let redirect =
         fields.optional("redirect", |reader, node| redirect::settings(reader, node, &mut ledger));
+    let forward_proxy = fields.optional("forward_proxy", |_reader, node| {
+        forward_proxy::settings(context, node, &mut ledger)
+    });
     let audit = fields.optional("audit", |reader, node| audit::settings(reader, node, &mut ledger));
     let admin = fields.optional("admin", |reader, node| admin::settings(reader, node, &mut ledger));
     if let Some(None) = admin {
@@ -132,15 +139,17 @@ fn carried(fields: &mut Fields<'_, '_>, context: &Context<'_, '_>) -> Option<Car
     }
     ledger.check(context.reader, !matches!(audit, Some(None)));
 
-    let (inbound, outbound, redirect) = (inbound?, outbound?, redirect?);
+    let (inbound, outbound) = (inbound?, outbound?);
+    let (redirect, forward_proxy) = (redirect?, forward_proxy?);
     if inbound.is_empty() && outbound.is_empty() {
         let fault = Fault::new("no listener: nothing is carried");
         let hint = "add `inbound` for peers that come in, or `outbound` for the workload's way out";
         context.reader.warn(fields.at(), fault.hint(hint));
     }
     let admin = admin?.unwrap_or_else(admin::default);
-    let carried = Carried { inbound, outbound, redirect, audit: audit?, admin };
+    let carried = Carried { inbound, outbound, redirect, forward_proxy, audit: audit?, admin };
     redirect::fits(context.reader, fields.at(), &carried);
+    forward_proxy::fits(context.reader, fields.at(), &carried);
     Some(carried)
 }
 

@@ -13,7 +13,27 @@ use crate::config::scalar::{choice, count};
 use crate::config::yaml::Node;
 use crate::config::{Config, Destination, ListenAddr, Place, Redirect, keys};
 
-const MODES: &[(&str, ())] = &[("transparent", ())];
+const MODES: &[(&str, Mode)] =
+    &[("transparent", Mode::Transparent), ("forward_proxy", Mode::ForwardProxy)];
+
+/// How what the workload opens comes to a listener that it does not connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The kernel sends it.
+    Transparent,
+    /// The workload asks a proxy for it.
+    ForwardProxy,
+}
+
+impl Mode {
+    /// As the file has it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Transparent => "transparent",
+            Self::ForwardProxy => "forward_proxy",
+        }
+    }
+}
 
 /// `redirect`
 pub(super) fn settings(reader: &Reader<'_>, node: &Node, ledger: &mut Ledger) -> Option<Redirect> {
@@ -41,7 +61,7 @@ pub(super) fn settings(reader: &Reader<'_>, node: &Node, ledger: &mut Ledger) ->
 /// Whether what is redirected and who takes it fit together.
 pub(super) fn fits(reader: &Reader<'_>, at: At<'_>, carried: &Carried) {
     let Carried { inbound, outbound, redirect, admin, .. } = carried;
-    let transparent = outbound.iter().find(|listener| !listener.destinations.is_empty());
+    let transparent = outbound.iter().find(|l| l.listen == ListenAddr::Redirected);
     if let (Some(listener), None) = (transparent, redirect) {
         let text = format!("`redirect` is missing: nothing is sent to `{}`", listener.name);
         reader.error(at, Fault::new(text).hint("add it, like `redirect: { port: 15001 }`"));
@@ -71,21 +91,21 @@ pub(super) fn fits(reader: &Reader<'_>, at: At<'_>, carried: &Carried) {
     }
 }
 
-/// `redirect: transparent`; whether it is there.
-pub(super) fn mode(fields: &mut Fields<'_, '_>) -> Option<bool> {
-    fields.optional("redirect", one(choice(MODES, &[]))).map(|mode| mode.is_some())
+/// `redirect`; `None` when it is wrong.
+pub(super) fn mode(fields: &mut Fields<'_, '_>) -> Option<Option<Mode>> {
+    fields.optional("redirect", one(choice(MODES, &[])))
 }
 
 /// `destinations` of a listener to which they are redirected.
-pub(super) fn destinations(fields: &mut Fields<'_, '_>) -> Option<Vec<Destination>> {
+pub(super) fn destinations(fields: &mut Fields<'_, '_>, mode: Mode) -> Option<Vec<Destination>> {
     let like = "[{ address: 10.1.0.0/16, ports: [8080], port: 8443 }]";
     fields.must("destinations", Some(like), |reader, node| {
         let empty = ("an empty list takes no connection", "name where the workload connects to");
-        reader.some(node, destination, empty)
+        reader.some(node, |reader, node| destination(reader, node, mode), empty)
     })
 }
 
-fn destination(reader: &Reader<'_>, node: &Node) -> Option<Destination> {
+fn destination(reader: &Reader<'_>, node: &Node, mode: Mode) -> Option<Destination> {
     let mut fields = Fields::open(reader, node, &keys::DESTINATION)?;
     let address = fields.optional("address", located(network));
     let name = fields.optional("name", located(|text: &str| host(text)));
@@ -109,7 +129,15 @@ fn destination(reader: &Reader<'_>, node: &Node) -> Option<Destination> {
             return None;
         }
     };
-    Some(Destination { place, ports: ports?, port: port? })
+    let destination = Destination { place, ports: ports?, port: port? };
+    if mode == Mode::ForwardProxy && destination.is_endless() {
+        let fault = Fault::new("a destination by name without `ports` and `port`");
+        let hint = "the port on which the peer takes mutual TLS has to be known: add `port: 8443`, or the `ports` \
+                    that are asked for if it is the same";
+        reader.error(at, fault.hint(hint));
+        return None;
+    }
+    Some(destination)
 }
 
 /// A list of ports that must not be empty.

@@ -35,6 +35,7 @@ fn sections() -> Vec<(&'static str, &'static Section)> {
         ("/$defs/outbound", &OUTBOUND),
         ("/$defs/destination", &DESTINATION),
         ("/$defs/redirect", &REDIRECT),
+        ("/$defs/forward_proxy", &FORWARD_PROXY),
         ("/$defs/policy", &POLICY),
         ("/$defs/audit", &AUDIT),
         ("/$defs/export", &EXPORT),

@@ -99,7 +99,8 @@ fn kept(config: &Config, text: &str) {
         assert!(
             known(&outbound.expect)
                 && !outbound.expect.is_empty()
-                && (outbound.to.is_empty() != outbound.destinations.is_empty())
+                && (outbound.to.is_empty() != outbound.destinations.is_empty()
+                    || outbound.listen == ListenAddr::ForwardProxy)
         );
         if let ListenAddr::Tcp(address) = outbound.listen {
             assert!(address.ip().to_canonical().is_loopback() || text.contains("listen_anywhere"));

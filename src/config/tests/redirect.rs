@@ -74,7 +74,7 @@ fn what_does_not_fit_is_said_with_a_mend() {
         ),
         (
             transparent(&format!("{good}{redirect}")).replace("transparent", "tproxy"),
-            "`redirect: tproxy` is not transparent",
+            "`redirect: tproxy` is not one of transparent, forward_proxy",
         ),
         (
             format!(

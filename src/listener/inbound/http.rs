@@ -120,7 +120,7 @@ impl Host for InboundHttp {
     }
 
     /// Peers do not share connections to the workload: some workloads log a connection in, not a request.
-    fn pool_key(&self) -> PoolKey {
+    fn pool_key(&self, _judged: &Judged) -> PoolKey {
         let configuration = self.live.snapshot().value.configuration;
         PoolKey { name: Arc::clone(&self.pool), generation: configuration }
     }
@@ -227,7 +227,11 @@ impl Host for InboundHttp {
         HeaderValue::from_str(&self.connection.request_id(number)).ok()
     }
 
-    async fn connect(&self, wanted: Wanted) -> Result<Connected<Plain, ()>, ConnectError> {
+    async fn connect(
+        &self,
+        _judged: &Judged,
+        wanted: Wanted,
+    ) -> Result<Connected<Plain, ()>, ConnectError> {
         let now = self.live.snapshot();
         let config = &now.value.config;
         let workload = &self.services.workload;

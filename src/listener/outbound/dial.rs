@@ -1,9 +1,9 @@
 //! From an outbound listener to its peer: an endpoint, a handshake, and proof of who is there.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -12,6 +12,7 @@ use super::{Caller, OutboundState};
 use crate::audit::{Action, Connection, Record};
 use crate::authz::Permit;
 use crate::clock;
+use crate::listener::goal::{Goal, Place};
 use crate::listener::permits::{Held, Permits};
 use crate::listener::plain::tune;
 use crate::listener::{Services, record};
@@ -67,6 +68,21 @@ pub(super) enum DialFailed {
 }
 
 impl DialFailed {
+    /// What the workload is told that has asked for a tunnel.
+    pub(super) fn told(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoEndpoint | Self::NotAudited => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not available\n")
+            }
+            Self::Unreachable | Self::Refused | Self::Withdrawn => {
+                (StatusCode::BAD_GATEWAY, "upstream cannot be reached\n")
+            }
+            Self::TimedOut | Self::TooSlow => {
+                (StatusCode::GATEWAY_TIMEOUT, "upstream did not answer\n")
+            }
+        }
+    }
+
     pub(super) fn ending(self) -> Ending {
         match self {
             Self::NoEndpoint | Self::Unreachable => Ending::UpstreamUnreachable,
@@ -107,19 +123,23 @@ async fn dial(
     client: &TlsClient,
     caller: &Caller,
 ) -> Result<Dialed, DialFailed> {
-    let source = caller.source;
     let deadline = Instant::now() + state.config.limits.connect_timeout;
-    let candidates = match &caller.wanted {
-        Some(wanted) => vec![wanted.clone()],
+    let upstreams = &state.upstreams;
+    let candidates = match caller.goal.as_ref().map(|goal| &goal.place) {
+        Some(Place::Address(wanted)) => vec![wanted.clone()],
+        Some(Place::Endpoint(endpoint)) => {
+            let resolving = upstreams.candidates_of(endpoint, &services.shutdown);
+            timeout_at(deadline, resolving).await.unwrap_or_default()
+        }
         None => {
-            let resolving = state.upstreams.candidates(&services.shutdown);
+            let resolving = upstreams.candidates(&services.shutdown);
             timeout_at(deadline, resolving).await.unwrap_or_default()
         }
     };
     if candidates.is_empty() {
         let failed = DialFailed::NoEndpoint;
         let message = "no endpoint's name could be resolved".to_owned();
-        not_reached(services, describe(state, None, source, None), failed, message).await;
+        not_reached(services, describe(state, None, caller, None), failed, message).await;
         return Err(failed);
     }
     let mut failed = DialFailed::NoEndpoint;
@@ -128,11 +148,11 @@ async fn dial(
         let share =
             deadline.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(1);
         left -= 1;
-        match attempt(state, services, client, candidate, source, share).await {
+        match attempt(state, services, client, candidate, caller, share).await {
             Ok(mut session) => {
                 permits.share(&mut session);
                 state.upstreams.worked(candidate);
-                return admit(state, services, candidate, source, session).await;
+                return admit(state, services, candidate, caller, session).await;
             }
             Err(why) => {
                 state.upstreams.failed(candidate);
@@ -149,7 +169,7 @@ async fn attempt(
     services: &Services,
     client: &TlsClient,
     candidate: &Candidate,
-    source: Option<SocketAddr>,
+    caller: &Caller,
     share: Duration,
 ) -> Result<Session, DialFailed> {
     let deadline = Instant::now() + share;
@@ -162,7 +182,7 @@ async fn attempt(
         Ok(socket) => socket,
         Err((failed, message)) => {
             tracing::debug!(endpoint = %candidate.label, %message, "endpoint not reached");
-            let connection = describe(state, Some(candidate), source, None);
+            let connection = describe(state, Some(candidate), caller, None);
             not_reached(services, connection, failed, message).await;
             return Err(failed);
         }
@@ -180,7 +200,7 @@ async fn attempt(
             services.metrics.refused(refused.refusal);
             let is_silent = refused.refusal == Refusal::TooSlow;
             let failed = if is_silent { DialFailed::TooSlow } else { DialFailed::Refused };
-            let connection = describe(state, Some(candidate), source, Some(Err(&refused)));
+            let connection = describe(state, Some(candidate), caller, Some(Err(&refused)));
             let record = Record::refused(Arc::new(connection), refused.refusal, refused.message);
             services.audit.note(record).await;
             Err(failed)
@@ -209,10 +229,10 @@ async fn admit(
     state: &OutboundState,
     services: &Services,
     candidate: &Candidate,
-    source: Option<SocketAddr>,
+    caller: &Caller,
     session: Session,
 ) -> Result<Dialed, DialFailed> {
-    let mut connection = describe(state, Some(candidate), source, Some(Ok(&session)));
+    let mut connection = describe(state, Some(candidate), caller, Some(Ok(&session)));
     let now = clock::onward();
     let authorized = state.policy.authorize(&session.peer, now);
     connection.peer = record::named(&authorized);
@@ -247,15 +267,18 @@ fn server_name(candidate: &Candidate) -> ServerName<'static> {
 pub(super) fn describe(
     state: &OutboundState,
     candidate: Option<&Candidate>,
-    source: Option<SocketAddr>,
+    caller: &Caller,
     handshake: Option<Result<&Session, &HandshakeFailed>>,
 ) -> Connection {
-    let config = &state.config;
+    let (config, goal) = (&state.config, caller.goal.as_ref());
     let listener = (&config.name, Direction::Outbound, config.protocol);
+    let candidate = candidate.or_else(|| goal.and_then(Goal::address));
+    let label = candidate.map(|candidate| candidate.label.as_ref().to_owned());
     Connection {
-        source,
+        source: caller.source,
         destination: candidate.map(|candidate| candidate.asked.unwrap_or(candidate.address)),
-        endpoint: candidate.map(|candidate| candidate.label.as_ref().to_owned()),
+        asked: goal.and_then(|goal| goal.asked.clone()),
+        endpoint: label.or_else(|| goal.map(Goal::endpoint)),
         ..record::described(listener, config.phi, handshake)
     }
 }

@@ -46,9 +46,7 @@ impl OutboundDicom<'_> {
             Some(Ok(asked)) => asked,
             Some(Err(unasked)) => {
                 life.message = unasked.message();
-                let wanted = caller.wanted.as_ref();
-                let connection = describe(&now.value, wanted, caller.source, None);
-                let connection = Arc::new(connection);
+                let connection = Arc::new(describe(&now.value, None, caller, None));
                 return associations::unasked(services, &connection, unasked, downstream, end)
                     .await;
             }

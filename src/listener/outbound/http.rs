@@ -19,7 +19,7 @@ use crate::listener::permits::{Held, Permits};
 use crate::listener::requests::{self, OpenRequest, Refused, Wish};
 use crate::listener::{Services, record};
 use crate::live::{Generation, Live};
-use crate::outcome::{DenyReason, Ending};
+use crate::outcome::Ending;
 use crate::proxy::l4::Moved;
 use crate::proxy::l7::{
     self, Again, ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection,
@@ -27,10 +27,9 @@ use crate::proxy::l7::{
 };
 use crate::shutdown::Shutdown;
 use crate::tls::TlsStream;
-use crate::upstream::Candidate;
 
 /// The exchanges of one connection from the workload.
-pub(super) struct OutboundHttp {
+pub(in crate::listener) struct OutboundHttp {
     live: Live<OutboundState>,
     services: Services,
     permits: Arc<Permits<OutboundState>>,
@@ -41,7 +40,7 @@ pub(super) struct OutboundHttp {
 }
 
 /// A connection to the peer, which many requests may share. Its end is recorded when it is dropped.
-pub(super) struct Link {
+pub(in crate::listener) struct Link {
     connection: Arc<Connection>,
     permit: Permit,
     held: Held<OutboundState>,
@@ -50,6 +49,13 @@ pub(super) struct Link {
     services: Services,
     tally: Arc<Tally>,
     begun: Instant,
+}
+
+impl Link {
+    /// It carries a tunnel from now on: nobody knows its messages.
+    pub(in crate::listener) fn tunnelled(&self) {
+        self.held.member().tunnelled();
+    }
 }
 
 impl Drop for Link {
@@ -81,8 +87,7 @@ impl OutboundHttp {
         caller: Caller,
     ) -> Self {
         let state = &live.snapshot().value;
-        let unconnected = describe(state, caller.wanted.as_ref(), caller.source, None);
-        let unconnected = Arc::new(unconnected);
+        let unconnected = Arc::new(describe(state, None, &caller, None));
         Self { live, services, permits, caller, facing: Facing::Outbound, unconnected }
     }
 }
@@ -103,12 +108,19 @@ impl Host for OutboundHttp {
 
     /// Whoever reaches this listener is the workload; connections of an earlier configuration are not used
     /// any more. New key material changes none of them: each is judged by it on its own.
-    fn pool_key(&self) -> PoolKey {
+    fn pool_key(&self, _judged: &Generation) -> PoolKey {
         let now = self.live.snapshot();
         let name = now.value.config.name.as_str();
-        let name = match &self.caller.wanted {
+        let name = match &self.caller.goal {
             None => name.into(),
-            Some(Candidate { label, address, .. }) => format!("{name} {label} {address}").into(),
+            Some(goal) => {
+                let (asked, endpoint) =
+                    (goal.asked.as_deref().unwrap_or_default(), goal.endpoint());
+                match goal.address() {
+                    Some(at) => format!("{name} {asked} {endpoint} {}", at.address).into(),
+                    None => format!("{name} {asked} {endpoint}").into(),
+                }
+            }
         };
         PoolKey { name, generation: now.value.configuration }
     }
@@ -150,6 +162,7 @@ impl Host for OutboundHttp {
 
     async fn connect(
         &self,
+        _judged: &Generation,
         wanted: Wanted,
     ) -> Result<Connected<Counted<TlsStream>, Link>, ConnectError> {
         let now = self.live.snapshot();
@@ -213,24 +226,18 @@ impl Host for OutboundHttp {
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Infallible>) {
-        let (reason, message, status) = match rejection {
-            Rejection::Malformed(malformed) => (
-                DenyReason::MalformedRequest,
-                Some(format!("{}: {}", malformed.label(), malformed.text())),
-                malformed.status().as_u16(),
-            ),
+        let refused = match rejection {
+            Rejection::Malformed(malformed) => Refused::malformed(*malformed),
             Rejection::Denied(never) => match *never {},
-            Rejection::NotAudited => (DenyReason::NotAudited, None, 503),
+            Rejection::NotAudited => Refused::not_audited(),
         };
-        let refused =
-            Refused { reason, message, asked: Description::default(), rule: None, status };
         requests::rejected(&self.services, &self.unconnected, rough, refused).await;
     }
 
     fn keep(&self, _head: &Head<'_>, _judged: &Generation) {}
 
     async fn tunnelled(&self, link: &Link, (): ()) -> Option<()> {
-        link.held.member().tunnelled();
+        link.tunnelled();
         Some(())
     }
 

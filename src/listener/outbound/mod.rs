@@ -15,10 +15,12 @@ use tokio::time::Instant;
 
 use self::dial::{Dialer, Reached};
 use self::dicom::OutboundDicom;
-use self::http::OutboundHttp;
+pub(super) use self::http::{Link, OutboundHttp};
 use crate::authz::ListenerPolicy;
 use crate::config::{Limits, Outbound, Protocol};
 use crate::listener::accept::{self, Arrived};
+use crate::listener::connect;
+use crate::listener::goal::Goal;
 use crate::listener::life::Life;
 use crate::listener::messages::MllpHost;
 use crate::listener::permits::{Permits, Rules};
@@ -30,7 +32,7 @@ use crate::proxy::l4;
 use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
 use crate::proxy::mllp::{self, Stay};
 use crate::tls::{self, TlsClient, Trust};
-use crate::upstream::{Candidate, Upstreams};
+use crate::upstream::Upstreams;
 
 /// One generation of an outbound listener: settings, keys and policy that belong together.
 pub struct OutboundState {
@@ -74,46 +76,58 @@ impl Rules for OutboundState {
 struct Caller {
     /// Where the workload connected from; `None` for a unix socket.
     source: Option<SocketAddr>,
-    /// Where it wanted to go, if the kernel has sent it here.
-    wanted: Option<Candidate>,
+    /// Where it wants to go, if it did not come here by itself.
+    goal: Option<Goal>,
 }
 
-/// What the connections of a listener share.
-#[derive(Clone)]
-struct Shared {
-    pool: Arc<Pool<OutboundHttp>>,
-    permits: Arc<Permits<OutboundState>>,
+impl Caller {
+    /// Whether it waits for the answer to its CONNECT.
+    fn is_awaited(&self) -> bool {
+        self.goal.as_ref().is_some_and(|goal| goal.is_awaited)
+    }
 }
 
 /// An outbound listener.
 pub struct OutboundListener {
     live: Live<OutboundState>,
     services: Services,
+    permits: Arc<Permits<OutboundState>>,
 }
 
 impl OutboundListener {
-    /// Serves according to the current state, whatever that is when a connection comes.
+    /// Serves according to the current state, whatever that is when a connection comes. From now on its permits are watched, on the
+    /// runtime that this is called on.
     pub fn new(live: Live<OutboundState>, services: Services) -> Arc<Self> {
-        Arc::new(Self { live, services })
+        let permits = Permits::start(live.clone(), services.clone());
+        Arc::new(Self { live, services, permits })
+    }
+
+    /// Its state at this moment.
+    pub(super) fn state(&self) -> Arc<Snapshot<OutboundState>> {
+        self.live.snapshot()
+    }
+
+    /// What serves requests that came from `source`, and go where `goal` says.
+    pub(super) fn http(&self, source: Option<SocketAddr>, goal: Option<Goal>) -> OutboundHttp {
+        let (live, services) = (self.live.clone(), self.services.clone());
+        OutboundHttp::new(live, services, Arc::clone(&self.permits), Caller { source, goal })
     }
 
     /// Accepts until the drain.
     pub async fn run(self: Arc<Self>, bound: Bound) {
         let limits = self.live.snapshot().value.config.limits.clone();
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
-        let permits = Permits::start(self.live.clone(), self.services.clone());
-        let shared = Shared { pool, permits };
         let slots = Arc::new(Semaphore::new(limits.connections));
         let slot = || Arc::clone(&slots).acquire_owned();
         accept::accept_loop(
             bound,
             &self.services,
             slot,
-            |Arrived { stream, source, wanted }, slot| {
-                let (this, shared) = (Arc::clone(&self), shared.clone());
+            |Arrived { stream, source, goal }, slot| {
+                let (this, pool) = (Arc::clone(&self), Arc::clone(&pool));
                 async move {
-                    let caller = Caller { source, wanted };
-                    this.connection(stream.unpaced(source), &caller, &shared).await;
+                    let caller = Caller { source, goal };
+                    this.connection(stream.unpaced(source), &caller, &pool).await;
                     drop(slot);
                 }
             },
@@ -122,11 +136,11 @@ impl OutboundListener {
     }
 
     /// One connection. However it ends, it is counted and recorded here, once.
-    async fn connection(&self, downstream: Plain, caller: &Caller, shared: &Shared) {
+    async fn connection(&self, downstream: Plain, caller: &Caller, pool: &Arc<Pool<OutboundHttp>>) {
         let _open = self.services.metrics.opened();
         let begun = Instant::now();
         let mut life = Life::default();
-        let ending = self.serve(downstream, caller, shared, &mut life).await;
+        let ending = self.serve(downstream, caller, pool, &mut life).await;
         life.end(&self.services, ending, begun).await;
     }
 
@@ -134,11 +148,11 @@ impl OutboundListener {
         &self,
         downstream: Plain,
         caller: &Caller,
-        shared: &Shared,
+        pool: &Arc<Pool<OutboundHttp>>,
         life: &mut Life,
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy
-        let dialer = Dialer { services: &self.services, permits: &shared.permits, caller };
+        let dialer = Dialer { services: &self.services, permits: &self.permits, caller };
         match now.value.config.protocol {
             Protocol::Dicom => {
                 Box::pin(OutboundDicom { dialer }.serve(downstream, now, life)).await
@@ -151,7 +165,7 @@ impl OutboundListener {
             Protocol::Http => {
                 let limits = now.value.config.limits.clone();
                 drop(now); // connections outlive many generations
-                Box::pin(self.exchange(downstream, caller, &limits, shared)).await
+                Box::pin(self.exchange(downstream, caller, &limits, pool)).await
             }
         }
     }
@@ -162,12 +176,10 @@ impl OutboundListener {
         downstream: Plain,
         caller: &Caller,
         limits: &Limits,
-        shared: &Shared,
+        pool: &Arc<Pool<OutboundHttp>>,
     ) -> Ending {
-        let (live, services) = (self.live.clone(), self.services.clone());
-        let Shared { pool, permits } = shared.clone();
-        let host = Arc::new(OutboundHttp::new(live, services, permits, caller.clone()));
-        let shutdown = &self.services.shutdown;
+        let host = Arc::new(self.http(caller.source, caller.goal.clone()));
+        let (pool, shutdown) = (Arc::clone(pool), &self.services.shutdown);
         l7::serve(downstream, Downstream::Auto, host, pool, limits, shutdown).await.ending
     }
 
@@ -207,7 +219,7 @@ impl OutboundListener {
     /// Any byte stream, as it is: one connection to the peer for each from the workload.
     async fn carry(
         &self,
-        downstream: Plain,
+        mut downstream: Plain,
         dialer: &Dialer<'_>,
         now: Arc<Snapshot<OutboundState>>,
         life: &mut Life,
@@ -216,8 +228,17 @@ impl OutboundListener {
         let reaching = Box::pin(dialer.reach(&now, &state.tls, true, &mut life.permitted));
         let Reached { stream, permit, held, .. } = match reaching.await {
             Ok(reached) => reached,
-            Err(failed) => return failed.ending(),
+            Err(failed) => {
+                if dialer.caller.is_awaited() {
+                    let (status, text) = failed.told();
+                    connect::refused(&mut downstream, status, text, None).await;
+                }
+                return failed.ending();
+            }
         };
+        if dialer.caller.is_awaited() && connect::established(&mut downstream).await.is_err() {
+            return Ending::DownstreamLost;
+        }
         let idle_timeout = state.config.limits.idle_timeout;
         drop(now); // connections outlive many generations
         let relaying = l4::relay(

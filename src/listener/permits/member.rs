@@ -173,6 +173,7 @@ mod tests {
             phi: true,
             source: None,
             destination: None,
+            asked: None,
             endpoint: None,
             tls: None,
             plaintext: false,

@@ -126,7 +126,10 @@ impl<H: Host> Connection<H> {
         let rough =
             Rough { number, version: Some(version), method: Some(&known), headers: Some(headers) };
         let approved = self.verdicts.as_ref().map_or(Ok(()), |verdicts| verdicts.check(number));
-        let checked = match approved.and_then(|()| gate::check(method, uri, version, headers)) {
+        let checked = approved
+            .and_then(|()| gate::check(method, uri, version, headers))
+            .and_then(|checked| gate::check_form(self.host.facing(), uri).map(|()| checked));
+        let checked = match checked {
             Ok(checked) => checked,
             Err(malformed) => {
                 return Err(self.reject(&rough, Rejection::Malformed(malformed)).await);
@@ -196,7 +199,7 @@ impl<H: Host> Connection<H> {
             (admitted, ahead) = (judged, Some(read));
         }
         let wanted = wanted(self.host.facing(), admitted.version, &parts.headers, upgrade);
-        let leased = self.pool.lease(&self.host, wanted).await;
+        let leased = self.pool.lease((&self.host, &admitted.permit), wanted).await;
         let ticket = match self.record(&admitted, &parts, leased.as_ref().ok()).await {
             Ok(ticket) => ticket,
             Err(response) => {
@@ -350,8 +353,8 @@ fn wanted(facing: &Facing, version: Version, headers: &HeaderMap, upgrade: bool)
             Wanted::Http2
         }
         Facing::Inbound { speaks: WorkloadHttp::Auto | WorkloadHttp::Http1, .. } => Wanted::Http1,
-        Facing::Outbound if version == Version::HTTP_2 => Wanted::Http2,
-        Facing::Outbound => Wanted::Http1,
+        Facing::Outbound | Facing::ForwardProxy if version == Version::HTTP_2 => Wanted::Http2,
+        Facing::Outbound | Facing::ForwardProxy => Wanted::Http1,
     }
 }
 

@@ -330,7 +330,7 @@ fn request_line(line: &[u8]) -> Result<bool, Malformed> {
 }
 
 /// Name and value of a header line, white space around the value taken off.
-fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+pub(super) fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let colon = line.iter().position(|byte| *byte == b':').ok_or(Malformed::HeaderSyntax)?;
     let (name, value) = line.split_at(colon);
     if !is_token(name) {

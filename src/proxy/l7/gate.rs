@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
+use super::host::Facing;
 use super::malformed::Malformed;
 use super::{framing, headers, names};
 use crate::protocol::http::{decode, is_carried, is_host};
@@ -51,6 +52,20 @@ pub(super) fn check(
         Cow::Owned(decoded) => Some(decoded.into()),
     };
     Ok(Checked { decoded })
+}
+
+/// A proxy is asked for an absolute URI (RFC 9112, 3.2.2), and only for one in plaintext: TLS it makes itself. Any other request
+/// comes from somebody who does not know that this is one.
+///
+/// # Errors
+///
+/// The form is another.
+pub(super) fn check_form(facing: &Facing, uri: &Uri) -> Result<(), Malformed> {
+    match facing {
+        Facing::ForwardProxy if uri.scheme().is_none() => Err(Malformed::NotForProxy),
+        Facing::ForwardProxy if uri.scheme_str() != Some("http") => Err(Malformed::Target),
+        Facing::ForwardProxy | Facing::Inbound { .. } | Facing::Outbound => Ok(()),
+    }
 }
 
 /// Host and port as a request names them.
@@ -154,6 +169,17 @@ mod tests {
         assert_eq!(checked(Version::HTTP_2, "https://h/a", &[]), Ok("/a".into()));
         let mismatch = checked(Version::HTTP_2, "https://h/a", &[("host", "i")]);
         assert_eq!(mismatch, Err(Malformed::HostMismatch));
+    }
+
+    #[test]
+    fn a_forward_proxy_is_asked_for_a_whole_uri_in_plaintext() {
+        let form = |uri: &'static str| check_form(&Facing::ForwardProxy, &Uri::from_static(uri));
+
+        assert_eq!(form("http://lis.lab.example:8080/x"), Ok(()));
+        assert_eq!(form("/x"), Err(Malformed::NotForProxy));
+        assert_eq!(form("*"), Err(Malformed::NotForProxy));
+        assert_eq!(form("https://lis.lab.example/x"), Err(Malformed::Target));
+        assert_eq!(check_form(&Facing::Outbound, &Uri::from_static("/x")), Ok(()));
     }
 
     #[test]

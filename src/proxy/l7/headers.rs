@@ -114,7 +114,7 @@ fn to_http1(parts: &mut request::Parts, length: Length) {
 fn to_http2(parts: &mut request::Parts, facing: &Facing) {
     let scheme = match facing {
         Facing::Inbound { .. } => Scheme::HTTP,
-        Facing::Outbound => Scheme::HTTPS,
+        Facing::Outbound | Facing::ForwardProxy => Scheme::HTTPS,
     };
     let host = parts.headers.remove(HOST);
     let authority = parts

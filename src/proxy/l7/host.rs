@@ -42,8 +42,8 @@ pub trait Host: Send + Sync + 'static {
     /// Which way the listener faces.
     fn facing(&self) -> &Facing;
 
-    /// Whose upstream connections the requests of this connection may share.
-    fn pool_key(&self) -> PoolKey;
+    /// Whose upstream connections a request may share that was let through with `permit`.
+    fn pool_key(&self, permit: &Self::Permit) -> PoolKey;
 
     /// Policy. Pure and quick.
     ///
@@ -105,9 +105,10 @@ pub trait Host: Send + Sync + 'static {
     /// A request that `judge` let through was given up by its downstream before what is sought had come.
     fn abandoned(&self, _rough: &Rough<'_>, _permit: &Self::Permit) {}
 
-    /// Opens an upstream connection. Bounded by the host.
+    /// Opens an upstream connection for a request that was let through with `permit`. Bounded by the host.
     fn connect(
         &self,
+        permit: &Self::Permit,
         wanted: Wanted,
     ) -> impl Future<Output = Result<Connected<Self::Io, Self::Link>, ConnectError>> + Send;
 
@@ -207,6 +208,8 @@ pub enum Facing {
     },
     /// The workload comes in; a peer is upstream.
     Outbound,
+    /// The workload comes in and knows that it asks a proxy; peers are upstream.
+    ForwardProxy,
 }
 
 /// A request that the gate let through, as policy and record see it.

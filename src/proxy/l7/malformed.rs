@@ -37,6 +37,8 @@ pub enum Malformed {
     HostMismatch,
     /// The target has a form that this method may not have.
     Target,
+    /// A forward proxy is asked for something that names no host.
+    NotForProxy,
     /// A method that a proxy of this kind does not carry: `CONNECT`, `TRACE`.
     Method,
     /// Servers read its path in different ways.
@@ -69,6 +71,7 @@ impl Malformed {
             Self::HostInvalid => "host_invalid",
             Self::HostMismatch => "host_mismatch",
             Self::Target => "target",
+            Self::NotForProxy => "not_for_proxy",
             Self::Method => "method",
             Self::Path(ambiguous) => ambiguous.label(),
             Self::ConnectionHeader => "connection_header",
@@ -97,6 +100,9 @@ impl Malformed {
             Self::HostInvalid => "host is not a host with an optional port",
             Self::HostMismatch => "the target names another host than host does",
             Self::Target => "the target has a form that this method may not have",
+            Self::NotForProxy => {
+                "a forward proxy is asked as a server is; the workload has to have `http_proxy` set"
+            }
             Self::Method => "CONNECT and TRACE are not carried",
             Self::Path(ambiguous) => ambiguous.text(),
             Self::Http2 => "the HTTP/2 stream or connection breaks the protocol",
@@ -114,6 +120,7 @@ impl Malformed {
         match self {
             Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotForProxy => StatusCode::MISDIRECTED_REQUEST,
             Self::RequestLine
             | Self::HeaderSyntax
             | Self::LineEnding

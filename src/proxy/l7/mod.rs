@@ -3,9 +3,11 @@
 //! It knows nothing of TLS, listeners and records: a [`Host`] judges, connects and records for it.
 //! Reading order: [`serve`] and `drive` have the life of one downstream connection, `exchange` and
 //! `sending` that of a request, `inside` looks into its body where policy wants that, `gate`, `path`, `names` and `framing` refuse what is ambiguous,
-//! `headers` and `body` carry what passes, `pool` keeps upstream connections.
+//! `headers` and `body` carry what passes, `pool` keeps upstream connections. `connect` reads what a proxy is asked for that is no
+//! request to anybody else.
 
 mod body;
+mod connect;
 mod discard;
 mod drive;
 mod exchange;
@@ -45,6 +47,7 @@ use crate::config::Limits;
 use crate::outcome::Ending;
 use crate::shutdown::Shutdown;
 
+pub use connect::{CONNECT_BEGINS, Unasked, connect_asked};
 pub use host::{
     Again, ConnectError, Connected, Facing, Head, Host, Inside, Link, NotAudited, PoolKey,
     Rejection, RequestEnd, Rough, Sought, Spoken, Wanted,

@@ -14,6 +14,10 @@ use crate::outcome::Ending;
 const METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
+/// For who asks a forward proxy as if it were the server.
+const NOT_FOR_PROXY: &str =
+    "this is a forward proxy: set http_proxy to it, and ask for http://HOST/PATH\n";
+
 /// Names a request of which the trail knows more.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -101,6 +105,7 @@ pub(super) fn rejected<H: Host>(
             let mut response = match status {
                 StatusCode::METHOD_NOT_ALLOWED => plain(status, "method not allowed\n"),
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => plain(status, "head too large\n"),
+                StatusCode::MISDIRECTED_REQUEST => plain(status, NOT_FOR_PROXY),
                 _ => plain(status, "malformed request\n"),
             };
             if status == StatusCode::METHOD_NOT_ALLOWED {

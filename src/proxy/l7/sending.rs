@@ -44,7 +44,7 @@ impl<H: Host> Connection<H> {
         let (Again::AsBefore(permit) | Again::Otherwise(permit)) =
             self.judge_again(&admitted, &parts, flow, Failure::Broken.ending()).await?;
         admitted.permit = permit;
-        let fresh = self.pool.fresh(&self.host, self.host.pool_key(), spoken.into()).await;
+        let fresh = self.pool.fresh((&self.host, &admitted.permit), spoken.into()).await;
         let mut fresh = fresh.map_err(|error| fail(flow, Failure::NotConnected(error)))?;
         if fresh.spoken() != spoken {
             return Err(fail(flow, Failure::Broken)); // the head has the other version's form

@@ -42,7 +42,7 @@ fn protocol(fields: &mut Fields<'_, '_>) -> Option<Protocol> {
 }
 
 /// A plaintext side stays on this machine, unless the key `unless` was set.
-fn loopback<T>(
+pub(super) fn loopback<T>(
     context: &Context<'_, '_>,
     written: &Located<T>,
     address: SocketAddr,

@@ -3,7 +3,8 @@
 use super::{listener_name, loopback, own_limits, phi, protocol, values};
 use crate::config::address::{endpoint, listen};
 use crate::config::check::ledger::{Bound, Ledger};
-use crate::config::check::{Context, redirect};
+use crate::config::check::redirect::{self, Mode};
+use crate::config::check::{Context, forward_proxy};
 use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, located, one};
 use crate::config::scalar::flag;
@@ -30,11 +31,14 @@ pub(in crate::config::check) fn outbound(
         Some(values(list))
     });
     let protocol = protocol(&mut fields);
+    if let Some(Way { mode: Some(Mode::ForwardProxy), .. }) = &way {
+        forward_proxy::carries(context.reader, &mut fields, protocol);
+    }
     let phi = phi(&mut fields, ledger);
     let limits = own_limits(context, &mut fields);
     let line = fields.at().line();
     fields.finish();
-    let Way { listen, to, destinations } = way?;
+    let Way { mode: _, listen, to, destinations } = way?;
     Some(Outbound {
         name: name?.value,
         listen,
@@ -50,6 +54,7 @@ pub(in crate::config::check) fn outbound(
 
 /// How the workload's connections come, and where they go.
 struct Way {
+    mode: Option<Mode>,
     listen: ListenAddr,
     to: Vec<Endpoint>,
     destinations: Vec<Destination>,
@@ -57,26 +62,19 @@ struct Way {
 
 /// `listen` and `to`, or `redirect` and `destinations`.
 fn way(context: &Context<'_, '_>, fields: &mut Fields<'_, '_>, ledger: &mut Ledger) -> Option<Way> {
-    let Some(is_redirected) = redirect::mode(fields) else {
+    let Some(mode) = redirect::mode(fields) else {
         for key in ["listen", "listen_anywhere", "to", "destinations"] {
             let _fits_either_way = fields.entry(key);
         }
         return None;
     };
-    if is_redirected {
-        for key in ["listen", "listen_anywhere", "to"] {
-            let Some(entry) = fields.entry(key) else { continue };
-            let fault = Fault::new(format!("`{key}` is not for `redirect: transparent`"));
-            let hint =
-                "remove it: connections come by `redirect.port`, and go where they were to go";
-            context.reader.error(entry.at(), fault.hint(hint));
-        }
-        let destinations = redirect::destinations(fields)?;
-        return Some(Way { listen: ListenAddr::Redirected, to: Vec::new(), destinations });
+    if let Some(mode) = mode {
+        return redirected(context, fields, mode);
     }
     if let Some(entry) = fields.entry("destinations") {
-        let fault = Fault::new("`destinations` needs `redirect: transparent`");
-        let hint = "add it instead of `listen` and `to`, or remove the key";
+        let fault =
+            Fault::new("`destinations` needs `redirect: transparent` or `redirect: forward_proxy`");
+        let hint = "add one of them instead of `listen` and `to`, or remove the key";
         context.reader.error(entry.at(), fault.hint(hint));
     }
     let listen = own_listen(context, fields, ledger);
@@ -85,7 +83,27 @@ fn way(context: &Context<'_, '_>, fields: &mut Fields<'_, '_>, ledger: &mut Ledg
         let to = reader.some(node, located(endpoint), empty)?;
         Some(distinct(context, to))
     });
-    Some(Way { listen: listen?, to: to?, destinations: Vec::new() })
+    Some(Way { mode, listen: listen?, to: to?, destinations: Vec::new() })
+}
+
+/// What comes by somebody else's address, and goes where it asks to go.
+fn redirected(context: &Context<'_, '_>, fields: &mut Fields<'_, '_>, mode: Mode) -> Option<Way> {
+    let (come, listen) = match mode {
+        Mode::Transparent => ("`redirect.port`", ListenAddr::Redirected),
+        Mode::ForwardProxy => ("`forward_proxy.listen`", ListenAddr::ForwardProxy),
+    };
+    for key in ["listen", "listen_anywhere", "to"] {
+        let Some(entry) = fields.entry(key) else { continue };
+        let fault = Fault::new(format!("`{key}` is not for `redirect: {}`", mode.label()));
+        let hint = format!("remove it: connections come by {come}, and go where they were to go");
+        context.reader.error(entry.at(), fault.hint(hint));
+    }
+    let destinations = redirect::destinations(fields, mode)?;
+    let to = match mode {
+        Mode::Transparent => Vec::new(),
+        Mode::ForwardProxy => forward_proxy::endpoints(&destinations),
+    };
+    Some(Way { mode: Some(mode), listen, to, destinations })
 }
 
 fn own_listen(

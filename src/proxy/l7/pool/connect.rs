@@ -25,7 +25,7 @@ impl<H: Host> Pool<H> {
     /// once, for others to share.
     pub(super) async fn open(
         self: &Arc<Self>,
-        host: &H,
+        (host, permit): (&H, &H::Permit),
         key: PoolKey,
         wanted: Wanted,
         need: Need,
@@ -34,7 +34,7 @@ impl<H: Host> Pool<H> {
             Room::Slot(slot) => slot,
             Room::Back(lease) => return Ok(lease),
         };
-        let Connected { io, spoken, link } = host.connect(wanted).await?;
+        let Connected { io, spoken, link } = host.connect(permit, wanted).await?;
         let open = Arc::new(Open { link, _slot: slot });
         self.on_shelves(|shelves| {
             if let Some(shelf) = shelves.shelf(&key) {

@@ -93,43 +93,44 @@ impl<H: Host> Pool<H> {
     /// A connection for one request: one that waits, or a new one.
     pub(super) async fn lease(
         self: &Arc<Self>,
-        host: &H,
+        who: (&H, &H::Permit),
         wanted: Wanted,
     ) -> Result<Lease<H>, ConnectError> {
-        let key = host.pool_key();
+        let (host, permit) = who;
+        let key = host.pool_key(permit);
         match self.reuse(&key, wanted).await {
             Some(lease) => Ok(lease),
-            None => self.connection(host, key, wanted, Need::Any).await,
+            None => self.connection(who, key, wanted, Need::Any).await,
         }
     }
 
     /// A connection that nobody has used before.
     pub(super) async fn fresh(
         self: &Arc<Self>,
-        host: &H,
-        key: PoolKey,
+        who: (&H, &H::Permit),
         wanted: Wanted,
     ) -> Result<Lease<H>, ConnectError> {
-        self.connection(host, key, wanted, Need::New).await
+        let (host, permit) = who;
+        self.connection(who, host.pool_key(permit), wanted, Need::New).await
     }
 
     async fn connection(
         self: &Arc<Self>,
-        host: &H,
+        who: (&H, &H::Permit),
         key: PoolKey,
         wanted: Wanted,
         need: Need,
     ) -> Result<Lease<H>, ConnectError> {
         match self.expected(&key, wanted) {
-            Spoken::Http1 => self.open(host, key, wanted, need).await,
-            Spoken::Http2 => self.open_shared(host, key, wanted, need).await,
+            Spoken::Http1 => self.open(who, key, wanted, need).await,
+            Spoken::Http2 => self.open_shared(who, key, wanted, need).await,
         }
     }
 
     /// Opens an HTTP/2 connection, or shares the one that somebody else is opening.
     async fn open_shared(
         self: &Arc<Self>,
-        host: &H,
+        who: (&H, &H::Permit),
         key: PoolKey,
         wanted: Wanted,
         need: Need,
@@ -138,7 +139,7 @@ impl<H: Host> Pool<H> {
         let opening =
             self.on_shelves(|shelves| shelves.shelf(&key).map(|shelf| Arc::clone(&shelf.opening)));
         let Some(opening) = opening else {
-            return self.open(host, key, wanted, need).await; // of an earlier generation
+            return self.open(who, key, wanted, need).await; // of an earlier generation
         };
         let mut failed = opening.lock().await;
         if let Some(Failed { why, .. }) = failed.filter(|failed| failed.at > asked) {
@@ -149,9 +150,9 @@ impl<H: Host> Pool<H> {
         }
         if self.expected(&key, wanted) == Spoken::Http1 {
             drop(failed); // it has turned out that there is nothing to share
-            return self.open(host, key, wanted, need).await;
+            return self.open(who, key, wanted, need).await;
         }
-        let opened = self.open(host, key, wanted, need).await;
+        let opened = self.open(who, key, wanted, need).await;
         *failed = opened.as_ref().err().map(|why| Failed { at: Instant::now(), why: *why });
         opened
     }

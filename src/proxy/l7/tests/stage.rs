@@ -195,7 +195,7 @@ impl Host for Stage {
         &self.facing
     }
 
-    fn pool_key(&self) -> PoolKey {
+    fn pool_key(&self, _permit: &()) -> PoolKey {
         let (name, generation) = *self.key.lock().unwrap();
         PoolKey { name: name.into(), generation }
     }
@@ -248,7 +248,11 @@ impl Host for Stage {
         None
     }
 
-    async fn connect(&self, wanted: Wanted) -> Result<Connected<TcpStream, Number>, ConnectError> {
+    async fn connect(
+        &self,
+        _permit: &(),
+        wanted: Wanted,
+    ) -> Result<Connected<TcpStream, Number>, ConnectError> {
         let number = self.connects.fetch_add(1, Ordering::SeqCst) + 1;
         let io =
             TcpStream::connect(self.target).await.map_err(|_refused| ConnectError::Unreachable)?;

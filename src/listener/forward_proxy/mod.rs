@@ -1,0 +1,203 @@
+//! What the workload asks a proxy for (`http_proxy`): each request goes to the listener that leads there, each tunnel as well, and what
+//! none leads to is denied. Nothing of it leaves this machine then, not even the question for a name's address.
+
+mod host;
+mod ways;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode, Version};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::{sleep, timeout};
+
+use self::host::ForwardHost;
+use self::ways::Asked;
+pub use self::ways::{ForwardWay, ForwardWays};
+use super::accept::{Arrived, accept_loop};
+use super::plain::Plain;
+use super::redirect::Redirected;
+use super::requests::{self, Refused};
+use super::{Bound, Services, connect, record};
+use crate::audit::Connection;
+use crate::config::{Config, Limits};
+use crate::live::{Live, Publisher, live};
+use crate::outcome::{DenyReason, Direction, Ending};
+use crate::proxy::l7::{
+    self, CONNECT_BEGINS, Downstream, Malformed, Pool, PoolLimits, Rough, Unasked, known_method,
+};
+
+/// At a drain, a connection on which nothing has come is closed after so long: a request may be on its way.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// For the operator.
+const LEADS_NOWHERE: &str = "no listener's `destinations` lead to";
+/// For the operator.
+const SEES_REQUESTS: &str = "requests alone are taken, and no CONNECT, for";
+
+/// For the workload.
+const NOT_ALLOWED: &str = "not allowed\n";
+/// For the workload.
+const NO_TUNNEL: &str = "no CONNECT to this host: the proxy carries requests in plaintext, over TLS of its own; use http:// and http_proxy\n";
+const NOT_AVAILABLE: &str = "not available\n";
+const MALFORMED: &str = "malformed request\n";
+
+/// Takes what the workload asks for to the listeners that lead there.
+pub struct ForwardProxy {
+    ways: Live<ForwardWays>,
+    services: Services,
+}
+
+/// It leads nowhere yet.
+pub fn forward_proxy(
+    limits: Limits,
+    services: Services,
+) -> (Publisher<ForwardWays>, Arc<ForwardProxy>) {
+    let (publisher, ways) = live(ForwardWays { limits, ways: Vec::new() });
+    (publisher, Arc::new(ForwardProxy { ways, services }))
+}
+
+impl ForwardProxy {
+    /// Accepts until the drain.
+    pub async fn run(self: Arc<Self>, bound: Bound) {
+        let limits = self.ways.snapshot().value.limits.clone();
+        let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
+        let slots = Arc::new(Semaphore::new(limits.connections));
+        let slot = || Arc::clone(&slots).acquire_owned();
+        accept_loop(bound, &self.services, slot, |Arrived { stream, source, .. }, slot| {
+            let (this, pool) = (Arc::clone(&self), Arc::clone(&pool));
+            async move {
+                if let Plain::Tcp(stream) = stream.unpaced(source) {
+                    this.connection(stream, source, pool).await;
+                }
+                drop(slot);
+            }
+        })
+        .await;
+    }
+
+    /// One connection. What is handed on ends here, and begins with its listener.
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        source: Option<SocketAddr>,
+        pool: Arc<Pool<ForwardHost>>,
+    ) {
+        let _open = self.services.metrics.opened();
+        let shutdown = &self.services.shutdown;
+        let limits = self.ways.snapshot().value.limits.clone();
+        let name = Config::forward_proxy_name();
+        let at = Connection::at((&name, Direction::Outbound, "http"), false);
+        let here = Arc::new(Connection { id: record::random_id(), source, ..at });
+        let ending = match self.first_byte(&stream, &limits).await {
+            Err(ending) => ending,
+            Ok(CONNECT_BEGINS) => {
+                let tunnel = self.tunnel(stream, source, &limits, &here);
+                shutdown.until_cut(Box::pin(tunnel)).await.unwrap_or(Ending::Cut)
+            }
+            Ok(_) => {
+                let (ways, services) = (self.ways.clone(), self.services.clone());
+                let host = Arc::new(ForwardHost::new(ways, services, source, here));
+                let downstream = Plain::Tcp(stream);
+                let http = Downstream::Http1;
+                Box::pin(l7::serve(downstream, http, host, pool, &limits, shutdown)).await.ending
+            }
+        };
+        self.services.metrics.closed(ending);
+    }
+
+    /// The first byte, which stays where it is.
+    async fn first_byte(&self, stream: &TcpStream, limits: &Limits) -> Result<u8, Ending> {
+        let mut first = [0];
+        let drained = async {
+            self.services.shutdown.draining().await;
+            sleep(QUIET).await;
+        };
+        tokio::select! {
+            peeked = timeout(limits.idle_timeout, stream.peek(&mut first)) => match peeked {
+                Ok(Ok(0)) => Err(Ending::Finished),
+                Ok(Ok(_)) => Ok(u8::from_ne_bytes(first)),
+                Ok(Err(_lost)) => Err(Ending::DownstreamLost),
+                Err(_elapsed) => Err(Ending::Idle),
+            },
+            () = drained => Err(Ending::Finished),
+        }
+    }
+
+    /// CONNECT: the connection goes on with the listener that leads there, which answers once it has reached the peer.
+    async fn tunnel(
+        &self,
+        mut stream: TcpStream,
+        source: Option<SocketAddr>,
+        limits: &Limits,
+        here: &Arc<Connection>,
+    ) -> Ending {
+        let authority = match l7::connect_asked(&mut stream, limits).await {
+            Ok(authority) => authority,
+            Err(Unasked::Ended(ending)) => return ending,
+            Err(Unasked::Malformed(malformed)) => {
+                let text = match malformed {
+                    Malformed::Method => NO_TUNNEL,
+                    _ => MALFORMED,
+                };
+                let refused = Refused::malformed(malformed);
+                self.refuse(stream, (Arc::clone(here), refused), malformed.status(), text).await;
+                return Ending::ProtocolError;
+            }
+        };
+        let asked = Asked::of(&authority);
+        let ways = self.ways.snapshot();
+        let Some((door, goal)) = ways.value.tunnel(&asked) else {
+            let (why, status, text) = match ways.value.has_requests(&asked) {
+                true => (SEES_REQUESTS, StatusCode::METHOD_NOT_ALLOWED, NO_TUNNEL),
+                false => (LEADS_NOWHERE, StatusCode::FORBIDDEN, NOT_ALLOWED),
+            };
+            let reason = (DenyReason::UnknownDestination, why);
+            let refusal = refusal(here, &asked.text(), reason, status);
+            self.refuse(stream, refusal, status, text).await;
+            return Ending::Denied;
+        };
+        match door.0.try_send(Redirected { stream, source, goal }) {
+            Ok(()) => Ending::Finished,
+            Err(TrySendError::Full(lost) | TrySendError::Closed(lost)) => {
+                self.services.metrics.accept_error();
+                tracing::warn!(%authority, "tunnel refused: its listener has as many as it may have, or ends");
+                let (status, mut stream) =
+                    (StatusCode::SERVICE_UNAVAILABLE, Plain::Tcp(lost.stream));
+                connect::refused(&mut stream, status, NOT_AVAILABLE, None).await;
+                Ending::UpstreamUnreachable
+            }
+        }
+    }
+
+    /// Counts, records and answers a CONNECT that leads nowhere.
+    async fn refuse(
+        &self,
+        stream: TcpStream,
+        (connection, refused): (Arc<Connection>, Refused),
+        status: StatusCode,
+        text: &'static str,
+    ) {
+        let method = known_method(&Method::CONNECT);
+        let version = Some(Version::HTTP_11);
+        let rough = Rough { number: 1, version, method: Some(&method), headers: None };
+        requests::rejected(&self.services, &connection, &rough, refused).await;
+        let id = connection.request_id(rough.number);
+        connect::refused(&mut Plain::Tcp(stream), status, text, Some(&id)).await;
+    }
+}
+
+/// What goes on record of something that no listener takes.
+fn refusal(
+    here: &Connection,
+    asked: &Arc<str>,
+    (reason, why): (DenyReason, &str),
+    status: StatusCode,
+) -> (Arc<Connection>, Refused) {
+    let connection = Connection { asked: Some(Arc::clone(asked)), ..here.clone() };
+    let message = Some(format!("{why} {asked}"));
+    (Arc::new(connection), Refused::denied(reason, message, status))
+}
