@@ -157,7 +157,7 @@ const ECS: &str = "@timestamp message ecs.version service.name user.id user.name
     event.action event.category event.dataset event.duration event.hash event.id event.kind event.module event.outcome
     event.reason event.sequence event.type
     observer.hostname observer.product observer.type observer.version
-    source.bytes source.ip source.port destination.bytes destination.ip destination.port
+    source.bytes source.ip source.port destination.address destination.bytes destination.ip destination.port
     network.direction network.protocol network.transport
     http.request.id http.request.method http.response.status_code http.version
     rule.name rule.reference rule.version related.hash related.ip related.user

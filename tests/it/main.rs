@@ -60,6 +60,7 @@ mod export_http;
 mod export_syslog;
 mod floods;
 mod foreign;
+mod forward_proxy;
 mod handover;
 mod http_bodies;
 mod http_dicomweb;

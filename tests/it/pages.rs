@@ -65,6 +65,11 @@ async fn a_client_and_a_server_that_are_not_configured_anew() {
     done("docs/interception.md").await;
 }
 
+#[tokio::test]
+async fn a_forward_proxy() {
+    done("docs/forward-proxy.md").await;
+}
+
 #[test]
 fn every_link_leads_somewhere_and_every_page_is_in_the_list() {
     let mut pages =

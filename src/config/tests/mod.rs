@@ -3,6 +3,7 @@
 mod examples;
 mod exports;
 mod form;
+mod forward_proxy;
 mod groups;
 mod identity;
 mod lenient;

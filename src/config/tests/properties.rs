@@ -5,11 +5,12 @@ use proptest::prelude::*;
 use super::{HEAD, parse};
 use crate::config::{Config, ListenAddr, Target};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     include_str!("../../../config/myelin.yaml"),
     include_str!("../../../config/inbound-http.yaml"),
     include_str!("../../../config/inbound-tcp.yaml"),
     include_str!("../../../config/outbound.yaml"),
+    include_str!("../../../config/forward-proxy.yaml"),
     include_str!("../../../config/files.yaml"),
     include_str!("../../../config/est.yaml"),
     include_str!("../../../config/vault.yaml"),

@@ -43,6 +43,7 @@ impl Setup {
                 ListenAddr::Tcp(address) => address.to_string(),
                 ListenAddr::Unix(path) => format!("unix:{}", path.display()),
                 ListenAddr::Redirected => "redirect".to_owned(),
+                ListenAddr::ForwardProxy => "forward_proxy".to_owned(),
             };
             (name.to_string(), address)
         });
