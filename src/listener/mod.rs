@@ -27,7 +27,7 @@ mod workload;
 use std::sync::Arc;
 
 pub use accept::{BindError, Bound, Passing, adopt, bind};
-pub use forward_proxy::{ForwardProxy, ForwardWay, ForwardWays, forward_proxy};
+pub use forward_proxy::{ForwardProxy, ForwardWay, ForwardWays};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
 pub use redirect::{BoundRedirect, Door, Redirector, Way, Ways, bind_redirect, redirector};

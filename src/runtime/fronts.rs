@@ -1,10 +1,12 @@
 //! Where comes what is several listeners': by what it asks for, it is handed to one of them.
 
+use std::sync::{Arc, Weak};
+
 use crate::config::{Config, Destination, Limits, ListenAddr};
 use crate::identity::ListenerName;
 use crate::listener::{
-    BindError, Bound, BoundRedirect, ForwardWay, ForwardWays, Passing, Sockets, Way, Ways, adopt,
-    bind, bind_redirect, forward_proxy, redirector,
+    BindError, Bound, BoundRedirect, ForwardProxy, ForwardWay, ForwardWays, Passing, Sockets, Way,
+    Ways, adopt, bind, bind_redirect, redirector,
 };
 use crate::live::Publisher;
 use crate::outcome::Direction;
@@ -24,7 +26,8 @@ pub(super) struct Fronts {
     /// Whose their sockets are, the addresses as configured, and what passes them on.
     pub(super) sockets: Vec<(ListenerName, ListenAddr, Passing)>,
     redirect: Option<Publisher<Ways>>,
-    forward_proxy: Option<Publisher<ForwardWays>>,
+    /// Gone when its last connection is.
+    forward_proxy: Option<Weak<ForwardProxy>>,
 }
 
 /// What the outbound listeners of a configuration take from the fronts.
@@ -71,22 +74,22 @@ impl Listeners {
             let services = self.services(&name, Direction::Outbound);
             tracing::info!(listen = %super::passing::show(bound.address()), "forward proxy listening");
             self.fronts.sockets.push((name, address, bound.passing()));
-            let (publisher, proxy) = forward_proxy(limits.clone(), services);
-            self.fronts.forward_proxy = Some(publisher);
+            let proxy = ForwardProxy::new(limits.clone(), services);
+            self.fronts.forward_proxy = Some(Arc::downgrade(&proxy));
             self.shutdown.spawn_on(&self.data, proxy.run(bound));
         }
     }
 
     /// Has what comes to the fronts go to the listeners that lead there.
     pub(super) fn lead(&mut self, Leads { destinations, limits }: Leads) {
-        if let Some(publisher) = &mut self.fronts.forward_proxy {
+        if let Some(proxy) = self.fronts.forward_proxy.as_ref().and_then(Weak::upgrade) {
             let ways = destinations.iter().filter_map(|(name, _)| {
                 let running = self.outbound.get(name)?;
                 let is_asked = running.socket.address == ListenAddr::ForwardProxy;
-                let listener = running.listener.clone().filter(|_| is_asked)?;
+                let listener = running.listener.upgrade().filter(|_| is_asked)?;
                 Some(ForwardWay { listener, door: running.door.clone()? })
             });
-            publisher.publish(ForwardWays { limits, ways: ways.collect() });
+            proxy.lead(ForwardWays { limits, ways: ways.collect() });
         }
         if let Some(publisher) = &mut self.fronts.redirect {
             let ways = destinations.into_iter().filter_map(|(name, destinations)| {

@@ -230,9 +230,7 @@ impl Listeners {
             let _runtime = self.data.enter();
             OutboundListener::new(reader, services)
         };
-        let is_shared = running.listening == ListenAddr::ForwardProxy;
-        let shared = is_shared.then(|| Arc::clone(&listener));
-        let running = Running { upstreams, listener: shared, ..running };
+        let running = Running { upstreams, listener: Arc::downgrade(&listener), ..running };
         tracing::info!(listener = %name, listen = %show(&running.listening), "outbound listening");
         self.shutdown.spawn_on(&self.data, listener.run(bound));
         self.outbound.insert(name, running);

@@ -1,7 +1,7 @@
 //! One running listener, and what makes it another one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -34,8 +34,8 @@ pub(super) struct Running<S> {
     pub(super) upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
     /// Where it takes what is redirected, or asked for.
     pub(super) door: Option<Door>,
-    /// The listener itself, where requests come to it that it has not accepted.
-    pub(super) listener: Option<Arc<OutboundListener>>,
+    /// The outbound listener itself, for whoever has accepted what is its own. It ends with its last connection.
+    pub(super) listener: Weak<OutboundListener>,
     pub(super) metrics: Arc<ListenerMetrics>,
     pub(super) lenience: Arc<Lenience>,
     pub(super) open: Arc<OpenConnections>,
@@ -68,7 +68,7 @@ impl<S> Running<S> {
             quotas: None,
             upstreams: None,
             door: bound.door(),
-            listener: None,
+            listener: Weak::new(),
             metrics: Arc::clone(&services.metrics),
             lenience: Arc::clone(&services.lenience),
             open: Arc::clone(&services.open),

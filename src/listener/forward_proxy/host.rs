@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 
-use super::ways::{Asked, ForwardWays};
-use super::{LEADS_NOWHERE, refusal};
+use super::ways::Asked;
+use super::{ForwardProxy, LEADS_NOWHERE, refusal};
 use crate::audit::Connection;
-use crate::listener::Services;
 use crate::listener::counted::Counted;
 use crate::listener::outbound::{Link, OutboundHttp};
 use crate::listener::requests::{self, OpenRequest, Refused};
-use crate::live::{Generation, Live};
+use crate::live::Generation;
 use crate::outcome::DenyReason;
 use crate::proxy::l7::{
     Again, ConnectError, Connected, Facing, Head, Host, NotAudited, PoolKey, Rejection, RequestEnd,
@@ -25,8 +24,7 @@ use crate::tls::TlsStream;
 
 /// The exchanges of one connection from the workload.
 pub(super) struct ForwardHost {
-    ways: Live<ForwardWays>,
-    services: Services,
+    proxy: Arc<ForwardProxy>,
     source: Option<SocketAddr>,
     facing: Facing,
     /// What is known of requests that are no listener's.
@@ -46,13 +44,12 @@ pub(super) struct Unknown(Arc<str>);
 
 impl ForwardHost {
     pub(super) fn new(
-        ways: Live<ForwardWays>,
-        services: Services,
+        proxy: Arc<ForwardProxy>,
         source: Option<SocketAddr>,
         here: Arc<Connection>,
     ) -> Self {
         let (facing, rejected) = (Facing::ForwardProxy, AtomicU64::new(0));
-        Self { ways, services, source, facing, here, rejected }
+        Self { proxy, source, facing, here, rejected }
     }
 }
 
@@ -76,7 +73,7 @@ impl Host for ForwardHost {
 
     fn judge(&self, head: &Head<'_>) -> Result<Routed, Unknown> {
         let asked = Asked::of(head.host.unwrap_or_default());
-        match self.ways.snapshot().value.requests(&asked, self.source) {
+        match self.proxy.ways.load().requests(&asked, self.source) {
             Some((host, judged)) => Ok(Routed { host: Arc::new(host), judged }),
             None => Err(Unknown(asked.text())),
         }
@@ -141,7 +138,7 @@ impl Host for ForwardHost {
                 StatusCode::FORBIDDEN,
             ),
         };
-        requests::rejected(&self.services, &connection, rough, refused).await;
+        requests::rejected(&self.proxy.services, &connection, rough, refused).await;
     }
 
     fn keep(&self, _head: &Head<'_>, _routed: &Routed) {}

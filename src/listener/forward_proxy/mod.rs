@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{Method, StatusCode, Version};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -24,7 +25,6 @@ use super::requests::{self, Refused};
 use super::{Bound, Services, connect, record};
 use crate::audit::Connection;
 use crate::config::{Config, Limits};
-use crate::live::{Live, Publisher, live};
 use crate::outcome::{DenyReason, Direction, Ending};
 use crate::proxy::l7::{
     self, CONNECT_BEGINS, Downstream, Malformed, Pool, PoolLimits, Rough, Unasked, known_method,
@@ -45,25 +45,28 @@ const NO_TUNNEL: &str = "no CONNECT to this host: the proxy carries requests in 
 const NOT_AVAILABLE: &str = "not available\n";
 const MALFORMED: &str = "malformed request\n";
 
-/// Takes what the workload asks for to the listeners that lead there.
+/// Takes what the workload asks for to the listeners that lead there. They live at least as long: until the last of its
+/// connections has ended.
 pub struct ForwardProxy {
-    ways: Live<ForwardWays>,
+    ways: ArcSwap<ForwardWays>,
     services: Services,
-}
-
-/// It leads nowhere yet.
-pub fn forward_proxy(
-    limits: Limits,
-    services: Services,
-) -> (Publisher<ForwardWays>, Arc<ForwardProxy>) {
-    let (publisher, ways) = live(ForwardWays { limits, ways: Vec::new() });
-    (publisher, Arc::new(ForwardProxy { ways, services }))
 }
 
 impl ForwardProxy {
+    /// It leads nowhere yet.
+    pub fn new(limits: Limits, services: Services) -> Arc<Self> {
+        let ways = ArcSwap::from_pointee(ForwardWays { limits, ways: Vec::new() });
+        Arc::new(Self { ways, services })
+    }
+
+    /// From now on it leads there.
+    pub fn lead(&self, ways: ForwardWays) {
+        self.ways.store(Arc::new(ways));
+    }
+
     /// Accepts until the drain.
     pub async fn run(self: Arc<Self>, bound: Bound) {
-        let limits = self.ways.snapshot().value.limits.clone();
+        let limits = self.ways.load().limits.clone();
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let slot = || Arc::clone(&slots).acquire_owned();
@@ -81,14 +84,14 @@ impl ForwardProxy {
 
     /// One connection. What is handed on ends here, and begins with its listener.
     async fn connection(
-        &self,
+        self: &Arc<Self>,
         stream: TcpStream,
         source: Option<SocketAddr>,
         pool: Arc<Pool<ForwardHost>>,
     ) {
         let _open = self.services.metrics.opened();
         let shutdown = &self.services.shutdown;
-        let limits = self.ways.snapshot().value.limits.clone();
+        let limits = self.ways.load().limits.clone();
         let name = Config::forward_proxy_name();
         let at = Connection::at((&name, Direction::Outbound, "http"), false);
         let here = Arc::new(Connection { id: record::random_id(), source, ..at });
@@ -99,8 +102,7 @@ impl ForwardProxy {
                 shutdown.until_cut(Box::pin(tunnel)).await.unwrap_or(Ending::Cut)
             }
             Ok(_) => {
-                let (ways, services) = (self.ways.clone(), self.services.clone());
-                let host = Arc::new(ForwardHost::new(ways, services, source, here));
+                let host = Arc::new(ForwardHost::new(Arc::clone(self), source, here));
                 let downstream = Plain::Tcp(stream);
                 let http = Downstream::Http1;
                 Box::pin(l7::serve(downstream, http, host, pool, &limits, shutdown)).await.ending
@@ -149,9 +151,9 @@ impl ForwardProxy {
             }
         };
         let asked = Asked::of(&authority);
-        let ways = self.ways.snapshot();
-        let Some((door, goal)) = ways.value.tunnel(&asked) else {
-            let (why, status, text) = match ways.value.has_requests(&asked) {
+        let ways = self.ways.load_full();
+        let Some((door, goal)) = ways.tunnel(&asked) else {
+            let (why, status, text) = match ways.has_requests(&asked) {
                 true => (SEES_REQUESTS, StatusCode::METHOD_NOT_ALLOWED, NO_TUNNEL),
                 false => (LEADS_NOWHERE, StatusCode::FORBIDDEN, NOT_ALLOWED),
             };
