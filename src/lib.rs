@@ -37,4 +37,5 @@ pub mod runtime;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod upstream;

@@ -134,6 +134,7 @@ mod spiffe_agent;
 mod status;
 mod tcp;
 mod tls;
+mod traces;
 mod vault;
 mod vault_auth;
 mod vm;

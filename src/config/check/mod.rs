@@ -77,6 +77,7 @@ pub(super) fn file(
     let carried = carried(&mut fields, &context);
     context.peers.check_use(reader);
     let rego = fields.optional("policy", policy::settings);
+    let traces = fields.or("telemetry", None, export::telemetry);
     let workers = fields.or("runtime", cores(), runtime);
     fields.finish();
 
@@ -96,6 +97,7 @@ pub(super) fn file(
         outbound,
         redirect,
         audit,
+        traces: traces?,
         admin,
         outline: policy::outline(root, rego.as_ref()),
         rego,
