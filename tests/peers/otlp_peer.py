@@ -14,6 +14,7 @@ import pathlib
 import pkgutil
 import ssl
 import sys
+import threading
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -28,6 +29,13 @@ from opentelemetry.semconv._incubating import attributes as incubating
 PROTOCOL, PORT, DIR = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
 MODE = sys.argv[4] if len(sys.argv) > 4 else ""
 asked = 0
+voice = threading.Lock()
+
+
+def say(word, told):
+    """In one line, whoever else has something to say."""
+    with voice:
+        print(word, json.dumps(told), flush=True)
 
 
 def plain(value):
@@ -58,7 +66,7 @@ def take(request):
                     "attributes": pairs(record.attributes),
                     "body": plain(record.body),
                 }
-                print("record", json.dumps(told), flush=True)
+                say("record", told)
                 count += 1
     answer = service.ExportLogsServiceResponse()
     if MODE == "partial" and asked == 1:
@@ -108,7 +116,7 @@ def take_spans(request):
                     "remote": bool(span.flags & 0x200),
                     "unknown": unknown,
                 }
-                print("span", json.dumps(says), flush=True)
+                say("span", says)
                 count += 1
     answer = trace_service.ExportTraceServiceResponse()
     if MODE == "partial" and asked == 1:
@@ -164,7 +172,7 @@ class Http(BaseHTTPRequestHandler):
         if is_busy():
             return self.say(503, b"")
         if MODE == "elsewhere":
-            print("asked", json.dumps(self.path), flush=True)
+            say("asked", self.path)
             return self.say(307, b"", {"Location": "/elsewhere"})
         if MODE == "flood":
             return self.say(200, bytes(5 << 20))
