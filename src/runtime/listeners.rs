@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::sleep;
 
 use super::build::{self, BuildError, Given};
+use super::parting::retire;
 use super::passing::show;
 use super::shown;
 use crate::admin::{LenientView, ListenerView, PolicyView};
@@ -37,6 +37,8 @@ pub(super) struct Listeners {
     metrics: Metrics,
     inventory: Inventory,
     shutdown: Shutdown,
+    /// Of outbound listeners, which close last.
+    pub(super) last: Shutdown,
 }
 
 /// One running listener. It is the same one as long as name, address and protocol stay.
@@ -49,10 +51,10 @@ pub(super) struct Running<S> {
     trust: Arc<Trust>,
     /// What they have had of it, where they come in.
     quotas: Option<Arc<Quotas>>,
-    shutdown: Shutdown,
-    drain_timeout: Duration,
+    pub(super) shutdown: Shutdown,
+    pub(super) drain_timeout: Duration,
     upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
-    metrics: Arc<ListenerMetrics>,
+    pub(super) metrics: Arc<ListenerMetrics>,
     lenience: Arc<Lenience>,
     open: Arc<OpenConnections>,
 }
@@ -80,7 +82,8 @@ impl Listeners {
         shutdown: Shutdown,
     ) -> Self {
         let (inbound, outbound) = (BTreeMap::new(), BTreeMap::new());
-        Self { inbound, outbound, data, audit, metrics, inventory, shutdown }
+        let last = shutdown.outlasting();
+        Self { inbound, outbound, data, audit, metrics, inventory, shutdown, last }
     }
 
     /// Makes the states, or says what is in the way. Changes nothing.
@@ -251,7 +254,10 @@ impl Listeners {
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
             open: Arc::default(),
-            shutdown: self.shutdown.child(),
+            shutdown: match direction {
+                Direction::Inbound => self.shutdown.child(),
+                Direction::Outbound => self.last.child(),
+            },
         }
     }
 
@@ -375,30 +381,6 @@ fn new_socket(
     wanted: Socket,
 ) -> Option<(ListenerName, ListenAddr)> {
     (running != Some(&wanted)).then(|| (name.clone(), wanted.address))
-}
-
-/// Drains the listeners that do not stay, and cuts what is left of them after `drain_timeout`.
-fn retire<S>(
-    running: &mut BTreeMap<ListenerName, Running<S>>,
-    whole: &Shutdown,
-    stays: impl Fn(&ListenerName) -> bool,
-) {
-    running.retain(|name, listener| {
-        let stays = stays(name);
-        if !stays {
-            tracing::info!(listener = %name, "listener removed; its connections are draining");
-            let (shutdown, grace) = (listener.shutdown.clone(), listener.drain_timeout);
-            shutdown.drain();
-            let whole = whole.clone();
-            shutdown.clone().spawn(async move {
-                tokio::select! {
-                    () = sleep(grace) => shutdown.cut(),
-                    () = whole.draining() => {} // then the whole process's grace counts
-                }
-            });
-        }
-        stays
-    });
 }
 
 fn names(peers: &[PeerName]) -> Vec<String> {
