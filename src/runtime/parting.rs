@@ -83,7 +83,10 @@ impl Supervisor {
         let mut news = self.material.clone();
         loop {
             tokio::select! {
-                drained = &mut ending => return drained,
+                drained = &mut ending => {
+                    last.drain(); // where nothing was open `parting` may not have begun; renewal ends by it
+                    return drained;
+                }
                 () = &mut parting => {}
                 true = news.replaced_after(self.applied) => self.rotated(),
             }
