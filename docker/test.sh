@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Builds the image and runs the composed pair, for real, on a machine that has neither a container engine
-# running nor an image registry: an engine of its own is started, and base images are made on the spot.
+# Builds the image and runs the composed clinic, for real, on a machine that has neither a container engine
+# running nor an image registry: an engine of its own is started, and base images are made on the spot. Every
+# packet between the containers is captured, from the first on, and read for what must not be there.
 #
-#   docker/test.sh                  all of it; some ten minutes on two cores, most of them the release build
+#   docker/test.sh                  all of it; some fifteen minutes on two cores, most of them the release build
 #   docker/test.sh --binary FILE    puts FILE, a static myelin, into the image instead of compiling one
 #   docker/test.sh --keep           leaves engine and containers running, and says how to reach and end them
 #
@@ -14,11 +15,15 @@ set -euo pipefail
 repo=$(cd "$(dirname "$0")/.." && pwd)
 image=myelin:test
 builder=myelin-test/builder:local
-workload=myelin-test/busybox:local
+workload=myelin-test/workload:local
 project=myelin-test
+bypass=${project}_bypass
+services=(ehr billing registry engine lab database reports research)
 trail_lines=''
 
 . "$repo/docker/checks.sh"
+. "$repo/docker/images.sh"
+. "$repo/docker/capture.sh"
 
 # Starts what takes long, in a process group of its own: a signal to this script is heard at once, and ends
 # all of it. `finished` waits for it.
@@ -41,7 +46,7 @@ finished() {
 
 install_missing() {
   local package missing=()
-  for package in docker.io:dockerd busybox-static:busybox debootstrap:debootstrap iproute2:ip iptables:iptables; do
+  for package in docker.io:dockerd busybox-static:busybox debootstrap:debootstrap iproute2:ip iptables:iptables tshark:tshark; do
     command -v "${package#*:}" >/dev/null || missing+=("${package%:*}")
   done
   docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || missing+=(docker-compose)
@@ -74,6 +79,7 @@ stop_engine() {
 finish() {
   local status=$?
   trap - EXIT INT TERM
+  end_captures
   if [ -n "$making" ]; then
     kill -- "-$making" 2>/dev/null || true
     wait "$making" 2>/dev/null || true
@@ -92,76 +98,7 @@ finish() {
   exit "$status"
 }
 
-# --- images without a registry -------------------------------------------------------------------------
-
-# A workload's base: a static busybox, as in the image of that name.
-make_workload_image() {
-  local root=$work/busybox applet
-  mkdir -p "$root/bin"
-  cp "$(command -v busybox)" "$root/bin/busybox"
-  for applet in $(busybox --list); do
-    [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
-  done
-  tar -C "$root" -c . | docker import - "$workload" >/dev/null
-}
-
-# Debian with a C compiler, this machine's Rust toolchain, and the source of every dependency. It stands in
-# for `rust:1.95-bookworm`, and lets the build run without a network.
-make_builder_root() {
-  local root=$work/builder host sysroot
-  host=$(cd "$repo" && rustc -vV | sed -n 's/^host: //p')
-  sysroot=$(cd "$repo" && rustc --print sysroot)
-  unshare --mount --propagation private debootstrap --variant=minbase --include=gcc,libc6-dev \
-    bookworm "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
-  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/usr/share/{doc,locale,man}
-  mkdir -p "$root/usr/local/lib/rustlib" "$root/usr/local/cargo"
-  cp -a "$sysroot"/bin/{cargo,rustc} "$root/usr/local/bin/"
-  cp -a "$sysroot"/lib/*.so* "$root/usr/local/lib/"
-  cp -a "$sysroot/lib/rustlib/$host" "$root/usr/local/lib/rustlib/"
-  (cd "$repo" && cargo vendor --locked --versioned-dirs "$root/usr/local/vendor")
-  cat >"$root/usr/local/cargo/config.toml" <<'CONFIG'
-[source.crates-io]
-replace-with = "vendored"
-[source.vendored]
-directory = "/usr/local/vendor"
-[net]
-offline = true
-CONFIG
-}
-
-# Commands named rustc and cargo that "compile" the given binary: the rest of the Dockerfile is as ever.
-make_prebuilt_root() {
-  local root=$work/builder
-  mkdir -p "$root/usr/local/bin" "$root/usr/local/cargo" "$root/tmp"
-  cp -a "$work/busybox/bin" "$root/bin"
-  cp "$binary" "$root/myelin"
-  printf '#!/bin/sh\necho host: prebuilt\n' >"$root/usr/local/bin/rustc"
-  cat >"$root/usr/local/bin/cargo" <<'CARGO'
-#!/bin/sh
-mkdir -p "$CARGO_TARGET_DIR/prebuilt/release" && cp /myelin "$CARGO_TARGET_DIR/prebuilt/release/myelin"
-CARGO
-  chmod 0755 "$root"/usr/local/bin/* "$root/myelin"
-}
-
-import_builder() {
-  tar -C "$work/builder" -c . \
-    | docker import --change 'ENV CARGO_HOME=/usr/local/cargo' \
-      --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin' - "$builder" >/dev/null
-  rm -rf "$work/builder"
-}
-
-build_image() {
-  local revision
-  revision=$(git -C "$repo" rev-parse HEAD 2>/dev/null || echo unknown)
-  # The classic builder, because BuildKit is a plugin that not every client has; both make the same image.
-  begin "$work/build.log" env DOCKER_BUILDKIT=0 timeout 1500 docker build --network none \
-    --file "$repo/docker/Dockerfile" --tag "$image" \
-    --build-arg BUILDER="$builder" --build-arg REVISION="$revision" "$repo"
-  finished || { tail -40 "$work/build.log"; die 'the Dockerfile does not build'; }
-  pass "the Dockerfile builds without a network"
-}
-
-# --- the pair ------------------------------------------------------------------------------------------
+# --- the clinic ----------------------------------------------------------------------------------------
 
 compose() {
   if docker compose version >/dev/null 2>&1; then
@@ -187,7 +124,7 @@ inside() { # SERVICE COMMAND…
 of() { docker inspect --format "$2" "$(container "$1")"; }
 healthy() { [ "$(of "$1" '{{.State.Health.Status}}')" = healthy ]; }
 get() { # SERVICE URL
-  inside "$1" wget -q -O - "$2"
+  inside "$1" python3 /legacy/get.py "$2"
 }
 
 # The trail of a sidecar as it is now; the sidecar's own image has nothing to read it with.
@@ -204,48 +141,77 @@ on_record() { # TEXT SERVICE PATTERN
   if until_ready 10 recorded "$2" "$3"; then pass "$1"; else fail "$1 (wanted: $3)" "$trail_lines"; fi
 }
 
-check_image() {
-  local files
-  expect 'the image runs, and says what it is' '^myelin [0-9]' docker run --rm --read-only "$image" --version
-  expect 'its user is a number, and not root' '^65532:65532$' docker inspect --format '{{.Config.User}}' "$image"
-  expect 'it stops by SIGTERM' '^SIGTERM$' docker inspect --format '{{.Config.StopSignal}}' "$image"
-  expect 'it asks itself for its health' 'myelin healthcheck' docker inspect --format '{{.Config.Healthcheck.Test}}' "$image"
-  expect 'it sets the tunable of glibc' 'x86_rep_movsb_threshold' docker inspect --format '{{.Config.Env}}' "$image"
-  files=$(docker create "$image") && docker export "$files" | tar -tv >"$work/files" && docker rm "$files" >/dev/null
-  # What the engine itself puts into every container is no part of the image.
-  files=$(grep '^-' "$work/files" | grep -vE ' (\.dockerenv|etc/(hostname|hosts|resolv\.conf)|dev/console)$')
-  expect 'it holds the binary, and no other file' '^-rwxr-xr-x root/root .* usr/bin/myelin$' echo "$files"
-  expect 'one file in all' '^1$' wc -l <<<"$files"
-  printf '      size: %s bytes\n' "$(docker inspect --format '{{.Size}}' "$image")"
-  expect "its volumes are the user's alone" "^drwx------ 65532/65532 .* var/lib/myelin/authority/\$" cat "$work/files"
-  expect "the trail's as well" "^drwx------ 65532/65532 .* var/log/myelin/\$" cat "$work/files"
-}
-
-start_pair() {
-  export MYELIN_IMAGE=$image WORKLOAD_IMAGE=$workload BUILDER=$builder
+start_clinic() {
+  local service
+  export MYELIN_IMAGE=$image WORKLOAD_IMAGE=$workload DATABASE_IMAGE=$workload BUILDER=$builder
   # Without CAP_SYS_RESOURCE not even root may raise it.
   if [ "$(ulimit -Hn)" != unlimited ] && [ "$(ulimit -Hn)" -lt 65536 ]; then
     MYELIN_NOFILE=$(ulimit -Hn)
     export MYELIN_NOFILE
   fi
+  # The networks come first: the capture has begun before there is anybody who could say something.
+  compose up --no-start billing registry lab reports >"$work/up.log" 2>&1 || { cat "$work/up.log"; die 'the composition cannot be made'; }
+  docker network create --internal "$bypass" >/dev/null
+  capture "$work/bridges.pcapng" "$engine" "$(bridge "${project}_fhir")" "$(bridge "${project}_soap")" \
+    "$(bridge "${project}_hl7")" "$(bridge "${project}_sql")" "$(bridge "$bypass")"
   compose --profile refusal up --detach >"$work/up.log" 2>&1 \
     || { cat "$work/up.log"; compose logs --no-color; die 'the composition does not start'; }
-  for service in ehr billing research; do
-    until_ready 60 healthy "$service-sidecar" || { compose --profile refusal logs --no-color; die "$service-sidecar is not healthy"; }
+  for service in "${services[@]}"; do
+    until_ready 90 healthy "$service-sidecar" || { compose --profile refusal logs --no-color; die "$service-sidecar is not healthy"; }
   done
   pass 'every sidecar is healthy'
+  for service in billing lab reports; do
+    capture "$work/$service.pcapng" "$(of "$service" '{{.State.Pid}}')" lo
+  done
 }
 
+report() { inside reports psql -h 127.0.0.1 -U clinic -f /legacy/overdue.sql postgres; }
+
 check_requests() {
-  expect 'billing, in plain HTTP, gets a patient from ehr' '"family":"Example"' \
-    get billing http://127.0.0.1:8080/cgi-bin/invoice
-  expect 'ehr gets an invoice from billing' '"invoice":"2026-1042"' \
-    get ehr http://127.0.0.1:9001/cgi-bin/invoice
+  expect 'billing, in plain HTTP, gets a patient from ehr and her insurance by SOAP' \
+    '"insurance": "K123456789".*"family": "Mustermann"' get billing http://127.0.0.1:8080/invoice
+  expect 'ehr gets an invoice from billing' '"invoice": "2026-1042"' get ehr http://127.0.0.1:9001/invoice
   on_record 'the access is on record, with who it was' ehr \
     '"action":"request-allowed".*spiffe://hospital.example/billing'
+  on_record 'and the question, by its name' registry '"action":"request-allowed".*PRPA_IN201305UV02'
+  expect "the laboratory's result is acknowledged" '^MSA\|AA\|0001' inside lab python3 /legacy/lab.py 127.0.0.1 2575
+  on_record 'and on record' engine '"action":"message-allowed".*spiffe://hospital.example/lab'
+  until_ready 30 report || true
+  expect 'a report comes out of PostgreSQL' '2026-1042 *\| Mustermann' report
+  on_record 'and who asked is on record' database '"action":"connection-allowed".*spiffe://hospital.example/reports'
+}
+
+check_denials() {
   expect 'what no route names is denied' '403' get billing http://127.0.0.1:9001/fhir/Observation/7
   on_record 'and on record' ehr '"action":"request-denied"'
+  expect 'a message that is not listed is not acknowledged' 'no acknowledgement' \
+    inside lab python3 /legacy/lab.py 127.0.0.1 2575 'ADT^A01'
+  on_record 'and on record' engine '"action":"message-denied"'
 }
+
+check_trails() {
+  local service word trails
+  for service in "${services[@]}"; do
+    succeeds "the trail of $service verifies" inside "$service-sidecar" /usr/bin/myelin audit verify /var/log/myelin
+  done
+  trails=$(for service in "${services[@]}"; do trail "$service"; done)
+  for word in "${patient[@]}"; do
+    if grep -qF -- "$word" <<<"$trails"; then fail "no trail says $word"; else pass "no trail says $word"; fi
+  done
+}
+
+# The same programs without sidecars, in a network of their own: what they say there is in the clear.
+go_past_the_sidecars() {
+  local program
+  for program in ehr registry engine; do
+    docker run --detach --name "bare-$program" --init --network "$bypass" --volume "$repo/docker/legacy:/legacy:ro" \
+      "$workload" python3 "/legacy/$program.py" 0.0.0.0 >/dev/null
+  done
+  succeeds 'past the sidecars: FHIR' until_ready 20 bare engine get.py http://bare-ehr:8080/fhir/Patient/42
+  succeeds 'past the sidecars: SOAP' until_ready 20 bare engine pdq.py http://bare-registry:8081/pdq Mustermann
+  succeeds 'past the sidecars: HL7' until_ready 20 bare ehr lab.py bare-engine 2575
+}
+bare() { docker exec "bare-$1" python3 "/legacy/$2" "${@:3}"; }
 
 check_refusals() {
   local pid address
@@ -264,52 +230,81 @@ check_refusals() {
   on_record 'which is on record' ehr '"action":"connection-refused".*"reason":"no_certificate"'
 }
 
-check_confinement() {
-  local status
-  status=$(cat "/proc/$(of ehr-sidecar '{{.State.Pid}}')/status")
-  expect 'the sidecar is not root' '^Uid:[[:space:]]65532[[:space:]]65532' echo "$status"
-  expect 'it has no capability' '^CapEff:[[:space:]]0+$' echo "$status"
-  expect 'it cannot gain any' '^NoNewPrivs:[[:space:]]1$' echo "$status"
-  expect 'its system calls are filtered' '^Seccomp:[[:space:]]2$' echo "$status"
+# `myelin run` is two processes: the parent, which is process 1, and the worker, which is the sidecar.
+check_processes() {
+  local parent worker which status
+  parent=$(of ehr-sidecar '{{.State.Pid}}')
+  worker=$(children "$parent")
+  expect 'process 1 of the container is the parent' '^NSpid:.*[[:space:]]1$' cat "/proc/$parent/status"
+  expect 'and has one child, the worker' '^[0-9]+ $' echo "$worker"
+  for which in parent worker; do
+    status=$(cat "/proc/${!which// /}/status")
+    expect "the $which is not root" '^Uid:[[:space:]]65532[[:space:]]65532' echo "$status"
+    expect 'it has no capability' '^CapEff:[[:space:]]0+$' echo "$status"
+    expect 'it cannot gain any' '^NoNewPrivs:[[:space:]]1$' echo "$status"
+    expect 'its system calls are filtered' '^Seccomp:[[:space:]]2$' echo "$status"
+  done
   expect 'its root is read-only' '[Rr]ead-only file system' inside ehr-sidecar /usr/bin/myelin init --service x --dir /x
   expect 'there is no shell in it' 'not found|no such file' inside ehr-sidecar sh -c true
-  succeeds 'the trail verifies' inside ehr-sidecar /usr/bin/myelin audit verify /var/log/myelin
+  nsenter --target "$parent" --pid sh -c 'sleep 3 & exit'
+  succeeds 'an orphan becomes a child of process 1' until_ready 3 has_children "$parent" 2
+  succeeds 'and is reaped when it has ended' until_ready 10 has_children "$parent" 1
 }
+children() { cat "/proc/$1/task/$1/children"; }
+has_children() { [ "$(children "$1" | wc -w)" = "$2" ]; }
 
 check_life() {
-  local begun
+  local begun reloads
   succeeds 'a second up finds the authority of the first' compose up --detach
+  reloads=$(loaded billing)
   docker kill --signal HUP "$(container billing-sidecar)" >/dev/null
-  expect 'after a reload, requests pass' '"family":"Example"' get billing http://127.0.0.1:8080/cgi-bin/invoice
+  succeeds 'a reload is on record' until_ready 10 loaded_more billing "$reloads"
+  expect 'after it, requests pass' '"family": "Mustermann"' get billing http://127.0.0.1:8080/invoice
+  kill -KILL "$(children "$(of ehr-sidecar '{{.State.Pid}}')")"
+  succeeds 'a worker that is killed ends the container, which starts again' until_ready 30 restarted ehr-sidecar
+  succeeds 'and becomes ready' until_ready 60 healthy ehr-sidecar
+  expect 'and requests pass again' '"family": "Mustermann"' get billing http://127.0.0.1:8080/invoice
   docker restart --time 40 "$(container ehr-sidecar)" >/dev/null
   succeeds 'a restarted sidecar becomes ready' until_ready 60 healthy ehr-sidecar
-  expect 'and requests pass again' '"family":"Example"' get billing http://127.0.0.1:8080/cgi-bin/invoice
+  expect 'and requests pass again' '"family": "Mustermann"' get billing http://127.0.0.1:8080/invoice
   begun=$SECONDS
   docker stop --time 40 "$(container ehr-sidecar)" >/dev/null
   expect 'it stops by itself when told to' '^0$' of ehr-sidecar '{{.State.ExitCode}}'
   if [ $((SECONDS - begun)) -lt 10 ]; then pass 'at once'; else fail "at once (it took $((SECONDS - begun)) s)"; fi
 }
+loaded() { trail "$1" | grep -c '"action":"config-loaded"'; }
+loaded_more() { [ "$(loaded "$1")" -gt "$2" ]; }
+restarted() { [ "$(of "$1" '{{.RestartCount}}')" -gt 0 ]; }
 
-# The configuration inside kubernetes.yaml, with a certificate where the manifest mounts one.
+# The configuration of examples/kubernetes, with a certificate where the manifest mounts one.
 check_kubernetes() {
-  local dir=$work/kubernetes
+  local dir=$work/kubernetes worker
   mkdir -p "$dir/tls"
   chown 65532:65532 "$dir"
-  sed -n '/^  myelin.yaml: |/,/^---/{s/^    //p}' "$repo/docker/kubernetes.yaml" >"$dir/myelin-kubernetes.yaml"
+  cp "$repo/examples/kubernetes/base/myelin.yaml" "$dir/myelin-kubernetes.yaml"
   docker run --rm --network none --volume "$dir:/out" "$image" init --service ehr --issue ehr --dir /out >/dev/null 2>&1
   cp "$dir/ehr.crt" "$dir/tls/tls.crt"
   cp "$dir/ehr.key" "$dir/tls/tls.key"
   cp "$dir/ca.crt" "$dir/tls/ca.crt"
   chown root:65532 "$dir/tls"/* && chmod 0440 "$dir/tls"/*
-  local mounts=(--volume "$dir/myelin-kubernetes.yaml:/etc/myelin/myelin.yaml:ro" --volume "$dir/tls:/etc/myelin/tls:ro")
-  succeeds 'the configuration in kubernetes.yaml passes check' docker run --rm --network none "${mounts[@]}" "$image" check
-  docker run --detach --name kubernetes --read-only --cap-drop ALL --network "${project}_clinic" "${mounts[@]}" "$image" >/dev/null
+  local mounts=(--volume "$dir/myelin-kubernetes.yaml:/etc/myelin/myelin.yaml:ro" --volume "$dir/tls:/etc/myelin/tls:ro"
+    --tmpfs /run/myelin:uid=65532,gid=65532,mode=0700)
+  succeeds 'the configuration of examples/kubernetes passes check' docker run --rm --network none "${mounts[@]}" "$image" check
+  docker run --detach --name kubernetes --read-only --cap-drop ALL --network "$bypass" "${mounts[@]}" \
+    --health-interval 1s --health-timeout 1s --health-retries 2 --health-start-period 0s "$image" >/dev/null
   expect 'its probe port says that it is ready' '^ready$' probe /ready
   expect 'and that it is alive' '^live$' probe /live
   expect 'and does not tell its status' '404' probe_once /status
+  worker=$(children "$(docker inspect --format '{{.State.Pid}}' kubernetes)")
+  succeeds 'HEALTHCHECK says that it is healthy' until_ready 20 health_is healthy
+  kill -STOP "$worker"
+  succeeds 'that it is not, while nothing moves in it' until_ready 30 health_is unhealthy
+  kill -CONT "$worker"
+  succeeds 'and that it is again' until_ready 20 health_is healthy
 }
+health_is() { [ "$(docker inspect --format '{{.State.Health.Status}}' kubernetes)" = "$1" ]; }
 
-probe_once() { inside billing wget -q -O - "http://kubernetes:9902$1"; }
+probe_once() { bare ehr get.py "http://kubernetes:9902$1"; }
 probe() {
   until_ready 20 probe_once "$1" || true
   probe_once "$1"
@@ -334,22 +329,22 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 install_missing
-if [ -z "$binary" ]; then
-  begin "$work/builder.log" make_builder_root
-fi
+begin "$work/workload.log" make_workload_root
 
 step 'starting an engine'
 start_engine overlay2 \
   || { tail -5 "$work/engine-overlay2.log"; echo 'no overlay2 here; trying vfs'; start_engine vfs; } \
   || { tail -20 "$work/engine-vfs.log"; die 'dockerd does not start here'; }
 docker version --format '      engine {{.Server.Version}}, client {{.Client.Version}}'
-make_workload_image
 
-step 'making a builder image'
+step 'making base images'
+finished || { tail -20 "$work/workload.log"; die 'no image for the workloads could be made'; }
+import_workload
 if [ -n "$binary" ]; then
   skip 'compiling in the container' "--binary $binary was asked for"
   make_prebuilt_root
 else
+  begin "$work/builder.log" make_builder_root
   finished || { tail -20 "$work/builder.log"; die 'no builder image could be made'; }
 fi
 import_builder
@@ -358,12 +353,22 @@ step 'building the image'
 build_image
 check_image
 
-step 'the pair'
-start_pair
+step 'the clinic'
+start_clinic
+before=$failed
 check_requests
-requests_failed=$failed
+requests_failed=$((failed - before))
+check_denials
 check_refusals
-check_confinement
+check_processes
+check_trails
+
+step 'the wires'
+go_past_the_sidecars
+on_file "$work/bridges.pcapng" 'frame contains "ORU^R01"'
+end_captures
+check_bridges
+check_control
 
 step 'Kubernetes'
 check_kubernetes
@@ -372,6 +377,12 @@ step 'reload, restart, stop'
 check_life
 
 [ "$failed" -eq 0 ] || compose --profile refusal logs --no-color --tail 30 || true
+if [ "$keep" = no ]; then
+  step 'taking it down'
+  succeeds 'all of it goes' compose --profile refusal down --volumes
+  expect 'and nothing of it is left' '^$' docker volume ls --quiet --filter "label=com.docker.compose.project=$project"
+fi
+
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
-[ "$requests_failed" -eq 0 ] || echo 'FAIL  the pair did not pass its requests'
+[ "$requests_failed" -eq 0 ] || echo 'FAIL  the clinic did not pass its requests'
 [ "$failed" -eq 0 ]

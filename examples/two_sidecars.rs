@@ -114,7 +114,7 @@ fn start(dir: &Path, service: &str, text: &str) -> Result<Sidecar, Box<dyn Error
 fn address(sidecar: &Sidecar) -> Result<String, &'static str> {
     match sidecar.started().listeners.first() {
         Some((_, ListenAddr::Tcp(address))) => Ok(address.to_string()),
-        Some((_, ListenAddr::Unix(_))) | None => Err("no listener on TCP"),
+        Some((_, ListenAddr::Unix(_) | ListenAddr::Redirected)) | None => Err("no listener on TCP"),
     }
 }
 

@@ -11,14 +11,18 @@ mod exec;
 mod explain;
 mod findings;
 mod healthcheck;
+mod import;
 mod init;
+mod inject;
 mod manual;
 mod moment;
 mod narrowing;
 mod policy;
 mod probe;
 mod put;
+mod redirect;
 mod run;
+mod sheet;
 mod status;
 mod wait;
 
@@ -55,6 +59,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Writes a configuration and an authority for a service
     Init(init::Arguments),
+    /// Makes a configuration of what stunnel's says
+    Import(import::Arguments),
+    /// Puts the sidecar into the manifest of a Kubernetes workload
+    Inject(inject::Arguments),
     /// The authority in a directory: issue, list, revoke
     Ca(ca::Arguments),
     /// Tells which rule lets a peer in, or which came nearest and why it does not
@@ -63,6 +71,8 @@ enum Command {
     Policy(policy::Arguments),
     /// Shakes hands with a server as this service, and tells what fails, why, and how to mend it
     Probe(probe::Arguments),
+    /// The kernel's rules that send to the sidecar what was to go elsewhere
+    Redirect(redirect::Arguments),
     /// Looks at the audit trail
     Audit(audit::Arguments),
     /// Shows what a running sidecar is doing
@@ -95,9 +105,12 @@ impl Command {
             Self::Run(_)
             | Self::Check(_)
             | Self::Init(_)
+            | Self::Import(_)
+            | Self::Inject(_)
             | Self::Explain(_)
             | Self::Policy(_)
             | Self::Probe(_)
+            | Self::Redirect(_)
             | Self::Audit(_)
             | Self::Healthcheck(_)
             | Self::Status(_)
@@ -206,10 +219,13 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Inject(arguments) => inject::run(&arguments),
         Command::Ca(arguments) => ca::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
+        Command::Redirect(arguments) => redirect::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),

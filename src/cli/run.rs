@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
 use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, environment, load};
 use crate::config::{Config, Problems};
-use crate::parent::{self, Program};
+use crate::parent::{self, Activation, Manager, Program};
 use crate::report::Report;
 use crate::runtime::{
     Inheritance, Obstacle, Orders, Sidecar, StartError, decline, raise_limit, until_stopped,
@@ -34,7 +35,9 @@ pub(super) fn run(arguments: &Arguments, log: log::Format) -> anyhow::Result<Exi
 /// The parent process.
 fn front() -> anyhow::Result<Exit> {
     let program = Program::this(std::env::args_os(), environment("PATH").map(Into::into));
-    Ok(Exit::Worker(parent::run(&program)?))
+    let manager = Manager::of(&environment).context("NOTIFY_SOCKET names no socket")?;
+    let sockets = Activation::of(&environment)?;
+    Ok(Exit::Worker(parent::run(&program, &manager, &sockets)?))
 }
 
 /// The worker: the sidecar.
@@ -63,14 +66,13 @@ fn worker(arguments: &Arguments, parent: u32, log: log::Format) -> anyhow::Resul
 
 fn serve(
     runtime: &Runtime,
-    mut orders: Orders,
+    orders: Orders,
     (config, inheritance): (Config, Inheritance),
     path: &Path,
     log: log::Format,
 ) -> anyhow::Result<Exit> {
     let descriptors = raise_limit(&config);
-    let sidecar = match runtime.block_on(Sidecar::start_unless(orders.ended(), config, inheritance))
-    {
+    let sidecar = match runtime.block_on(Sidecar::start_unless(&orders, config, inheritance)) {
         Ok(Some(sidecar)) => sidecar,
         Ok(None) => {
             tracing::info!("stopped before anything had started");
@@ -129,7 +131,9 @@ fn problems(error: &StartError) -> Vec<String> {
         StartError::Audit(error) => vec![Report(error).to_string()],
         StartError::Pseudonyms(error) => vec![Report(error).to_string()],
         StartError::Obstacle(Obstacle::Rego(error)) => vec![error.to_string()],
-        StartError::Obstacle(Obstacle::Service(_) | Obstacle::Build(_) | Obstacle::Bind(_))
+        StartError::Obstacle(
+            Obstacle::Service(_) | Obstacle::Build(_) | Obstacle::Bind(_) | Obstacle::Activation(_),
+        )
         | StartError::Predecessor(_)
         | StartError::Threads(_)
         | StartError::Metrics(_)
@@ -141,7 +145,11 @@ fn problems(error: &StartError) -> Vec<String> {
 fn exit_of(error: &StartError) -> Exit {
     match error {
         StartError::Obstacle(
-            Obstacle::Material(_) | Obstacle::Rego(_) | Obstacle::Service(_) | Obstacle::Build(_),
+            Obstacle::Material(_)
+            | Obstacle::Rego(_)
+            | Obstacle::Service(_)
+            | Obstacle::Build(_)
+            | Obstacle::Activation(_),
         )
         | StartError::Pseudonyms(_) => Exit::BadConfig,
         StartError::Obstacle(Obstacle::Bind(_))

@@ -111,6 +111,15 @@ impl FromStr for Endpoint {
     }
 }
 
+/// A DNS name, which a resolver has addresses for.
+pub(super) fn host(text: &str) -> Result<String, Fault> {
+    let found = name_or_v4(text).filter(|name| name.parse::<IpAddr>().is_err());
+    found.ok_or_else(|| {
+        Fault::new("is not a DNS name")
+            .hint("write lab.example; addresses go into `address`, like 10.0.0.7")
+    })
+}
+
 fn name_or_v4(host: &str) -> Option<String> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return address.is_ipv4().then(|| address.to_string());

@@ -23,6 +23,7 @@ pub(super) static FILE: Section = Section {
         "groups",
         "inbound",
         "outbound",
+        "redirect",
         "policy",
         "audit",
         "admin",
@@ -152,6 +153,7 @@ pub(super) static INBOUND: Section = Section {
     keys: &[
         "name",
         "listen",
+        "redirect_ports",
         "forward",
         "forward_anywhere",
         "forward_protocol",
@@ -219,14 +221,29 @@ pub(super) static ASSOCIATION: Section = Section {
 
 /// An item of `outbound`
 pub(super) static OUTBOUND: Section = Section {
-    keys: &["name", "listen", "listen_anywhere", "to", "expect", "protocol", "phi", "limits"],
-    required: &[
-        ("name", "to-lab"),
-        ("listen", "127.0.0.1:9002"),
-        ("to", "[lab.example:8443]"),
-        ("expect", "[lab]"),
-        ("protocol", "http"),
+    keys: &[
+        "name",
+        "listen",
+        "listen_anywhere",
+        "to",
+        "redirect",
+        "destinations",
+        "expect",
+        "protocol",
+        "phi",
+        "limits",
     ],
+    required: &[("name", "to-lab"), ("expect", "[lab]"), ("protocol", "http")],
+};
+
+/// An item of `destinations`
+pub(super) static DESTINATION: Section =
+    Section { keys: &["address", "name", "ports", "port"], required: &[] };
+
+/// `redirect`
+pub(super) static REDIRECT: Section = Section {
+    keys: &["port", "include_ports", "exclude_ports", "exclude_addresses"],
+    required: &[("port", "15001")],
 };
 
 /// `audit`

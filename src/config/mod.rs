@@ -16,6 +16,7 @@ mod parse;
 mod problem;
 mod question;
 mod read;
+mod redirect;
 mod rules;
 mod scalar;
 mod settings;
@@ -51,6 +52,7 @@ pub use outline::{Change, Changes, Outline};
 pub use parse::{load, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use question::{Question, Unaskable};
+pub use redirect::{Destination, Network, Place, Redirect};
 pub use rules::{
     AssociationRule, MessageRule, MessageType, Mllp, OnDenied, Quota, Rate, Route, RouteKind, Rule,
     SenderRule, SoapAction,
@@ -88,6 +90,8 @@ pub struct Config {
     pub inbound: Vec<Inbound>,
     /// Plaintext in, mutual TLS out.
     pub outbound: Vec<Outbound>,
+    /// What the kernel sends to the sidecar although it was to go elsewhere.
+    pub redirect: Option<Redirect>,
     /// The trail. Always there when a listener has `phi: true`.
     pub audit: Option<AuditSettings>,
     /// The administrative listeners.
@@ -202,6 +206,8 @@ pub enum ListenAddr {
     Tcp(SocketAddr),
     /// A socket in the file system.
     Unix(PathBuf),
+    /// None of its own: connections come by `redirect.port`.
+    Redirected,
 }
 
 /// Where the workload listens.
@@ -265,6 +271,8 @@ pub struct Inbound {
     pub name: ListenerName,
     /// Where peers connect.
     pub listen: SocketAddr,
+    /// Where peers connected before: the kernel sends what comes to these ports of this machine to `listen`.
+    pub redirect_ports: Vec<u16>,
     /// The workload. Loopback or a unix socket, unless `forward_anywhere` was set.
     pub forward: Target,
     /// What it carries.
@@ -324,8 +332,10 @@ pub struct Outbound {
     pub listen: ListenAddr,
     /// Its line in the configuration file.
     pub line: u32,
-    /// Where the peer may be. Never empty.
+    /// Where the peer may be. Empty only where there are `destinations`.
     pub to: Vec<Endpoint>,
+    /// With `redirect: transparent`, and only then: which of the redirected connections it takes.
+    pub destinations: Vec<Destination>,
     /// Whom the server must prove to be. Never empty.
     pub expect: Vec<PeerName>,
     /// What it carries.

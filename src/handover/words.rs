@@ -11,8 +11,17 @@ pub const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub enum Order {
+    /// Here is a socket that the service manager has opened. They come before the order to begin.
+    Socket {
+        /// What the manager calls it.
+        name: String,
+    },
     /// Begin. With it comes the way to the worker that serves until now, if there is one.
-    Begin,
+    Begin {
+        /// So often the parent wants to hear that the worker's threads answer, in milliseconds. Absent: never.
+        #[serde(default)]
+        alive_every: Option<u64>,
+    },
     /// Read the configuration again.
     Reload,
     /// Hand over to the worker to which the way comes with this.
@@ -32,6 +41,17 @@ pub enum Order {
 pub enum Told {
     /// Everything listens: identity, policy and trail are there.
     Ready,
+    /// Every thread has answered.
+    Alive,
+    /// The configuration was read again.
+    Reloaded {
+        /// The parent has ordered it: it is the answer to that.
+        ordered: bool,
+        /// Why the old one stays, for the operator.
+        refused: Option<String>,
+    },
+    /// This worker drains and ends, because somebody else than the parent wants it.
+    Stopping,
     /// The new worker serves; this one drains.
     HandedOver,
     /// The hand-over is off: this worker goes on.

@@ -14,15 +14,18 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
 use super::Services;
 use super::plain::{Plain, tune};
+use super::redirect::{Door, Redirected, door};
 use crate::config::ListenAddr;
 use crate::identity::ListenerName;
+use crate::upstream::Candidate;
 
 /// After a failed accept: out of file descriptors must not spin a core.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that may wait in the kernel.
 const BACKLOG: i32 = 4096;
 
@@ -36,7 +39,23 @@ pub struct Bound {
 #[derive(Debug)]
 enum Listening {
     Tcp(TcpListener),
-    Unix { socket: UnixListener, file: Unlink },
+    Unix {
+        socket: UnixListener,
+        file: Unlink,
+    },
+    /// What another socket has accepted.
+    Redirected {
+        door: Door,
+        arrivals: Mutex<mpsc::Receiver<Redirected>>,
+    },
+}
+
+/// A connection that was accepted.
+pub(super) struct Arrived {
+    pub(super) stream: Plain,
+    pub(super) source: Option<SocketAddr>,
+    /// Where the workload wanted to go, if the kernel has sent it here.
+    pub(super) wanted: Option<Candidate>,
 }
 
 /// Takes the socket's file away with the listener, unless it is another process's by then.
@@ -68,6 +87,7 @@ impl Passing {
         Some(match &*listening {
             Listening::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
             Listening::Unix { socket, .. } => socket.as_fd().try_clone_to_owned(),
+            Listening::Redirected { .. } => return None,
         })
     }
 
@@ -120,6 +140,7 @@ pub fn bind(name: &ListenerName, address: &ListenAddr) -> Result<Bound, BindErro
                 source,
             })
         }
+        ListenAddr::Redirected => Ok(Bound::redirected()),
     }
 }
 
@@ -137,6 +158,7 @@ pub fn adopt(
         let address = match address {
             ListenAddr::Tcp(address) => address.to_string(),
             ListenAddr::Unix(path) => format!("unix:{}", path.display()),
+            ListenAddr::Redirected => "redirect".to_owned(),
         };
         BindError { what: format!("listener `{name}`"), address, source }
     };
@@ -145,6 +167,8 @@ pub fn adopt(
         ListenAddr::Unix(path) => {
             adopt_unix(socket).map(|socket| Bound::unix(socket, path)).map_err(failed)
         }
+        // Its connections come by a socket that is not its own.
+        ListenAddr::Redirected => Ok(Bound::redirected()),
     }
 }
 
@@ -202,6 +226,12 @@ impl Bound {
         Self::new(Listening::Unix { socket, file }, ListenAddr::Unix(path.to_owned()))
     }
 
+    fn redirected() -> Self {
+        let (door, arrivals) = door();
+        let socket = Listening::Redirected { door, arrivals: Mutex::new(arrivals) };
+        Self::new(socket, ListenAddr::Redirected)
+    }
+
     /// What passes the socket on while it listens.
     pub fn passing(&self) -> Passing {
         Passing(Arc::downgrade(&self.socket))
@@ -212,16 +242,31 @@ impl Bound {
         &self.address
     }
 
-    async fn accept(&self) -> io::Result<(Plain, Option<SocketAddr>)> {
+    /// Where it takes what is redirected, if that is how its connections come.
+    pub fn door(&self) -> Option<Door> {
+        match &*self.socket {
+            Listening::Redirected { door, .. } => Some(door.clone()),
+            Listening::Tcp(_) | Listening::Unix { .. } => None,
+        }
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<Arrived> {
         match &*self.socket {
             Listening::Tcp(socket) => {
                 let (stream, source) = socket.accept().await?;
                 tune(&stream);
-                Ok((Plain::Tcp(stream), Some(source)))
+                Ok(Arrived { stream: Plain::Tcp(stream), source: Some(source), wanted: None })
             }
             Listening::Unix { socket, .. } => {
                 let (stream, _) = socket.accept().await?;
-                Ok((Plain::Unix(stream), None))
+                Ok(Arrived { stream: Plain::Unix(stream), source: None, wanted: None })
+            }
+            Listening::Redirected { arrivals, .. } => {
+                let next = arrivals.lock().await.recv().await;
+                let Redirected { stream, source, wanted } =
+                    next.ok_or(io::ErrorKind::BrokenPipe)?;
+                let stream = Plain::Tcp(stream);
+                Ok(Arrived { stream, source: Some(source), wanted: Some(wanted) })
             }
         }
     }
@@ -234,7 +279,7 @@ pub(super) async fn accept_loop<T, S, F>(
     bound: Bound,
     services: &Services,
     slot: impl Fn() -> S,
-    life: impl Fn(Plain, Option<SocketAddr>, T) -> F,
+    life: impl Fn(Arrived, T) -> F,
 ) where
     S: Future<Output = T>,
     F: Future<Output = ()> + Send + 'static,
@@ -247,7 +292,7 @@ pub(super) async fn accept_loop<T, S, F>(
             next = next => next,
         };
         match accepted {
-            Ok((stream, source)) => services.shutdown.spawn(life(stream, source, slot)),
+            Ok(arrived) => services.shutdown.spawn(life(arrived, slot)),
             Err(error) => {
                 services.metrics.accept_error();
                 tracing::warn!(%error, "connection not accepted");

@@ -244,6 +244,7 @@ fn rejection(denied: &Denied) -> Reject {
         | DenyReason::Rego
         | DenyReason::MalformedRequest
         | DenyReason::NotAudited
+        | DenyReason::UnknownDestination
         | DenyReason::PermitWithdrawn => Reject::CALLING_AE,
     }
 }

@@ -12,6 +12,7 @@ use self::words::{is_for_good, rejection};
 use super::Services;
 use super::permits::{Held, Rules};
 use super::quota::Running;
+use super::workload::Workload;
 use crate::audit::{Action, Connection, Hl7, Hl7From, Pseudonyms, Record, Rule, Traffic};
 use crate::authz::{Denied, Grant};
 use crate::clock;
@@ -52,6 +53,11 @@ impl<S: MessageRules> MllpHost<S> {
 
     pub(super) fn metrics(&self) -> &ListenerMetrics {
         &self.services.metrics
+    }
+
+    /// What is behind an inbound listener.
+    pub(super) fn workload(&self) -> &Workload {
+        &self.services.workload
     }
 
     fn connection(&self) -> &Arc<Connection> {

@@ -15,16 +15,20 @@ mod plain;
 mod question;
 pub mod quota;
 mod record;
+mod redirect;
 mod requests;
 mod shapes;
 mod sockets;
+mod workload;
 
 use std::sync::Arc;
 
 pub use accept::{BindError, Bound, Passing, adopt, bind};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
+pub use redirect::{BoundRedirect, Door, Redirector, Way, Ways, bind_redirect, redirector};
 pub use sockets::Sockets;
+pub use workload::Workload;
 
 use crate::audit::{Audit, Connection};
 use crate::authz::{Denied, Permit};
@@ -43,6 +47,8 @@ pub struct Services {
     pub audit: Audit,
     /// The listener's metrics.
     pub metrics: Arc<ListenerMetrics>,
+    /// Inbound: what is behind it.
+    pub workload: Arc<Workload>,
     /// What peers have presented.
     pub inventory: Inventory,
     /// What it let through only because it is not strict yet.

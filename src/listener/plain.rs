@@ -11,8 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::life::Life;
-use crate::config::{Limits, Target};
+use crate::config::Target;
 use crate::outcome::Ending;
 
 /// A plaintext stream.
@@ -48,20 +47,6 @@ impl Plain {
             tracing::debug!(%error, "congestion control of a loopback socket left as it is");
         }
         self
-    }
-
-    /// Connects to the workload, and says so if it is not there.
-    pub(super) async fn reach(
-        target: &Target,
-        limits: &Limits,
-        rule: &str,
-        life: &mut Life,
-    ) -> Result<Self, Ending> {
-        Self::connect(target, limits.connect_timeout).await.map_err(|(ending, message)| {
-            tracing::warn!(listener = %rule, error = %message, "workload not reached");
-            life.message = Some(format!("workload: {message}"));
-            ending
-        })
     }
 
     /// Connects to the workload within `limit`.

@@ -27,6 +27,7 @@ impl Sockets {
         let (listen, is_one_place) = match address {
             ListenAddr::Tcp(address) => (address.to_string(), address.port() != 0),
             ListenAddr::Unix(path) => (format!("unix:{}", path.display()), true),
+            ListenAddr::Redirected => return None,
         };
         let fits = |open: &Open| open.listen == listen && (is_one_place || open.of == of);
         let at = self.0.iter().position(fits)?;

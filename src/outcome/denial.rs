@@ -47,13 +47,15 @@ pub enum DenyReason {
     MalformedRequest,
     /// The record could not be made durable, and the listener's PHI may not pass without one.
     NotAudited,
+    /// The workload wanted to go where no listener leads.
+    UnknownDestination,
     /// The connection's permit has been withdrawn; it may finish what it had begun.
     PermitWithdrawn,
 }
 
 impl DenyReason {
     /// All of them, for metrics that start at zero.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::UnknownPeer,
         Self::NotListed,
         Self::ListingExpired,
@@ -76,6 +78,7 @@ impl DenyReason {
         Self::Rego,
         Self::MalformedRequest,
         Self::NotAudited,
+        Self::UnknownDestination,
         Self::PermitWithdrawn,
     ];
 
@@ -104,6 +107,7 @@ impl DenyReason {
             Self::Rego => "rego",
             Self::MalformedRequest => "malformed_request",
             Self::NotAudited => "not_audited",
+            Self::UnknownDestination => "unknown_destination",
             Self::PermitWithdrawn => "permit_withdrawn",
         }
     }
@@ -134,6 +138,7 @@ impl DenyReason {
             | Self::RateLimit
             | Self::ConcurrencyLimit
             | Self::MalformedRequest
+            | Self::UnknownDestination
             | Self::PermitWithdrawn => false,
         }
     }

@@ -1,9 +1,11 @@
 //! The workers: the one that serves, the one that is to, and those that drain.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use tracing::{debug, info, warn};
 
+use super::activation::Activation;
+use super::manager::Manager;
 use super::program::Program;
 use super::signals::{Heard, Signals};
 use super::worker::{self, Ended, Worker};
@@ -14,28 +16,53 @@ const DRAINING: usize = 8;
 
 pub(super) struct Parent<'a> {
     program: &'a Program,
+    manager: &'a Manager,
+    sockets: &'a Activation,
     /// It serves.
     worker: Worker,
     /// It is to serve.
     successor: Option<Worker>,
     /// They have handed over.
     draining: Vec<Worker>,
+    /// The first of them has begun to serve.
+    ready: bool,
     stopping: bool,
-    /// The configuration is to be read again, once the hand-over is over.
+    /// Whoever it was that has begun with the end.
+    ending: bool,
+    /// The configuration is to be read again, once that can be.
     reload: bool,
+    /// It is being read: the worker owes an answer.
+    reloading: bool,
     /// How the worker that served has ended, while others still drain.
     ended: Option<u8>,
 }
 
 impl<'a> Parent<'a> {
-    pub(super) fn new(program: &'a Program, worker: Worker) -> Self {
-        let draining = Vec::new();
-        let (stopping, reload, ended) = (false, false, None);
-        Self { program, worker, successor: None, draining, stopping, reload, ended }
+    pub(super) fn new(
+        program: &'a Program,
+        (manager, sockets): (&'a Manager, &'a Activation),
+        worker: Worker,
+    ) -> Self {
+        Self {
+            program,
+            manager,
+            sockets,
+            worker,
+            successor: None,
+            draining: Vec::new(),
+            ready: false,
+            stopping: false,
+            ending: false,
+            reload: false,
+            reloading: false,
+            ended: None,
+        }
     }
 
     /// The exit code, when all is over.
     pub(super) async fn run(mut self, mut signals: Signals) -> u8 {
+        self.manager.status("starting");
+        self.begin(&self.worker, None).await;
         loop {
             tokio::select! {
                 heard = signals.next() => match heard {
@@ -57,6 +84,17 @@ impl<'a> Parent<'a> {
         }
     }
 
+    /// Has `worker` begin, with all that it begins with.
+    async fn begin(&self, worker: &Worker, predecessor: Option<BorrowedFd<'_>>) {
+        for (name, socket) in &self.sockets.0 {
+            let order = Order::Socket { name: name.clone() };
+            worker.tell(&order, Some(socket.as_fd())).await;
+        }
+        let alive_every = self.manager.alive_every();
+        let alive_every = alive_every.and_then(|every| u64::try_from(every.as_millis()).ok());
+        worker.tell(&Order::Begin { alive_every }, predecessor).await;
+    }
+
     /// A worker would die with this process; another program that was started as one would not.
     fn kill_the_rest(&self) {
         self.successor.iter().chain(&self.draining).for_each(Worker::kill);
@@ -66,6 +104,7 @@ impl<'a> Parent<'a> {
     async fn stop(&mut self) {
         let again = std::mem::replace(&mut self.stopping, true);
         let order = if again { Order::Cut } else { Order::Stop };
+        self.ends();
         self.worker.tell(&order, None).await;
         if let Some(successor) = &self.successor {
             successor.tell(&order, None).await;
@@ -77,11 +116,42 @@ impl<'a> Parent<'a> {
         }
     }
 
+    /// Somebody has begun with the end.
+    fn ends(&mut self) {
+        if !std::mem::replace(&mut self.ending, true) {
+            self.manager.stopping();
+        }
+    }
+
     async fn reload(&mut self) {
-        if self.successor.is_some() {
-            self.reload = true;
-        } else {
+        self.reload = true;
+        if self.ready && !self.ending {
+            self.manager.reloading();
+        }
+        self.order_reload().await;
+    }
+
+    /// One at a time, and none during a hand-over: each is answered by the worker that was ordered.
+    async fn order_reload(&mut self) {
+        if self.reload && !self.reloading && self.successor.is_none() {
+            (self.reload, self.reloading) = (false, true);
             self.worker.tell(&Order::Reload, None).await;
+        }
+    }
+
+    async fn reloaded(&mut self, ordered: bool, refused: Option<String>) {
+        if ordered {
+            self.reloading = false;
+            self.order_reload().await;
+        }
+        if self.ending || self.reload || self.reloading {
+            return;
+        }
+        match refused {
+            None => self.manager.ready("serving"),
+            Some(why) => {
+                self.manager.ready(&format!("serving; the last reload was refused: {why}"))
+            }
         }
     }
 
@@ -107,7 +177,8 @@ impl<'a> Parent<'a> {
         match self.program.start() {
             Ok(successor) => {
                 info!(%program, to = successor.pid, process = self.worker.pid, "handing over");
-                successor.tell(&Order::Begin, Some(theirs.as_fd())).await;
+                self.manager.status(&format!("serving; handing over to process {}", successor.pid));
+                self.begin(&successor, Some(theirs.as_fd())).await;
                 self.successor = Some(successor);
             }
             // The worker finds nobody at the other end, and puts that on record.
@@ -123,6 +194,9 @@ impl<'a> Parent<'a> {
                 Some(successor) => {
                     let before = std::mem::replace(&mut self.worker, successor);
                     self.draining.push(before);
+                    // The two do not beat in time.
+                    self.manager.alive();
+                    self.manager.status("serving");
                 }
                 // It has ended meanwhile: nobody serves any more.
                 None => self.ended = Some(1),
@@ -131,16 +205,30 @@ impl<'a> Parent<'a> {
                 if let Some(successor) = &self.successor {
                     successor.kill();
                 }
+                self.manager
+                    .status("serving; the last hand-over came to nothing, the log says why");
             }
-            Told::Ready | Told::Unknown => return,
+            Told::Ready => {
+                if !std::mem::replace(&mut self.ready, true) {
+                    self.manager.ready("serving");
+                }
+                return;
+            }
+            Told::Alive => return self.is_alive(),
+            Told::Reloaded { ordered, refused } => return self.reloaded(ordered, refused).await,
+            Told::Stopping => return self.ends(),
+            Told::Unknown => return,
         }
-        self.is_over().await;
+        self.order_reload().await;
     }
 
-    /// Whatever has waited for the end of a hand-over.
-    async fn is_over(&mut self) {
-        if std::mem::take(&mut self.reload) {
-            self.worker.tell(&Order::Reload, None).await;
+    /// The worker is. A start that waits for key material, a reload and a drain have bounds of their own: the manager
+    /// goes by those as long as it is.
+    fn is_alive(&self) {
+        if self.ready && !self.ending && !self.reloading {
+            self.manager.alive();
+        } else {
+            self.manager.goes_on();
         }
     }
 
@@ -156,7 +244,7 @@ impl<'a> Parent<'a> {
                     process = pid,
                     "the new worker has ended before it served"
                 );
-                self.is_over().await;
+                self.order_reload().await;
             } else {
                 self.draining.retain(|worker| worker.pid != pid);
             }

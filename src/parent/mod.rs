@@ -3,7 +3,9 @@
 //! It loads no configuration, has one thread, and holds no key: whatever else a worker may no longer do once it serves, new
 //! ones can be started here.
 
+mod activation;
 mod family;
+mod manager;
 mod program;
 mod signals;
 mod worker;
@@ -14,9 +16,10 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use tokio::runtime::Builder;
 
+pub use activation::Activation;
+pub use manager::Manager;
 pub use program::Program;
 
-use crate::handover::Order;
 use family::Parent;
 use signals::Signals;
 
@@ -26,6 +29,11 @@ pub enum ParentError {
     /// It has no runtime or no signals.
     #[error("the system gives no signals or descriptors to the parent process")]
     System(#[source] io::Error),
+    /// What the service manager has opened is of no use.
+    #[error(
+        "the service manager's socket `{0}` is neither for TCP nor for unix stream connections: use ListenStream="
+    )]
+    Activation(String),
     /// There is no worker.
     #[error("the worker process cannot be started from {program}")]
     Start {
@@ -48,12 +56,13 @@ pub enum Orphan {
     Channel(#[source] io::Error),
 }
 
-/// Runs `program` as a worker until it has ended; its exit code, or 128 and the signal that has killed it.
+/// Runs `program` as a worker until it has ended; its exit code, or 128 and the signal that has killed it. `manager` hears
+/// how things stand, and has opened `sockets`.
 ///
 /// # Errors
 ///
 /// There is no worker.
-pub fn run(program: &Program) -> Result<u8, ParentError> {
+pub fn run(program: &Program, manager: &Manager, sockets: &Activation) -> Result<u8, ParentError> {
     let runtime = Builder::new_current_thread().enable_io().build().map_err(ParentError::System)?;
     runtime.block_on(async {
         let signals = Signals::catch().map_err(ParentError::System)?;
@@ -61,8 +70,8 @@ pub fn run(program: &Program) -> Result<u8, ParentError> {
             program: program.path().display().to_string(),
             source,
         })?;
-        worker.tell(&Order::Begin, None).await;
-        Ok(Parent::new(program, worker).run(signals).await)
+        let parent = Parent::new(program, (manager, sockets), worker);
+        Ok(parent.run(signals).await)
     })
 }
 

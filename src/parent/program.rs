@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::manager;
 use super::worker::Worker;
 use crate::handover::Channel;
 
@@ -39,7 +40,11 @@ impl Program {
     /// Starts a worker, in a process group of its own: Ctrl-C is for the parent to hear.
     pub(super) fn start(&self) -> io::Result<Worker> {
         let (channel, end) = Channel::pair()?;
-        let child = Command::new(&self.path)
+        let mut command = Command::new(&self.path);
+        for name in manager::ENVIRONMENT {
+            command.env_remove(name);
+        }
+        let child = command
             .arg0(&self.name)
             .args(&self.arguments)
             .arg("--worker-of")

@@ -292,6 +292,7 @@ fn is_of_rules(reason: DenyReason) -> bool {
         | DenyReason::ConcurrencyLimit
         | DenyReason::MalformedRequest
         | DenyReason::NotAudited
+        | DenyReason::UnknownDestination
         | DenyReason::PermitWithdrawn => false,
     }
 }

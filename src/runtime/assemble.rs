@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::activated::Activated;
 use super::build::Given;
 use super::listeners::Listeners;
 use super::predecessor::Predecessor;
@@ -71,7 +72,7 @@ impl DoorSockets {
 /// Says what is in the way. Nothing is left bound.
 pub(super) async fn assemble(
     config: &Config,
-    (data, shutdown, predecessor): (Handle, &Shutdown, Option<&Predecessor>),
+    (data, shutdown, predecessor): ((Handle, Activated), &Shutdown, Option<&Predecessor>),
     metrics: &Metrics,
     audit: &Audit,
 ) -> Result<Assembled, StartError> {
@@ -89,14 +90,19 @@ pub(super) async fn assemble(
         None => Sockets::default(),
     };
     let bound = listeners.bind(&plan, &mut open).map_err(Obstacle::Bind)?;
-    let full = bind(FULL, config.admin.listen, &mut open).await?;
-    let probe = bind(PROBE, config.admin.probe_listen, &mut open).await?;
+    let redirected = listeners.bind_redirect(config, &mut open).map_err(Obstacle::Bind)?;
+    let given = &listeners.activated;
+    let full = bind(FULL, config.admin.listen, (given, &mut open)).await?;
+    let probe = bind(PROBE, config.admin.probe_listen, (given, &mut open)).await?;
     drop(open); // what the new configuration does not have is the predecessor's alone
     take_trail(config, predecessor, audit, shutdown).await?;
     // Last, for from then on the predecessor is not found any more under this name.
     let control = bind_control(config.admin.socket.as_deref(), predecessor.is_some())?;
     let doors = AdminDoors { full, probe, control };
     audit.note(records::started(&material.facts)).await; // nothing can fail from here on
+    if let Some(redirected) = redirected {
+        listeners.redirect(redirected);
+    }
     listeners.put_in_place(plan, bound);
     Ok(Assembled { rego, supply, material, warnings, inventory, listeners, doors })
 }
@@ -127,13 +133,14 @@ fn receive(audit: Audit, records: UnixStream, shutdown: Shutdown) {
 async fn bind(
     of: &str,
     address: Option<SocketAddr>,
-    open: &mut Sockets,
+    (activated, open): (&Activated, &mut Sockets),
 ) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
     let Some(address) = address else { return Ok(None) };
     let failed = |source| {
         Obstacle::Bind(BindError { what: "admin".to_owned(), address: address.to_string(), source })
     };
-    let socket = match open.take(of, &ListenAddr::Tcp(address)) {
+    let listen = ListenAddr::Tcp(address);
+    let socket = match activated.socket(&listen).or_else(|| open.take(of, &listen)) {
         Some(socket) => admin::adopt(socket),
         None => admin::bind(address).await,
     };

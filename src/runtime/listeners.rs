@@ -3,35 +3,40 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::activated::Activated;
 use super::build::{self, BuildError, Given};
-use super::parting::retire;
 use super::passing::show;
+use super::running::{Running, Socket, new_socket, retire};
 use super::shown;
 use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
-use crate::config::{Config, Endpoint, ListenAddr, Protocol};
+use crate::config::{Config, Destination, ListenAddr};
 use crate::identity::{ListenerName, PeerName};
-use crate::inventory::{Inventory, Lenience, OpenConnections};
-use crate::listener::quota::Quotas;
+use crate::inventory::{Inventory, Lenience};
 use crate::listener::{
-    BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Passing,
-    Services, Sockets, adopt, bind,
+    BindError, Bound, BoundRedirect, InboundListener, InboundState, OutboundListener,
+    OutboundState, Passing, Services, Sockets, Way, Ways, Workload, adopt, bind, bind_redirect,
+    redirector,
 };
 use crate::live::{Publisher, live};
 use crate::outcome::Direction;
 use crate::shutdown::Shutdown;
-use crate::telemetry::metrics::{ListenerMetrics, Metrics};
-use crate::tls::Trust;
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstreams;
 
 /// All running listeners.
 pub(super) struct Listeners {
     pub(super) inbound: BTreeMap<ListenerName, Running<InboundState>>,
     pub(super) outbound: BTreeMap<ListenerName, Running<OutboundState>>,
+    /// What the service manager has opened.
+    pub(super) activated: Activated,
+    /// Where what is redirected comes, and what passes these sockets on.
+    pub(super) redirected: Vec<(ListenAddr, Passing)>,
+    /// What the outbound ones take of what is redirected; `None` when nothing is.
+    ways: Option<Publisher<Ways>>,
     data: Handle,
     audit: Audit,
     metrics: Metrics,
@@ -39,32 +44,6 @@ pub(super) struct Listeners {
     shutdown: Shutdown,
     /// Of outbound listeners, which close last.
     pub(super) last: Shutdown,
-}
-
-/// One running listener. It is the same one as long as name, address and protocol stay.
-pub(super) struct Running<S> {
-    pub(super) socket: Socket,
-    listening: ListenAddr,
-    pub(super) passing: Passing,
-    publisher: Publisher<S>,
-    /// What its peers are verified with.
-    trust: Arc<Trust>,
-    /// What they have had of it, where they come in.
-    quotas: Option<Arc<Quotas>>,
-    pub(super) shutdown: Shutdown,
-    pub(super) drain_timeout: Duration,
-    upstreams: Option<(Vec<Endpoint>, Arc<Upstreams>)>,
-    pub(super) metrics: Arc<ListenerMetrics>,
-    lenience: Arc<Lenience>,
-    open: Arc<OpenConnections>,
-}
-
-/// What makes a listener another one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Socket {
-    pub(super) address: ListenAddr,
-    protocol: Protocol,
-    connections: usize,
 }
 
 /// States for every listener of a configuration.
@@ -75,7 +54,7 @@ pub(super) struct Plan {
 
 impl Listeners {
     pub(super) fn new(
-        data: Handle,
+        (data, activated): (Handle, Activated),
         audit: Audit,
         metrics: Metrics,
         inventory: Inventory,
@@ -83,7 +62,39 @@ impl Listeners {
     ) -> Self {
         let (inbound, outbound) = (BTreeMap::new(), BTreeMap::new());
         let last = shutdown.outlasting();
-        Self { inbound, outbound, data, audit, metrics, inventory, shutdown, last }
+        let (redirected, ways) = (Vec::new(), None);
+        Self {
+            inbound,
+            outbound,
+            activated,
+            redirected,
+            ways,
+            data,
+            audit,
+            metrics,
+            inventory,
+            shutdown,
+            last,
+        }
+    }
+
+    /// Binds the port to which the kernel sends what is redirected, unless it is among `open`; `None` when nothing is.
+    pub(super) fn bind_redirect(
+        &self,
+        config: &Config,
+        open: &mut Sockets,
+    ) -> Result<Option<BoundRedirect>, BindError> {
+        let _reactor = self.data.enter();
+        config.redirected_to().map(|port| bind_redirect(port, open)).transpose()
+    }
+
+    /// Takes what is redirected to `bound`, as the listeners that will be put in place say.
+    pub(super) fn redirect(&mut self, bound: BoundRedirect) {
+        let services = self.services(&Config::redirect_name(), Direction::Outbound);
+        self.redirected = bound.passing().collect();
+        let (publisher, redirector) = redirector(services);
+        self.ways = Some(publisher);
+        self.last.spawn_on(&self.data, redirector.run(bound));
     }
 
     /// Makes the states, or says what is in the way. Changes nothing.
@@ -142,7 +153,7 @@ impl Listeners {
 
     /// Binds what is new, all of it or nothing.
     ///
-    /// What is among `open` listens already.
+    /// What the service manager has opened, or is among `open`, listens already.
     pub(super) fn bind(
         &self,
         plan: &Plan,
@@ -162,10 +173,15 @@ impl Listeners {
         inbound
             .chain(outbound)
             .map(|(name, address)| {
-                let bound = match open.take(name.as_str(), &address) {
+                let opened = self.activated.socket(&address);
+                let is_the_managers = opened.is_some();
+                let bound = match opened.or_else(|| open.take(name.as_str(), &address)) {
                     Some(socket) => adopt(&name, &address, socket),
                     None => bind(&name, &address),
                 };
+                if let (Ok(bound), true) = (&bound, is_the_managers) {
+                    bound.passing().file_stays();
+                }
                 bound.map(|bound| (name, bound))
             })
             .collect()
@@ -176,6 +192,8 @@ impl Listeners {
         let mut bound: BTreeMap<_, _> = bound.into_iter().collect();
         let inbound_names: Vec<_> = plan.inbound.iter().map(|s| s.config.name.clone()).collect();
         let outbound_names: Vec<_> = plan.outbound.iter().map(|s| s.config.name.clone()).collect();
+        let of = |s: &OutboundState| (s.config.name.clone(), s.config.destinations.clone());
+        let destinations = plan.outbound.iter().map(of).collect();
         let before: Vec<_> = self.upstreams().cloned().collect();
         retire(&mut self.inbound, &self.shutdown, |name| {
             inbound_names.contains(name) && !bound.contains_key(name)
@@ -211,6 +229,19 @@ impl Listeners {
         let stays = |old: &Arc<Upstreams>| self.upstreams().any(|now| Arc::ptr_eq(now, old));
         before.iter().filter(|old| !stays(old)).for_each(|old| old.hide());
         self.upstreams().for_each(|now| now.show());
+        self.lead(destinations);
+    }
+
+    /// Has redirected connections go to the listeners that lead to their `destinations`.
+    fn lead(&mut self, destinations: Vec<(ListenerName, Vec<Destination>)>) {
+        let ways = destinations.into_iter().filter_map(|(name, destinations)| {
+            let door = self.outbound.get(&name)?.door.clone()?;
+            Some(Way { destinations, door })
+        });
+        let ways = ways.collect();
+        if let Some(publisher) = &mut self.ways {
+            publisher.publish(ways);
+        }
     }
 
     fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstreams>> {
@@ -251,6 +282,7 @@ impl Listeners {
         Services {
             audit: self.audit.clone(),
             metrics: self.metrics.listener(name, direction),
+            workload: Arc::new(Workload::of(name.clone())),
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
             open: Arc::default(),
@@ -315,72 +347,15 @@ impl Listeners {
                 peers: names(&listener.expect),
                 lenient: None,
                 open: Arc::clone(&running.open),
-                upstreams: running.upstreams.as_ref().map(|(_, upstreams)| Arc::clone(upstreams)),
+                upstreams: running
+                    .upstreams
+                    .as_ref()
+                    .filter(|(endpoints, _)| !endpoints.is_empty())
+                    .map(|(_, upstreams)| Arc::clone(upstreams)),
             })
         });
         inbound.chain(outbound).collect()
     }
-}
-
-impl<S> Running<S> {
-    fn new(
-        socket: Socket,
-        bound: &Bound,
-        publisher: Publisher<S>,
-        trust: Arc<Trust>,
-        services: &Services,
-        drain_timeout: Duration,
-    ) -> Self {
-        Self {
-            socket,
-            listening: bound.address().clone(),
-            passing: bound.passing(),
-            publisher,
-            trust,
-            shutdown: services.shutdown.clone(),
-            drain_timeout,
-            quotas: None,
-            upstreams: None,
-            metrics: Arc::clone(&services.metrics),
-            lenience: Arc::clone(&services.lenience),
-            open: Arc::clone(&services.open),
-        }
-    }
-}
-
-impl Socket {
-    fn of_inbound(state: &InboundState) -> Self {
-        Self {
-            address: ListenAddr::Tcp(state.config.listen),
-            protocol: state.config.protocol,
-            connections: state.config.limits.connections,
-        }
-    }
-
-    fn of_outbound(state: &OutboundState) -> Self {
-        Self {
-            address: state.config.listen.clone(),
-            protocol: state.config.protocol,
-            connections: state.config.limits.connections,
-        }
-    }
-
-    /// With port 0 the kernel chooses another place each time.
-    fn is_one_place(&self) -> bool {
-        match &self.address {
-            ListenAddr::Tcp(address) => address.port() != 0,
-            ListenAddr::Unix(_) => true,
-        }
-    }
-}
-
-/// The address to bind, unless the listener that runs has it already.
-fn new_socket(
-    name: &ListenerName,
-    running: Option<&Socket>,
-    wanted: Socket,
-) -> Option<(ListenerName, ListenAddr)> {
-    (running != Some(&wanted)).then(|| (name.clone(), wanted.address))
 }
 
 fn names(peers: &[PeerName]) -> Vec<String> {

@@ -4,6 +4,7 @@
 //! requests, renews certificates and reloads, so that neither waits for the other. The trail has a thread
 //! of its own.
 
+mod activated;
 mod assemble;
 mod build;
 mod descriptors;
@@ -13,10 +14,12 @@ mod orders;
 mod parting;
 mod passing;
 mod predecessor;
+mod pulse;
 mod records;
 mod rego;
 mod reload;
 mod restart;
+mod running;
 mod shown;
 mod successor;
 mod supervisor;
@@ -25,13 +28,13 @@ mod threads;
 mod timekeeping;
 mod upkeep;
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use activated::ActivationError;
 pub use build::{BuildError, pins};
 pub use descriptors::{TooFew, raise_limit};
 pub use orders::{Orders, until_stopped};
@@ -96,6 +99,9 @@ pub enum Obstacle {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(BindError),
+    /// What the service manager has opened does not fit.
+    #[error(transparent)]
+    Activation(ActivationError),
 }
 
 /// Why a sidecar did not start.
@@ -174,7 +180,7 @@ impl Sidecar {
         Ok(Self { commands, started, shutdown, threads, acts })
     }
 
-    /// The same without blocking, and unless `stop` comes first: where key material comes from may be
+    /// The same without blocking, and unless `orders` come to stop first: where key material comes from may be
     /// waited for. `None` when it was stopped; nothing is left running then. With a predecessor in its `inheritance` it
     /// takes over from that.
     ///
@@ -182,7 +188,7 @@ impl Sidecar {
     ///
     /// As [`Self::start`].
     pub async fn start_unless(
-        stop: impl Future<Output = ()>,
+        orders: &Orders,
         config: Config,
         inheritance: Inheritance,
     ) -> Result<Option<Self>, StartError> {
@@ -190,6 +196,13 @@ impl Sidecar {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (asking, acts) = acts();
         let starting = threads::start(config, (inheritance, asking), inbox, shutdown.clone())?;
+        let pulse = starting.pulse().clone();
+        let stop = async {
+            tokio::select! {
+                () = orders.ended() => {}
+                never = orders.stay_alive(&pulse) => match never {},
+            }
+        };
         let started = starting.unless(stop).await?;
         Ok(started.map(|(threads, started)| Self { commands, started, shutdown, threads, acts }))
     }

@@ -1,11 +1,16 @@
 //! What the parent process has this one do: reload, drain then cut, or cut at once.
 
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
 
+use super::pulse::Pulse;
 use super::{HandOver, Inheritance, Sidecar};
 use crate::admin::control::Act;
 use crate::audit::Reader;
@@ -14,11 +19,16 @@ use crate::handover::{Channel, ChannelError, Order, Told};
 use crate::report::Report;
 use crate::shutdown::Drained;
 
+/// The parent shows it in one line; the log has all of it.
+const SHOWN: usize = 500;
+
 /// The parent's orders, which wait from when this is made.
 pub struct Orders {
     channel: Channel,
     /// One came while nothing could be reloaded yet.
-    reload: bool,
+    reload: Cell<bool>,
+    /// So often it wants to hear that this process is alive.
+    alive_every: Cell<Option<Duration>>,
 }
 
 impl Orders {
@@ -40,28 +50,51 @@ impl Orders {
         for kind in heard_by_the_parent {
             drop(signal(kind)?); // it stays caught
         }
-        Ok(Self { channel: Channel::over(channel)?, reload: false })
+        let (reload, alive_every) = (Cell::new(false), Cell::new(None));
+        Ok(Self { channel: Channel::over(channel)?, reload, alive_every })
     }
 
     /// Waits until the parent has it begin, and for what comes with that.
     pub async fn begin(&self) -> Inheritance {
+        let mut sockets = Vec::new();
         loop {
-            if let (Order::Begin, predecessor) = self.next().await {
-                return Inheritance { predecessor };
+            match self.next().await {
+                (Order::Socket { name }, Some(socket)) => sockets.push((name, socket)),
+                (Order::Begin { alive_every }, predecessor) => {
+                    self.alive_every.set(alive_every.map(Duration::from_millis));
+                    return Inheritance { predecessor, sockets };
+                }
+                _ => {}
             }
         }
     }
 
     /// Resolves when the process is to end.
-    pub async fn ended(&mut self) {
-        let mut reload = false;
+    pub async fn ended(&self) {
         loop {
             match self.next().await.0 {
                 Order::Stop | Order::Cut => return,
-                Order::Reload => reload = true,
-                Order::Begin | Order::HandOver | Order::Unknown => {}
+                Order::Reload => self.reload.set(true),
+                _ => {}
             }
-            self.reload = reload;
+        }
+    }
+
+    /// Tells the parent again and again that this process is alive, as long as it is, if that wants to know.
+    pub(super) async fn stay_alive(&self, pulse: &Pulse) -> Infallible {
+        let Some(every) = self.alive_every.get().filter(|every| !every.is_zero()) else {
+            return std::future::pending().await;
+        };
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if self.alive_every.get().is_none() {
+                return std::future::pending().await;
+            }
+            if pulse.beat().await {
+                self.tell(&Told::Alive).await;
+            }
         }
     }
 
@@ -90,12 +123,24 @@ impl Orders {
 /// Runs until the parent, or somebody over the control socket, ends the process, or another worker serves instead. `load`
 /// reads the configuration again.
 pub async fn until_stopped(
-    mut sidecar: Sidecar,
+    sidecar: Sidecar,
     orders: Orders,
     load: impl Fn() -> Result<Config, Problems>,
 ) -> Drained {
-    if orders.reload {
-        let _told_in_the_log = reload(&sidecar, None, load()).await;
+    let pulse = sidecar.threads.pulse().clone();
+    tokio::select! {
+        drained = serve(sidecar, &orders, load) => drained,
+        never = orders.stay_alive(&pulse) => match never {},
+    }
+}
+
+async fn serve(
+    mut sidecar: Sidecar,
+    orders: &Orders,
+    load: impl Fn() -> Result<Config, Problems>,
+) -> Drained {
+    if orders.reload.get() {
+        obey(&sidecar, orders, load()).await;
     }
     let (_nobody, none) = mpsc::channel(1);
     let mut acts = std::mem::replace(&mut sidecar.acts, none);
@@ -103,26 +148,30 @@ pub async fn until_stopped(
     let by = loop {
         tokio::select! {
             (order, end) = orders.next() => match order {
-                Order::Reload => {
-                    let _told_in_the_log = reload(&sidecar, None, load()).await;
-                }
+                Order::Reload => obey(&sidecar, orders, load()).await,
                 Order::HandOver => handing_over = sidecar.hand_over(end).await,
                 Order::Stop | Order::Cut => break None,
-                Order::Begin | Order::Unknown => {}
+                Order::Socket { .. } | Order::Begin { .. } | Order::Unknown => {}
             },
             outcome = heard(&mut handing_over) => match outcome {
                 HandOver::Done => {
                     orders.tell(&Told::HandedOver).await;
+                    orders.alive_every.set(None); // the other one is what counts
                     break None;
                 }
                 HandOver::Off => orders.tell(&Told::Stays).await,
             },
             Some(act) = acts.recv() => match act {
                 Act::Reload { by, answer } => {
+                    let outcome = reload(&sidecar, Some(by), load()).await;
+                    orders.tell(&reloaded(false, &outcome)).await;
                     // Whoever asked may have gone; the outcome is on record all the same.
-                    let _heard = answer.send(reload(&sidecar, Some(by), load()).await);
+                    let _heard = answer.send(outcome);
                 }
-                Act::Drain { by } => break Some(by),
+                Act::Drain { by } => {
+                    orders.tell(&Told::Stopping).await;
+                    break Some(by);
+                }
             },
         }
     };
@@ -136,6 +185,17 @@ pub async fn until_stopped(
             (order, _) = orders.next() => if order == Order::Cut { cut() },
         }
     }
+}
+
+/// Reloads because the parent wants it, and tells that what became of it.
+async fn obey(sidecar: &Sidecar, orders: &Orders, loaded: Result<Config, Problems>) {
+    let outcome = reload(sidecar, None, loaded).await;
+    orders.tell(&reloaded(true, &outcome)).await;
+}
+
+fn reloaded(ordered: bool, outcome: &Result<(), String>) -> Told {
+    let refused = outcome.as_ref().err().map(|why| why.chars().take(SHOWN).collect());
+    Told::Reloaded { ordered, refused }
 }
 
 async fn reload(

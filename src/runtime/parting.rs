@@ -1,7 +1,7 @@
 //! The end of listeners. Outbound ones come last: a workload that ends at the same time still has something to write to its
 //! database, and reaches it through them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
@@ -10,10 +10,9 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::listeners::{Listeners, Running};
+use super::listeners::Listeners;
 use super::supervisor::Supervisor;
 use crate::config::{Config, ProbeCheck, Target};
-use crate::identity::ListenerName;
 use crate::shutdown::{Drained, Shutdown};
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -35,30 +34,6 @@ impl Listeners {
     fn uses(&self) -> Vec<Arc<ListenerMetrics>> {
         self.outbound.values().map(|running| Arc::clone(&running.metrics)).collect()
     }
-}
-
-/// Drains the listeners that do not stay, and cuts what is left of them after `drain_timeout`.
-pub(super) fn retire<S>(
-    running: &mut BTreeMap<ListenerName, Running<S>>,
-    whole: &Shutdown,
-    stays: impl Fn(&ListenerName) -> bool,
-) {
-    running.retain(|name, listener| {
-        let stays = stays(name);
-        if !stays {
-            tracing::info!(listener = %name, "listener removed; its connections are draining");
-            let (shutdown, grace) = (listener.shutdown.clone(), listener.drain_timeout);
-            shutdown.drain();
-            let whole = whole.clone();
-            shutdown.clone().spawn(async move {
-                tokio::select! {
-                    () = sleep(grace) => shutdown.cut(),
-                    () = whole.draining() => {} // then the whole process's grace counts
-                }
-            });
-        }
-        stays
-    });
 }
 
 impl Supervisor {

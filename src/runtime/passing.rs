@@ -4,8 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use super::listeners::{Listeners, Socket};
-use crate::config::ListenAddr;
+use super::listeners::Listeners;
+use super::running::Socket;
+use crate::config::{Config, ListenAddr};
 use crate::identity::ListenerName;
 use crate::listener::Passing;
 
@@ -13,9 +14,14 @@ impl Listeners {
     /// The sockets on which they listen, for a process that is to listen on them: whose each is, and its address as
     /// configured.
     pub(super) fn sockets(&self) -> impl Iterator<Item = io::Result<(String, String, OwnedFd)>> {
-        self.open().filter_map(|(name, socket, passing)| {
+        let own =
+            self.open().map(|(name, socket, passing)| (name.clone(), &socket.address, passing));
+        let name = Config::redirect_name();
+        let redirected =
+            self.redirected.iter().map(move |(at, passing)| (name.clone(), at, passing));
+        own.chain(redirected).filter_map(|(name, address, passing)| {
             let descriptor = passing.descriptor()?;
-            Some(descriptor.map(|fd| (name.to_string(), show(&socket.address), fd)))
+            Some(descriptor.map(|fd| (name.to_string(), show(address), fd)))
         })
     }
 
@@ -36,5 +42,6 @@ pub(super) fn show(address: &ListenAddr) -> String {
     match address {
         ListenAddr::Tcp(address) => SocketAddr::to_string(address),
         ListenAddr::Unix(path) => format!("unix:{}", path.display()),
+        ListenAddr::Redirected => "redirect".to_owned(),
     }
 }

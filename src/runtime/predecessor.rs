@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Inheritance {
     /// The way to the worker that serves until now, if there is one.
     pub predecessor: Option<OwnedFd>,
+    /// What the service manager has opened, each with its name.
+    pub sockets: Vec<(String, OwnedFd)>,
 }
 
 /// Why nothing is handed over to this worker.

@@ -57,6 +57,7 @@ impl Supervisor {
         if !keys.is_empty() {
             return Err(ReloadError::NeedsRestart(keys));
         }
+        self.listeners.activated.fit(&config).map_err(Obstacle::Activation)?;
         let rego = rego(&config).map_err(Obstacle::Rego)?;
         let supply = supply(&config).map_err(Obstacle::Service)?;
         let prepared = self.trigger.prepare(Some(supply)).await.map_err(Obstacle::Material)?;

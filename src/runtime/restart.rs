@@ -16,6 +16,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     differ("trust_domain", old.trust_domain != new.trust_domain);
     differ("identity", old.identity != new.identity);
     differ("audit", written(old) != written(new));
+    differ("redirect.port", old.redirected_to() != new.redirected_to());
     differ("admin", old.admin != new.admin);
     differ("runtime.workers", old.workers != new.workers);
     keys

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::activated::Activated;
 use super::assemble::{Assembled, DoorSockets, Renewal, assemble, renew};
 use super::leniency::{Leniency, Said};
 use super::listeners::Listeners;
@@ -18,7 +19,7 @@ use super::shown::Shown;
 use super::successor::{Successor, wants};
 use super::timekeeping::Timekeeping;
 use super::upkeep::Upkeep;
-use super::{HandOver, Inheritance, ReloadError, StartError, Started, records};
+use super::{HandOver, Inheritance, Obstacle, ReloadError, StartError, Started, records};
 use crate::admin::View;
 use crate::admin::control::Act;
 use crate::audit::{Audit, Origin, Pseudonyms, Reader};
@@ -96,7 +97,8 @@ impl Supervisor {
         threads: (Handle, mpsc::Sender<Act>, Shutdown),
         end: &CancellationToken,
     ) -> Result<Option<(Self, Started)>, StartError> {
-        let predecessor = inheritance.predecessor.map(Predecessor::over).transpose();
+        let Inheritance { predecessor, sockets } = inheritance;
+        let predecessor = predecessor.map(Predecessor::over).transpose();
         let predecessor = predecessor.map_err(StartError::Predecessor)?;
         let metrics = Metrics::new().map_err(StartError::Metrics)?;
         let origin = Origin::of(&config);
@@ -107,7 +109,7 @@ impl Supervisor {
             audit.begin().map_err(StartError::Audit)?;
         }
         let setting_up =
-            Self::set_up(config, threads, metrics.clone(), &audit, predecessor.as_ref());
+            Self::set_up(config, threads, metrics.clone(), &audit, (predecessor.as_ref(), sockets));
         // Boxed: it is large, and is gone when everything runs.
         let set_up = tokio::select! {
             set_up = Box::pin(setting_up) => set_up.map(Some),
@@ -134,9 +136,11 @@ impl Supervisor {
         (data, acts, shutdown): (Handle, mpsc::Sender<Act>, Shutdown),
         metrics: Metrics,
         audit: &Audit,
-        predecessor: Option<&Predecessor>,
+        (predecessor, sockets): (Option<&Predecessor>, Vec<(String, OwnedFd)>),
     ) -> Result<(Self, Started), StartError> {
-        let serving = (data, &shutdown, predecessor);
+        let activated = Activated::of(sockets).map_err(Obstacle::Activation)?;
+        activated.fit(&config).map_err(Obstacle::Activation)?;
+        let serving = ((data, activated), &shutdown, predecessor);
         let assembled = assemble(&config, serving, &metrics, audit).await?;
         let Assembled { rego, supply, material: first, warnings, inventory, listeners, doors } =
             assembled;

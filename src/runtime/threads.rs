@@ -10,6 +10,7 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::pulse::Pulse;
 use super::supervisor::{Command, Supervisor};
 use super::{Inheritance, StartError, Started};
 use crate::admin::control::Act;
@@ -22,10 +23,16 @@ const LEFT: Duration = Duration::from_millis(200);
 /// The running threads.
 pub(super) struct Threads {
     end: CancellationToken,
+    pulse: Pulse,
     handles: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
+    /// Whether they answer.
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
     /// Ends the threads; whatever they should finish is finished before.
     pub(super) async fn stop(mut self) {
         self.end.cancel();
@@ -53,6 +60,11 @@ pub(super) struct Starting {
 }
 
 impl Starting {
+    /// Whether they answer.
+    pub(super) fn pulse(&self) -> &Pulse {
+        self.threads.pulse()
+    }
+
     /// Waits until everything listens.
     pub(super) fn wait(self) -> Result<(Threads, Started), StartError> {
         let started = self.told.recv().map_err(|_gone| StartError::Lost)??;
@@ -90,14 +102,13 @@ pub(super) fn start(
     let end = CancellationToken::new();
     let (data, data_thread) =
         start_data(config.workers, end.clone()).map_err(StartError::Threads)?;
-    let mut threads = Threads { end: end.clone(), handles: vec![data_thread] };
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(StartError::Threads)?;
+    let pulse = Pulse::of(data.clone(), runtime.handle().clone());
+    let mut threads = Threads { end: end.clone(), pulse, handles: vec![data_thread] };
 
     let (tell, told) = blocking::channel();
     let control = Builder::new().name("myelin-control".to_owned()).spawn(move || {
-        let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return tell_all(&tell, Err(StartError::Threads(error))),
-        };
         runtime.block_on(async {
             let serving = (data, acts, shutdown);
             match Supervisor::start(config, inheritance, serving, &end).await {

@@ -2,6 +2,7 @@
 //! ones set aside and tried again.
 
 mod health;
+mod names;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use tokio::net::lookup_host;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+pub use self::names::Names;
 use crate::config::Endpoint;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -61,7 +63,22 @@ pub struct Candidate {
     pub label: Arc<str>,
     /// Where it is now.
     pub address: SocketAddr,
-    place: usize,
+    /// Where the workload wanted to go, if it was sent here by the kernel.
+    pub asked: Option<SocketAddr>,
+    /// Its number among the endpoints; `None` when it is none of them.
+    place: Option<usize>,
+}
+
+impl Candidate {
+    /// `asked`, which is one of `host`'s, and takes mutual TLS on `port`.
+    pub fn redirected(host: Arc<str>, asked: SocketAddr, port: u16) -> Self {
+        let address = SocketAddr::new(asked.ip(), port);
+        let label = match host.parse::<IpAddr>() {
+            Ok(_) => address.to_string(),
+            Err(_) => format!("{host}:{port}"),
+        };
+        Self { host, label: label.into(), address, asked: Some(asked), place: None }
+    }
 }
 
 impl Upstreams {
@@ -143,7 +160,8 @@ impl Upstreams {
                 host: Arc::clone(&place.endpoint.host),
                 label: Arc::clone(&place.label),
                 address: *address,
-                place: index,
+                asked: None,
+                place: Some(index),
             });
             match lock(&place.health).due() {
                 Some(due) if due > now => aside.extend(candidates.map(|c| (due, c))),
@@ -158,14 +176,14 @@ impl Upstreams {
     /// The candidate could not be connected to, or was not whom we expect: its endpoint is set aside,
     /// longer each time.
     pub fn failed(&self, candidate: &Candidate) {
-        if let Some(place) = self.endpoints.get(candidate.place) {
+        if let Some(place) = candidate.place.and_then(|place| self.endpoints.get(place)) {
             self.set_aside(place);
         }
     }
 
     /// The candidate was connected to: its endpoint is in use.
     pub fn worked(&self, candidate: &Candidate) {
-        if let Some(place) = self.endpoints.get(candidate.place)
+        if let Some(place) = candidate.place.and_then(|place| self.endpoints.get(place))
             && lock(&place.health).worked()
         {
             self.tell(place, true);

@@ -206,3 +206,22 @@ async fn sigterm_ends_at_once_a_start_that_waits_for_its_key_material() {
     assert!(db.output().contains("stopped before anything had started"), "{}", db.output());
     assert_eq!(setup.trail().records().last().unwrap().action(), "recording-stopped");
 }
+
+#[tokio::test]
+async fn a_workload_that_is_gone_is_told_once_and_once_more_when_it_is_back() {
+    let mesh = Mesh::new();
+    let place = mesh.dir().join("workload.sock");
+    let target = format!("unix:{}", place.display());
+    let mut db = mesh.inbound("db").allow("web").forward(&target).spawn().await;
+    for _ in 0..3 {
+        let mut turned_away = mesh.connect("web", &db).await;
+        assert!(!matches!(turned_away.first_read().await, FirstRead::Bytes(_)));
+    }
+    db.trail().wait_for("connection-closed", 3).await;
+
+    let _workload = Workload::unix(Kind::Echo, &place);
+    mesh.connect("web", &db).await.echoes("hello").await;
+
+    let said = db.process.says("the workload is reached again").await;
+    assert_eq!(said.matches("the workload is not reached").count(), 1, "{said}");
+}

@@ -12,6 +12,7 @@
 
 mod support;
 
+mod activation;
 mod admin;
 mod alerts;
 mod audit;
@@ -83,7 +84,9 @@ mod http_soap_foreign;
 mod http_websocket;
 mod identity_files;
 mod identity_keys;
+mod import;
 mod init;
+mod kube;
 mod lasting;
 mod layering;
 mod lenient;
@@ -96,6 +99,7 @@ mod mllp_records;
 mod mllp_senders;
 mod nagios;
 mod no_phi;
+mod notify;
 mod observe;
 mod outbound;
 mod pages;
@@ -115,6 +119,7 @@ mod probe;
 mod probe_certificates;
 mod quotas;
 mod readme;
+mod redirect;
 mod refusals;
 #[cfg(feature = "rego")]
 mod rego;

@@ -3,11 +3,13 @@
 use std::process::Command;
 
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::cli::myelin;
 use crate::support::disk::Disk;
 use crate::support::eventually;
 use crate::support::mesh::{Mesh, Setup};
+use crate::support::pki::Ca;
 use crate::support::process::{free_port, loopback, run};
 use crate::support::python::peer;
 use crate::support::workload::{Kind, Workload};
@@ -161,4 +163,16 @@ async fn plaintext_whose_date_is_near_is_a_warning() {
 
     says(&mesh, SHORT, WARNING, "db takes plaintext for 2h").await;
     says(&mesh, &["--warning", "1h", "--critical", "1h"], OK, "ready").await;
+}
+
+#[tokio::test]
+async fn a_revocation_list_that_is_out_of_date_is_critical() {
+    let mesh = Mesh::new();
+    let (ca, list) = (Ca::new("hospital"), mesh.dir().join("ca.crl"));
+    let due = OffsetDateTime::now_utc() + time::Duration::seconds(3);
+    std::fs::write(&list, ca.crl(&[], due)).unwrap();
+    let setup = mesh.inbound("db").allow("web").file("tls: { crl_expired: warn }");
+    let _db = with_socket(setup.files(&ca.issue("db"), &[&list]), &mesh).start().await;
+
+    says(&mesh, SHORT, CRITICAL, "a revocation list is out of date").await;
 }

@@ -54,6 +54,17 @@ async fn from_plaintext_to_strict() {
     done("docs/migration.md").await;
 }
 
+#[tokio::test]
+async fn from_stunnel() {
+    needs("stunnel4", "stunnel4");
+    done("docs/stunnel.md").await;
+}
+
+#[tokio::test]
+async fn a_client_and_a_server_that_are_not_configured_anew() {
+    done("docs/interception.md").await;
+}
+
 #[test]
 fn every_link_leads_somewhere_and_every_page_is_in_the_list() {
     let mut pages =

@@ -94,6 +94,7 @@ const REASONS = {
   rego: "the policy in Rego says no",
   malformed_request: "the request is malformed",
   not_audited: "its record could not be made durable, so it was not let in",
+  unknown_destination: "no listener leads to where the workload wanted to go",
   permit_withdrawn: "its permit was withdrawn",
   // refusals
   no_certificate: "it presented no certificate",

@@ -102,6 +102,11 @@ fn identity(facts: &Facts, thresholds: Thresholds, now: OffsetDateTime, verdict:
     for anchor in &facts.trust_bundle {
         verdict.ends(&format!("authority {}", anchor.subject), anchor.not_after.0, thresholds, now);
     }
+    // A list may come at its last moment, so it is the past alone that is told.
+    if facts.crl_next_update.is_some_and(|due| due.0 < now) {
+        let text = "a revocation list is out of date: its next update was due and has not come";
+        verdict.add(State::Critical, text.to_owned());
+    }
     if let Some(rejected) = &facts.certificate.rejected {
         let why = rejected.problems.first().map(String::as_str).unwrap_or_default();
         verdict.add(State::Warning, format!("new key material is refused: {why}"));

@@ -15,6 +15,8 @@ pub(in crate::cli) struct Facts {
     pub(in crate::cli) config: Configured,
     pub(in crate::cli) certificate: Certificate,
     pub(in crate::cli) trust_bundle: Vec<Anchor>,
+    /// When the first revocation list is due.
+    pub(in crate::cli) crl_next_update: Option<Moment>,
     pub(in crate::cli) peers: Vec<Peer>,
     pub(in crate::cli) policy: Policy,
     pub(in crate::cli) listeners: Vec<Listener>,

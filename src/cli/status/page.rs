@@ -68,7 +68,7 @@ impl Page {
             let of = if count > 1 { format!(", the first of {count}") } else { String::new() };
             row("authority", format!("{subject}{of}, {}", self.ends(first.not_after, now, NEAR)));
         }
-        if let Some(due) = seen.counters.crl_next_update.and_then(moment) {
+        if let Some(due) = facts.crl_next_update {
             row(
                 "revocation",
                 format!(
@@ -300,11 +300,6 @@ fn left(at: Moment, now: OffsetDateTime) -> String {
 
 fn ago(at: Moment, now: OffsetDateTime) -> String {
     format!("{} ago", rough((now - at.0).max(Duration::ZERO).unsigned_abs()))
-}
-
-fn moment(seconds: f64) -> Option<Moment> {
-    let time = Duration::checked_seconds_f64(seconds)?;
-    OffsetDateTime::UNIX_EPOCH.checked_add(time).map(Moment)
 }
 
 /// How many columns a text takes: colours take none.

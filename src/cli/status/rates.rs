@@ -9,8 +9,6 @@ pub(super) struct Counters {
     at: Instant,
     /// By the listener's name and the metric's, without `myelin_`; flows of bytes apart.
     values: BTreeMap<(String, String), f64>,
-    /// When the first revocation list is due, in seconds since 1970.
-    pub(super) crl_next_update: Option<f64>,
 }
 
 const COUNTED: &[&str] =
@@ -20,7 +18,6 @@ impl Counters {
     /// Of a page in Prometheus's text format.
     pub(super) fn of(metrics: &str) -> Self {
         let mut values = BTreeMap::new();
-        let mut crl_next_update = None;
         for line in metrics.lines() {
             let Some((series, value)) =
                 line.strip_prefix("myelin_").and_then(|line| line.rsplit_once(' '))
@@ -29,9 +26,6 @@ impl Counters {
             };
             let Ok(value) = value.parse::<f64>() else { continue };
             let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-            if name == "crl_next_update_timestamp_seconds" {
-                crl_next_update = Some(value);
-            }
             let Some(listener) = label(labels, "listener").filter(|_| COUNTED.contains(&name))
             else {
                 continue;
@@ -40,7 +34,7 @@ impl Counters {
                 .map_or_else(|| name.to_owned(), |flow| format!("{name} {flow}"));
             *values.entry((listener.to_owned(), name)).or_default() += value;
         }
-        Self { at: Instant::now(), values, crl_next_update }
+        Self { at: Instant::now(), values }
     }
 
     /// What a listener's counter says.
@@ -74,14 +68,12 @@ mod tests {
              myelin_connections_open{listener=\"a\",direction=\"inbound\"} 3\n\
              myelin_connections_denied_total{listener=\"a\",reason=\"x\"} 1\n\
              myelin_connections_denied_total{listener=\"a\",reason=\"y\"} 2\n\
-             myelin_bytes_total{listener=\"a\",flow=\"up\"} 1e3\n\
-             myelin_crl_next_update_timestamp_seconds 1.5\n",
+             myelin_bytes_total{listener=\"a\",flow=\"up\"} 1e3\n",
         );
 
         assert!((counters.value("a", "connections_open") - 3.0).abs() < 1e-9);
         assert!((counters.value("a", "connections_denied_total") - 3.0).abs() < 1e-9);
         assert!((counters.value("a", "bytes_total up") - 1000.0).abs() < 1e-9);
-        assert_eq!(counters.crl_next_update, Some(1.5));
         assert!(counters.value("b", "connections_open").abs() < 1e-9);
     }
 }

@@ -164,7 +164,8 @@ fn reaches(target: &Target, own: &ListenAddr) -> bool {
     match (target, own) {
         (Target::Tcp(target), ListenAddr::Tcp(own)) => reaches_ip(*target, *own),
         (Target::Unix(target), ListenAddr::Unix(own)) => target == own,
-        (Target::Tcp(_), ListenAddr::Unix(_)) | (Target::Unix(_), ListenAddr::Tcp(_)) => false,
+        (Target::Tcp(_), ListenAddr::Unix(_) | ListenAddr::Redirected)
+        | (Target::Unix(_), ListenAddr::Tcp(_) | ListenAddr::Redirected) => false,
     }
 }
 

@@ -17,6 +17,7 @@ mod peers;
 mod policy;
 mod question;
 mod quota;
+mod redirect;
 mod routes;
 mod rules;
 mod tls;
@@ -31,7 +32,8 @@ use super::read::{Fields, Reader, one};
 use super::scalar::count;
 use super::yaml::Node;
 use super::{
-    AdminSettings, AuditSettings, Config, Inbound, Limits, ListenAddr, Outbound, Problems, keys,
+    AdminSettings, AuditSettings, Config, Inbound, Limits, ListenAddr, Outbound, Problems,
+    Redirect, keys,
 };
 use crate::identity::{Fingerprint, SpiffeId, TrustDomain};
 use groups::Known;
@@ -79,7 +81,7 @@ pub(super) fn file(
     fields.finish();
 
     version?;
-    let Carried { inbound, outbound, audit, admin } = carried?;
+    let Carried { inbound, outbound, redirect, audit, admin } = carried?;
     let rego = rego?;
     Some(Config {
         path: path.to_owned(),
@@ -92,6 +94,7 @@ pub(super) fn file(
         groups: context.peers.members(),
         inbound,
         outbound,
+        redirect,
         audit,
         admin,
         outline: policy::outline(root, rego.as_ref()),
@@ -107,6 +110,7 @@ pub(super) fn file(
 struct Carried {
     inbound: Vec<Inbound>,
     outbound: Vec<Outbound>,
+    redirect: Option<Redirect>,
     audit: Option<AuditSettings>,
     admin: AdminSettings,
 }
@@ -119,6 +123,8 @@ fn carried(fields: &mut Fields<'_, '_>, context: &Context<'_, '_>) -> Option<Car
     let outbound = fields.or("outbound", Vec::new(), |reader, node| {
         reader.list(node, |_, node| listeners::outbound(context, &mut ledger, node))
     });
+    let redirect =
+        fields.optional("redirect", |reader, node| redirect::settings(reader, node, &mut ledger));
     let audit = fields.optional("audit", |reader, node| audit::settings(reader, node, &mut ledger));
     let admin = fields.optional("admin", |reader, node| admin::settings(reader, node, &mut ledger));
     if let Some(None) = admin {
@@ -126,14 +132,16 @@ fn carried(fields: &mut Fields<'_, '_>, context: &Context<'_, '_>) -> Option<Car
     }
     ledger.check(context.reader, !matches!(audit, Some(None)));
 
-    let (inbound, outbound) = (inbound?, outbound?);
+    let (inbound, outbound, redirect) = (inbound?, outbound?, redirect?);
     if inbound.is_empty() && outbound.is_empty() {
         let fault = Fault::new("no listener: nothing is carried");
         let hint = "add `inbound` for peers that come in, or `outbound` for the workload's way out";
         context.reader.warn(fields.at(), fault.hint(hint));
     }
     let admin = admin?.unwrap_or_else(admin::default);
-    Some(Carried { inbound, outbound, audit: audit?, admin })
+    let carried = Carried { inbound, outbound, redirect, audit: audit?, admin };
+    redirect::fits(context.reader, fields.at(), &carried);
+    Some(carried)
 }
 
 fn version(text: &str) -> Result<(), Fault> {

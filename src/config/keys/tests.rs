@@ -33,6 +33,8 @@ fn sections() -> Vec<(&'static str, &'static Section)> {
         ("/$defs/sender", &SENDER),
         ("/$defs/association", &ASSOCIATION),
         ("/$defs/outbound", &OUTBOUND),
+        ("/$defs/destination", &DESTINATION),
+        ("/$defs/redirect", &REDIRECT),
         ("/$defs/policy", &POLICY),
         ("/$defs/audit", &AUDIT),
         ("/$defs/export", &EXPORT),

@@ -11,6 +11,7 @@ mod meaning;
 mod peers;
 mod probes;
 mod properties;
+mod redirect;
 mod routes;
 mod rules;
 mod sources;

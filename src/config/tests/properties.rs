@@ -96,7 +96,11 @@ fn kept(config: &Config, text: &str) {
     }
     for outbound in &config.outbound {
         phi |= outbound.phi;
-        assert!(known(&outbound.expect) && !outbound.expect.is_empty() && !outbound.to.is_empty());
+        assert!(
+            known(&outbound.expect)
+                && !outbound.expect.is_empty()
+                && (outbound.to.is_empty() != outbound.destinations.is_empty())
+        );
         if let ListenAddr::Tcp(address) = outbound.listen {
             assert!(address.ip().to_canonical().is_loopback() || text.contains("listen_anywhere"));
         }

@@ -9,7 +9,6 @@ use crate::listener::Services;
 use crate::listener::associations::{self, NotAudited, OpenAssociation};
 use crate::listener::life::Life;
 use crate::listener::permits::Held;
-use crate::listener::plain::Plain;
 use crate::listener::question::Question;
 use crate::listener::quota::Running;
 use crate::live::{Generation, Live};
@@ -87,7 +86,7 @@ impl InboundDicom<'_> {
         let (services, member) = (self.services, self.held.member());
         let end = member.end();
         let mut carried = Carried::default();
-        let connecting = Plain::reach(self.forward, self.limits, self.permit.rule(), life);
+        let connecting = services.workload.reach(self.forward, self.limits, life);
         let upstream = match end.until_cut(connecting).await.unwrap_or(Err(Ending::Cut)) {
             Ok(upstream) => upstream,
             Err(ending) => {

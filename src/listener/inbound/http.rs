@@ -230,7 +230,8 @@ impl Host for InboundHttp {
     async fn connect(&self, wanted: Wanted) -> Result<Connected<Plain, ()>, ConnectError> {
         let now = self.live.snapshot();
         let config = &now.value.config;
-        match Plain::connect(&config.forward, config.limits.connect_timeout).await {
+        let workload = &self.services.workload;
+        match workload.connect(&config.forward, config.limits.connect_timeout).await {
             Ok(io) => {
                 let spoken = match wanted {
                     Wanted::Http1 => Spoken::Http1,
@@ -238,13 +239,8 @@ impl Host for InboundHttp {
                 };
                 Ok(Connected { io, spoken, link: Arc::new(()) })
             }
-            Err((ending, message)) => {
-                tracing::warn!(listener = %config.name, error = %message, "workload not reached");
-                Err(match ending {
-                    Ending::UpstreamTimeout => ConnectError::Timeout,
-                    _ => ConnectError::Unreachable,
-                })
-            }
+            Err((Ending::UpstreamTimeout, _)) => Err(ConnectError::Timeout),
+            Err(_) => Err(ConnectError::Unreachable),
         }
     }
 

@@ -6,7 +6,6 @@ use crate::authz::Permit;
 use crate::config::{Limits, Target};
 use crate::listener::life::Life;
 use crate::listener::messages::MllpHost;
-use crate::listener::plain::Plain;
 use crate::outcome::Ending;
 use crate::proxy::mllp::{Stay, relay};
 use crate::tls;
@@ -24,7 +23,8 @@ impl InboundMllp<'_> {
     pub(super) async fn serve(self, mut downstream: Incoming, life: &mut Life) -> Ending {
         let Self { host, permit, forward, limits } = self;
         let (end, metrics) = (host.end().clone(), host.metrics());
-        let connecting = Plain::reach(forward, limits, permit.rule(), life);
+        let workload = host.workload();
+        let connecting = workload.reach(forward, limits, life);
         let upstream = match end.until_cut(connecting).await {
             Some(Ok(upstream)) => upstream,
             Some(Err(ending)) => return ending,

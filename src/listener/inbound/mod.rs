@@ -27,6 +27,7 @@ use self::room::Room;
 pub use self::state::InboundState;
 use crate::authz::Permit;
 use crate::config::{Limits, Protocol, Target};
+use crate::listener::accept::{self, Arrived};
 use crate::listener::counted::{Counted, Side};
 use crate::listener::crowd::{Crowd, Place};
 use crate::listener::life::Life;
@@ -34,7 +35,7 @@ use crate::listener::messages::MllpHost;
 use crate::listener::permits::{Held, Permits};
 use crate::listener::plain::Plain;
 use crate::listener::shapes::Shapes;
-use crate::listener::{Bound, Services, accept};
+use crate::listener::{Bound, Services};
 use crate::live::{Generation, Live};
 use crate::outcome::Ending;
 use crate::proxy::l4;
@@ -65,7 +66,7 @@ impl InboundListener {
             bound,
             &self.services,
             || room.place(),
-            |stream, source, place| {
+            |Arrived { stream, source, .. }, place| {
                 let (this, room) = (Arc::clone(&self), Arc::clone(&room));
                 async move { this.connection(stream, source, place, &room).await }
             },
@@ -196,7 +197,7 @@ impl InboundListener {
         (forward, limits): (&Target, &Limits),
         life: &mut Life,
     ) -> Ending {
-        let upstream = match Plain::reach(forward, limits, permit.rule(), life).await {
+        let upstream = match self.services.workload.reach(forward, limits, life).await {
             Ok(upstream) => upstream,
             Err(ending) => return ending,
         };

@@ -33,6 +33,7 @@ pub(super) fn is_for_good(reason: DenyReason) -> bool {
         | DenyReason::ConcurrencyLimit
         | DenyReason::MalformedRequest
         | DenyReason::NotAudited
+        | DenyReason::UnknownDestination
         | DenyReason::PermitWithdrawn => false,
     }
 }

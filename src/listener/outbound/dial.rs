@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::OutboundState;
+use super::{Caller, OutboundState};
 use crate::audit::{Action, Connection, Record};
 use crate::authz::Permit;
 use crate::clock;
@@ -27,8 +27,8 @@ const ATTEMPTS: usize = 3;
 pub(super) struct Dialer<'a> {
     pub(super) services: &'a Services,
     pub(super) permits: &'a Arc<Permits<OutboundState>>,
-    /// Where the workload connected from.
-    pub(super) source: Option<SocketAddr>,
+    /// Who asks.
+    pub(super) caller: &'a Caller,
 }
 
 /// A peer that is connected, expected and on record, and whose permit is looked after.
@@ -88,8 +88,8 @@ impl Dialer<'_> {
         is_endless: bool,
         permitted: &mut Option<Arc<Connection>>,
     ) -> Result<Reached, DialFailed> {
-        let Self { services, permits, source } = *self;
-        let dialed = dial(&now.value, services, permits, client, source).await?;
+        let Self { services, permits, caller } = *self;
+        let dialed = dial(&now.value, services, permits, client, caller).await?;
         let Dialed { session, permit, connection } = dialed;
         *permitted = Some(Arc::clone(&connection));
         let holding = permits.hold(now, Some(&session), &permit, &connection, is_endless);
@@ -105,11 +105,17 @@ async fn dial(
     services: &Services,
     permits: &Permits<OutboundState>,
     client: &TlsClient,
-    source: Option<SocketAddr>,
+    caller: &Caller,
 ) -> Result<Dialed, DialFailed> {
+    let source = caller.source;
     let deadline = Instant::now() + state.config.limits.connect_timeout;
-    let resolving = state.upstreams.candidates(&services.shutdown);
-    let candidates = timeout_at(deadline, resolving).await.unwrap_or_default();
+    let candidates = match &caller.wanted {
+        Some(wanted) => vec![wanted.clone()],
+        None => {
+            let resolving = state.upstreams.candidates(&services.shutdown);
+            timeout_at(deadline, resolving).await.unwrap_or_default()
+        }
+    };
     if candidates.is_empty() {
         let failed = DialFailed::NoEndpoint;
         let message = "no endpoint's name could be resolved".to_owned();
@@ -248,7 +254,7 @@ pub(super) fn describe(
     let listener = (&config.name, Direction::Outbound, config.protocol);
     Connection {
         source,
-        destination: candidate.map(|candidate| candidate.address),
+        destination: candidate.map(|candidate| candidate.asked.unwrap_or(candidate.address)),
         endpoint: candidate.map(|candidate| candidate.label.as_ref().to_owned()),
         ..record::described(listener, config.phi, handshake)
     }

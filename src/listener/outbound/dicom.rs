@@ -40,13 +40,15 @@ impl OutboundDicom<'_> {
         now: Arc<Snapshot<OutboundState>>,
         life: &mut Life,
     ) -> Ending {
-        let Dialer { services, source, .. } = self.dialer;
+        let Dialer { services, caller, .. } = self.dialer;
         let end = &services.shutdown;
         let asked = match end.until_cut(dicom::ask(&mut downstream, end)).await {
             Some(Ok(asked)) => asked,
             Some(Err(unasked)) => {
                 life.message = unasked.message();
-                let connection = Arc::new(describe(&now.value, None, source, None));
+                let wanted = caller.wanted.as_ref();
+                let connection = describe(&now.value, wanted, caller.source, None);
+                let connection = Arc::new(connection);
                 return associations::unasked(services, &connection, unasked, downstream, end)
                     .await;
             }

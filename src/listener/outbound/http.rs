@@ -1,7 +1,6 @@
 //! HTTP on an outbound listener: requests of the workload share connections to the peer.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::OutboundState;
 use super::dial::{DialFailed, Dialer, Reached, describe};
+use super::{Caller, OutboundState};
 use crate::audit::{Connection, Rule};
 use crate::authz::Permit;
 use crate::clock;
@@ -28,13 +27,14 @@ use crate::proxy::l7::{
 };
 use crate::shutdown::Shutdown;
 use crate::tls::TlsStream;
+use crate::upstream::Candidate;
 
 /// The exchanges of one connection from the workload.
 pub(super) struct OutboundHttp {
     live: Live<OutboundState>,
     services: Services,
     permits: Arc<Permits<OutboundState>>,
-    source: Option<SocketAddr>,
+    caller: Caller,
     facing: Facing,
     /// What is known of a request that has no connection to the peer.
     unconnected: Arc<Connection>,
@@ -78,10 +78,12 @@ impl OutboundHttp {
         live: Live<OutboundState>,
         services: Services,
         permits: Arc<Permits<OutboundState>>,
-        source: Option<SocketAddr>,
+        caller: Caller,
     ) -> Self {
-        let unconnected = Arc::new(describe(&live.snapshot().value, None, source, None));
-        Self { live, services, permits, source, facing: Facing::Outbound, unconnected }
+        let state = &live.snapshot().value;
+        let unconnected = describe(state, caller.wanted.as_ref(), caller.source, None);
+        let unconnected = Arc::new(unconnected);
+        Self { live, services, permits, caller, facing: Facing::Outbound, unconnected }
     }
 }
 
@@ -103,7 +105,12 @@ impl Host for OutboundHttp {
     /// any more. New key material changes none of them: each is judged by it on its own.
     fn pool_key(&self) -> PoolKey {
         let now = self.live.snapshot();
-        PoolKey { name: now.value.config.name.as_str().into(), generation: now.value.configuration }
+        let name = now.value.config.name.as_str();
+        let name = match &self.caller.wanted {
+            None => name.into(),
+            Some(Candidate { label, address, .. }) => format!("{name} {label} {address}").into(),
+        };
+        PoolKey { name, generation: now.value.configuration }
     }
 
     /// Whom a request may reach is for `expect` to say, at the handshake.
@@ -152,8 +159,8 @@ impl Host for OutboundHttp {
             Wanted::Http2 => &state.http2,
         };
         let begun = Instant::now();
-        let Self { services, permits, source, .. } = self;
-        let dialer = Dialer { services, permits, source: *source };
+        let Self { services, permits, caller, .. } = self;
+        let dialer = Dialer { services, permits, caller };
         let mut permitted = None;
         let reached = match dialer.reach(&now, client, false, &mut permitted).await {
             Ok(reached) => reached,

@@ -18,18 +18,19 @@ use self::dicom::OutboundDicom;
 use self::http::OutboundHttp;
 use crate::authz::ListenerPolicy;
 use crate::config::{Limits, Outbound, Protocol};
+use crate::listener::accept::{self, Arrived};
 use crate::listener::life::Life;
 use crate::listener::messages::MllpHost;
 use crate::listener::permits::{Permits, Rules};
 use crate::listener::plain::Plain;
-use crate::listener::{Bound, Services, accept};
+use crate::listener::{Bound, Services};
 use crate::live::{Live, Snapshot};
 use crate::outcome::{Ending, Refusal};
 use crate::proxy::l4;
 use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
 use crate::proxy::mllp::{self, Stay};
 use crate::tls::{self, TlsClient, Trust};
-use crate::upstream::Upstreams;
+use crate::upstream::{Candidate, Upstreams};
 
 /// One generation of an outbound listener: settings, keys and policy that belong together.
 pub struct OutboundState {
@@ -68,6 +69,15 @@ impl Rules for OutboundState {
     }
 }
 
+/// What is known of a connection of the workload.
+#[derive(Debug, Clone)]
+struct Caller {
+    /// Where the workload connected from; `None` for a unix socket.
+    source: Option<SocketAddr>,
+    /// Where it wanted to go, if the kernel has sent it here.
+    wanted: Option<Candidate>,
+}
+
 /// What the connections of a listener share.
 #[derive(Clone)]
 struct Shared {
@@ -95,34 +105,40 @@ impl OutboundListener {
         let shared = Shared { pool, permits };
         let slots = Arc::new(Semaphore::new(limits.connections));
         let slot = || Arc::clone(&slots).acquire_owned();
-        accept::accept_loop(bound, &self.services, slot, |stream, source, slot| {
-            let (this, shared) = (Arc::clone(&self), shared.clone());
-            async move {
-                this.connection(stream.unpaced(source), source, &shared).await;
-                drop(slot);
-            }
-        })
+        accept::accept_loop(
+            bound,
+            &self.services,
+            slot,
+            |Arrived { stream, source, wanted }, slot| {
+                let (this, shared) = (Arc::clone(&self), shared.clone());
+                async move {
+                    let caller = Caller { source, wanted };
+                    this.connection(stream.unpaced(source), &caller, &shared).await;
+                    drop(slot);
+                }
+            },
+        )
         .await;
     }
 
     /// One connection. However it ends, it is counted and recorded here, once.
-    async fn connection(&self, downstream: Plain, source: Option<SocketAddr>, shared: &Shared) {
+    async fn connection(&self, downstream: Plain, caller: &Caller, shared: &Shared) {
         let _open = self.services.metrics.opened();
         let begun = Instant::now();
         let mut life = Life::default();
-        let ending = self.serve(downstream, source, shared, &mut life).await;
+        let ending = self.serve(downstream, caller, shared, &mut life).await;
         life.end(&self.services, ending, begun).await;
     }
 
     async fn serve(
         &self,
         downstream: Plain,
-        source: Option<SocketAddr>,
+        caller: &Caller,
         shared: &Shared,
         life: &mut Life,
     ) -> Ending {
         let now = self.live.snapshot(); // one view of keys and policy
-        let dialer = Dialer { services: &self.services, permits: &shared.permits, source };
+        let dialer = Dialer { services: &self.services, permits: &shared.permits, caller };
         match now.value.config.protocol {
             Protocol::Dicom => {
                 Box::pin(OutboundDicom { dialer }.serve(downstream, now, life)).await
@@ -135,7 +151,7 @@ impl OutboundListener {
             Protocol::Http => {
                 let limits = now.value.config.limits.clone();
                 drop(now); // connections outlive many generations
-                Box::pin(self.exchange(downstream, source, &limits, shared)).await
+                Box::pin(self.exchange(downstream, caller, &limits, shared)).await
             }
         }
     }
@@ -144,13 +160,13 @@ impl OutboundListener {
     async fn exchange(
         &self,
         downstream: Plain,
-        source: Option<SocketAddr>,
+        caller: &Caller,
         limits: &Limits,
         shared: &Shared,
     ) -> Ending {
         let (live, services) = (self.live.clone(), self.services.clone());
         let Shared { pool, permits } = shared.clone();
-        let host = Arc::new(OutboundHttp::new(live, services, permits, source));
+        let host = Arc::new(OutboundHttp::new(live, services, permits, caller.clone()));
         let shutdown = &self.services.shutdown;
         l7::serve(downstream, Downstream::Auto, host, pool, limits, shutdown).await.ending
     }

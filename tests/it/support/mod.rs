@@ -16,6 +16,7 @@ pub(crate) mod http;
 pub(crate) mod legacy;
 pub(crate) mod lenient;
 pub(crate) mod load;
+pub(crate) mod machines;
 pub(crate) mod mesh;
 pub(crate) mod mllp;
 pub(crate) mod node;

@@ -42,6 +42,7 @@ impl Setup {
             let address = match address {
                 ListenAddr::Tcp(address) => address.to_string(),
                 ListenAddr::Unix(path) => format!("unix:{}", path.display()),
+                ListenAddr::Redirected => "redirect".to_owned(),
             };
             (name.to_string(), address)
         });

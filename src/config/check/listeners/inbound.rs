@@ -1,10 +1,12 @@
 //! Mutual TLS in, plaintext to the workload.
 
+use std::net::SocketAddr;
+
 use super::lenient::lenient;
 use super::{listener_name, loopback, own_limits, phi, protocol, values};
 use crate::config::address::{socket, target};
 use crate::config::check::ledger::{Bound, Ledger};
-use crate::config::check::{Context, associations, mllp, routes};
+use crate::config::check::{Context, associations, mllp, redirect, routes};
 use crate::config::problem::{Fault, quoted};
 use crate::config::read::{Fields, Located, located, one};
 use crate::config::scalar::{choice, flag};
@@ -29,6 +31,7 @@ pub(in crate::config::check) fn inbound(
     if let Some(listen) = &listen {
         ledger.bind(ListenAddr::Tcp(listen.value), Bound::Inbound, Some(listen.mark()));
     }
+    let redirect_ports = redirect_ports(context, &mut fields, listen.as_ref());
     let forward = forward(context, &mut fields, ledger);
     let protocol = protocol(&mut fields);
     protocol::keys_fit(context.reader, &mut fields, protocol);
@@ -46,6 +49,7 @@ pub(in crate::config::check) fn inbound(
     Some(Inbound {
         name: name?.value,
         listen: listen?.value,
+        redirect_ports: redirect_ports?,
         forward: forward?,
         protocol: protocol?,
         forward_protocol: forward_protocol?,
@@ -60,6 +64,23 @@ pub(in crate::config::check) fn inbound(
         associations: rules.associations,
         limits: limits?,
     })
+}
+
+/// `redirect_ports`: what is redirected arrives at the first address of the interface that it came in by.
+fn redirect_ports(
+    context: &Context<'_, '_>,
+    fields: &mut Fields<'_, '_>,
+    listen: Option<&Located<SocketAddr>>,
+) -> Option<Vec<u16>> {
+    let ports = fields.or("redirect_ports", Vec::new(), redirect::ports)?;
+    let Some(listen) = listen.filter(|_| !ports.is_empty()) else { return Some(ports) };
+    if !listen.value.ip().is_unspecified() {
+        let text = format!("{} does not take what is redirected", quoted(&listen.written));
+        let hint =
+            format!("with `redirect_ports`, listen on every address: [::]:{}", listen.value.port());
+        context.reader.error(listen.at(), Fault::new(text).hint(hint));
+    }
+    Some(ports)
 }
 
 /// The rules, whatever they are for.

@@ -1,0 +1,1 @@
+select number, patient, mrn, total from invoices where due < current_date;
