@@ -107,10 +107,8 @@ async fn it_hears_of_the_beginning_reloads_hand_overs_and_the_end_from_the_paren
     setup.write();
     db.process.signal("USR2");
     manager.hears("STATUS=serving; handing over to process", 2).await;
-    let is_status = |line: &String| line.starts_with("STATUS=");
-    let is_over = || {
-        manager.lines().into_iter().rfind(is_status).is_some_and(|line| line == "STATUS=serving")
-    };
+    let statuses = || manager.lines().into_iter().filter(|line| line.starts_with("STATUS="));
+    let is_over = || statuses().next_back().is_some_and(|line| line == "STATUS=serving");
     until("the hand-over to be told", is_over).await;
     db.process.signal("HUP");
     manager.hears("READY=1", 4).await;
