@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const QUIET: Duration = Duration::from_secs(1);
 /// A workload that takes no connection within this is there, and busy.
 const ANSWER: Duration = Duration::from_millis(250);
-/// At the end of the grace outbound connections drain for a tenth of it, at most this.
+/// At the end of the grace outbound connections drain for half of it, at most this: idle ones of HTTP/1 take a second.
 const LAST: Duration = Duration::from_secs(2);
 
 impl Listeners {
@@ -47,7 +47,7 @@ impl Supervisor {
         }
         let parting = async {
             if !last.is_draining() {
-                workload.leave(grace.saturating_sub(LAST.min(grace / 10))).await;
+                workload.leave(grace.saturating_sub(LAST.min(grace / 2))).await;
                 last.drain();
             }
             pending::<()>().await;
