@@ -139,6 +139,8 @@ async fn whatever_stunnel_left_open_is_closed_and_said() {
     let conf = "cert = /etc/db.pem\nCAfile = /etc/ca.pem\nciphers = ALL\n\
                 [db]\naccept = 6432\nconnect = 5432\n\
                 [out]\nclient = yes\naccept = 9001\nconnect = lab.example:443\n\
+                [wide]\nclient = yes\naccept = 10.0.0.5:9002\nconnect = lab.example:444\ncheckHost = lab.example\n\
+                [loose]\nclient = yes\naccept = 9003\nconnect = 10.0.0.6:445\n\
                 [mail]\naccept = 465\nconnect = 25\nprotocol = smtp\n\
                 [other]\naccept = 466\nconnect = 26\ncert = /etc/other.pem\n";
 
@@ -150,12 +152,15 @@ async fn whatever_stunnel_left_open_is_closed_and_said() {
         "listen: \"127.0.0.1:9001\"",
         "expect: [\"lab.example\"]",
         "listen: \"0.0.0.0:6432\"",
+        "listen_anywhere: true",
     ] {
         assert!(said.stdout.contains(expected), "{expected}: {}", said.stdout);
     }
     for expected in [
-        "left out: [mail] (line 11): `protocol` (line 14)",
-        "left out: [other] (line 15): it has another certificate",
+        "left out: [loose] (line 16): it does not say who the server must be",
+        "left out: [mail] (line 20): `protocol` (line 23)",
+        "left out: [other] (line 24): it has another certificate",
+        "look at: [wide] has its plaintext side on the network",
         "look at: [db] let in whoever",
         "look at: [out] took plaintext from the whole network",
         "look at: [out] did not say who the server must be",
@@ -163,6 +168,7 @@ async fn whatever_stunnel_left_open_is_closed_and_said() {
     ] {
         assert!(said.stderr.contains(expected), "{expected}: {}", said.stderr);
     }
+    assert!(!said.stderr.contains("look at: [loose]"), "{}", said.stderr);
 }
 
 #[tokio::test]

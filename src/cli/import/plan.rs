@@ -63,7 +63,9 @@ impl Plan {
                 plan.leave_out(service, text);
                 continue;
             }
+            let said = plan.remarks.len();
             if let Err(why) = plan.add(file, service) {
+                plan.remarks.truncate(said); // of what is not in it nothing else is to be said
                 plan.leave_out(service, &why);
             }
         }
@@ -116,6 +118,11 @@ impl Plan {
             }
         };
         let peers = self.peers(file, service, (&of, &listener, is_client))?;
+        if listener.is_open {
+            self.remarks.push(format!(
+                "{of}has its plaintext side on the network, as it had: put the sidecar beside the program"
+            ));
+        }
         service.entries.iter().for_each(|entry| self.remark(&of, entry));
         let side = if is_client { &mut self.outbound } else { &mut self.inbound };
         side.push(Listener { peers, ..listener });
