@@ -101,8 +101,8 @@ async fn a_workload_that_stays_keeps_its_sidecar_no_longer_than_drain_timeout() 
     ehr.is_told_to_end().await;
 
     assert_eq!(ehr.sidecar.process.ended().await.code(), Some(0));
-    // The last tenth is for what is still under way; there is nothing.
-    assert!(begun.elapsed() >= Duration::from_millis(2600), "{:?}", begun.elapsed());
+    // The second half of so short a grace is for what is still under way; there is nothing.
+    assert!(begun.elapsed() >= Duration::from_millis(1500), "{:?}", begun.elapsed());
     let said = ehr.sidecar.process.output();
     assert!(said.contains("the workload is still there"), "{said}");
     assert!(said.contains("everything had finished"), "{said}");
