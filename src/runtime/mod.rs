@@ -13,6 +13,7 @@ mod early;
 mod leniency;
 mod listeners;
 mod orders;
+mod parting;
 mod passing;
 mod predecessor;
 mod pulse;
@@ -249,7 +250,7 @@ impl Sidecar {
         move || shutdown.cut()
     }
 
-    /// Drains for at most `drain_timeout`, then cuts; the trail is closed last.
+    /// Drains for at most `drain_timeout`, outbound listeners when the workload is gone, then cuts; the trail is closed last.
     pub async fn stop(self) -> Drained {
         self.stop_for(None).await
     }
