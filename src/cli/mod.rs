@@ -7,6 +7,7 @@ mod check;
 mod console;
 mod control;
 mod demo;
+mod exec;
 mod explain;
 mod findings;
 mod healthcheck;
@@ -23,6 +24,7 @@ mod redirect;
 mod run;
 mod sheet;
 mod status;
+mod wait;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -75,6 +77,10 @@ enum Command {
     Audit(audit::Arguments),
     /// Shows what a running sidecar is doing
     Status(status::Arguments),
+    /// Returns when the sidecar is ready, so that what needs it can start then
+    Wait(wait::Arguments),
+    /// Waits until the sidecar is ready, then becomes the program that is named
+    Exec(exec::Arguments),
     /// Has a running sidecar read its configuration again, and tells what is in the way
     Reload(control::Reload),
     /// Has a running sidecar finish what is open, and end
@@ -108,6 +114,8 @@ impl Command {
             | Self::Audit(_)
             | Self::Healthcheck(_)
             | Self::Status(_)
+            | Self::Wait(_)
+            | Self::Exec(_)
             | Self::Reload(_)
             | Self::Drain(_)
             | Self::LogLevel(_)
@@ -163,6 +171,8 @@ enum Exit {
     Plugin(u8),
     /// As the worker of `run` did.
     Worker(u8),
+    /// As the program of `exec` did, or as a shell says that there is none.
+    Program(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -173,7 +183,7 @@ impl From<Exit> for ExitCode {
             Exit::BadCommand => Self::from(2),
             Exit::BadConfig => Self::from(3),
             Exit::Plugin(code) => Self::from(code),
-            Exit::Worker(code) => Self::from(code),
+            Exit::Worker(code) | Exit::Program(code) => Self::from(code),
         }
     }
 }
@@ -218,6 +228,8 @@ pub fn main() -> ExitCode {
         Command::Redirect(arguments) => redirect::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Wait(arguments) => wait::run(&arguments),
+        Command::Exec(arguments) => exec::run(&arguments),
         Command::Reload(arguments) => control::reload(&arguments),
         Command::Drain(arguments) => control::drain(&arguments),
         Command::LogLevel(arguments) => control::log_level(&arguments),

@@ -55,6 +55,7 @@ const SHOWN: &[&str] = &[
     "retention",
     "review_by",
     "sample",
+    "sandbox",
     "segment_size",
     "service",
     "since",

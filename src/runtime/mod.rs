@@ -7,10 +7,13 @@
 mod activated;
 mod assemble;
 mod build;
+mod confinement;
 mod descriptors;
+mod early;
 mod leniency;
 mod listeners;
 mod orders;
+mod parting;
 mod passing;
 mod predecessor;
 mod pulse;
@@ -35,7 +38,9 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use activated::ActivationError;
 pub use build::{BuildError, pins};
+pub use confinement::{Incomplete, confine};
 pub use descriptors::{TooFew, raise_limit};
+pub use early::bind_early;
 pub use orders::{Orders, until_stopped};
 pub use predecessor::{Inheritance, PredecessorError, decline};
 pub use rego::rego;
@@ -245,7 +250,7 @@ impl Sidecar {
         move || shutdown.cut()
     }
 
-    /// Drains for at most `drain_timeout`, then cuts; the trail is closed last.
+    /// Drains for at most `drain_timeout`, outbound listeners when the workload is gone, then cuts; the trail is closed last.
     pub async fn stop(self) -> Drained {
         self.stop_for(None).await
     }

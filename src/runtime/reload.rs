@@ -90,6 +90,7 @@ impl Supervisor {
     /// New key material takes effect for connections from now on; open ones are judged again by it.
     pub(super) fn rotated(&mut self) {
         let (material, tracer) = (self.material.snapshot(), self.traces.tracer());
+        self.applied = material.generation;
         let given = Given {
             config: &self.config,
             material: &material.value,

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::activated::Activated;
-use super::assemble::{Assembled, DoorSockets, Renewal, assemble, renew};
+use super::assemble::{Assembled, Before, DoorSockets, Renewal, assemble, renew};
 use super::leniency::{Leniency, Said};
 use super::listeners::Listeners;
 use super::predecessor::Predecessor;
@@ -29,8 +29,9 @@ use crate::clock;
 use crate::config::{Config, Problems};
 use crate::export::Exports;
 use crate::export::traces::Traces;
-use crate::live::{Live, Publisher, live};
+use crate::live::{Generation, Live, Publisher, live};
 use crate::report::Report;
+use crate::sandbox::Sandbox;
 use crate::shutdown::{Drained, Shutdown};
 use crate::telemetry::metrics::Metrics;
 
@@ -63,6 +64,8 @@ pub(super) struct Supervisor {
     /// What its `policy` narrows the rules by.
     pub(super) rego: Option<Arc<RegoPolicy>>,
     pub(super) material: Live<Material>,
+    /// Which of it the listeners have.
+    pub(super) applied: Generation,
     pub(super) trigger: Trigger,
     pub(super) listeners: Listeners,
     /// The administrative listeners' sockets.
@@ -97,7 +100,7 @@ impl Supervisor {
         threads: (Handle, mpsc::Sender<Act>, Shutdown),
         end: &CancellationToken,
     ) -> Result<Option<(Self, Started)>, StartError> {
-        let Inheritance { predecessor, sockets } = inheritance;
+        let Inheritance { predecessor, sockets, early, sandbox } = inheritance;
         let predecessor = predecessor.map(Predecessor::over).transpose();
         let predecessor = predecessor.map_err(StartError::Predecessor)?;
         let metrics = Metrics::new().map_err(StartError::Metrics)?;
@@ -108,8 +111,9 @@ impl Supervisor {
         if predecessor.is_none() {
             audit.begin().map_err(StartError::Audit)?;
         }
-        let setting_up =
-            Self::set_up(config, threads, metrics.clone(), &audit, (predecessor.as_ref(), sockets));
+        let before = Before { predecessor: predecessor.as_ref(), early };
+        let given = (before, sockets, sandbox);
+        let setting_up = Self::set_up(config, threads, metrics.clone(), &audit, given);
         // Boxed: it is large, and is gone when everything runs.
         let set_up = tokio::select! {
             set_up = Box::pin(setting_up) => set_up.map(Some),
@@ -136,19 +140,19 @@ impl Supervisor {
         (data, acts, shutdown): (Handle, mpsc::Sender<Act>, Shutdown),
         metrics: Metrics,
         audit: &Audit,
-        (predecessor, sockets): (Option<&Predecessor>, Vec<(String, OwnedFd)>),
+        (before, sockets, sandbox): (Before<'_>, Vec<(String, OwnedFd)>, Arc<Sandbox>),
     ) -> Result<(Self, Started), StartError> {
         let activated = Activated::of(sockets).map_err(Obstacle::Activation)?;
         activated.fit(&config).map_err(Obstacle::Activation)?;
-        let serving = ((data, activated), &shutdown, predecessor);
+        let serving = ((data, activated), &shutdown, before);
         let assembled = assemble(&config, serving, &metrics, audit).await?;
         let Assembled { rego, supply, material: first, warnings, inventory, .. } = assembled;
         let Assembled { listeners, traces: prepared, doors, .. } = assembled;
         let admin = Shutdown::default();
         let renewing = (supply, first.clone(), inventory.clone());
         let Renewal { material, standing, trigger } =
-            renew(renewing, (audit, &metrics), shutdown.clone(), &admin);
-        let shown = Shown { started: clock::now(), standing, inventory };
+            renew(renewing, (audit, &metrics), listeners.last().clone(), &admin);
+        let shown = Shown { started: clock::now(), standing, inventory, sandbox };
         let mut exports = Exports::new(audit.clone(), material.clone(), metrics.clone());
         exports.put_in_place(&config);
         let mut traces = Traces::default();
@@ -163,6 +167,7 @@ impl Supervisor {
         let mut supervisor = Self {
             config,
             rego,
+            applied: material.generation(),
             material,
             trigger,
             listeners,
@@ -204,7 +209,6 @@ impl Supervisor {
     /// Carries out commands and follows the key material, until it is stopped or abandoned.
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>, end: &CancellationToken) {
         let mut upkeep = tokio::time::interval(UPKEEP);
-        let mut seen = self.material.snapshot().generation;
         let mut news = self.material.clone();
         loop {
             tokio::select! {
@@ -235,10 +239,7 @@ impl Supervisor {
                         return;
                     }
                 }
-                true = news.replaced_after(seen) => {
-                    seen = news.snapshot().generation;
-                    self.rotated();
-                }
+                true = news.replaced_after(self.applied) => self.rotated(),
                 () = at(self.leniency.due()) => self.look_how_strict().await,
                 _ = upkeep.tick() => self.look_after().await,
             }
@@ -277,7 +278,7 @@ impl Supervisor {
         if successor.is_some() {
             self.admin.cut();
         }
-        let drained = self.shutdown.run(grace).await;
+        let drained = self.part(grace, successor.is_some()).await;
         if !self.trail_is_handed_over {
             self.audit.take_notes().await;
         }

@@ -22,6 +22,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "live",
             "outcome",
             "report",
+            "sandbox",
             "shutdown",
             "telemetry",
             "tls",
@@ -42,6 +43,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "inventory",
             "live",
             "report",
+            "sandbox",
             "shutdown",
             "telemetry",
             "upstream",
@@ -133,6 +135,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("network", &[]),
     ("shutdown", &[]),
     ("report", &[]),
+    ("sandbox", &[]),
     ("clock", &[]),
 ];
 
