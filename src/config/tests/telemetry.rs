@@ -21,7 +21,7 @@ fn spans_go_where_their_protocol_has_them_and_as_many_as_the_file_says() {
     let http = http.unwrap();
 
     let service = "opentelemetry.proto.collector.trace.v1.TraceService/Export";
-    assert_eq!(grpc.endpoint, format!("https://otel.example:4317/{service}"));
+    assert_eq!(grpc.endpoint, *format!("https://otel.example:4317/{service}"));
     assert_eq!(grpc.sample, Sample::Share(Share::new(0.25).unwrap()));
     assert_eq!((grpc.protocol, grpc.trust_bundle), (OtlpProtocol::Grpc, None));
     assert_eq!(http.endpoint, "http://127.0.0.1:4318/v1/traces");
