@@ -80,8 +80,6 @@ pub(super) struct Supervisor {
     pub(super) draining: bool,
     /// The process that is to serve instead of this one.
     pub(super) successor: Option<Successor>,
-    /// Another process writes the trail.
-    pub(super) trail_is_handed_over: bool,
     pub(super) audit: Audit,
     pub(super) metrics: Metrics,
     pub(super) shutdown: Shutdown,
@@ -176,7 +174,6 @@ impl Supervisor {
             last_failure: None,
             draining: false,
             successor: None,
-            trail_is_handed_over: false,
             audit: audit.clone(),
             metrics,
             shutdown,
@@ -216,11 +213,7 @@ impl Supervisor {
                         self.begin_to_hand_over(end, answer).await;
                     }
                     Some(Command::Stop { by, answer }) => {
-                        if self.successor.is_some() {
-                            self.stays("this sidecar is being stopped".to_owned()).await;
-                        }
-                        let grace = self.config.limits.drain_timeout;
-                        let drained = self.drain(grace, (None, by)).await;
+                        let drained = self.stop(self.config.limits.drain_timeout, by).await;
                         let _heard = answer.send(drained);
                         return;
                     }
@@ -237,7 +230,15 @@ impl Supervisor {
                 _ = upkeep.tick() => self.look_after().await,
             }
         }
-        self.drain(Duration::ZERO, (None, None)).await;
+        self.stop(Duration::ZERO, None).await;
+    }
+
+    /// Ends, and so does a hand-over that is under way.
+    async fn stop(&mut self, grace: Duration, by: Option<Reader>) -> Drained {
+        if self.successor.is_some() {
+            self.stays("this sidecar is being stopped".to_owned()).await;
+        }
+        self.drain(grace, (None, by)).await
     }
 
     /// Whatever is to be seen to every few seconds.
@@ -272,9 +273,7 @@ impl Supervisor {
             self.admin.cut();
         }
         let drained = self.part(grace, successor.is_some()).await;
-        if !self.trail_is_handed_over {
-            self.audit.take_notes().await;
-        }
+        self.audit.take_notes().await;
         let own = Arc::clone(&self.material.snapshot().value.facts);
         let stopped = records::stopped(&own, drained, successor);
         self.audit.note(records::asked(stopped, by)).await;
