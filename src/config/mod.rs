@@ -22,6 +22,7 @@ mod scalar;
 mod settings;
 mod stand_in;
 mod substitute;
+mod switches;
 mod template;
 mod yaml;
 
