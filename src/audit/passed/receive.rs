@@ -109,13 +109,16 @@ async fn answer(
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinSet;
+
     use super::*;
 
     #[tokio::test]
     async fn no_more_than_so_many_wait_for_their_answer() {
         let (awaited, waiting) = mpsc::channel(1);
-        let (answering, mut answers) = tokio::io::duplex(64);
-        let answering = tokio::spawn(answer(answering, waiting));
+        let (to, mut answers) = tokio::io::duplex(64);
+        let mut answering = JoinSet::new();
+        answering.spawn(answer(to, waiting));
         let mut durable = Vec::new();
         let mut next = || {
             let (sender, receiver) = oneshot::channel();
@@ -138,6 +141,6 @@ mod tests {
 
         assert!(full && refused);
         assert_eq!(said.lines().count(), WAITING + 1);
-        answering.await.unwrap().unwrap();
+        answering.join_next().await.unwrap().unwrap().unwrap();
     }
 }
