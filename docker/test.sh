@@ -276,12 +276,12 @@ loaded() { trail "$1" | grep -c '"action":"config-loaded"'; }
 loaded_more() { [ "$(loaded "$1")" -gt "$2" ]; }
 restarted() { [ "$(of "$1" '{{.RestartCount}}')" -gt 0 ]; }
 
-# The configuration inside kubernetes.yaml, with a certificate where the manifest mounts one.
+# The configuration of examples/kubernetes, with a certificate where the manifest mounts one.
 check_kubernetes() {
   local dir=$work/kubernetes worker
   mkdir -p "$dir/tls"
   chown 65532:65532 "$dir"
-  sed -n '/^  myelin.yaml: |/,/^---/{s/^    //p}' "$repo/docker/kubernetes.yaml" >"$dir/myelin-kubernetes.yaml"
+  cp "$repo/examples/kubernetes/base/myelin.yaml" "$dir/myelin-kubernetes.yaml"
   docker run --rm --network none --volume "$dir:/out" "$image" init --service ehr --issue ehr --dir /out >/dev/null 2>&1
   cp "$dir/ehr.crt" "$dir/tls/tls.crt"
   cp "$dir/ehr.key" "$dir/tls/tls.key"
@@ -289,7 +289,7 @@ check_kubernetes() {
   chown root:65532 "$dir/tls"/* && chmod 0440 "$dir/tls"/*
   local mounts=(--volume "$dir/myelin-kubernetes.yaml:/etc/myelin/myelin.yaml:ro" --volume "$dir/tls:/etc/myelin/tls:ro"
     --tmpfs /run/myelin:uid=65532,gid=65532,mode=0700)
-  succeeds 'the configuration in kubernetes.yaml passes check' docker run --rm --network none "${mounts[@]}" "$image" check
+  succeeds 'the configuration of examples/kubernetes passes check' docker run --rm --network none "${mounts[@]}" "$image" check
   docker run --detach --name kubernetes --read-only --cap-drop ALL --network "$bypass" "${mounts[@]}" \
     --health-interval 1s --health-timeout 1s --health-retries 2 --health-start-period 0s "$image" >/dev/null
   expect 'its probe port says that it is ready' '^ready$' probe /ready

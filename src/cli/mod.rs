@@ -7,10 +7,13 @@ mod check;
 mod console;
 mod control;
 mod demo;
+mod exec;
 mod explain;
 mod findings;
 mod healthcheck;
+mod import;
 mod init;
+mod inject;
 mod manual;
 mod moment;
 mod narrowing;
@@ -19,7 +22,9 @@ mod probe;
 mod put;
 mod redirect;
 mod run;
+mod sheet;
 mod status;
+mod wait;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -54,6 +59,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Writes a configuration and an authority for a service
     Init(init::Arguments),
+    /// Makes a configuration of what stunnel's says
+    Import(import::Arguments),
+    /// Puts the sidecar into the manifest of a Kubernetes workload
+    Inject(inject::Arguments),
     /// The authority in a directory: issue, list, revoke
     Ca(ca::Arguments),
     /// Tells which rule lets a peer in, or which came nearest and why it does not
@@ -68,6 +77,10 @@ enum Command {
     Audit(audit::Arguments),
     /// Shows what a running sidecar is doing
     Status(status::Arguments),
+    /// Returns when the sidecar is ready, so that what needs it can start then
+    Wait(wait::Arguments),
+    /// Waits until the sidecar is ready, then becomes the program that is named
+    Exec(exec::Arguments),
     /// Has a running sidecar read its configuration again, and tells what is in the way
     Reload(control::Reload),
     /// Has a running sidecar finish what is open, and end
@@ -92,6 +105,8 @@ impl Command {
             Self::Run(_)
             | Self::Check(_)
             | Self::Init(_)
+            | Self::Import(_)
+            | Self::Inject(_)
             | Self::Explain(_)
             | Self::Policy(_)
             | Self::Probe(_)
@@ -99,6 +114,8 @@ impl Command {
             | Self::Audit(_)
             | Self::Healthcheck(_)
             | Self::Status(_)
+            | Self::Wait(_)
+            | Self::Exec(_)
             | Self::Reload(_)
             | Self::Drain(_)
             | Self::LogLevel(_)
@@ -154,6 +171,8 @@ enum Exit {
     Plugin(u8),
     /// As the worker of `run` did.
     Worker(u8),
+    /// As the program of `exec` did, or as a shell says that there is none.
+    Program(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -164,7 +183,7 @@ impl From<Exit> for ExitCode {
             Exit::BadCommand => Self::from(2),
             Exit::BadConfig => Self::from(3),
             Exit::Plugin(code) => Self::from(code),
-            Exit::Worker(code) => Self::from(code),
+            Exit::Worker(code) | Exit::Program(code) => Self::from(code),
         }
     }
 }
@@ -200,6 +219,8 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Inject(arguments) => inject::run(&arguments),
         Command::Ca(arguments) => ca::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
@@ -207,6 +228,8 @@ pub fn main() -> ExitCode {
         Command::Redirect(arguments) => redirect::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Wait(arguments) => wait::run(&arguments),
+        Command::Exec(arguments) => exec::run(&arguments),
         Command::Reload(arguments) => control::reload(&arguments),
         Command::Drain(arguments) => control::drain(&arguments),
         Command::LogLevel(arguments) => control::log_level(&arguments),

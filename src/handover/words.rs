@@ -26,7 +26,7 @@ pub enum Order {
     Reload,
     /// Hand over to the worker to which the way comes with this.
     HandOver,
-    /// Drain, then cut after `drain_timeout`, and end.
+    /// Drain, outbound listeners when the workload is gone, then cut after `drain_timeout`, and end.
     Stop,
     /// End what still drains at once.
     Cut,

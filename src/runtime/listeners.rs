@@ -42,6 +42,8 @@ pub(super) struct Listeners {
     metrics: Metrics,
     inventory: Inventory,
     shutdown: Shutdown,
+    /// Of outbound listeners, which close last.
+    pub(super) last: Shutdown,
 }
 
 /// States for every listener of a configuration.
@@ -59,6 +61,7 @@ impl Listeners {
         shutdown: Shutdown,
     ) -> Self {
         let (inbound, outbound) = (BTreeMap::new(), BTreeMap::new());
+        let last = shutdown.outlasting();
         let (redirected, ways) = (Vec::new(), None);
         Self {
             inbound,
@@ -71,6 +74,7 @@ impl Listeners {
             metrics,
             inventory,
             shutdown,
+            last,
         }
     }
 
@@ -90,7 +94,7 @@ impl Listeners {
         self.redirected = bound.passing().collect();
         let (publisher, redirector) = redirector(services);
         self.ways = Some(publisher);
-        self.shutdown.spawn_on(&self.data, redirector.run(bound));
+        self.last.spawn_on(&self.data, redirector.run(bound));
     }
 
     /// Makes the states, or says what is in the way. Changes nothing.
@@ -282,7 +286,10 @@ impl Listeners {
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
             open: Arc::default(),
-            shutdown: self.shutdown.child(),
+            shutdown: match direction {
+                Direction::Inbound => self.shutdown.child(),
+                Direction::Outbound => self.last.child(),
+            },
         }
     }
 

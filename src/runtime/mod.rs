@@ -11,6 +11,7 @@ mod descriptors;
 mod leniency;
 mod listeners;
 mod orders;
+mod parting;
 mod passing;
 mod predecessor;
 mod pulse;
@@ -245,7 +246,7 @@ impl Sidecar {
         move || shutdown.cut()
     }
 
-    /// Drains for at most `drain_timeout`, then cuts; the trail is closed last.
+    /// Drains for at most `drain_timeout`, outbound listeners when the workload is gone, then cuts; the trail is closed last.
     pub async fn stop(self) -> Drained {
         self.stop_for(None).await
     }

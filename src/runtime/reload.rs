@@ -87,6 +87,7 @@ impl Supervisor {
     /// New key material takes effect for connections from now on; open ones are judged again by it.
     pub(super) fn rotated(&mut self) {
         let material = self.material.snapshot();
+        self.applied = material.generation;
         let given = Given {
             config: &self.config,
             material: &material.value,

@@ -28,7 +28,7 @@ use crate::certs::{Material, Trigger};
 use crate::clock;
 use crate::config::{Config, Problems};
 use crate::export::Exports;
-use crate::live::{Live, Publisher, live};
+use crate::live::{Generation, Live, Publisher, live};
 use crate::report::Report;
 use crate::shutdown::{Drained, Shutdown};
 use crate::telemetry::metrics::Metrics;
@@ -62,6 +62,8 @@ pub(super) struct Supervisor {
     /// What its `policy` narrows the rules by.
     pub(super) rego: Option<Arc<RegoPolicy>>,
     pub(super) material: Live<Material>,
+    /// Which of it the listeners have.
+    pub(super) applied: Generation,
     pub(super) trigger: Trigger,
     pub(super) listeners: Listeners,
     /// The administrative listeners' sockets.
@@ -145,7 +147,7 @@ impl Supervisor {
         let admin = Shutdown::default();
         let renewing = (supply, first.clone(), inventory.clone());
         let Renewal { material, standing, trigger } =
-            renew(renewing, (audit, &metrics), shutdown.clone(), &admin);
+            renew(renewing, (audit, &metrics), listeners.last().clone(), &admin);
         let shown = Shown { started: clock::now(), standing, inventory };
         let mut exports = Exports::new(audit.clone(), material.clone(), metrics.clone());
         exports.put_in_place(&config);
@@ -159,6 +161,7 @@ impl Supervisor {
         let mut supervisor = Self {
             config,
             rego,
+            applied: material.generation(),
             material,
             trigger,
             listeners,
@@ -199,7 +202,6 @@ impl Supervisor {
     /// Carries out commands and follows the key material, until it is stopped or abandoned.
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>, end: &CancellationToken) {
         let mut upkeep = tokio::time::interval(UPKEEP);
-        let mut seen = self.material.snapshot().generation;
         let mut news = self.material.clone();
         loop {
             tokio::select! {
@@ -230,10 +232,7 @@ impl Supervisor {
                         return;
                     }
                 }
-                true = news.replaced_after(seen) => {
-                    seen = news.snapshot().generation;
-                    self.rotated();
-                }
+                true = news.replaced_after(self.applied) => self.rotated(),
                 () = at(self.leniency.due()) => self.look_how_strict().await,
                 _ = upkeep.tick() => self.look_after().await,
             }
@@ -272,7 +271,7 @@ impl Supervisor {
         if successor.is_some() {
             self.admin.cut();
         }
-        let drained = self.shutdown.run(grace).await;
+        let drained = self.part(grace, successor.is_some()).await;
         if !self.trail_is_handed_over {
             self.audit.take_notes().await;
         }

@@ -315,7 +315,7 @@ async fn a_trail_that_is_followed_may_turn_to_garbage() {
 
     until("the garbage to be told", || tail.output().contains("2 lines more passed over")).await;
     tail.signal("INT");
-    assert_eq!(tail.ended().await.code(), Some(0), "{}", tail.output());
+    assert_eq!(tail.ended().await.code(), Some(1), "{}", tail.output());
     let said = tail.output();
     assert_eq!(said.matches("jsonl:2: not a record of a trail; passed over").count(), 1, "{said}");
     assert!(!said.contains("Smith"), "{said}");

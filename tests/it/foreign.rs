@@ -315,7 +315,7 @@ pub(crate) fn haproxy(dir: &Path, config: &str) -> Process {
     Process::start(Command::new(needs("haproxy", "haproxy")).args(["-db", "-f"]).arg(file))
 }
 
-fn stunnel(dir: &Path, config: &str) -> Process {
+pub(crate) fn stunnel(dir: &Path, config: &str) -> Process {
     let file = write(dir, "stunnel.conf", config);
     Process::start(Command::new(needs("stunnel4", "stunnel4")).arg(file))
 }

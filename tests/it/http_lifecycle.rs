@@ -166,7 +166,9 @@ async fn the_outbound_side_drains_as_well() {
     let mesh = Mesh::new();
     let workload = ByHand::new().await;
     let ehr = ehr(&mesh, &workload.target()).start().await;
-    let web = mesh.outbound("web").allow("ehr").http().to(ehr.address()).start().await;
+    // The caller stays connected, so outbound connections drain in the last seconds of this.
+    let web = mesh.outbound("web").allow("ehr").http().to(ehr.address());
+    let web = web.file("limits: { drain_timeout: 8s }").start().await;
     let mut caller = crate::support::http::plain(web.address()).await;
     caller.send("GET / HTTP/1.1\r\nHost: ehr\r\n\r\n").await;
     let mut call = workload.accept().await;

@@ -55,6 +55,12 @@ async fn from_plaintext_to_strict() {
 }
 
 #[tokio::test]
+async fn from_stunnel() {
+    needs("stunnel4", "stunnel4");
+    done("docs/stunnel.md").await;
+}
+
+#[tokio::test]
 async fn a_client_and_a_server_that_are_not_configured_anew() {
     done("docs/interception.md").await;
 }

@@ -1,13 +1,11 @@
-//! The configuration that `init` writes, with its comments in one column.
+//! The configuration that `init` writes.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::super::sheet::{Sheet, quoted};
 use super::{Arguments, Call, Name, Protocol};
 use crate::config::Target;
-
-/// Texts up to this length move the comments to the right, longer ones stand out.
-const WIDE: usize = 44;
 
 /// Longest path of a unix socket in bytes.
 const LONGEST_SOCKET: usize = 107;
@@ -15,7 +13,7 @@ const LONGEST_SOCKET: usize = 107;
 /// The configuration that `arguments` ask for. `authority` is where the authority is, as the file names it.
 pub(super) fn configuration(arguments: &Arguments, authority: &Path) -> String {
     let Arguments { service: Name(service), trust_domain: domain, .. } = arguments;
-    let mut page = Page::default();
+    let mut page = Sheet::default();
     page.text(format!(
         "# The sidecar of `{service}`. Relative paths begin at the directory of this file."
     ));
@@ -61,7 +59,7 @@ pub(super) fn configuration(arguments: &Arguments, authority: &Path) -> String {
     page.finish()
 }
 
-fn peers(page: &mut Page, arguments: &Arguments) {
+fn peers(page: &mut Sheet, arguments: &Arguments) {
     let domain = &arguments.trust_domain;
     let entry = |name: &str| {
         let id = quoted(&format!("spiffe://{domain}/{name}"));
@@ -79,7 +77,7 @@ fn peers(page: &mut Page, arguments: &Arguments) {
     }
 }
 
-fn inbound(page: &mut Page, arguments: &Arguments) {
+fn inbound(page: &mut Sheet, arguments: &Arguments) {
     let listen = arguments.listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 8443)));
     let forward = match &arguments.forward {
         None => "127.0.0.1:8080".to_owned(),
@@ -101,7 +99,7 @@ fn inbound(page: &mut Page, arguments: &Arguments) {
     page.line(format!("    allow: [{}]", allow.join(", ")), "who may connect; nobody else");
 }
 
-fn outbound(page: &mut Page, arguments: &Arguments) {
+fn outbound(page: &mut Sheet, arguments: &Arguments) {
     let (ip, first) = (arguments.call_listen.ip(), arguments.call_listen.port());
     for (Call { service: Name(service), to }, port) in arguments.call.iter().zip(first..=u16::MAX) {
         page.text(format!("  - name: {}", quoted(&format!("to-{service}"))));
@@ -119,7 +117,7 @@ fn outbound(page: &mut Page, arguments: &Arguments) {
     }
 }
 
-fn protocol(page: &mut Page, protocol: Protocol) {
+fn protocol(page: &mut Sheet, protocol: Protocol) {
     let protocol = match protocol {
         Protocol::Http => "http",
         Protocol::Tcp => "tcp",
@@ -143,20 +141,6 @@ fn names<'a>(list: impl IntoIterator<Item = &'a Name>) -> Vec<&'a str> {
     once
 }
 
-/// A scalar that no reader of YAML takes for anything but this text.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.replace("${", "$${").chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
 /// A word that a shell takes as it is.
 pub(super) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._/:+@%,".contains(c);
@@ -164,40 +148,6 @@ pub(super) fn shell_word(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// Lines, some of which have a comment.
-#[derive(Default)]
-struct Page {
-    lines: Vec<(String, String)>,
-}
-
-impl Page {
-    fn text(&mut self, text: impl Into<String>) {
-        self.lines.push((text.into(), String::new()));
-    }
-
-    fn line(&mut self, text: impl Into<String>, comment: impl Into<String>) {
-        self.lines.push((text.into(), comment.into()));
-    }
-
-    fn finish(self) -> String {
-        let width = |text: &str| text.chars().count();
-        let commented = self.lines.iter().filter(|(_, comment)| !comment.is_empty());
-        let column = commented.map(|(text, _)| width(text)).filter(|w| *w <= WIDE).max();
-        let column = column.unwrap_or(0);
-        let mut page = String::new();
-        for (text, comment) in &self.lines {
-            page.push_str(text);
-            if !comment.is_empty() {
-                page.extend(std::iter::repeat_n(' ', column.saturating_sub(width(text)) + 2));
-                page.push_str("# ");
-                page.push_str(comment);
-            }
-            page.push('\n');
-        }
-        page
-    }
 }
 
 #[cfg(test)]

@@ -111,8 +111,13 @@ const deeds = {
       if (ring === "none") wrong.push(`focus cannot be seen at stop ${stop}`);
     }
     if (reached.size !== count) wrong.push(`${reached.size} of ${count} places are reached`);
-    await page.focus("#plots .plot");
-    await page.keyboard.press("Home");
+    // There may be no sample yet, or a plot may have been made anew since.
+    const walks = () => document.querySelector("#legend-when").innerText.includes("at ");
+    for (let attempt = 0; attempt < 50 && !(await page.evaluate(walks)); attempt += 1) {
+      await page.focus("#plots .plot");
+      await page.keyboard.press("Home");
+      await page.waitForFunction(walks, { timeout: 300 }).catch(() => {});
+    }
     await says(page, "#legend-when", "at ");
     await page.keyboard.press("Escape");
     await says(page, "#legend-when", "now");

@@ -1,0 +1,156 @@
+//! The end of listeners. Outbound ones come last: a workload that ends at the same time still has something to write to its
+//! database, and reaches it through them.
+
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::listeners::Listeners;
+use super::supervisor::Supervisor;
+use crate::config::{Config, ProbeCheck, Target};
+use crate::shutdown::{Drained, Shutdown};
+use crate::telemetry::metrics::ListenerMetrics;
+
+/// Between two looks at the workload.
+const LOOK: Duration = Duration::from_millis(250);
+/// Outbound listeners that have had no connection for so long are not in use. One connection may have been closed for the next.
+const QUIET: Duration = Duration::from_secs(1);
+/// A workload that takes no connection within this is there, and busy.
+const ANSWER: Duration = Duration::from_millis(250);
+/// At the end of the grace outbound connections drain for half of it, at most this: idle ones of HTTP/1 take a second.
+const LAST: Duration = Duration::from_secs(2);
+
+impl Listeners {
+    /// What outbound listeners end with.
+    pub(super) fn last(&self) -> &Shutdown {
+        &self.last
+    }
+
+    fn uses(&self) -> Vec<Arc<ListenerMetrics>> {
+        self.outbound.values().map(|running| Arc::clone(&running.metrics)).collect()
+    }
+}
+
+impl Supervisor {
+    /// Drains for at most `grace`, then cuts: inbound listeners at once, outbound ones when the workload is gone. When another
+    /// process serves, the workload has that. Key material is renewed as long as connections are made with it.
+    pub(super) async fn part(&mut self, grace: Duration, is_handed_over: bool) -> Drained {
+        let last = self.listeners.last().clone();
+        let workload = Workload::of(&self.config, self.listeners.uses());
+        if is_handed_over {
+            last.drain();
+        }
+        let parting = async {
+            if !last.is_draining() {
+                workload.leave(grace.saturating_sub(LAST.min(grace / 2))).await;
+                last.drain();
+            }
+            pending::<()>().await;
+        };
+        let whole = self.shutdown.clone();
+        let ending = whole.run(grace);
+        tokio::pin!(ending, parting);
+        let mut news = self.material.clone();
+        loop {
+            tokio::select! {
+                drained = &mut ending => {
+                    last.drain(); // where nothing was open `parting` may not have begun; renewal ends by it
+                    return drained;
+                }
+                () = &mut parting => {}
+                true = news.replaced_after(self.applied) => self.rotated(),
+            }
+        }
+    }
+}
+
+/// What tells whether the workload is still there.
+struct Workload {
+    /// Where it listens.
+    listens: BTreeSet<Target>,
+    /// The listeners through which it goes out.
+    uses: Vec<Arc<ListenerMetrics>>,
+}
+
+impl Workload {
+    fn of(config: &Config, uses: Vec<Arc<ListenerMetrics>>) -> Self {
+        let forwards = config.inbound.iter().map(|listener| listener.forward.clone());
+        let probes = config.admin.probes.iter().map(|probe| match &probe.check {
+            ProbeCheck::Http { address, .. } | ProbeCheck::Tcp(address) => Target::Tcp(*address),
+        });
+        Self { listens: forwards.chain(probes).collect(), uses }
+    }
+
+    /// Waits until it is gone, but not longer than `limit`.
+    async fn leave(&self, limit: Duration) {
+        if self.uses.is_empty() || limit.is_zero() {
+            return;
+        }
+        tracing::info!(?limit, "outbound listeners stay open until the workload is gone");
+        match timeout(limit, self.gone()).await {
+            Ok(()) => tracing::info!("the workload is gone: outbound listeners drain"),
+            Err(_still_there) => {
+                tracing::warn!(
+                    "the workload is still there: outbound listeners drain all the same"
+                );
+            }
+        }
+    }
+
+    /// Resolves when nothing listens where it did, and nothing has gone out for a while. One that had ended before is not
+    /// waited for.
+    async fn gone(&self) {
+        let (mut before, mut quiet) = (self.opened(), Instant::now());
+        if self.is_idle() && !self.listens.is_empty() && !self.is_listening().await {
+            return;
+        }
+        loop {
+            sleep(LOOK).await;
+            let opened = self.opened();
+            if opened != before || !self.is_idle() {
+                (before, quiet) = (opened, Instant::now());
+            } else if quiet.elapsed() >= QUIET && !self.is_listening().await {
+                return;
+            }
+        }
+    }
+
+    /// Connections that it has opened until now.
+    fn opened(&self) -> u64 {
+        self.uses.iter().map(|listener| listener.used().0).sum()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.uses.iter().map(|listener| listener.used()).all(|(opened, closed)| opened == closed)
+    }
+
+    async fn is_listening(&self) -> bool {
+        for target in &self.listens {
+            if is_there(target).await {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+async fn is_there(target: &Target) -> bool {
+    let connecting = async {
+        match target {
+            Target::Tcp(address) => TcpStream::connect(address).await.map(drop),
+            Target::Unix(path) => UnixStream::connect(path).await.map(drop),
+        }
+    };
+    match timeout(ANSWER, connecting).await {
+        Ok(Err(error)) => {
+            let nobody = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
+            !nobody.contains(&error.kind())
+        }
+        Ok(Ok(())) | Err(_) => true,
+    }
+}
