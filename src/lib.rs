@@ -34,6 +34,7 @@ pub mod proxy;
 pub mod report;
 pub mod review;
 pub mod runtime;
+pub mod sandbox;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

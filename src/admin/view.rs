@@ -9,10 +9,12 @@ use time::OffsetDateTime;
 use super::{LenientView, PolicyView, partners};
 use crate::certs::{self, Anchor};
 use crate::clock::{self, rfc3339};
+use crate::config::SandboxMode;
 use crate::export::Standing;
 use crate::identity::{Fingerprint, PeerCertificate};
 use crate::inventory::{Inventory, OpenConnections};
 use crate::live::Live;
+use crate::sandbox::Sandbox;
 use crate::upstream::Upstreams;
 
 /// What the process is doing.
@@ -39,6 +41,8 @@ pub struct View {
     pub crl_next_update: Option<OffsetDateTime>,
     /// What peers have presented.
     pub inventory: Inventory,
+    /// What holds the process: as it was asked for, and as it is.
+    pub sandbox: (SandboxMode, Arc<Sandbox>),
     /// The listeners.
     pub listeners: Vec<ListenerView>,
     /// Where the trail goes out to.
@@ -76,6 +80,16 @@ pub struct ListenerView {
     pub upstreams: Option<Arc<Upstreams>>,
 }
 
+fn sandbox(asked: SandboxMode, is: &Sandbox) -> Value {
+    json!({
+        "mode": asked.label(),
+        "no_new_privs": is.no_new_privs,
+        "core_dumps": is.core_dumps,
+        "capabilities": is.capabilities,
+        "missing": is.missing,
+    })
+}
+
 impl View {
     /// Why traffic should not be sent here, if it should not.
     pub(super) fn unready(&self) -> Option<&'static str> {
@@ -107,6 +121,7 @@ impl View {
             "peers": partners::peers(&partners, now),
             "policy": self.rules.json(&partners, now),
             "listeners": self.listeners.iter().map(|listener| listener.json(now)).collect::<Vec<_>>(),
+            "sandbox": sandbox(self.sandbox.0, &self.sandbox.1),
             "fails_open": self.fails_open(now),
             "last_failure": self.last_failure,
         })

@@ -327,7 +327,7 @@ pub(super) static PROBE: Section =
     Section { keys: &["path", "http", "tcp"], required: &[("path", "/health/fhir")] };
 
 /// `runtime`
-pub(super) static RUNTIME: Section = Section { keys: &["workers"], required: &[] };
+pub(super) static RUNTIME: Section = Section { keys: &["workers", "sandbox"], required: &[] };
 
 /// `limits`, of the file and of a listener
 pub(super) static LIMITS: Section = Section {

@@ -28,7 +28,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,6 +103,10 @@ pub struct Config {
     pub rego: Option<RegoSettings>,
     /// Data threads. At least 1.
     pub workers: usize,
+    /// What holds the process that serves.
+    pub sandbox: SandboxMode,
+    /// The files that it names to be read, as they are to be opened: key material, secrets, policy.
+    pub files: BTreeSet<PathBuf>,
     /// Bounds on everything that waits or grows.
     pub limits: Limits,
     /// What is allowed and yet deserves a look, as `check` prints it.
@@ -117,6 +121,29 @@ impl Config {
     /// Never for a checked configuration: its service is one SPIFFE path segment.
     pub fn spiffe_id(&self) -> Result<SpiffeId, crate::identity::SpiffeIdError> {
         SpiffeId::of(&self.trust_domain, &self.service)
+    }
+}
+
+/// How much the process that serves gives up before it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SandboxMode {
+    /// All that the kernel lets it; what is missing is told.
+    #[default]
+    Auto,
+    /// All of it: where something is missing, it does not start.
+    Required,
+    /// Nothing.
+    Off,
+}
+
+impl SandboxMode {
+    /// As the configuration names it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Required => "required",
+            Self::Off => "off",
+        }
     }
 }
 

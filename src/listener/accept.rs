@@ -116,7 +116,10 @@ fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => " (another process listens there; stop it or choose another)",
         io::ErrorKind::AddrNotAvailable => " (this machine has no such address)",
-        io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
+        io::ErrorKind::PermissionDenied => {
+            " (ports below 1024 need CAP_NET_BIND_SERVICE, which a sidecar that runs has given up: to add one, hand \
+             over to a new process with SIGUSR2, or restart)"
+        }
         _ => "",
     }
 }
@@ -186,12 +189,21 @@ fn adopt_unix(socket: OwnedFd) -> io::Result<UnixListener> {
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::from_std(listen(address)?)
+}
+
+/// A socket that listens on `address`, for no runtime yet.
+///
+/// # Errors
+///
+/// What the kernel said.
+pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {

@@ -23,7 +23,7 @@ mod workload;
 
 use std::sync::Arc;
 
-pub use accept::{BindError, Bound, Passing, adopt, bind};
+pub use accept::{BindError, Bound, Passing, adopt, bind, listen};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
 pub use redirect::{BoundRedirect, Door, Redirector, Way, Ways, bind_redirect, redirector};

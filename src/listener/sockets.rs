@@ -21,6 +21,11 @@ impl Sockets {
         self.0.push(Open { of, listen, socket });
     }
 
+    /// Adds all of `others`, to be taken when there is none here.
+    pub fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+
     /// The socket for the listener `of` at `address`, if there is one. With port 0 only its own will do: the kernel has chosen
     /// another place for each.
     pub fn take(&mut self, of: &str, address: &ListenAddr) -> Option<OwnedFd> {

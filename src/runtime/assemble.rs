@@ -46,6 +46,13 @@ pub(super) struct Assembled {
     pub(super) doors: AdminDoors,
 }
 
+/// Where sockets may come from that are not to be bound.
+pub(super) struct Before<'a> {
+    pub(super) predecessor: Option<&'a Predecessor>,
+    /// What was bound before the privilege to was given up.
+    pub(super) early: Sockets,
+}
+
 /// The administrative listeners, bound.
 pub(super) struct AdminDoors {
     full: Option<(TcpListener, SocketAddr)>,
@@ -72,7 +79,7 @@ impl DoorSockets {
 /// Says what is in the way. Nothing is left bound.
 pub(super) async fn assemble(
     config: &Config,
-    (data, shutdown, predecessor): ((Handle, Activated), &Shutdown, Option<&Predecessor>),
+    (data, shutdown, Before { predecessor, early }): ((Handle, Activated), &Shutdown, Before<'_>),
     metrics: &Metrics,
     audit: &Audit,
 ) -> Result<Assembled, StartError> {
@@ -89,6 +96,7 @@ pub(super) async fn assemble(
         Some(predecessor) => predecessor.sockets().await.map_err(StartError::Predecessor)?,
         None => Sockets::default(),
     };
+    open.append(early);
     let bound = listeners.bind(&plan, &mut open).map_err(Obstacle::Bind)?;
     let redirected = listeners.bind_redirect(config, &mut open).map_err(Obstacle::Bind)?;
     let given = &listeners.activated;

@@ -7,7 +7,9 @@
 mod activated;
 mod assemble;
 mod build;
+mod confinement;
 mod descriptors;
+mod early;
 mod leniency;
 mod listeners;
 mod orders;
@@ -36,7 +38,9 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use activated::ActivationError;
 pub use build::{BuildError, pins};
+pub use confinement::{Incomplete, confine};
 pub use descriptors::{TooFew, raise_limit};
+pub use early::bind_early;
 pub use orders::{Orders, until_stopped};
 pub use predecessor::{Inheritance, PredecessorError, decline};
 pub use rego::rego;

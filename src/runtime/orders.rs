@@ -62,7 +62,7 @@ impl Orders {
                 (Order::Socket { name }, Some(socket)) => sockets.push((name, socket)),
                 (Order::Begin { alive_every }, predecessor) => {
                     self.alive_every.set(alive_every.map(Duration::from_millis));
-                    return Inheritance { predecessor, sockets };
+                    return Inheritance { predecessor, sockets, ..Inheritance::default() };
                 }
                 _ => {}
             }

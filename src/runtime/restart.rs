@@ -19,6 +19,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     differ("redirect.port", old.redirected_to() != new.redirected_to());
     differ("admin", old.admin != new.admin);
     differ("runtime.workers", old.workers != new.workers);
+    differ("runtime.sandbox", old.sandbox != new.sandbox);
     keys
 }
 

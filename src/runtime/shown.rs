@@ -14,6 +14,7 @@ use crate::identity::PeerName;
 use crate::inventory::{Inventory, Usage};
 use crate::listener::quota::Quotas;
 use crate::live::Live;
+use crate::sandbox::Sandbox;
 
 /// What a view looks at by itself, and what does not change while the process runs.
 #[derive(Clone)]
@@ -21,6 +22,7 @@ pub(super) struct Shown {
     pub(super) started: OffsetDateTime,
     pub(super) standing: Live<Standing>,
     pub(super) inventory: Inventory,
+    pub(super) sandbox: Arc<Sandbox>,
 }
 
 impl Shown {
@@ -43,6 +45,7 @@ impl Shown {
             anchors: material.trusted.anchors(),
             crl_next_update: material.trusted.crl_next_update(),
             inventory: self.inventory.clone(),
+            sandbox: (config.sandbox, Arc::clone(&self.sandbox)),
             listeners: listeners.views(config),
             exports: exports.standings(),
             rules: listeners.policy(config),

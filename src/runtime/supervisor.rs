@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::activated::Activated;
-use super::assemble::{Assembled, DoorSockets, Renewal, assemble, renew};
+use super::assemble::{Assembled, Before, DoorSockets, Renewal, assemble, renew};
 use super::leniency::{Leniency, Said};
 use super::listeners::Listeners;
 use super::predecessor::Predecessor;
@@ -30,6 +30,7 @@ use crate::config::{Config, Problems};
 use crate::export::Exports;
 use crate::live::{Generation, Live, Publisher, live};
 use crate::report::Report;
+use crate::sandbox::Sandbox;
 use crate::shutdown::{Drained, Shutdown};
 use crate::telemetry::metrics::Metrics;
 
@@ -97,7 +98,7 @@ impl Supervisor {
         threads: (Handle, mpsc::Sender<Act>, Shutdown),
         end: &CancellationToken,
     ) -> Result<Option<(Self, Started)>, StartError> {
-        let Inheritance { predecessor, sockets } = inheritance;
+        let Inheritance { predecessor, sockets, early, sandbox } = inheritance;
         let predecessor = predecessor.map(Predecessor::over).transpose();
         let predecessor = predecessor.map_err(StartError::Predecessor)?;
         let metrics = Metrics::new().map_err(StartError::Metrics)?;
@@ -108,8 +109,9 @@ impl Supervisor {
         if predecessor.is_none() {
             audit.begin().map_err(StartError::Audit)?;
         }
-        let setting_up =
-            Self::set_up(config, threads, metrics.clone(), &audit, (predecessor.as_ref(), sockets));
+        let before = Before { predecessor: predecessor.as_ref(), early };
+        let given = (before, sockets, sandbox);
+        let setting_up = Self::set_up(config, threads, metrics.clone(), &audit, given);
         // Boxed: it is large, and is gone when everything runs.
         let set_up = tokio::select! {
             set_up = Box::pin(setting_up) => set_up.map(Some),
@@ -136,11 +138,11 @@ impl Supervisor {
         (data, acts, shutdown): (Handle, mpsc::Sender<Act>, Shutdown),
         metrics: Metrics,
         audit: &Audit,
-        (predecessor, sockets): (Option<&Predecessor>, Vec<(String, OwnedFd)>),
+        (before, sockets, sandbox): (Before<'_>, Vec<(String, OwnedFd)>, Arc<Sandbox>),
     ) -> Result<(Self, Started), StartError> {
         let activated = Activated::of(sockets).map_err(Obstacle::Activation)?;
         activated.fit(&config).map_err(Obstacle::Activation)?;
-        let serving = ((data, activated), &shutdown, predecessor);
+        let serving = ((data, activated), &shutdown, before);
         let assembled = assemble(&config, serving, &metrics, audit).await?;
         let Assembled { rego, supply, material: first, warnings, inventory, listeners, doors } =
             assembled;
@@ -148,7 +150,7 @@ impl Supervisor {
         let renewing = (supply, first.clone(), inventory.clone());
         let Renewal { material, standing, trigger } =
             renew(renewing, (audit, &metrics), listeners.last().clone(), &admin);
-        let shown = Shown { started: clock::now(), standing, inventory };
+        let shown = Shown { started: clock::now(), standing, inventory, sandbox };
         let mut exports = Exports::new(audit.clone(), material.clone(), metrics.clone());
         exports.put_in_place(&config);
         let (view, reader) = live(shown.view(&config, &first, (&listeners, &exports)));

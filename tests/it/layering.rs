@@ -22,6 +22,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "live",
             "outcome",
             "report",
+            "sandbox",
             "shutdown",
             "telemetry",
             "tls",
@@ -41,6 +42,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "inventory",
             "live",
             "report",
+            "sandbox",
             "shutdown",
             "telemetry",
             "upstream",
@@ -129,6 +131,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("network", &[]),
     ("shutdown", &[]),
     ("report", &[]),
+    ("sandbox", &[]),
     ("clock", &[]),
 ];
 

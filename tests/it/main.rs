@@ -130,6 +130,7 @@ mod reload;
 mod resumption;
 mod rotation;
 mod rotation_load;
+mod sandbox;
 mod scrape;
 mod spiffe;
 mod spiffe_agent;
