@@ -89,7 +89,6 @@ impl Listeners {
     }
 
     /// What takes what is redirected to `bound`, as the listeners say that are in place when it [begins](Self::begin).
-    #[must_use]
     pub(super) fn redirect(
         &mut self,
         bound: BoundRedirect,
