@@ -29,6 +29,7 @@ mod yaml;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -236,6 +237,17 @@ pub enum ListenAddr {
     Unix(PathBuf),
     /// None of its own: connections come by `redirect.port`.
     Redirected,
+}
+
+/// As the configuration has it.
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Redirected => f.write_str("redirect"),
+        }
+    }
 }
 
 /// Where the workload listens.

@@ -93,8 +93,17 @@ impl Passing {
 
     /// The file of a unix socket is another process's from now on.
     pub fn file_stays(&self) {
+        self.is_its_own(false);
+    }
+
+    /// The file of a unix socket is this process's from now on, and goes when it no longer listens.
+    pub fn file_goes(&self) {
+        self.is_its_own(true);
+    }
+
+    fn is_its_own(&self, own: bool) {
         if let Some(Listening::Unix { file, .. }) = self.0.upgrade().as_deref() {
-            file.stays.store(true, Ordering::Relaxed);
+            file.stays.store(!own, Ordering::Relaxed);
         }
     }
 }
@@ -110,6 +119,12 @@ pub struct BindError {
     /// What the kernel said.
     #[source]
     pub source: io::Error,
+}
+
+impl BindError {
+    fn of(name: &ListenerName, address: &ListenAddr, source: io::Error) -> Self {
+        Self { what: format!("listener `{name}`"), address: address.to_string(), source }
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -130,18 +145,14 @@ fn hint(error: &io::Error) -> &'static str {
 ///
 /// Names the listener, the address, and what is in the way.
 pub fn bind(name: &ListenerName, address: &ListenAddr) -> Result<Bound, BindError> {
-    let what = || format!("listener `{name}`");
+    let failed = |source| BindError::of(name, address, source);
     match address {
         ListenAddr::Tcp(tcp) => bind_tcp(*tcp)
             .and_then(|socket| Ok((ListenAddr::Tcp(socket.local_addr()?), socket)))
             .map(|(address, socket)| Bound::new(Listening::Tcp(socket), address))
-            .map_err(|source| BindError { what: what(), address: tcp.to_string(), source }),
+            .map_err(failed),
         ListenAddr::Unix(path) => {
-            bind_unix(path).map(|socket| Bound::unix(socket, path)).map_err(|source| BindError {
-                what: what(),
-                address: format!("unix:{}", path.display()),
-                source,
-            })
+            bind_unix(path).map(|socket| Bound::unix(socket, path)).map_err(failed)
         }
         ListenAddr::Redirected => Ok(Bound::redirected()),
     }
@@ -157,14 +168,7 @@ pub fn adopt(
     address: &ListenAddr,
     socket: OwnedFd,
 ) -> Result<Bound, BindError> {
-    let failed = |source| {
-        let address = match address {
-            ListenAddr::Tcp(address) => address.to_string(),
-            ListenAddr::Unix(path) => format!("unix:{}", path.display()),
-            ListenAddr::Redirected => "redirect".to_owned(),
-        };
-        BindError { what: format!("listener `{name}`"), address, source }
-    };
+    let failed = |source| BindError::of(name, address, source);
     match address {
         ListenAddr::Tcp(_) => adopt_tcp(socket).map_err(failed),
         ListenAddr::Unix(path) => {

@@ -61,6 +61,7 @@ pub(super) struct AdminDoors {
 }
 
 /// Their sockets, for a process that is to listen on them: whose each is, and its address as configured.
+#[derive(Default)]
 pub(super) struct DoorSockets(Vec<(&'static str, SocketAddr, OwnedFd)>);
 
 impl DoorSockets {
@@ -174,7 +175,7 @@ pub(super) struct Renewal {
     pub(super) trigger: Trigger,
 }
 
-/// Keeps `first`, which came from the supply, renewed until `shutdown` drains; what is done about it goes on record.
+/// Keeps `first`, which came from the supply, renewed until `shutdown` is cut; what is done about it goes on record.
 pub(super) fn renew(
     (supply, first, inventory): (Supply, Material, Inventory),
     (audit, metrics): (&Audit, &Metrics),

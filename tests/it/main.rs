@@ -61,6 +61,7 @@ mod export_syslog;
 mod floods;
 mod foreign;
 mod handover;
+mod handover_rights;
 mod http_bodies;
 mod http_dicomweb;
 mod http_failures;
