@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+pub use address::{MAX_CONTROL, SUCCESSOR};
 pub use cases::{Case, CaseWho, TLS_HANDSHAKE, cases};
 pub use check::read_sop_class;
 pub use export::{

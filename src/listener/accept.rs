@@ -279,12 +279,24 @@ impl Bound {
             }
             Listening::Redirected { arrivals, .. } => {
                 let next = arrivals.lock().await.recv().await;
-                let Redirected { stream, source, wanted } =
-                    next.ok_or(io::ErrorKind::BrokenPipe)?;
-                let stream = Plain::Tcp(stream);
-                Ok(Arrived { stream, source: Some(source), wanted: Some(wanted) })
+                Ok(Arrived::redirected(next.ok_or(io::ErrorKind::BrokenPipe)?))
             }
         }
+    }
+
+    /// What another socket has accepted for this one already, and none that comes later. Of its own a socket has none: what waits in
+    /// the kernel goes with it.
+    async fn accepted(&self) -> Option<Redirected> {
+        let Listening::Redirected { arrivals, .. } = &*self.socket else { return None };
+        let mut arrivals = arrivals.lock().await;
+        arrivals.close();
+        arrivals.recv().await
+    }
+}
+
+impl Arrived {
+    fn redirected(Redirected { stream, source, wanted }: Redirected) -> Self {
+        Self { stream: Plain::Tcp(stream.serve()), source: Some(source), wanted: Some(wanted) }
     }
 }
 
@@ -304,7 +316,7 @@ pub(super) async fn accept_loop<T, S, F>(
         let next = async { (slot().await, bound.accept().await) };
         let (slot, accepted) = tokio::select! {
             biased;
-            () = services.shutdown.draining() => return,
+            () = services.shutdown.draining() => break,
             next = next => next,
         };
         match accepted {
@@ -316,4 +328,11 @@ pub(super) async fn accept_loop<T, S, F>(
             }
         }
     }
+    let rest = async {
+        while let Some(arrived) = bound.accepted().await {
+            let slot = slot().await;
+            services.shutdown.spawn(life(Arrived::redirected(arrived), slot));
+        }
+    };
+    services.shutdown.until_cut(rest).await.unwrap_or_default();
 }

@@ -109,10 +109,10 @@ pub(super) async fn assemble(
     let control = bind_control(config.admin.socket.as_deref(), predecessor.is_some())?;
     let doors = AdminDoors { full, probe, control };
     audit.note(records::started(&material.facts)).await; // nothing can fail from here on
-    if let Some(redirected) = redirected {
-        listeners.redirect(redirected);
-    }
+    let redirecting = redirected.map(|redirected| listeners.redirect(redirected));
     listeners.put_in_place(plan, bound);
+    // After the listeners: before they are there, whatever came would lead to nobody.
+    redirecting.into_iter().for_each(|accepting| listeners.begin(accepting));
     Ok(Assembled { rego, supply, material, warnings, inventory, listeners, doors })
 }
 

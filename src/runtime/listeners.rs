@@ -87,13 +87,21 @@ impl Listeners {
         config.redirected_to().map(|port| bind_redirect(port, open)).transpose()
     }
 
-    /// Takes what is redirected to `bound`, as the listeners that will be put in place say.
-    pub(super) fn redirect(&mut self, bound: BoundRedirect) {
+    /// What takes what is redirected to `bound`, as the listeners say that are in place when it [begins](Self::begin).
+    pub(super) fn redirect(
+        &mut self,
+        bound: BoundRedirect,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let services = self.services(&Config::redirect_name(), Direction::Outbound);
         self.redirected = bound.passing().collect();
         let (publisher, redirector) = redirector(services);
         self.ways = Some(publisher);
-        self.last.spawn_on(&self.data, redirector.run(bound));
+        redirector.run(bound)
+    }
+
+    /// Has it go on until the outbound listeners close.
+    pub(super) fn begin(&self, accepting: impl Future<Output = ()> + Send + 'static) {
+        self.last.spawn_on(&self.data, accepting);
     }
 
     /// Makes the states, or says what is in the way. Changes nothing.

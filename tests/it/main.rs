@@ -121,6 +121,7 @@ mod probe_certificates;
 mod quotas;
 mod readme;
 mod redirect;
+mod redirect_ways;
 mod refusals;
 #[cfg(feature = "rego")]
 mod rego;
