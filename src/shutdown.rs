@@ -35,6 +35,15 @@ impl Shutdown {
         }
     }
 
+    /// A shutdown of a part that goes on while the whole drains: drained on its own, and cut with the whole.
+    pub fn outlasting(&self) -> Self {
+        Self {
+            drain: self.cut.child_token(),
+            cut: self.cut.child_token(),
+            tasks: self.tasks.clone(),
+        }
+    }
+
     /// Spawns a task that a drain waits for. The only spawn of the data path.
     pub fn spawn<F>(&self, future: F)
     where
@@ -147,5 +156,26 @@ mod tests {
 
         assert!(part.is_draining());
         assert!(!whole.is_draining());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_outlasts_a_drain_is_waited_for_and_ends_on_its_own_or_with_the_cut() {
+        for ends_itself in [true, false] {
+            let whole = Shutdown::default();
+            let part = whole.outlasting();
+            let (told, ended) = (part.clone(), whole.run(Duration::from_secs(30)));
+            part.spawn(async move { told.draining().await });
+            tokio::pin!(ended);
+
+            assert!(timeout(Duration::from_secs(10), &mut ended).await.is_err());
+            assert!(whole.is_draining() && !part.is_draining());
+            if ends_itself {
+                part.drain();
+            }
+
+            let drained = if ends_itself { Drained::Clean } else { Drained::Cut(1) };
+            assert_eq!(ended.await, drained);
+            assert!(part.is_draining());
+        }
     }
 }

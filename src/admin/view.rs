@@ -9,10 +9,12 @@ use time::OffsetDateTime;
 use super::{LenientView, PolicyView, partners};
 use crate::certs::{self, Anchor};
 use crate::clock::{self, rfc3339};
+use crate::config::SandboxMode;
 use crate::export::Standing;
 use crate::identity::{Fingerprint, PeerCertificate};
 use crate::inventory::{Inventory, OpenConnections};
 use crate::live::Live;
+use crate::sandbox::Sandbox;
 use crate::upstream::Upstreams;
 
 /// What the process is doing.
@@ -39,6 +41,8 @@ pub struct View {
     pub crl_next_update: Option<OffsetDateTime>,
     /// What peers have presented.
     pub inventory: Inventory,
+    /// What holds the process: as it was asked for, and as it is.
+    pub sandbox: (SandboxMode, Arc<Sandbox>),
     /// The listeners.
     pub listeners: Vec<ListenerView>,
     /// Where the trail goes out to.
@@ -50,7 +54,7 @@ pub struct View {
     /// Whether the process is draining.
     pub draining: bool,
     /// Switches that fail open, by key.
-    pub fails_open: Vec<&'static str>,
+    pub fails_open: Vec<String>,
 }
 
 /// What a listener is doing.
@@ -74,6 +78,16 @@ pub struct ListenerView {
     pub open: Arc<OpenConnections>,
     /// Outbound: the endpoints.
     pub upstreams: Option<Arc<Upstreams>>,
+}
+
+fn sandbox(asked: SandboxMode, is: &Sandbox) -> Value {
+    json!({
+        "mode": asked.label(),
+        "no_new_privs": is.no_new_privs,
+        "core_dumps": is.core_dumps,
+        "capabilities": is.capabilities,
+        "missing": is.missing,
+    })
 }
 
 impl View {
@@ -107,13 +121,14 @@ impl View {
             "peers": partners::peers(&partners, now),
             "policy": self.rules.json(&partners, now),
             "listeners": self.listeners.iter().map(|listener| listener.json(now)).collect::<Vec<_>>(),
+            "sandbox": sandbox(self.sandbox.0, &self.sandbox.1),
             "fails_open": self.fails_open(now),
             "last_failure": self.last_failure,
         })
     }
 
     fn fails_open(&self, now: OffsetDateTime) -> Vec<String> {
-        let mut open: Vec<_> = self.fails_open.iter().map(|key| (*key).to_owned()).collect();
+        let mut open = self.fails_open.clone();
         for listener in &self.listeners {
             let Some(lenient) = &listener.lenient else { continue };
             let name = &listener.name;

@@ -7,6 +7,7 @@ mod check;
 mod console;
 mod control;
 mod demo;
+mod exec;
 mod explain;
 mod findings;
 mod healthcheck;
@@ -23,6 +24,7 @@ mod redirect;
 mod run;
 mod sheet;
 mod status;
+mod wait;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -75,6 +77,10 @@ enum Command {
     Audit(audit::Arguments),
     /// Shows what a running sidecar is doing
     Status(status::Arguments),
+    /// Returns when the sidecar is ready, so that what needs it can start then
+    Wait(wait::Arguments),
+    /// Waits until the sidecar is ready, then becomes the program that is named
+    Exec(exec::Arguments),
     /// Has a running sidecar read its configuration again, and tells what is in the way
     Reload(control::Reload),
     /// Has a running sidecar finish what is open, and end
@@ -108,6 +114,8 @@ impl Command {
             | Self::Audit(_)
             | Self::Healthcheck(_)
             | Self::Status(_)
+            | Self::Wait(_)
+            | Self::Exec(_)
             | Self::Reload(_)
             | Self::Drain(_)
             | Self::LogLevel(_)
@@ -163,6 +171,8 @@ enum Exit {
     Plugin(u8),
     /// As the worker of `run` did.
     Worker(u8),
+    /// As the program of `exec` did, or as a shell says that there is none.
+    Program(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -173,7 +183,7 @@ impl From<Exit> for ExitCode {
             Exit::BadCommand => Self::from(2),
             Exit::BadConfig => Self::from(3),
             Exit::Plugin(code) => Self::from(code),
-            Exit::Worker(code) => Self::from(code),
+            Exit::Worker(code) | Exit::Program(code) => Self::from(code),
         }
     }
 }
@@ -182,29 +192,35 @@ impl From<Exit> for ExitCode {
 pub fn main() -> ExitCode {
     let Arguments { log_format: format, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        // 2 would be CRITICAL to whoever asks as Nagios does.
         Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--nagios") => {
             let text = error.to_string();
             return check::unknown(text.lines().next().unwrap_or("bad command line")).into();
         }
         Err(error) => error.exit(),
     };
-    let format = match log_format(format, &command) {
-        Ok(format) => format,
-        Err(problem) => {
-            console::error(&format!("error: {problem}"));
-            return Exit::BadCommand.into();
+    let is_plugin = matches!(&command, Command::Check(arguments) if arguments.is_plugin());
+    // To whoever asks as Nagios does, 1 would be WARNING and 2 CRITICAL.
+    let failed = |why: &str, exit| {
+        if is_plugin {
+            return check::unknown(why);
         }
+        console::error(&format!("error: {why}"));
+        exit
     };
-    let filter = match log_filter(&command) {
-        Ok(filter) => filter,
-        Err(problem) => {
-            console::error(&format!("error: {problem}"));
-            return Exit::BadCommand.into();
-        }
+    let logged = log_format(format, &command)
+        .and_then(|format| log_filter(&command).map(|filter| (format, filter)));
+    let (format, filter) = match logged {
+        Ok(logged) => logged,
+        Err(problem) => return failed(&problem, Exit::BadCommand).into(),
     };
     log::start(format, &filter);
-    let exit = match command {
+    done(command, format)
+        .unwrap_or_else(|error| failed(&Report(error.as_ref()).to_string(), Exit::Failed))
+        .into()
+}
+
+fn done(command: Command, format: log::Format) -> anyhow::Result<Exit> {
+    match command {
         Command::Run(arguments) => run::run(&arguments, format),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
@@ -218,18 +234,15 @@ pub fn main() -> ExitCode {
         Command::Redirect(arguments) => redirect::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Wait(arguments) => wait::run(&arguments),
+        Command::Exec(arguments) => exec::run(&arguments),
         Command::Reload(arguments) => control::reload(&arguments),
         Command::Drain(arguments) => control::drain(&arguments),
         Command::LogLevel(arguments) => control::log_level(&arguments),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Completions(arguments) => Ok(manual::completions(&arguments)),
         Command::Man(arguments) => manual::pages(&arguments),
-    };
-    exit.unwrap_or_else(|error| {
-        console::error(&format!("error: {}", Report(error.as_ref())));
-        Exit::Failed
-    })
-    .into()
+    }
 }
 
 /// Waits for `work`, on a runtime of its own.

@@ -11,7 +11,8 @@ use crate::config::{Config, Problems};
 use crate::parent::{self, Activation, Manager, Program};
 use crate::report::Report;
 use crate::runtime::{
-    Inheritance, Obstacle, Orders, Sidecar, StartError, decline, raise_limit, until_stopped,
+    Inheritance, Obstacle, Orders, Sidecar, StartError, bind_early, confine, decline, raise_limit,
+    until_stopped,
 };
 use crate::shutdown::Drained;
 use crate::telemetry::log;
@@ -67,11 +68,18 @@ fn worker(arguments: &Arguments, parent: u32, log: log::Format) -> anyhow::Resul
 fn serve(
     runtime: &Runtime,
     orders: Orders,
-    (config, inheritance): (Config, Inheritance),
+    (config, mut inheritance): (Config, Inheritance),
     path: &Path,
     log: log::Format,
 ) -> anyhow::Result<Exit> {
     let descriptors = raise_limit(&config);
+    if let Err(why) = prepare(&config, &mut inheritance) {
+        if let Some(predecessor) = inheritance.predecessor {
+            runtime.block_on(decline(predecessor, why.clone()));
+        }
+        console::error(&format!("error: {why}"));
+        return Ok(Exit::Failed);
+    }
     let sidecar = match runtime.block_on(Sidecar::start_unless(&orders, config, inheritance)) {
         Ok(Some(sidecar)) => sidecar,
         Ok(None) => {
@@ -111,6 +119,18 @@ fn serve(
         Drained::Cut(left) => tracing::warn!(left, "stopped; what had not finished was cut"),
     }
     Ok(Exit::Fine)
+}
+
+/// Takes what needs a privilege, and then gives up whatever the work does not need, before a second thread begins.
+fn prepare(config: &Config, inheritance: &mut Inheritance) -> Result<(), String> {
+    inheritance.early =
+        bind_early(config, inheritance).map_err(|error| Report(&error).to_string())?;
+    let sandbox = confine(config).map_err(|incomplete| incomplete.to_string())?;
+    for text in &sandbox.missing {
+        tracing::warn!("sandbox: {text}");
+    }
+    inheritance.sandbox = sandbox.into();
+    Ok(())
 }
 
 /// Tells what deserves a look: as `check` does, unless a program reads the log.

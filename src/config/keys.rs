@@ -27,6 +27,7 @@ pub(super) static FILE: Section = Section {
         "forward_proxy",
         "policy",
         "audit",
+        "telemetry",
         "admin",
         "runtime",
         "limits",
@@ -323,6 +324,15 @@ pub(super) static PSEUDONYMS: Section =
 pub(super) static POLICY: Section =
     Section { keys: &["rego", "data", "query", "timeout"], required: &[("rego", "[policy.rego]")] };
 
+/// `telemetry`
+pub(super) static TELEMETRY: Section = Section { keys: &["traces"], required: &[] };
+
+/// `telemetry.traces`
+pub(super) static TRACES: Section = Section {
+    keys: &["endpoint", "protocol", "sample", "trust_bundle", "headers_file"],
+    required: &[("endpoint", "https://otel.hospital.example:4317"), ("sample", "0.01")],
+};
+
 /// `admin`
 pub(super) static ADMIN: Section =
     Section { keys: &["listen", "probe_listen", "probes", "socket"], required: &[] };
@@ -332,7 +342,7 @@ pub(super) static PROBE: Section =
     Section { keys: &["path", "http", "tcp"], required: &[("path", "/health/fhir")] };
 
 /// `runtime`
-pub(super) static RUNTIME: Section = Section { keys: &["workers"], required: &[] };
+pub(super) static RUNTIME: Section = Section { keys: &["workers", "sandbox"], required: &[] };
 
 /// `limits`, of the file and of a listener
 pub(super) static LIMITS: Section = Section {

@@ -23,13 +23,16 @@ mod scalar;
 mod settings;
 mod stand_in;
 mod substitute;
+mod switches;
+mod telemetry;
 mod template;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +40,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+pub use address::{MAX_CONTROL, SUCCESSOR};
 pub use cases::{Case, CaseWho, TLS_HANDSHAKE, cases};
 pub use check::read_sop_class;
 pub use export::{
@@ -64,6 +68,7 @@ pub use settings::{
     AdminSettings, AuditSettings, Checkpoints, Keeping, KeyAlgorithm, LegalHold, OnFailure,
     ProbeCheck, Pseudonyms, RegoFile, RegoSettings, WorkloadProbe,
 };
+pub use telemetry::{Sample, Share, TraceSettings};
 pub use template::PathTemplateError;
 
 use crate::identity::{DnsName, Fingerprint, ListenerName, PeerName, SpiffeId, TrustDomain};
@@ -98,6 +103,8 @@ pub struct Config {
     pub forward_proxy: Option<SocketAddr>,
     /// The trail. Always there when a listener has `phi: true`.
     pub audit: Option<AuditSettings>,
+    /// Spans, and where they go. `None`: nothing is traced.
+    pub traces: Option<TraceSettings>,
     /// The administrative listeners.
     pub admin: AdminSettings,
     /// What stands where in the file, and the digests of those that `policy` names.
@@ -106,6 +113,10 @@ pub struct Config {
     pub rego: Option<RegoSettings>,
     /// Data threads. At least 1.
     pub workers: usize,
+    /// What holds the process that serves.
+    pub sandbox: SandboxMode,
+    /// The files that it names to be read, as they are to be opened: key material, secrets, policy.
+    pub files: BTreeSet<PathBuf>,
     /// Bounds on everything that waits or grows.
     pub limits: Limits,
     /// What is allowed and yet deserves a look, as `check` prints it.
@@ -120,6 +131,29 @@ impl Config {
     /// Never for a checked configuration: its service is one SPIFFE path segment.
     pub fn spiffe_id(&self) -> Result<SpiffeId, crate::identity::SpiffeIdError> {
         SpiffeId::of(&self.trust_domain, &self.service)
+    }
+}
+
+/// How much the process that serves gives up before it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SandboxMode {
+    /// All that the kernel lets it; what is missing is told.
+    #[default]
+    Auto,
+    /// All of it: where something is missing, it does not start.
+    Required,
+    /// Nothing.
+    Off,
+}
+
+impl SandboxMode {
+    /// As the configuration names it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Required => "required",
+            Self::Off => "off",
+        }
     }
 }
 
@@ -214,6 +248,18 @@ pub enum ListenAddr {
     Redirected,
     /// None of its own: requests come by `forward_proxy`.
     ForwardProxy,
+}
+
+/// As the configuration has it.
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Redirected => f.write_str("redirect"),
+            Self::ForwardProxy => f.write_str("forward_proxy"),
+        }
+    }
 }
 
 /// Where the workload listens.

@@ -4,12 +4,13 @@
 //! one run shows everything.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::keys::Section;
 use super::nearest::nearest;
 use super::problem::{Fault, Place, Problem, Severity, quoted};
-use super::substitute::{Sources, read_text, substitute};
+use super::substitute::{Sources, files, read_text, substitute};
 use super::yaml::{Entry, Node, Value};
 
 /// Longest path of a file, in bytes (Linux' PATH_MAX with its NUL).
@@ -91,12 +92,19 @@ impl<T> Located<T> {
 pub(super) struct Reader<'a> {
     sources: Sources<'a>,
     found: RefCell<Vec<Problem>>,
+    /// The files that were named.
+    files: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Reader<'a> {
     /// A reader that goes on from `found`.
     pub(super) fn new(sources: Sources<'a>, found: Vec<Problem>) -> Self {
-        Self { sources, found: RefCell::new(found) }
+        Self { sources, found: RefCell::new(found), files: RefCell::default() }
+    }
+
+    /// The files that were named so far, whether they are there or not.
+    pub(super) fn files(&self) -> BTreeSet<PathBuf> {
+        self.files.borrow().clone()
     }
 
     /// Everything that was found.
@@ -142,6 +150,8 @@ impl<'a> Reader<'a> {
             self.mismatch(node, "a text", None);
             return None;
         };
+        let named = files(written).map(|path| self.sources.base.join(path));
+        self.files.borrow_mut().extend(named);
         let replaced =
             substitute(written, self.sources).map_err(|fault| self.error(node.at(), fault)).ok()?;
         match parse(replaced.as_deref().unwrap_or(written)) {
@@ -189,7 +199,11 @@ impl<'a> Reader<'a> {
             "" => Err(Fault::new("is not a path")),
             text if text.contains('\0') => Err(Fault::new("has a NUL in it, which no path has")),
             text if text.len() > MAX_PATH => Err(Fault::new("is longer than a path can be")),
-            text => Ok(self.sources.base.join(text)),
+            text => {
+                let path = self.sources.base.join(text);
+                self.files.borrow_mut().insert(path.clone());
+                Ok(path)
+            }
         }
     }
 

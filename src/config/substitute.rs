@@ -48,6 +48,11 @@ pub(super) fn substitute(written: &str, sources: Sources<'_>) -> Result<Option<S
     Ok(Some(value))
 }
 
+/// The paths in `written` whose files are to be put in.
+pub(super) fn files(written: &str) -> impl Iterator<Item = &str> {
+    written.split("${file:").skip(1).filter_map(|after| Some(after.split_once('}')?.0))
+}
+
 fn one(name: &str, sources: Sources<'_>) -> Result<String, Fault> {
     if let Some(path) = name.strip_prefix("file:") {
         return file(&sources.base.join(path)).map_err(|why| {
@@ -116,6 +121,13 @@ mod tests {
         assert_eq!(put_in("${NOPE}").unwrap_err(), "environment variable `NOPE` is not set");
         assert_eq!(put_in("${A:-b}").unwrap_err(), "`${A:-b}` is no substitution");
         assert_eq!(put_in("${}").unwrap_err(), "`${}` is no substitution");
+    }
+
+    #[test]
+    fn the_files_that_are_put_in_are_known() {
+        let found: Vec<_> = files("${file:a}:${PORT}/${file:/b} ${file:c").collect();
+
+        assert_eq!(found, ["a", "/b"]);
     }
 
     #[test]

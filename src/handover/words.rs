@@ -26,10 +26,12 @@ pub enum Order {
     Reload,
     /// Hand over to the worker to which the way comes with this.
     HandOver,
-    /// Drain, then cut after `drain_timeout`, and end.
+    /// Drain, outbound listeners when the workload is gone, then cut after `drain_timeout`, and end.
     Stop,
     /// End what still drains at once.
     Cut,
+    /// Judge what still drains by the configuration as it is now; if that cannot be done, end it at once.
+    Judge,
     /// Of a later version.
     #[serde(other)]
     Unknown,

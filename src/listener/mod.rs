@@ -22,11 +22,12 @@ mod redirect;
 mod requests;
 mod shapes;
 mod sockets;
+mod traced;
 mod workload;
 
 use std::sync::Arc;
 
-pub use accept::{BindError, Bound, Passing, adopt, bind};
+pub use accept::{BindError, Bound, Passing, adopt, bind, listen};
 pub use forward_proxy::{ForwardProxy, ForwardWay, ForwardWays};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};

@@ -21,14 +21,20 @@ impl Sockets {
         self.0.push(Open { of, listen, socket });
     }
 
+    /// Adds all of `others`, to be taken when there is none here.
+    pub fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+
     /// The socket for the listener `of` at `address`, if there is one. With port 0 only its own will do: the kernel has chosen
     /// another place for each.
     pub fn take(&mut self, of: &str, address: &ListenAddr) -> Option<OwnedFd> {
-        let (listen, is_one_place) = match address {
-            ListenAddr::Tcp(address) => (address.to_string(), address.port() != 0),
-            ListenAddr::Unix(path) => (format!("unix:{}", path.display()), true),
+        let is_one_place = match address {
+            ListenAddr::Tcp(address) => address.port() != 0,
+            ListenAddr::Unix(_) => true,
             ListenAddr::Redirected | ListenAddr::ForwardProxy => return None,
         };
+        let listen = address.to_string();
         let fits = |open: &Open| open.listen == listen && (is_one_place || open.of == of);
         let at = self.0.iter().position(fits)?;
         Some(self.0.swap_remove(at).socket)

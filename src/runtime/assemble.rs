@@ -24,6 +24,7 @@ use crate::audit::Audit;
 use crate::authz::RegoPolicy;
 use crate::certs::{self, Loaded, Material, Rotator, Standing, Supply, Trigger};
 use crate::config::{AdminSettings, Config, ListenAddr};
+use crate::export::traces::{self, Traces};
 use crate::inventory::Inventory;
 use crate::listener::{BindError, Sockets};
 use crate::live::{Live, live};
@@ -43,7 +44,15 @@ pub(super) struct Assembled {
     pub(super) warnings: Vec<String>,
     pub(super) inventory: Inventory,
     pub(super) listeners: Listeners,
+    pub(super) traces: traces::Prepared,
     pub(super) doors: AdminDoors,
+}
+
+/// Where sockets may come from that are not to be bound.
+pub(super) struct Before<'a> {
+    pub(super) predecessor: Option<&'a Predecessor>,
+    /// What was bound before the privilege to was given up.
+    pub(super) early: Sockets,
 }
 
 /// The administrative listeners, bound.
@@ -54,6 +63,7 @@ pub(super) struct AdminDoors {
 }
 
 /// Their sockets, for a process that is to listen on them: whose each is, and its address as configured.
+#[derive(Default)]
 pub(super) struct DoorSockets(Vec<(&'static str, SocketAddr, OwnedFd)>);
 
 impl DoorSockets {
@@ -72,7 +82,7 @@ impl DoorSockets {
 /// Says what is in the way. Nothing is left bound.
 pub(super) async fn assemble(
     config: &Config,
-    (data, shutdown, predecessor): ((Handle, Activated), &Shutdown, Option<&Predecessor>),
+    (data, shutdown, Before { predecessor, early }): ((Handle, Activated), &Shutdown, Before<'_>),
     metrics: &Metrics,
     audit: &Audit,
 ) -> Result<Assembled, StartError> {
@@ -81,14 +91,17 @@ pub(super) async fn assemble(
     let Loaded { material, warnings } = supply.load().await.map_err(Obstacle::Material)?;
     let inventory = Inventory::new(metrics.clone());
     inventory.of_peers(config.peers.keys());
-    let (recorder, metrics, all) = (audit.clone(), metrics.clone(), shutdown.clone());
-    let mut listeners = Listeners::new(data, recorder, metrics, inventory.clone(), all);
-    let given = Given { config, material: &material, rego: rego.as_ref(), configuration: 1 };
+    let (recorder, measured, all) = (audit.clone(), metrics.clone(), shutdown.clone());
+    let mut listeners = Listeners::new(data, recorder, measured, inventory.clone(), all);
+    let traces = Traces::default().prepare(config, metrics);
+    let (rego_now, tracer) = (rego.as_ref(), traces.tracer.as_ref());
+    let given = Given { config, material: &material, rego: rego_now, tracer, configuration: 1 };
     let plan = listeners.plan(given).map_err(Obstacle::Build)?;
     let mut open = match predecessor {
         Some(predecessor) => predecessor.sockets().await.map_err(StartError::Predecessor)?,
         None => Sockets::default(),
     };
+    open.append(early);
     let bound = listeners.bind(&plan, &mut open).map_err(Obstacle::Bind)?;
     let fronts = listeners.bind_fronts(config, &mut open).map_err(Obstacle::Bind)?;
     let given = &listeners.activated;
@@ -100,9 +113,11 @@ pub(super) async fn assemble(
     let control = bind_control(config.admin.socket.as_deref(), predecessor.is_some())?;
     let doors = AdminDoors { full, probe, control };
     audit.note(records::started(&material.facts)).await; // nothing can fail from here on
-    listeners.open_fronts(fronts, &config.limits);
+    let accepting = listeners.open_fronts(fronts, &config.limits);
     listeners.put_in_place(plan, bound);
-    Ok(Assembled { rego, supply, material, warnings, inventory, listeners, doors })
+    // After the listeners: before they are there, whatever came would lead to nobody.
+    accepting.into_iter().for_each(|accepting| listeners.begin(accepting));
+    Ok(Assembled { rego, supply, material, warnings, inventory, listeners, traces, doors })
 }
 
 /// Takes the trail over, and with it what the predecessor still has to put on record while it drains.
@@ -164,7 +179,7 @@ pub(super) struct Renewal {
     pub(super) trigger: Trigger,
 }
 
-/// Keeps `first`, which came from the supply, renewed until `shutdown` drains; what is done about it goes on record.
+/// Keeps `first`, which came from the supply, renewed until `shutdown` is cut; what is done about it goes on record.
 pub(super) fn renew(
     (supply, first, inventory): (Supply, Material, Inventory),
     (audit, metrics): (&Audit, &Metrics),

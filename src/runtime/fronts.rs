@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
+use futures_util::future::BoxFuture;
+
 use crate::config::{Config, Destination, Limits, ListenAddr};
 use crate::identity::ListenerName;
 use crate::listener::{
@@ -58,8 +60,13 @@ impl Listeners {
         Ok(BoundFronts { redirect, forward_proxy: forward_proxy.transpose()? })
     }
 
-    /// Takes what comes to `bound`, as the listeners that will be put in place say.
-    pub(super) fn open_fronts(&mut self, bound: BoundFronts, limits: &Limits) {
+    /// What takes what comes to `bound`, as the listeners say that are in place when it [begins](Self::begin).
+    pub(super) fn open_fronts(
+        &mut self,
+        bound: BoundFronts,
+        limits: &Limits,
+    ) -> Vec<BoxFuture<'static, ()>> {
+        let mut accepting: Vec<BoxFuture<'static, ()>> = Vec::new();
         if let Some(bound) = bound.redirect {
             let name = Config::redirect_name();
             let services = self.services(&name, Direction::Outbound);
@@ -67,17 +74,23 @@ impl Listeners {
             self.fronts.sockets.extend(sockets);
             let (publisher, redirector) = redirector(services);
             self.fronts.redirect = Some(publisher);
-            self.shutdown.spawn_on(&self.data, redirector.run(bound));
+            accepting.push(Box::pin(redirector.run(bound)));
         }
         if let Some((address, bound)) = bound.forward_proxy {
             let name = Config::forward_proxy_name();
             let services = self.services(&name, Direction::Outbound);
-            tracing::info!(listen = %super::passing::show(bound.address()), "forward proxy listening");
+            tracing::info!(listen = %bound.address(), "forward proxy listening");
             self.fronts.sockets.push((name, address, bound.passing()));
             let proxy = ForwardProxy::new(limits.clone(), services);
             self.fronts.forward_proxy = Some(Arc::downgrade(&proxy));
-            self.shutdown.spawn_on(&self.data, proxy.run(bound));
+            accepting.push(Box::pin(proxy.run(bound)));
         }
+        accepting
+    }
+
+    /// Has it go on until the outbound listeners close.
+    pub(super) fn begin(&self, accepting: BoxFuture<'static, ()>) {
+        self.last.spawn_on(&self.data, accepting);
     }
 
     /// Has what comes to the fronts go to the listeners that lead there.

@@ -9,8 +9,7 @@ use tokio::runtime::Handle;
 use super::activated::Activated;
 use super::build::{self, BuildError, Given};
 use super::fronts::{Fronts, Leads};
-use super::passing::show;
-use super::running::{Running, Socket, new_socket, retire};
+use super::running::{Running, Socket, cut_others, new_socket, retire};
 use super::shown;
 use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
@@ -39,7 +38,9 @@ pub(super) struct Listeners {
     audit: Audit,
     metrics: Metrics,
     inventory: Inventory,
-    pub(super) shutdown: Shutdown,
+    shutdown: Shutdown,
+    /// Of outbound listeners, which close last.
+    pub(super) last: Shutdown,
 }
 
 /// States for every listener of a configuration.
@@ -59,8 +60,20 @@ impl Listeners {
         shutdown: Shutdown,
     ) -> Self {
         let (inbound, outbound) = (BTreeMap::new(), BTreeMap::new());
+        let last = shutdown.outlasting();
         let fronts = Fronts::default();
-        Self { inbound, outbound, activated, fronts, data, audit, metrics, inventory, shutdown }
+        Self {
+            inbound,
+            outbound,
+            activated,
+            fronts,
+            data,
+            audit,
+            metrics,
+            inventory,
+            shutdown,
+            last,
+        }
     }
 
     /// Makes the states, or says what is in the way. Changes nothing.
@@ -140,15 +153,16 @@ impl Listeners {
             .chain(outbound)
             .map(|(name, address)| {
                 let opened = self.activated.socket(&address);
-                let is_the_managers = opened.is_some();
                 let bound = match opened.or_else(|| open.take(name.as_str(), &address)) {
-                    Some(socket) => adopt(&name, &address, socket),
-                    None => bind(&name, &address),
+                    Some(socket) => {
+                        let bound = adopt(&name, &address, socket)?;
+                        // It was there before, and is still there if this comes to nothing.
+                        bound.passing().file_stays();
+                        bound
+                    }
+                    None => bind(&name, &address)?,
                 };
-                if let (Ok(bound), true) = (&bound, is_the_managers) {
-                    bound.passing().file_stays();
-                }
-                bound.map(|bound| (name, bound))
+                Ok((name, bound))
             })
             .collect()
     }
@@ -199,6 +213,16 @@ impl Listeners {
         self.lead(leads);
     }
 
+    /// Publishes states to listeners that drain. One that has become another under its name is cut: its connections cannot be
+    /// judged by what holds for that.
+    pub(super) fn judge(&mut self, plan: Plan) {
+        let inbound = plan.inbound.iter().map(|s| (&s.config.name, s.config.protocol)).collect();
+        cut_others(&mut self.inbound, &inbound);
+        let outbound = plan.outbound.iter().map(|s| (&s.config.name, s.config.protocol)).collect();
+        cut_others(&mut self.outbound, &outbound);
+        self.put_in_place(plan, Vec::new());
+    }
+
     fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstreams>> {
         self.outbound.values().filter_map(|running| running.upstreams.as_ref().map(|(_, all)| all))
     }
@@ -212,7 +236,7 @@ impl Listeners {
         let (publisher, reader) = live(state);
         let running = Running::new(socket, &bound, publisher, trust, &services, drain_timeout);
         let running = Running { quotas, ..running };
-        tracing::info!(listener = %name, listen = %show(&running.listening), "inbound listening");
+        tracing::info!(listener = %name, listen = %running.listening, "inbound listening");
         let listener = InboundListener::new(reader, services);
         self.shutdown.spawn_on(&self.data, listener.run(bound));
         self.inbound.insert(name, running);
@@ -231,7 +255,7 @@ impl Listeners {
             OutboundListener::new(reader, services)
         };
         let running = Running { upstreams, listener: Arc::downgrade(&listener), ..running };
-        tracing::info!(listener = %name, listen = %show(&running.listening), "outbound listening");
+        tracing::info!(listener = %name, listen = %running.listening, "outbound listening");
         self.shutdown.spawn_on(&self.data, listener.run(bound));
         self.outbound.insert(name, running);
     }
@@ -244,7 +268,10 @@ impl Listeners {
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
             open: Arc::default(),
-            shutdown: self.shutdown.child(),
+            shutdown: match direction {
+                Direction::Inbound => self.shutdown.child(),
+                Direction::Outbound => self.last.child(),
+            },
         }
     }
 
@@ -278,7 +305,7 @@ impl Listeners {
             Some(ListenerView {
                 name: listener.name.to_string(),
                 direction: Direction::Inbound.label(),
-                listen: show(&running.listening),
+                listen: running.listening.to_string(),
                 protocol: listener.protocol.label(),
                 phi: listener.phi,
                 peers: names(&listener.allow),
@@ -296,7 +323,7 @@ impl Listeners {
             Some(ListenerView {
                 name: listener.name.to_string(),
                 direction: Direction::Outbound.label(),
-                listen: show(&running.listening),
+                listen: running.listening.to_string(),
                 protocol: listener.protocol.label(),
                 phi: listener.phi,
                 peers: names(&listener.expect),

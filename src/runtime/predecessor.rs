@@ -3,12 +3,14 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use crate::handover::{Channel, ChannelError, Given, VERSION, Wanted};
 use crate::listener::Sockets;
+use crate::sandbox::Sandbox;
 
 /// It answers within this, or not at all.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,6 +22,10 @@ pub struct Inheritance {
     pub predecessor: Option<OwnedFd>,
     /// What the service manager has opened, each with its name.
     pub sockets: Vec<(String, OwnedFd)>,
+    /// What was bound before it gave up the privilege to.
+    pub early: Sockets,
+    /// What holds it.
+    pub sandbox: Arc<Sandbox>,
 }
 
 /// Why nothing is handed over to this worker.

@@ -20,6 +20,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     differ("forward_proxy", old.forward_proxy != new.forward_proxy);
     differ("admin", old.admin != new.admin);
     differ("runtime.workers", old.workers != new.workers);
+    differ("runtime.sandbox", old.sandbox != new.sandbox);
     keys
 }
 

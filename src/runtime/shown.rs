@@ -8,12 +8,13 @@ use time::OffsetDateTime;
 use super::listeners::Listeners;
 use crate::admin::{PeerView, PolicyView, RuleView, View};
 use crate::certs::{Material, Standing};
-use crate::config::{Config, OnFailure};
+use crate::config::Config;
 use crate::export::Exports;
 use crate::identity::PeerName;
 use crate::inventory::{Inventory, Usage};
 use crate::listener::quota::Quotas;
 use crate::live::Live;
+use crate::sandbox::Sandbox;
 
 /// What a view looks at by itself, and what does not change while the process runs.
 #[derive(Clone)]
@@ -21,6 +22,7 @@ pub(super) struct Shown {
     pub(super) started: OffsetDateTime,
     pub(super) standing: Live<Standing>,
     pub(super) inventory: Inventory,
+    pub(super) sandbox: Arc<Sandbox>,
 }
 
 impl Shown {
@@ -31,7 +33,6 @@ impl Shown {
         material: &Material,
         (listeners, exports): (&Listeners, &Exports),
     ) -> View {
-        let open = config.audit.as_ref().is_some_and(|audit| audit.on_failure == OnFailure::Allow);
         View {
             service: Arc::clone(&config.service),
             config: config.path.clone(),
@@ -43,13 +44,14 @@ impl Shown {
             anchors: material.trusted.anchors(),
             crl_next_update: material.trusted.crl_next_update(),
             inventory: self.inventory.clone(),
+            sandbox: (config.sandbox, Arc::clone(&self.sandbox)),
             listeners: listeners.views(config),
             exports: exports.standings(),
             rules: listeners.policy(config),
             configurations: 1,
             last_failure: None,
             draining: false,
-            fails_open: if open { vec!["audit.on_failure"] } else { Vec::new() },
+            fails_open: config.open_switches(),
         }
     }
 }

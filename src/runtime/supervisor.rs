@@ -6,62 +6,50 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::activated::Activated;
-use super::assemble::{Assembled, DoorSockets, Renewal, assemble, renew};
+use super::assemble::{Assembled, Before, DoorSockets, Renewal, assemble, renew};
+use super::commands::Command;
 use super::leniency::{Leniency, Said};
 use super::listeners::Listeners;
+use super::parting::Asked;
 use super::predecessor::Predecessor;
 use super::shown::Shown;
 use super::successor::{Successor, wants};
 use super::timekeeping::Timekeeping;
 use super::upkeep::Upkeep;
-use super::{HandOver, Inheritance, Obstacle, ReloadError, StartError, Started, records};
+use super::{Inheritance, Obstacle, StartError, Started, records};
 use crate::admin::View;
 use crate::admin::control::Act;
 use crate::audit::{Audit, Origin, Pseudonyms, Reader};
 use crate::authz::RegoPolicy;
 use crate::certs::{Material, Trigger};
 use crate::clock;
-use crate::config::{Config, Problems};
+use crate::config::Config;
 use crate::export::Exports;
-use crate::live::{Live, Publisher, live};
+use crate::export::traces::Traces;
+use crate::live::{Generation, Live, Publisher, live};
 use crate::report::Report;
-use crate::shutdown::{Drained, Shutdown};
+use crate::sandbox::Sandbox;
+use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::Metrics;
 
 /// So often histograms are drained (scrapes do it, too), and peers' certificates looked at.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// What is left of the trail at the end gets so long to go out; the rest goes after the next start.
+/// What is left of the trail and of spans at the end gets so long to go out; the rest of the trail goes after the next start.
 const EXPORTS: Duration = Duration::from_secs(5);
-
-/// What the sidecar's handle asks for.
-pub(super) enum Command {
-    Reload {
-        loaded: Box<Result<Config, Problems>>,
-        by: Option<Reader>,
-        answer: oneshot::Sender<Result<(), ReloadError>>,
-    },
-    HandOver {
-        /// The way to the process that is to serve.
-        end: OwnedFd,
-        answer: oneshot::Sender<HandOver>,
-    },
-    Stop {
-        by: Option<Reader>,
-        answer: oneshot::Sender<Drained>,
-    },
-}
 
 pub(super) struct Supervisor {
     pub(super) config: Config,
     /// What its `policy` narrows the rules by.
     pub(super) rego: Option<Arc<RegoPolicy>>,
     pub(super) material: Live<Material>,
+    /// Which of it the listeners have.
+    pub(super) applied: Generation,
     pub(super) trigger: Trigger,
     pub(super) listeners: Listeners,
     /// The administrative listeners' sockets.
@@ -70,6 +58,7 @@ pub(super) struct Supervisor {
     pub(super) upkeep: Upkeep,
     pub(super) timekeeping: Timekeeping,
     pub(super) exports: Exports,
+    pub(super) traces: Traces,
     pub(super) view: Publisher<View>,
     /// Configurations that took effect.
     pub(super) configurations: u64,
@@ -78,8 +67,6 @@ pub(super) struct Supervisor {
     pub(super) draining: bool,
     /// The process that is to serve instead of this one.
     pub(super) successor: Option<Successor>,
-    /// Another process writes the trail.
-    pub(super) trail_is_handed_over: bool,
     pub(super) audit: Audit,
     pub(super) metrics: Metrics,
     pub(super) shutdown: Shutdown,
@@ -95,7 +82,7 @@ impl Supervisor {
         threads: (Handle, mpsc::Sender<Act>, Shutdown),
         end: &CancellationToken,
     ) -> Result<Option<(Self, Started)>, StartError> {
-        let Inheritance { predecessor, sockets } = inheritance;
+        let Inheritance { predecessor, sockets, early, sandbox } = inheritance;
         let predecessor = predecessor.map(Predecessor::over).transpose();
         let predecessor = predecessor.map_err(StartError::Predecessor)?;
         let metrics = Metrics::new().map_err(StartError::Metrics)?;
@@ -106,8 +93,9 @@ impl Supervisor {
         if predecessor.is_none() {
             audit.begin().map_err(StartError::Audit)?;
         }
-        let setting_up =
-            Self::set_up(config, threads, metrics.clone(), &audit, (predecessor.as_ref(), sockets));
+        let before = Before { predecessor: predecessor.as_ref(), early };
+        let given = (before, sockets, sandbox);
+        let setting_up = Self::set_up(config, threads, metrics.clone(), &audit, given);
         // Boxed: it is large, and is gone when everything runs.
         let set_up = tokio::select! {
             set_up = Box::pin(setting_up) => set_up.map(Some),
@@ -117,8 +105,9 @@ impl Supervisor {
             audit.close().await;
         }
         match (&set_up, predecessor) {
-            (Ok(Some(_)), Some(predecessor)) => {
+            (Ok(Some((supervisor, _))), Some(predecessor)) => {
                 predecessor.nothing_more().await.map_err(StartError::Predecessor)?;
+                supervisor.listeners.files_go();
                 metrics.handed_over(true);
             }
             (Err(error), Some(predecessor)) => {
@@ -134,21 +123,23 @@ impl Supervisor {
         (data, acts, shutdown): (Handle, mpsc::Sender<Act>, Shutdown),
         metrics: Metrics,
         audit: &Audit,
-        (predecessor, sockets): (Option<&Predecessor>, Vec<(String, OwnedFd)>),
+        (before, sockets, sandbox): (Before<'_>, Vec<(String, OwnedFd)>, Arc<Sandbox>),
     ) -> Result<(Self, Started), StartError> {
         let activated = Activated::of(sockets).map_err(Obstacle::Activation)?;
         activated.fit(&config).map_err(Obstacle::Activation)?;
-        let serving = ((data, activated), &shutdown, predecessor);
+        let serving = ((data, activated), &shutdown, before);
         let assembled = assemble(&config, serving, &metrics, audit).await?;
-        let Assembled { rego, supply, material: first, warnings, inventory, listeners, doors } =
-            assembled;
+        let Assembled { rego, supply, material: first, warnings, inventory, .. } = assembled;
+        let Assembled { listeners, traces: prepared, doors, .. } = assembled;
         let admin = Shutdown::default();
         let renewing = (supply, first.clone(), inventory.clone());
         let Renewal { material, standing, trigger } =
-            renew(renewing, (audit, &metrics), shutdown.clone(), &admin);
-        let shown = Shown { started: clock::now(), standing, inventory };
+            renew(renewing, (audit, &metrics), listeners.last().clone(), &admin);
+        let shown = Shown { started: clock::now(), standing, inventory, sandbox };
         let mut exports = Exports::new(audit.clone(), material.clone(), metrics.clone());
         exports.put_in_place(&config);
+        let mut traces = Traces::default();
+        traces.put_in_place(prepared, (&material, &metrics));
         let (view, reader) = live(shown.view(&config, &first, (&listeners, &exports)));
         let door_sockets = doors.sockets(&config.admin);
         let listening = listeners.addresses(&config);
@@ -159,6 +150,7 @@ impl Supervisor {
         let mut supervisor = Self {
             config,
             rego,
+            applied: material.generation(),
             material,
             trigger,
             listeners,
@@ -167,13 +159,13 @@ impl Supervisor {
             upkeep: Upkeep::default(),
             timekeeping: Timekeeping::default(),
             exports,
+            traces,
             view,
             configurations: 1,
             shown,
             last_failure: None,
             draining: false,
             successor: None,
-            trail_is_handed_over: false,
             audit: audit.clone(),
             metrics,
             shutdown,
@@ -199,7 +191,6 @@ impl Supervisor {
     /// Carries out commands and follows the key material, until it is stopped or abandoned.
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>, end: &CancellationToken) {
         let mut upkeep = tokio::time::interval(UPKEEP);
-        let mut seen = self.material.snapshot().generation;
         let mut news = self.material.clone();
         loop {
             tokio::select! {
@@ -214,31 +205,35 @@ impl Supervisor {
                         self.begin_to_hand_over(end, answer).await;
                     }
                     Some(Command::Stop { by, answer }) => {
-                        if self.successor.is_some() {
-                            self.stays("this sidecar is being stopped".to_owned()).await;
-                        }
                         let grace = self.config.limits.drain_timeout;
-                        let drained = self.drain(grace, (None, by)).await;
-                        let _heard = answer.send(drained);
+                        let asked = Asked::over(&mut inbox, Some(answer));
+                        self.stop(grace, by, asked).await;
                         return;
                     }
                     None => break,
                 },
                 wanted = wants(self.successor.as_ref()) => {
                     if let Some(process) = self.serve_successor(wanted).await {
-                        self.drain(self.config.limits.drain_timeout, (Some(process), None)).await;
+                        let grace = self.config.limits.drain_timeout;
+                        let asked = Asked::over(&mut inbox, None);
+                        self.drain(grace, (Some(process), None), asked).await;
                         return;
                     }
                 }
-                true = news.replaced_after(seen) => {
-                    seen = news.snapshot().generation;
-                    self.rotated();
-                }
+                true = news.replaced_after(self.applied) => self.rotated(),
                 () = at(self.leniency.due()) => self.look_how_strict().await,
                 _ = upkeep.tick() => self.look_after().await,
             }
         }
-        self.drain(Duration::ZERO, (None, None)).await;
+        self.stop(Duration::ZERO, None, Asked::over(&mut inbox, None)).await;
+    }
+
+    /// Ends, and so does a hand-over that is under way.
+    async fn stop(&mut self, grace: Duration, by: Option<Reader>, asked: Asked<'_>) {
+        if self.successor.is_some() {
+            self.stays("this sidecar is being stopped".to_owned()).await;
+        }
+        self.drain(grace, (None, by), asked).await;
     }
 
     /// Whatever is to be seen to every few seconds.
@@ -265,25 +260,25 @@ impl Supervisor {
         &mut self,
         grace: Duration,
         (successor, by): (Option<u32>, Option<Reader>),
-    ) -> Drained {
+        mut asked: Asked<'_>,
+    ) {
         self.draining = true;
         self.show();
         tracing::info!(?grace, process = std::process::id(), "draining");
         if successor.is_some() {
             self.admin.cut();
         }
-        let drained = self.shutdown.run(grace).await;
-        if !self.trail_is_handed_over {
-            self.audit.take_notes().await;
-        }
+        let drained = self.part(grace, successor.is_some(), &mut asked).await;
+        self.audit.take_notes().await;
         let own = Arc::clone(&self.material.snapshot().value.facts);
         let stopped = records::stopped(&own, drained, successor);
         self.audit.note(records::asked(stopped, by)).await;
         self.audit.close().await;
-        self.exports.drain(EXPORTS.min(grace)).await;
+        let grace = EXPORTS.min(grace);
+        tokio::join!(self.exports.drain(grace), self.traces.drain(grace));
         self.admin.cut();
         self.admin.run(Duration::from_secs(1)).await;
-        drained
+        asked.tell(drained);
     }
 
     /// Dates may have passed, or be worth another warning.

@@ -1,6 +1,7 @@
 //! The handles that count: looked up once, then one atomic addition each.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use crate::outcome::{AssociationEnding, DenyReason, Direction, Ending, Refusal, 
 pub struct ListenerMetrics {
     opened: Counter,
     open: Gauge,
+    /// How many connections were opened and closed: what the two above count, for whoever asks.
+    used: [AtomicU64; 2],
     accept_errors: Counter,
     closed: BTreeMap<&'static str, Counter>,
     denied: BTreeMap<&'static str, Counter>,
@@ -76,6 +79,7 @@ impl ListenerMetrics {
         Self {
             opened: with(CONNECTIONS_OPENED, &[]),
             open: metrics.gauge(CONNECTIONS_OPEN, &labels),
+            used: Default::default(),
             accept_errors: with(ACCEPT_ERRORS, &[]),
             closed: each(CONNECTIONS_CLOSED, "ending", &mut Ending::ALL.iter().map(|e| e.label())),
             denied: each(
@@ -119,7 +123,16 @@ impl ListenerMetrics {
     pub fn opened(self: &Arc<Self>) -> OpenConnection {
         self.opened.increment(1);
         self.open.increment(1.0);
+        let [opened, _] = &self.used;
+        opened.fetch_add(1, Ordering::Relaxed);
         OpenConnection { metrics: Arc::clone(self) }
+    }
+
+    /// How many connections were opened until now, and how many of them have ended.
+    pub fn used(&self) -> (u64, u64) {
+        let [opened, closed] = &self.used;
+        let closed = closed.load(Ordering::Relaxed); // first: never more than were opened
+        (opened.load(Ordering::Relaxed), closed)
     }
 
     /// Counts the one ending of a connection.
@@ -272,6 +285,8 @@ pub struct OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.metrics.open.decrement(1.0);
+        let [_, closed] = &self.metrics.used;
+        closed.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) use client::{Answer, Failure, ask, follow};
 pub(super) use facts::{Certificate, Facts, Listener, Moment, rough};
 
 use super::{ConfigFile, load};
-use crate::config::Problems;
+use crate::config::{Config, IdentitySource, Problems};
 
 /// Which sidecar is asked.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,18 +48,26 @@ impl Which {
         if let Some(path) = &self.socket {
             return Ok(Door::Socket(path.clone()));
         }
-        let path = &self.file.config;
-        let admin = load(path).map_err(NoDoor::Problems)?.admin;
-        if let Some(path) = admin.socket {
-            return Ok(Door::Socket(path));
-        }
-        let door = admin.listen.map(|address| Door::Admin(reachable(address)));
-        door.ok_or_else(|| {
-            NoDoor::None(format!(
-                "{} has no admin.socket, and admin.listen is off: {ADD}",
-                path.display()
-            ))
-        })
+        let admin = self.config()?.admin;
+        let listens = admin.listen.map(|address| Door::Admin(reachable(address)));
+        admin.socket.map(Door::Socket).or(listens).ok_or_else(|| self.is_closed())
+    }
+
+    /// `admin.listen`, which tells everybody on this machine what the socket tells a few.
+    pub(super) fn listener(&self) -> Option<Door> {
+        let config = if self.socket.is_none() { self.config().ok() } else { None };
+        config?.admin.listen.map(|address| Door::Admin(reachable(address)))
+    }
+
+    /// The configuration.
+    pub(super) fn config(&self) -> Result<Config, NoDoor> {
+        load(&self.file.config).map_err(NoDoor::Problems)
+    }
+
+    /// It names no door.
+    pub(super) fn is_closed(&self) -> NoDoor {
+        let path = self.file.config.display();
+        NoDoor::None(format!("{path} has no admin.socket, and admin.listen is off: {ADD}"))
     }
 
     /// Where something can be changed.
@@ -75,6 +83,23 @@ impl Which {
 }
 
 const ADD: &str = "add `admin: { socket: /run/myelin/control.sock }` and restart the sidecar";
+
+/// What a sidecar of this configuration may have to wait for before it answers anybody.
+pub(super) fn awaited(config: &Config) -> String {
+    match &config.identity {
+        IdentitySource::Embedded(embedded) => {
+            format!("the authority in {}", embedded.dir.display())
+        }
+        IdentitySource::Files(files) => {
+            format!("its certificates and {}", files.trust_bundle.display())
+        }
+        IdentitySource::Est(est) => format!("the enrolment at {}", est.url),
+        IdentitySource::Vault(vault) => format!("a certificate from {}", vault.address),
+        IdentitySource::Spiffe(spiffe) => {
+            format!("an SVID from the Workload API at {}", spiffe.socket.display())
+        }
+    }
+}
 
 impl std::fmt::Display for Door {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

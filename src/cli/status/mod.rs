@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use self::page::Page;
 use self::rates::Counters;
-use super::control::{Door, Facts, Failure, Which, ask, failed};
+use super::control::{Door, Facts, Failure, Which, ask, awaited, failed};
 use super::{Exit, Format, console, environment, wait};
 use crate::audit::Recorded;
 
@@ -53,7 +53,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Format::Text => wait(once(&door))?,
         Format::Json => wait(json(&door))?,
     };
-    Ok(exit.unwrap_or_else(|failure| failed(&failure)))
+    Ok(exit.unwrap_or_else(|failure| {
+        let exit = failed(&failure);
+        if let (Failure::Nobody { .. }, Ok(config)) = (failure, arguments.which.config()) {
+            let awaited = awaited(&config);
+            console::error(&format!(
+                "help: it may be starting, and wait for {awaited}; `myelin wait` returns when it is ready"
+            ));
+        }
+        exit
+    }))
 }
 
 async fn once(door: &Door) -> Result<Exit, Failure> {

@@ -31,11 +31,11 @@ use std::time::Duration;
 
 use super::problem::Fault;
 use super::read::{Fields, Reader, one};
-use super::scalar::count;
+use super::scalar::{choice, count};
 use super::yaml::Node;
 use super::{
     AdminSettings, AuditSettings, Config, Inbound, Limits, ListenAddr, Outbound, Problems,
-    Redirect, keys,
+    Redirect, SandboxMode, keys,
 };
 use crate::identity::{Fingerprint, SpiffeId, TrustDomain};
 use groups::Known;
@@ -48,6 +48,8 @@ const YEAR: u64 = 31_557_600;
 const DAY: Duration = Duration::from_secs(86_400);
 /// Most data threads.
 const MAX_WORKERS: u64 = 1024;
+const SANDBOX: &[(&str, SandboxMode)] =
+    &[("auto", SandboxMode::Auto), ("required", SandboxMode::Required), ("off", SandboxMode::Off)];
 
 /// What a listener is checked against.
 struct Context<'c, 'a> {
@@ -79,12 +81,14 @@ pub(super) fn file(
     let carried = carried(&mut fields, &context);
     context.peers.check_use(reader);
     let rego = fields.optional("policy", policy::settings);
-    let workers = fields.or("runtime", cores(), runtime);
+    let traces = fields.or("telemetry", None, export::telemetry);
+    let runtime = fields.or("runtime", (cores(), SandboxMode::Auto), runtime);
     fields.finish();
 
     version?;
     let Carried { inbound, outbound, redirect, forward_proxy, audit, admin } = carried?;
     let rego = rego?;
+    let (workers, sandbox) = runtime?;
     Some(Config {
         path: path.to_owned(),
         digest: policy::version(digest, rego.as_ref()),
@@ -99,10 +103,13 @@ pub(super) fn file(
         redirect,
         forward_proxy,
         audit,
+        traces: traces?,
         admin,
         outline: policy::outline(root, rego.as_ref()),
         rego,
-        workers: workers?,
+        workers,
+        sandbox,
+        files: reader.files(),
         limits: limits?,
         // Not known before the reader has let go of what it found.
         warnings: Problems::new(path, "", Vec::new()),
@@ -174,11 +181,12 @@ fn trust_domain(text: &str) -> Result<TrustDomain, Fault> {
     TrustDomain::parse(text).map_err(|error| Fault::new("is not a trust domain").quoting(error))
 }
 
-fn runtime(reader: &Reader<'_>, node: &Node) -> Option<usize> {
+fn runtime(reader: &Reader<'_>, node: &Node) -> Option<(usize, SandboxMode)> {
     let mut fields = Fields::open(reader, node, &keys::RUNTIME)?;
     let workers = fields.or("workers", cores(), one(workers));
+    let sandbox = fields.or("sandbox", SandboxMode::Auto, one(choice(SANDBOX, &[])));
     fields.finish();
-    workers
+    Some((workers?, sandbox?))
 }
 
 fn workers(text: &str) -> Result<usize, Fault> {

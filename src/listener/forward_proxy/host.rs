@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::ways::Asked;
 use super::{ForwardProxy, LEADS_NOWHERE, refusal};
@@ -21,6 +21,7 @@ use crate::proxy::l7::{
     Rough, Wanted,
 };
 use crate::tls::TlsStream;
+use crate::traces::{self, RequestSpan};
 
 /// The exchanges of one connection from the workload.
 pub(super) struct ForwardHost {
@@ -69,6 +70,10 @@ impl Host for ForwardHost {
 
     fn pool_key(&self, routed: &Routed) -> PoolKey {
         routed.host.pool_key(&routed.judged)
+    }
+
+    fn span(&self, headers: &mut HeaderMap) -> Option<Arc<RequestSpan>> {
+        self.proxy.ways.load().tracer()?.request(headers, traces::Caller::Known)
     }
 
     fn judge(&self, head: &Head<'_>) -> Result<Routed, Unknown> {

@@ -20,7 +20,7 @@ use self::ways::Asked;
 pub use self::ways::{ForwardWay, ForwardWays};
 use super::accept::{Arrived, accept_loop};
 use super::plain::Plain;
-use super::redirect::Redirected;
+use super::redirect::{Redirected, Unserved};
 use super::requests::{self, Refused};
 use super::{Bound, Services, connect, record};
 use crate::audit::Connection;
@@ -116,7 +116,7 @@ impl ForwardProxy {
         let mut first = [0];
         let drained = async {
             self.services.shutdown.draining().await;
-            sleep(QUIET).await;
+            sleep(QUIET.min(limits.drain_timeout / 4)).await;
         };
         tokio::select! {
             peeked = timeout(limits.idle_timeout, stream.peek(&mut first)) => match peeked {
@@ -162,13 +162,14 @@ impl ForwardProxy {
             self.refuse(stream, refusal, status, text).await;
             return Ending::Denied;
         };
+        let stream = Unserved::new(stream);
         match door.0.try_send(Redirected { stream, source, goal }) {
             Ok(()) => Ending::Finished,
             Err(TrySendError::Full(lost) | TrySendError::Closed(lost)) => {
                 self.services.metrics.accept_error();
                 tracing::warn!(%authority, "tunnel refused: its listener has as many as it may have, or ends");
                 let (status, mut stream) =
-                    (StatusCode::SERVICE_UNAVAILABLE, Plain::Tcp(lost.stream));
+                    (StatusCode::SERVICE_UNAVAILABLE, Plain::Tcp(lost.stream.serve()));
                 connect::refused(&mut stream, status, NOT_AVAILABLE, None).await;
                 Ending::UpstreamUnreachable
             }
@@ -185,7 +186,7 @@ impl ForwardProxy {
     ) {
         let method = known_method(&Method::CONNECT);
         let version = Some(Version::HTTP_11);
-        let rough = Rough { number: 1, version, method: Some(&method), headers: None };
+        let rough = Rough { number: 1, version, method: Some(&method), headers: None, span: None };
         requests::rejected(&self.services, &connection, &rough, refused).await;
         let id = connection.request_id(rough.number);
         connect::refused(&mut Plain::Tcp(stream), status, text, Some(&id)).await;

@@ -10,6 +10,7 @@ use crate::listener::outbound::{OutboundHttp, OutboundListener};
 use crate::listener::redirect::Door;
 use crate::live::Generation;
 use crate::protocol::http::host_name;
+use crate::traces::Tracer;
 
 /// The port that stands behind no host (RFC 9110, 4.2.1).
 const HTTP: u16 = 80;
@@ -52,6 +53,11 @@ impl<'a> Asked<'a> {
 }
 
 impl ForwardWays {
+    /// What takes the spans of requests: all listeners have the same.
+    pub(super) fn tracer(&self) -> Option<Arc<Tracer>> {
+        self.ways.first()?.listener.state().value.tracer.clone()
+    }
+
     /// Who takes a request for `asked` that came from `source`.
     pub(super) fn requests(
         &self,

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -15,8 +15,10 @@ use crate::authz::Permit;
 use crate::clock;
 use crate::listener::counted::{Counted, Side, Tally};
 use crate::listener::description::Description;
+use crate::listener::goal::Goal;
 use crate::listener::permits::{Held, Permits};
 use crate::listener::requests::{self, OpenRequest, Refused, Wish};
+use crate::listener::traced::TracedConnection;
 use crate::listener::{Services, record};
 use crate::live::{Generation, Live};
 use crate::outcome::Ending;
@@ -27,6 +29,8 @@ use crate::proxy::l7::{
 };
 use crate::shutdown::Shutdown;
 use crate::tls::TlsStream;
+use crate::traces::{self, RequestSpan, Tracer};
+use crate::upstream::Candidate;
 
 /// The exchanges of one connection from the workload.
 pub(in crate::listener) struct OutboundHttp {
@@ -37,6 +41,9 @@ pub(in crate::listener) struct OutboundHttp {
     facing: Facing,
     /// What is known of a request that has no connection to the peer.
     unconnected: Arc<Connection>,
+    /// Whose connections to the peer it shares.
+    shares_with: Arc<str>,
+    tracer: Option<Arc<Tracer>>,
 }
 
 /// A connection to the peer, which many requests may share. Its end is recorded when it is dropped.
@@ -49,6 +56,7 @@ pub(in crate::listener) struct Link {
     services: Services,
     tally: Arc<Tally>,
     begun: Instant,
+    traced: Option<Box<TracedConnection>>,
 }
 
 impl Link {
@@ -64,6 +72,9 @@ impl Drop for Link {
         let cut = self.services.shutdown.is_cutting();
         let ending = if cut { Ending::Cut } else { Ending::Finished };
         let ending = self.held.member().ending(ending);
+        if let Some(traced) = &self.traced {
+            traced.ended(ending, took);
+        }
         let closed = record::closed(&self.connection, ending, None, moved, took);
         self.services.audit.note_now(closed);
     }
@@ -87,8 +98,11 @@ impl OutboundHttp {
         caller: Caller,
     ) -> Self {
         let state = &live.snapshot().value;
-        let unconnected = Arc::new(describe(state, None, &caller, None));
-        Self { live, services, permits, caller, facing: Facing::Outbound, unconnected }
+        let (unconnected, tracer) =
+            (Arc::new(describe(state, None, &caller, None)), state.tracer.clone());
+        let shares_with = shares_with(state.config.name.as_str(), caller.goal.as_ref());
+        let facing = Facing::Outbound;
+        Self { live, services, permits, caller, facing, unconnected, shares_with, tracer }
     }
 }
 
@@ -109,20 +123,12 @@ impl Host for OutboundHttp {
     /// Whoever reaches this listener is the workload; connections of an earlier configuration are not used
     /// any more. New key material changes none of them: each is judged by it on its own.
     fn pool_key(&self, _judged: &Generation) -> PoolKey {
-        let now = self.live.snapshot();
-        let name = now.value.config.name.as_str();
-        let name = match &self.caller.goal {
-            None => name.into(),
-            Some(goal) => {
-                let (asked, endpoint) =
-                    (goal.asked.as_deref().unwrap_or_default(), goal.endpoint());
-                match goal.address() {
-                    Some(at) => format!("{name} {asked} {endpoint} {}", at.address).into(),
-                    None => format!("{name} {asked} {endpoint}").into(),
-                }
-            }
-        };
-        PoolKey { name, generation: now.value.configuration }
+        let generation = self.live.snapshot().value.configuration;
+        PoolKey { name: Arc::clone(&self.shares_with), generation }
+    }
+
+    fn span(&self, headers: &mut HeaderMap) -> Option<Arc<RequestSpan>> {
+        self.tracer.as_ref()?.request(headers, traces::Caller::Known)
     }
 
     /// Whom a request may reach is for `expect` to say, at the handshake.
@@ -195,7 +201,9 @@ impl Host for OutboundHttp {
         let metrics = Arc::clone(&self.services.metrics);
         let (io, tally) = Counted::new(stream, Side::Upstream, metrics);
         let (services, used_until) = (self.services.clone(), state.used_until);
-        let link = Arc::new(Link { connection, permit, held, used_until, services, tally, begun });
+        let traced = TracedConnection::permitted(state.tracer.as_ref(), &connection, &permit);
+        let link = Link { connection, permit, held, used_until, services, tally, begun, traced };
+        let link = Arc::new(link);
         Ok(Connected { io, spoken, link })
     }
 
@@ -244,6 +252,18 @@ impl Host for OutboundHttp {
     fn completed(&self, ticket: OpenRequest, end: RequestEnd) {
         requests::completed(&self.services, ticket, end);
     }
+}
+
+/// Connections that were to go elsewhere are shared only with those that were to go to the same place: they are on record with it.
+fn shares_with(listener: &str, goal: Option<&Goal>) -> Arc<str> {
+    let Some(goal) = goal else { return listener.into() };
+    let place = match goal.address() {
+        Some(Candidate { label, address, asked, .. }) => {
+            format!("{label} {address} {}", asked.unwrap_or(*address))
+        }
+        None => goal.endpoint(),
+    };
+    format!("{listener} {} {place}", goal.asked.as_deref().unwrap_or_default()).into()
 }
 
 /// What the workload hears of it.

@@ -1,0 +1,131 @@
+//! What holds the worker: what it has given up before the first connection, seen from outside.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::mesh::{Mesh, Setup, Spawned};
+use crate::support::process::needs;
+use crate::support::until;
+use crate::support::workload::{Kind, Workload};
+
+async fn echo(mesh: &Mesh) -> (Setup, Workload) {
+    let workload = Workload::tcp(Kind::Echo).await;
+    (mesh.inbound("db").allow("web").forward(workload.target()), workload)
+}
+
+/// What the kernel says of each thread of a process: `/proc/PID/task/*/status`.
+fn threads(process: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let threads: Vec<_> = tasks
+        .map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap())
+        .collect();
+    assert!(threads.len() >= 3, "data, control and trail have threads of their own");
+    threads
+}
+
+fn says<'s>(status: &'s str, key: &str) -> &'s str {
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {key} in {status}")).trim()
+}
+
+async fn status(db: &Spawned) -> Value {
+    serde_json::from_str(&db.page("/status").await.body).unwrap()
+}
+
+#[tokio::test]
+async fn no_thread_of_the_worker_has_a_capability_or_can_gain_one_and_nothing_dumps_its_memory() {
+    let mesh = Mesh::new();
+    let (setup, _workload) = echo(&mesh).await;
+    let db = setup.spawn().await;
+    mesh.connect("web", &db).await.echoes("it serves").await;
+
+    for status in threads(db.worker()) {
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert_eq!(says(&status, set), "0000000000000000", "{set}\n{status}");
+        }
+        assert_eq!(says(&status, "NoNewPrivs"), "1", "{status}");
+    }
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", db.worker())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"]);
+    let sandbox = &status(&db).await["sandbox"];
+    assert_eq!(sandbox["mode"], "auto");
+    assert_eq!((&sandbox["no_new_privs"], &sandbox["core_dumps"]), (&json!(true), &json!(false)));
+    assert_eq!((&sandbox["capabilities"], &sandbox["missing"]), (&json!([]), &json!([])));
+}
+
+#[tokio::test]
+async fn the_parent_keeps_what_a_hand_over_needs() {
+    let mesh = Mesh::new();
+    let (setup, _workload) = echo(&mesh).await;
+    let db = setup.spawn().await;
+    let of = |process| std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+
+    let (own, parent) = (of(std::process::id()), of(db.process.id()));
+
+    for key in ["CapPrm", "CapBnd", "NoNewPrivs", "Seccomp"] {
+        assert_eq!(says(&parent, key), says(&own, key), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_sandbox_nothing_is_given_up_and_the_status_says_so() {
+    let mesh = Mesh::new();
+    let (setup, _workload) = echo(&mesh).await;
+    let db = with_sandbox(&setup, "off").await;
+
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    for status in threads(db.worker()) {
+        for key in ["CapPrm", "CapBnd", "NoNewPrivs", "Seccomp"] {
+            assert_eq!(says(&status, key), says(&own, key), "{key}");
+        }
+    }
+    let sandbox = &status(&db).await["sandbox"];
+    assert_eq!((&sandbox["mode"], &sandbox["capabilities"]), (&json!("off"), &json!(null)));
+}
+
+/// A sidecar with this `runtime.sandbox`.
+async fn with_sandbox(setup: &Setup, mode: &str) -> Spawned {
+    let mut command = setup.command();
+    let path = setup.write();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let with = text.replace("runtime: {", &format!("runtime: {{sandbox: {mode}, "));
+    assert_ne!(with, text);
+    std::fs::write(&path, with).unwrap();
+    setup.spawn_by(&mut command).await
+}
+
+/// A sidecar that may bind every port, in a network of its own.
+async fn privileged(setup: &Setup) -> Spawned {
+    let command = setup.command();
+    let mut apart = Command::new(needs("unshare", "util-linux"));
+    let with_loopback = "ip link set lo up && exec \"$0\" \"$@\"";
+    apart.args(["--user", "--map-root-user", "--net", "sh", "-c", with_loopback]);
+    apart.arg(command.get_program()).args(command.get_args());
+    apart.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    setup.spawn_by(&mut apart).await
+}
+
+#[tokio::test]
+async fn a_port_that_takes_a_privilege_is_bound_first_and_another_one_needs_a_new_process() {
+    needs("ip", "iproute2");
+    let mesh = Mesh::new();
+    let (setup, _workload) = echo(&mesh).await;
+    let setup = setup.listen("127.0.0.1:443").admin("listen: 127.0.0.1:999");
+    let mut db = privileged(&setup).await;
+    assert_eq!(db.address_of("db").port(), 443);
+    for status in threads(db.worker()) {
+        assert_eq!(says(&status, "CapPrm"), "0000000000000000", "{status}");
+    }
+
+    setup.clone().listen("127.0.0.1:444").write();
+    db.process.signal("HUP");
+
+    let said = db.process.says("reload refused").await;
+    assert!(said.contains("cannot listen on 127.0.0.1:444"), "{said}");
+    assert!(said.contains("hand over to a new process with SIGUSR2, or restart"), "{said}");
+    db.process.signal("USR2");
+    until("the hand-over", || db.process.output().contains("\"handed over\"")).await;
+    db.process.says("127.0.0.1:444\"").await;
+}
