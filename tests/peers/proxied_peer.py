@@ -16,12 +16,8 @@ async def headers(request):
 
 
 async def echo(request):
-    answer = web.StreamResponse()
-    await answer.prepare(request)
-    async for piece in request.content.iter_chunked(65536):
-        await answer.write(piece)
-    await answer.write_eof()
-    return answer
+    # All of it first: the client reads nothing before it has sent everything.
+    return web.Response(body=await request.read())
 
 
 async def socket(request):
