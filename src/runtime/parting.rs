@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const QUIET: Duration = Duration::from_secs(1);
 /// A workload that takes no connection within this is there, and busy.
 const ANSWER: Duration = Duration::from_millis(250);
-/// At the end of the grace outbound connections drain for half of it, at most this: idle ones of HTTP/1 take a second.
+/// At the end of the grace outbound connections drain for half of it, at most this: idle ones of HTTP/1 take half of that.
 const LAST: Duration = Duration::from_secs(2);
 /// Key material that another configuration asks for is there within this, or what is open cannot be judged by it.
 const JUDGING: Duration = Duration::from_secs(5);

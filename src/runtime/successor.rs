@@ -118,11 +118,11 @@ impl Supervisor {
         let is_same = own.zip(dir).is_some_and(|(own, other)| is_same(own, other));
         let mut theirs = None;
         if is_same {
-            self.exports.drain(EXPORTS).await;
-            let left = self.audit.leave().await;
             let (ours, other) = UnixStream::pair().map_err(|error| error.to_string())?;
+            self.exports.drain(EXPORTS).await;
+            let left = self.audit.leave().await?;
             theirs = Some(OwnedFd::from(other));
-            if let (Some(left), Some(successor)) = (left?, &mut self.successor) {
+            if let (Some(left), Some(successor)) = (left, &mut self.successor) {
                 successor.trail = Some((left, ours));
                 successor.deadline = Instant::now() + WITHOUT_TRAIL;
             }
@@ -136,7 +136,6 @@ impl Supervisor {
         let Some(Successor { trail, answer, .. }) = self.successor.take() else { return };
         if let Some((left, records)) = trail {
             left.taken(records);
-            self.trail_is_handed_over = true;
         }
         self.listeners.files_stay();
         self.doors = DoorSockets::default(); // to whoever listens there from now on
@@ -151,9 +150,7 @@ impl Supervisor {
         self.metrics.handed_over(false);
         if let Some(Successor { trail, answer, .. }) = self.successor.take() {
             let _gone = answer.send(HandOver::Off);
-            if let Some((left, _records)) = trail {
-                left.back();
-            }
+            drop(trail); // and so it comes back
         }
         if self.exports.are_drained() {
             let (audit, material) = (self.audit.clone(), self.material.clone());

@@ -30,6 +30,7 @@ use crate::certs::{Material, Trigger};
 use crate::clock;
 use crate::config::Config;
 use crate::export::Exports;
+use crate::export::traces::Traces;
 use crate::live::{Generation, Live, Publisher, live};
 use crate::report::Report;
 use crate::sandbox::Sandbox;
@@ -39,7 +40,7 @@ use crate::telemetry::metrics::Metrics;
 /// So often histograms are drained (scrapes do it, too), and peers' certificates looked at.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// What is left of the trail at the end gets so long to go out; the rest goes after the next start.
+/// What is left of the trail and of spans at the end gets so long to go out; the rest of the trail goes after the next start.
 const EXPORTS: Duration = Duration::from_secs(5);
 
 pub(super) struct Supervisor {
@@ -57,6 +58,7 @@ pub(super) struct Supervisor {
     pub(super) upkeep: Upkeep,
     pub(super) timekeeping: Timekeeping,
     pub(super) exports: Exports,
+    pub(super) traces: Traces,
     pub(super) view: Publisher<View>,
     /// Configurations that took effect.
     pub(super) configurations: u64,
@@ -65,8 +67,6 @@ pub(super) struct Supervisor {
     pub(super) draining: bool,
     /// The process that is to serve instead of this one.
     pub(super) successor: Option<Successor>,
-    /// Another process writes the trail.
-    pub(super) trail_is_handed_over: bool,
     pub(super) audit: Audit,
     pub(super) metrics: Metrics,
     pub(super) shutdown: Shutdown,
@@ -129,8 +129,8 @@ impl Supervisor {
         activated.fit(&config).map_err(Obstacle::Activation)?;
         let serving = ((data, activated), &shutdown, before);
         let assembled = assemble(&config, serving, &metrics, audit).await?;
-        let Assembled { rego, supply, material: first, warnings, inventory, listeners, doors } =
-            assembled;
+        let Assembled { rego, supply, material: first, warnings, inventory, .. } = assembled;
+        let Assembled { listeners, traces: prepared, doors, .. } = assembled;
         let admin = Shutdown::default();
         let renewing = (supply, first.clone(), inventory.clone());
         let Renewal { material, standing, trigger } =
@@ -138,6 +138,8 @@ impl Supervisor {
         let shown = Shown { started: clock::now(), standing, inventory, sandbox };
         let mut exports = Exports::new(audit.clone(), material.clone(), metrics.clone());
         exports.put_in_place(&config);
+        let mut traces = Traces::default();
+        traces.put_in_place(prepared, (&material, &metrics));
         let (view, reader) = live(shown.view(&config, &first, (&listeners, &exports)));
         let door_sockets = doors.sockets(&config.admin);
         let listening = listeners.addresses(&config);
@@ -157,13 +159,13 @@ impl Supervisor {
             upkeep: Upkeep::default(),
             timekeeping: Timekeeping::default(),
             exports,
+            traces,
             view,
             configurations: 1,
             shown,
             last_failure: None,
             draining: false,
             successor: None,
-            trail_is_handed_over: false,
             audit: audit.clone(),
             metrics,
             shutdown,
@@ -203,12 +205,9 @@ impl Supervisor {
                         self.begin_to_hand_over(end, answer).await;
                     }
                     Some(Command::Stop { by, answer }) => {
-                        if self.successor.is_some() {
-                            self.stays("this sidecar is being stopped".to_owned()).await;
-                        }
                         let grace = self.config.limits.drain_timeout;
                         let asked = Asked::over(&mut inbox, Some(answer));
-                        self.drain(grace, (None, by), asked).await;
+                        self.stop(grace, by, asked).await;
                         return;
                     }
                     None => break,
@@ -226,7 +225,15 @@ impl Supervisor {
                 _ = upkeep.tick() => self.look_after().await,
             }
         }
-        self.drain(Duration::ZERO, (None, None), Asked::over(&mut inbox, None)).await;
+        self.stop(Duration::ZERO, None, Asked::over(&mut inbox, None)).await;
+    }
+
+    /// Ends, and so does a hand-over that is under way.
+    async fn stop(&mut self, grace: Duration, by: Option<Reader>, asked: Asked<'_>) {
+        if self.successor.is_some() {
+            self.stays("this sidecar is being stopped".to_owned()).await;
+        }
+        self.drain(grace, (None, by), asked).await;
     }
 
     /// Whatever is to be seen to every few seconds.
@@ -262,14 +269,13 @@ impl Supervisor {
             self.admin.cut();
         }
         let drained = self.part(grace, successor.is_some(), &mut asked).await;
-        if !self.trail_is_handed_over {
-            self.audit.take_notes().await;
-        }
+        self.audit.take_notes().await;
         let own = Arc::clone(&self.material.snapshot().value.facts);
         let stopped = records::stopped(&own, drained, successor);
         self.audit.note(records::asked(stopped, by)).await;
         self.audit.close().await;
-        self.exports.drain(EXPORTS.min(grace)).await;
+        let grace = EXPORTS.min(grace);
+        tokio::join!(self.exports.drain(grace), self.traces.drain(grace));
         self.admin.cut();
         self.admin.run(Duration::from_secs(1)).await;
         asked.tell(drained);

@@ -15,6 +15,8 @@ mod redirect;
 mod routes;
 mod rules;
 mod sources;
+mod switches;
+mod telemetry;
 mod undone;
 mod wrong_rules;
 

@@ -27,7 +27,7 @@ use super::sniff::Rewound;
 use super::tracked::Tracked;
 use super::watched::Watched;
 use super::{
-    CONNECTION_WINDOW, PING_INTERVAL, PING_TIMEOUT, QUIET, SETTLING, STREAM_WINDOW, buffer_bytes,
+    CONNECTION_WINDOW, PING_INTERVAL, PING_TIMEOUT, SETTLING, STREAM_WINDOW, buffer_bytes, quiet,
 };
 use crate::config::Limits;
 use crate::outcome::Ending;
@@ -63,7 +63,7 @@ where
     let close = |connection: Pin<&mut http1::UpgradeableConnection<_, _>>| {
         connection.graceful_shutdown();
     };
-    let ending = drive(pin!(served), (close, QUIET), connection, shutdown).await;
+    let ending = drive(pin!(served), (close, quiet(limits)), connection, shutdown).await;
     report_unseen(connection, &verdicts, ending).await;
     let tunnel = connection.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
     match tunnel {
@@ -94,7 +94,7 @@ async fn report_unseen<H: Host>(connection: &Connection<H>, verdicts: &Verdicts,
     };
     if number > seen {
         connection.requests.store(number, Ordering::Release);
-        let rough = Rough { number, version: None, method: None, headers: None };
+        let rough = Rough { number, version: None, method: None, headers: None, span: None };
         connection.host.rejected(&rough, &Rejection::Malformed(why)).await;
     }
 }
@@ -163,7 +163,8 @@ async fn report_violations<H: Host>(
 /// Reports a request of HTTP/2 that nobody has seen.
 async fn reject_unseen<H: Host>(connection: &Connection<H>, why: Malformed) {
     let number = connection.requests.fetch_add(1, Ordering::AcqRel) + 1;
-    let rough = Rough { number, version: Some(Version::HTTP_2), method: None, headers: None };
+    let rough =
+        Rough { number, version: Some(Version::HTTP_2), method: None, headers: None, span: None };
     connection.host.rejected(&rough, &Rejection::Malformed(why)).await;
 }
 
