@@ -39,13 +39,14 @@ pub(super) fn needs(config: &Config) -> Needs {
     let mut needs = Needs { reads: config.files.clone(), ..Needs::default() };
     needs.reads.insert(config.path.clone());
     needs.writes.extend(own(config).map(Path::to_owned));
+    needs.remakes.extend(config.audit.as_ref().map(|audit| audit.dir.clone()));
     let key = config.audit.as_ref().and_then(|audit| audit.checkpoints.key_file.as_deref());
     let sockets = config.outbound.iter().filter_map(|listener| match &listener.listen {
         ListenAddr::Unix(path) => Some(path.as_path()),
         ListenAddr::Tcp(_) | ListenAddr::Redirected => None,
     });
-    let made = sockets.chain(config.admin.socket.as_deref()).chain(key);
-    needs.writes.extend(made.map(directory));
+    needs.writes.extend(key.map(directory));
+    needs.listens.extend(sockets.chain(config.admin.socket.as_deref()).map(directory));
     let forwards = config.inbound.iter().filter_map(|listener| match &listener.forward {
         Target::Unix(path) => Some(path.clone()),
         Target::Tcp(_) => None,
