@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{
     Config, Embedded, Est, IdentitySource, ListenAddr, SandboxMode, Spiffe, Target,
 };
-use crate::sandbox::{Needs, Sandbox};
+use crate::sandbox::{self, Needs, Sandbox};
 
 /// Something of the sandbox is not to be had, and `runtime.sandbox` is `required`.
 #[derive(Debug, thiserror::Error)]
@@ -17,17 +17,28 @@ use crate::sandbox::{Needs, Sandbox};
 )]
 pub struct Incomplete(pub Vec<String>);
 
-/// Puts the sandbox on that `config` asks for, while this thread is the only one.
+/// What may end a process that asks for a sandbox, and the mend.
+const ENDED: &str = "the filter of system calls with which the sidecar was started ends a process that asks for a \
+                     sandbox: let capset, landlock_create_ruleset, landlock_add_rule, landlock_restrict_self and \
+                     seccomp through (SystemCallFilter= in systemd), or refuse them with an error \
+                     (SystemCallErrorNumber=EPERM)";
+
+/// Puts the sandbox on that `config` asks for, while this thread is the only one. Where somebody has filtered the system calls before,
+/// `rehearse` says whether another process has lived through it.
 ///
 /// # Errors
 ///
 /// It is required, and something of it is missing.
-pub fn confine(config: &Config) -> Result<Sandbox, Incomplete> {
+pub fn confine(config: &Config, rehearse: impl FnOnce() -> bool) -> Result<Sandbox, Incomplete> {
     if config.sandbox == SandboxMode::Off {
         return Ok(Sandbox::default());
     }
     make(own(config));
-    let sandbox = Sandbox::put_on(&needs(config));
+    let sandbox = if sandbox::is_filtered() && !rehearse() {
+        Sandbox::without(ENDED.to_owned())
+    } else {
+        Sandbox::put_on(&needs(config))
+    };
     match config.sandbox {
         SandboxMode::Required if !sandbox.missing.is_empty() => Err(Incomplete(sandbox.missing)),
         _ => Ok(sandbox),

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use files::Granted;
+use rustix::thread::{SecureComputingMode, secure_computing_mode};
 
 /// How to get at what a process in a sandbox cannot.
 const MEND: &str = "is outside of what this process has kept when it started (`runtime.sandbox`): hand over to a new \
@@ -80,6 +81,11 @@ impl Sandbox {
         }
     }
 
+    /// None, for a reason that is `missing`.
+    pub fn without(missing: String) -> Self {
+        Self { missing: vec![missing], ..Self::default() }
+    }
+
     /// Whether a process in it can do with `needs`.
     ///
     /// # Errors
@@ -91,6 +97,11 @@ impl Sandbox {
             None => Ok(()),
         }
     }
+}
+
+/// Whether this process began with a filter of system calls. It may end whoever asks for more.
+pub fn is_filtered() -> bool {
+    secure_computing_mode().is_ok_and(|mode| mode == SecureComputingMode::Filter)
 }
 
 /// Why `path` cannot be opened, in words: `error`, and what is to be done if it is this process that has given the path up.

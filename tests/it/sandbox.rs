@@ -226,6 +226,19 @@ async fn on_a_kernel_without_landlock_the_rest_holds_and_the_lack_is_told() {
 }
 
 #[tokio::test]
+async fn where_asking_for_a_sandbox_is_deadly_nobody_dies_and_the_lack_is_told() {
+    let mesh = Mesh::new();
+    let (setup, _workload) = echo(&mesh).await;
+
+    let db = setup.spawn_by(&mut without(&setup, "!landlock_create_ruleset")).await;
+
+    mesh.connect("web", &db).await.echoes("it serves").await;
+    let missing = &status(&db).await["sandbox"]["missing"];
+    assert_eq!(missing.as_array().unwrap().len(), 1, "{missing:#}");
+    assert!(missing[0].as_str().unwrap().contains("SystemCallErrorNumber=EPERM"), "{missing:#}");
+}
+
+#[tokio::test]
 async fn where_it_is_required_and_incomplete_nothing_starts() {
     let mesh = Mesh::new();
     let (setup, _workload) = echo(&mesh).await;
