@@ -1,8 +1,10 @@
 # A virtual machine on Azure with a sidecar beside a service: cloud-init installs the package, writes the configuration, and
 # enrols with a join token that the machine takes from Key Vault by its own identity. The token is in no plan and no state:
 #
-#   terraform apply -var "join_token=$(ssh ca.hospital.example runuser -u myelin-ca -- \
-#     myelin ca token --dir /var/lib/myelin-ca/authority --service ehr)"
+#   TF_VAR_join_token=$(ssh ca.hospital.example runuser -u myelin-ca -- \
+#     myelin ca token --dir /var/lib/myelin-ca/authority --service ehr) terraform apply
+#
+# In the environment, for what stands on a command line, others on this machine can read.
 
 terraform {
   required_version = ">= 1.11" # ephemeral variables and write-only arguments

@@ -54,7 +54,7 @@ pub struct View {
     /// Whether the process is draining.
     pub draining: bool,
     /// Switches that fail open, by key.
-    pub fails_open: Vec<&'static str>,
+    pub fails_open: Vec<String>,
 }
 
 /// What a listener is doing.
@@ -134,7 +134,7 @@ impl View {
     }
 
     fn fails_open(&self, now: OffsetDateTime) -> Vec<String> {
-        let mut open: Vec<_> = self.fails_open.iter().map(|key| (*key).to_owned()).collect();
+        let mut open = self.fails_open.clone();
         for listener in &self.listeners {
             let Some(lenient) = &listener.lenient else { continue };
             let name = &listener.name;

@@ -275,11 +275,11 @@ impl Audit {
 
     /// Puts on record who has read the trail with a command of this program, and who has reviewed it.
     ///
-    /// What cannot be made durable now, or within a few seconds, is left for the next call. While the trail fails nothing is
-    /// even handed in: the writer would keep it, and with the note there it would be on record twice.
+    /// What cannot be made durable now, or within a few seconds, is left for the next call. While the trail fails, or is
+    /// another process's, nothing is even handed in: the record would wait, and with the note there it would be on record twice.
     pub async fn take_notes(&self) {
         let (Some(writer), Some(dir)) = (&self.writer, self.shared.dir()) else { return };
-        if self.shared.failing().is_some() {
+        if self.shared.failing().is_some() || self.shared.progress().is_left {
             return;
         }
         let looked = tokio::task::spawn_blocking(move || noted(&dir)).await;

@@ -204,9 +204,17 @@ impl Inbox {
     }
 }
 
+/// Nobody waits for a place that never comes.
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.places.close();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::sync::oneshot;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::audit::Action;
@@ -231,6 +239,17 @@ mod tests {
         let mut batch = Vec::new();
         assert!(matches!(inbox.take(&mut batch, None), More::Yes));
         assert_eq!(batch.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_place_when_the_writer_is_gone() {
+        let (door, inbox) = queue();
+        (0..CAPACITY).for_each(|_| door.hand_in_now(handed(None)).unwrap());
+
+        let waits = timeout(Duration::from_secs(10), door.hand_in(handed(None)));
+        let (waited, ()) = tokio::join!(waits, async { drop(inbox) });
+
+        assert!(matches!(waited, Ok(Err(NoPlace))), "{waited:?}");
     }
 
     #[test]

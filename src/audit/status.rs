@@ -60,6 +60,8 @@ pub(super) struct Progress {
     pub(super) checkpoint: Option<Sealed>,
     /// When it became durable.
     pub(super) sealed_at: Option<OffsetDateTime>,
+    /// Another process writes the trail, or is about to.
+    pub(super) is_left: bool,
     /// Since when it has been at the disk.
     pub(super) busy_since: Option<Instant>,
 }

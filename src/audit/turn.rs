@@ -10,22 +10,14 @@ use tokio::sync::oneshot;
 pub(super) struct Turn {
     /// Told once nobody holds the trail, or why it stays.
     pub(super) left: oneshot::Sender<Result<(), Arc<str>>>,
-    /// How it ended. Records wait until then.
-    pub(super) outcome: Receiver<Outcome>,
+    /// The way to the process that writes instead; its end when there is none. Records wait until then.
+    pub(super) outcome: Receiver<UnixStream>,
 }
 
-/// How it ended.
-pub(super) enum Outcome {
-    /// The other process writes; records go to it.
-    Taken(UnixStream),
-    /// It does not: the trail is to be opened again.
-    Back,
-}
-
-/// The trail that nobody writes. Dropped, it stays so.
+/// The trail that nobody writes. Dropped, in whatever way, this process goes on with it.
 #[must_use = "records wait until it is known who writes the trail"]
 pub struct Left {
-    outcome: Sender<Outcome>,
+    outcome: Sender<UnixStream>,
 }
 
 impl Turn {
@@ -39,16 +31,7 @@ impl Turn {
 impl Left {
     /// Another process writes: records go to it over `stream`.
     pub fn taken(self, stream: UnixStream) {
-        self.tell(Outcome::Taken(stream));
-    }
-
-    /// No other process writes: this one goes on.
-    pub fn back(self) {
-        self.tell(Outcome::Back);
-    }
-
-    fn tell(self, outcome: Outcome) {
         // A writer that is gone has said so.
-        let _gone = self.outcome.send(outcome);
+        let _gone = self.outcome.send(stream);
     }
 }

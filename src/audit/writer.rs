@@ -8,21 +8,22 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info};
 
-use super::line::Origin;
+use super::line::{Encoded, Origin};
 use super::passed::{forward, receive};
 use super::queue::{Door, Handed, Inbox, More, NoPlace, queue};
 use super::record::Record;
 use super::status::{PATIENCE, Shared};
-use super::trail::Trail;
+use super::trail::backlog::Backlog;
 use super::trail::keeper::{Needs, Orders};
-use super::turn::{Left, Outcome, Turn};
+use super::trail::{SYNC_INTERVAL, Trail};
+use super::turn::{Left, Turn};
 use super::{NotAudited, OpenError, handed};
 use crate::config::{AuditSettings, Keeping, OnFailure};
 use crate::report::Report;
 
 /// How long [`Writer::close`] waits for the writer.
 const CLOSING: Duration = Duration::from_secs(10);
-/// How long a process that was to go on with the trail, and did not, may hold it.
+/// How long a process that was to go on with the trail, and did not, may hold it until that counts as a failure.
 const BACK: Duration = Duration::from_secs(20);
 /// Between two attempts to take it back.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -132,10 +133,7 @@ impl Writer {
             Ok(Ok(Ok(()))) => Ok(left),
             Ok(Ok(Err(why))) => Err(format!("the audit trail cannot be handed over: {why}")),
             Ok(Err(_gone)) => Err(gone()),
-            Err(_) => {
-                left.back();
-                Err("the audit trail's disk did not answer in time".to_owned())
-            }
+            Err(_) => Err("the audit trail's disk did not answer in time".to_owned()),
         }
     }
 
@@ -211,37 +209,84 @@ impl Life {
         }
         self.keeper.lock().orders = None;
         drop(trail); // with its lock
+        self.shared.progress().is_left = true;
         if turn.left.send(Ok(())).is_err() {
             return self.back();
         }
-        match turn.outcome.recv() {
-            Ok(Outcome::Taken(stream)) => {
-                forward(&self.inbox, &self.origin, stream, &self.shared);
-                None
-            }
-            Ok(Outcome::Back) => self.back(),
-            Err(_process_ends) => None,
-        }
+        let Ok(stream) = turn.outcome.recv() else { return self.back() };
+        forward(&self.inbox, &self.origin, stream, &self.shared);
+        None
     }
 
-    /// Opens the trail again, as soon as nobody else holds it.
+    /// Opens the trail again, as soon as nobody else holds it and nothing else is in the way. `None` if the end comes first.
     fn back(&self) -> Option<Trail> {
         let deadline = Instant::now() + BACK;
+        let (mut kept, mut told) = (Backlog::default(), None);
         loop {
             match self.open() {
-                Ok(trail) => {
+                Ok(mut trail) => {
                     info!("this process goes on with the audit trail");
+                    self.shared.progress().is_left = false;
+                    trail.take_over(kept);
                     return Some(trail);
                 }
                 Err(OpenError::Locked { .. }) if Instant::now() < deadline => {
                     std::thread::sleep(AGAIN);
                 }
                 Err(error) => {
-                    let why = Report(&error).to_string();
-                    error!("the audit trail cannot be opened again: {why}");
-                    self.shared.progress().failing = Some(why.into());
-                    return None;
+                    let why = self.cannot_open(&error, &mut told);
+                    if self.until_next_attempt(&mut kept, &why).is_none() {
+                        let (records, why) = (kept.len(), why.as_ref());
+                        error!(records, why, "the audit trail ends without its last records");
+                        return None;
+                    }
                 }
+            }
+        }
+    }
+
+    /// Says, and says once, why the trail cannot be opened again.
+    fn cannot_open(&self, error: &OpenError, told: &mut Option<Arc<str>>) -> Arc<str> {
+        let why = Report(error);
+        let why: Arc<str> = format!(
+            "cannot open the audit trail again: {why}; mend that: it is tried every second, and no restart is needed"
+        )
+        .into();
+        if told.as_ref() != Some(&why) {
+            error!("{why}");
+        }
+        *told = Some(Arc::clone(&why));
+        self.shared.metrics.failed();
+        self.shared.progress().failing = Some(Arc::clone(&why));
+        why
+    }
+
+    /// Does with records what the trail does while its disk fails: refuses what somebody waits for, and keeps the rest. `None`
+    /// when the writer is to end.
+    fn until_next_attempt(&self, kept: &mut Backlog, why: &Arc<str>) -> Option<()> {
+        let next = Instant::now() + SYNC_INTERVAL;
+        let mut batch = Vec::new();
+        loop {
+            let left = next.saturating_duration_since(Instant::now());
+            let more = self.inbox.take(&mut batch, Some(left));
+            if let More::No = more {
+                self.inbox.close(&mut batch);
+            }
+            for handed in batch.drain(..) {
+                if !kept.take(handed, &self.origin, self.settings.on_failure, &self.shared) {
+                    self.shared.lose_at_door();
+                }
+            }
+            let show = |page, line: &Encoded| self.shared.pages.keep(page, &line.unplaced());
+            kept.after_failure(why, self.settings.on_failure, show);
+            match more {
+                More::Yes if left.is_zero() => return Some(()),
+                More::Yes => {}
+                More::After(turn) => {
+                    // Whoever asked may have given up.
+                    let _gone = turn.left.send(Err(Arc::clone(why)));
+                }
+                More::No => return None,
             }
         }
     }

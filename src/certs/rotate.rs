@@ -65,7 +65,8 @@ pub struct Rotator {
     pub publisher: Publisher<Material>,
     /// Requests to load it now.
     pub triggered: Triggered,
-    /// Ends the task when draining begins.
+    /// Ends the task when it cuts. While it drains no certificate is renewed, for none is needed; what peers are verified
+    /// with is followed to the end.
     pub shutdown: Shutdown,
     /// Counts what came of it.
     pub metrics: Metrics,
@@ -84,14 +85,14 @@ struct Working<F> {
 }
 
 impl Rotator {
-    /// Renews until draining begins. `on_event` hears of every rotation, and of rejections.
+    /// Renews until the cut. `on_event` hears of every rotation, and of rejections.
     pub async fn run(self, on_event: impl Fn(Rotation) + Send) {
         let shutdown = self.shutdown.clone();
         let standing = Standing::of(&self.supply, &self.current);
         let telling = Telling::default();
         let working = Working { rotator: self, standing, telling, on_event };
         tokio::select! {
-            () = shutdown.draining() => {}
+            () = shutdown.cutting() => {}
             () = working.renew() => {}
         }
     }
@@ -130,7 +131,8 @@ impl<F: Fn(Rotation) + Send> Working<F> {
     }
 
     fn is_due(&self) -> bool {
-        self.rotator.supply.is_due(&self.rotator.current, clock::now())
+        let Rotator { supply, current, shutdown, .. } = &self.rotator;
+        !shutdown.is_draining() && supply.is_due(current, clock::now())
     }
 
     fn sound(&self, alarm: &mut Alarm) {
@@ -170,16 +172,24 @@ impl<F: Fn(Rotation) + Send> Working<F> {
     }
 
     fn wake_at(&self, retry: &Retry) -> Instant {
-        let due = self.standing.renew_at.map(|due| due - clock::now());
+        let due = self.standing.renew_at.filter(|_| !self.rotator.shutdown.is_draining());
+        let due = due.map(|due| due - clock::now());
         let left = due.map(|left| Duration::try_from(left).unwrap_or_default());
         let left = if retry.owed { Duration::ZERO } else { left.unwrap_or(LOOK).min(LOOK) };
         (Instant::now() + left).max(retry.not_before)
     }
 
     async fn load(&mut self, supply: &Supply, who: Attended) -> Result<Loaded, MaterialError> {
-        let Rotator { supply: old, current, .. } = &self.rotator;
-        let loading = timeout(LOADING, supply.load_again(old, current)).await;
-        let loaded = loading.unwrap_or(Err(MaterialError::TooSlow(LOADING)));
+        let Rotator { supply: old, current, shutdown, .. } = &self.rotator;
+        let loading = async {
+            if shutdown.is_draining() {
+                supply.refresh(old, current).await
+            } else {
+                supply.load_again(old, current).await
+            }
+        };
+        let loaded = timeout(LOADING, loading).await;
+        let loaded = loaded.unwrap_or(Err(MaterialError::TooSlow(LOADING)));
         let loaded = loaded.and_then(|loaded| self.with_our_names(loaded, who));
         if let Err(error) = &loaded {
             self.reject(error, who);

@@ -147,7 +147,25 @@ impl Supply {
     ///
     /// Every problem that was found; and an embedded authority may not be exchanged for another.
     pub async fn load_again(&self, old: &Self, in_use: &Material) -> Result<Loaded, MaterialError> {
-        let keep = self.gives_the_same_as(old) && !self.is_due(in_use, clock::now());
+        self.replaced(old, in_use, !self.is_due(in_use, clock::now())).await
+    }
+
+    /// The same, and a certificate that is due is kept as well: it is not needed for much longer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load_again`].
+    pub async fn refresh(&self, old: &Self, in_use: &Material) -> Result<Loaded, MaterialError> {
+        self.replaced(old, in_use, true).await
+    }
+
+    async fn replaced(
+        &self,
+        old: &Self,
+        in_use: &Material,
+        is_good: bool,
+    ) -> Result<Loaded, MaterialError> {
+        let keep = is_good && self.gives_the_same_as(old);
         let occasion = if keep { Occasion::Refresh(in_use) } else { Occasion::Renew(in_use) };
         let offered = self.source.offer(occasion).await?;
         self.checked(offered, Some(in_use))

@@ -192,29 +192,35 @@ impl From<Exit> for ExitCode {
 pub fn main() -> ExitCode {
     let Arguments { log_format: format, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        // 2 would be CRITICAL to whoever asks as Nagios does.
         Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--nagios") => {
             let text = error.to_string();
             return check::unknown(text.lines().next().unwrap_or("bad command line")).into();
         }
         Err(error) => error.exit(),
     };
-    let format = match log_format(format, &command) {
-        Ok(format) => format,
-        Err(problem) => {
-            console::error(&format!("error: {problem}"));
-            return Exit::BadCommand.into();
+    let is_plugin = matches!(&command, Command::Check(arguments) if arguments.is_plugin());
+    // To whoever asks as Nagios does, 1 would be WARNING and 2 CRITICAL.
+    let failed = |why: &str, exit| {
+        if is_plugin {
+            return check::unknown(why);
         }
+        console::error(&format!("error: {why}"));
+        exit
     };
-    let filter = match log_filter(&command) {
-        Ok(filter) => filter,
-        Err(problem) => {
-            console::error(&format!("error: {problem}"));
-            return Exit::BadCommand.into();
-        }
+    let logged = log_format(format, &command)
+        .and_then(|format| log_filter(&command).map(|filter| (format, filter)));
+    let (format, filter) = match logged {
+        Ok(logged) => logged,
+        Err(problem) => return failed(&problem, Exit::BadCommand).into(),
     };
     log::start(format, &filter);
-    let exit = match command {
+    done(command, format)
+        .unwrap_or_else(|error| failed(&Report(error.as_ref()).to_string(), Exit::Failed))
+        .into()
+}
+
+fn done(command: Command, format: log::Format) -> anyhow::Result<Exit> {
+    match command {
         Command::Run(arguments) => run::run(&arguments, format),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
@@ -236,12 +242,7 @@ pub fn main() -> ExitCode {
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Completions(arguments) => Ok(manual::completions(&arguments)),
         Command::Man(arguments) => manual::pages(&arguments),
-    };
-    exit.unwrap_or_else(|error| {
-        console::error(&format!("error: {}", Report(error.as_ref())));
-        Exit::Failed
-    })
-    .into()
+    }
 }
 
 /// Waits for `work`, on a runtime of its own.

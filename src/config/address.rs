@@ -10,6 +10,10 @@ use crate::identity::DnsName;
 
 /// Longest path of a unix socket in bytes (`sun_path` without its NUL).
 const MAX_SUN_PATH: usize = 107;
+/// What a sidecar that takes the place of another has behind the path of its control socket, until its socket is there.
+pub const SUCCESSOR: &str = ".new";
+/// Longest path of the control socket in bytes: with [`SUCCESSOR`] it must be one that can be bound.
+pub const MAX_CONTROL: usize = MAX_SUN_PATH - SUCCESSOR.len();
 
 /// `IP:PORT`. Names are not taken: which address is bound must not depend on a resolver.
 pub(super) fn socket(text: &str) -> Result<SocketAddr, Fault> {
@@ -64,7 +68,16 @@ pub(super) fn control(text: &str, base: &Path) -> Result<PathBuf, Fault> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Err(Fault::new("is more than a path").quoting(format!("write {path}")));
     }
-    unix(text, base)
+    let path = unix(text, base)?;
+    if path.as_os_str().len() > MAX_CONTROL {
+        return Err(Fault::new(format!(
+            "is longer than the {MAX_CONTROL} bytes that this socket's path may have, with its directory"
+        ))
+        .hint(format!(
+            "a hand-over binds it with `{SUCCESSOR}` behind; write a shorter one, like /run/myelin/control.sock"
+        )));
+    }
+    Ok(path)
 }
 
 /// `unix:///PATH` or `unix:/PATH`, as the SPIFFE Workload Endpoint names its socket (section 4).
@@ -179,6 +192,16 @@ mod tests {
         assert!(target(&format!("unix:/{}", "a".repeat(107)), base).is_err());
         assert!(target("localhost:80", base).is_err());
         assert!(target("127.0.0.1:0", base).is_err());
+    }
+
+    #[test]
+    fn the_control_sockets_path_leaves_room_for_a_successors() {
+        let (longest, base) = (format!("/{}", "a".repeat(MAX_CONTROL - 1)), Path::new("/etc"));
+
+        assert_eq!(control(&longest, base).unwrap(), Path::new(&longest));
+        let told = control(&format!("{longest}b"), base).unwrap_err();
+        assert!(told.text.contains("103 bytes"), "{}", told.text);
+        assert!(target(&format!("unix:{longest}bcde"), base).is_ok(), "others have none");
     }
 
     #[test]

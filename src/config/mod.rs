@@ -22,6 +22,7 @@ mod scalar;
 mod settings;
 mod stand_in;
 mod substitute;
+mod switches;
 mod template;
 mod yaml;
 
@@ -29,6 +30,7 @@ mod yaml;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+pub use address::{MAX_CONTROL, SUCCESSOR};
 pub use cases::{Case, CaseWho, TLS_HANDSHAKE, cases};
 pub use check::read_sop_class;
 pub use export::{
@@ -235,6 +238,17 @@ pub enum ListenAddr {
     Unix(PathBuf),
     /// None of its own: connections come by `redirect.port`.
     Redirected,
+}
+
+/// As the configuration has it.
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Redirected => f.write_str("redirect"),
+        }
+    }
 }
 
 /// Where the workload listens.

@@ -27,6 +27,8 @@ const SHOWN: &[&str] = &[
     "compress",
     "confirm",
     "enforce",
+    "exclude_addresses",
+    "exclude_ports",
     "expect",
     "expires",
     "feed",
@@ -34,6 +36,7 @@ const SHOWN: &[&str] = &[
     "format",
     "forward",
     "forward_anywhere",
+    "include_ports",
     "interval",
     "keep_undelivered",
     "key_lifetime",
@@ -48,9 +51,13 @@ const SHOWN: &[&str] = &[
     "path",
     "phi",
     "plaintext",
+    "port",
+    "ports",
     "probe_listen",
     "profile",
     "protocol",
+    "redirect",
+    "redirect_ports",
     "resources",
     "retention",
     "review_by",
@@ -66,6 +73,8 @@ const SHOWN: &[&str] = &[
     "version",
     "workers",
 ];
+/// Where `address` is a network; elsewhere it may be a URL with a password in it.
+const DESTINATIONS: &str = ".destinations[";
 /// Mappings of which every value is shown.
 const SHOWN_WHOLE: &[&str] = &["limits"];
 
@@ -181,9 +190,11 @@ fn may_be_shown(key: &str, text: &str) -> bool {
     let mut parts = key.split('.').map(|part| part.split('[').next().unwrap_or(part));
     let within_shown = key.split('.').any(|part| SHOWN_WHOLE.contains(&part));
     let last = parts.next_back().unwrap_or_default();
+    let is_network = last == "address" && key.contains(DESTINATIONS);
     // What is put in by a reference is not here, but where it comes from may be telling, too.
     let is_plain = text.len() <= LONGEST && !text.contains("${");
-    is_plain && (within_shown || SHOWN.contains(&last) || key.starts_with(POLICY_FILE))
+    is_plain
+        && (within_shown || is_network || SHOWN.contains(&last) || key.starts_with(POLICY_FILE))
 }
 
 #[cfg(test)]
@@ -224,6 +235,40 @@ mod tests {
             ]
         );
         assert!(!format!("{old:?}").contains("hvs"));
+    }
+
+    #[test]
+    fn where_redirection_sends_is_shown() {
+        let old = outline(
+            "redirect: {port: 15001, exclude_ports: [22]}\nidentity: {vault: {address: https://u:p@bao}}\n\
+             outbound: [{name: lab, destinations: [{address: 10.0.0.0/8, ports: [80, 81], port: 8443}]}]\n\
+             inbound: [{name: fhir, redirect_ports: [80]}]\n",
+        );
+        let new = outline(
+            "redirect: {port: 15002, include_ports: [80], exclude_addresses: [10.0.0.1]}\n\
+             identity: {vault: {address: https://u:q@bao}}\n\
+             outbound: [{name: lab, redirect: transparent, \
+             destinations: [{address: 10.1.0.0/16, ports: [80], port: 9443}]}]\n\
+             inbound: [{name: fhir, redirect_ports: [80, 81]}]\n",
+        );
+
+        let changes = old.changes(&new).named.into_iter();
+
+        let told: Vec<_> = changes.map(|it| (it.key, it.old, it.new)).collect();
+        let expected = [
+            ("identity.vault.address", None, None),
+            ("inbound[fhir].redirect_ports", Some("80"), Some("80, 81")),
+            ("outbound[lab].destinations[0].address", Some("10.0.0.0/8"), Some("10.1.0.0/16")),
+            ("outbound[lab].destinations[0].port", Some("8443"), Some("9443")),
+            ("outbound[lab].destinations[0].ports", Some("80, 81"), Some("80")),
+            ("outbound[lab].redirect", None, Some("transparent")),
+            ("redirect.exclude_addresses", None, Some("10.0.0.1")),
+            ("redirect.exclude_ports", Some("22"), None),
+            ("redirect.include_ports", None, Some("80")),
+            ("redirect.port", Some("15001"), Some("15002")),
+        ];
+        let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
+        assert_eq!(told, expected.map(|(key, old, new)| (key.to_owned(), owned(old), owned(new))));
     }
 
     #[test]

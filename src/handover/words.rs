@@ -30,6 +30,8 @@ pub enum Order {
     Stop,
     /// End what still drains at once.
     Cut,
+    /// Judge what still drains by the configuration as it is now; if that cannot be done, end it at once.
+    Judge,
     /// Of a later version.
     #[serde(other)]
     Unknown,

@@ -93,8 +93,17 @@ impl Passing {
 
     /// The file of a unix socket is another process's from now on.
     pub fn file_stays(&self) {
+        self.is_its_own(false);
+    }
+
+    /// The file of a unix socket is this process's from now on, and goes when it no longer listens.
+    pub fn file_goes(&self) {
+        self.is_its_own(true);
+    }
+
+    fn is_its_own(&self, own: bool) {
         if let Some(Listening::Unix { file, .. }) = self.0.upgrade().as_deref() {
-            file.stays.store(true, Ordering::Relaxed);
+            file.stays.store(!own, Ordering::Relaxed);
         }
     }
 }
@@ -110,6 +119,12 @@ pub struct BindError {
     /// What the kernel said.
     #[source]
     pub source: io::Error,
+}
+
+impl BindError {
+    fn of(name: &ListenerName, address: &ListenAddr, source: io::Error) -> Self {
+        Self { what: format!("listener `{name}`"), address: address.to_string(), source }
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -130,18 +145,14 @@ fn hint(error: &io::Error) -> &'static str {
 ///
 /// Names the listener, the address, and what is in the way.
 pub fn bind(name: &ListenerName, address: &ListenAddr) -> Result<Bound, BindError> {
-    let what = || format!("listener `{name}`");
+    let failed = |source| BindError::of(name, address, source);
     match address {
         ListenAddr::Tcp(tcp) => bind_tcp(*tcp)
             .and_then(|socket| Ok((ListenAddr::Tcp(socket.local_addr()?), socket)))
             .map(|(address, socket)| Bound::new(Listening::Tcp(socket), address))
-            .map_err(|source| BindError { what: what(), address: tcp.to_string(), source }),
+            .map_err(failed),
         ListenAddr::Unix(path) => {
-            bind_unix(path).map(|socket| Bound::unix(socket, path)).map_err(|source| BindError {
-                what: what(),
-                address: format!("unix:{}", path.display()),
-                source,
-            })
+            bind_unix(path).map(|socket| Bound::unix(socket, path)).map_err(failed)
         }
         ListenAddr::Redirected => Ok(Bound::redirected()),
     }
@@ -157,14 +168,7 @@ pub fn adopt(
     address: &ListenAddr,
     socket: OwnedFd,
 ) -> Result<Bound, BindError> {
-    let failed = |source| {
-        let address = match address {
-            ListenAddr::Tcp(address) => address.to_string(),
-            ListenAddr::Unix(path) => format!("unix:{}", path.display()),
-            ListenAddr::Redirected => "redirect".to_owned(),
-        };
-        BindError { what: format!("listener `{name}`"), address, source }
-    };
+    let failed = |source| BindError::of(name, address, source);
     match address {
         ListenAddr::Tcp(_) => adopt_tcp(socket).map_err(failed),
         ListenAddr::Unix(path) => {
@@ -275,12 +279,24 @@ impl Bound {
             }
             Listening::Redirected { arrivals, .. } => {
                 let next = arrivals.lock().await.recv().await;
-                let Redirected { stream, source, wanted } =
-                    next.ok_or(io::ErrorKind::BrokenPipe)?;
-                let stream = Plain::Tcp(stream);
-                Ok(Arrived { stream, source: Some(source), wanted: Some(wanted) })
+                Ok(Arrived::redirected(next.ok_or(io::ErrorKind::BrokenPipe)?))
             }
         }
+    }
+
+    /// What another socket has accepted for this one already, and none that comes later. Of its own a socket has none: what waits in
+    /// the kernel goes with it.
+    async fn accepted(&self) -> Option<Redirected> {
+        let Listening::Redirected { arrivals, .. } = &*self.socket else { return None };
+        let mut arrivals = arrivals.lock().await;
+        arrivals.close();
+        arrivals.recv().await
+    }
+}
+
+impl Arrived {
+    fn redirected(Redirected { stream, source, wanted }: Redirected) -> Self {
+        Self { stream: Plain::Tcp(stream.serve()), source: Some(source), wanted: Some(wanted) }
     }
 }
 
@@ -300,7 +316,7 @@ pub(super) async fn accept_loop<T, S, F>(
         let next = async { (slot().await, bound.accept().await) };
         let (slot, accepted) = tokio::select! {
             biased;
-            () = services.shutdown.draining() => return,
+            () = services.shutdown.draining() => break,
             next = next => next,
         };
         match accepted {
@@ -312,4 +328,11 @@ pub(super) async fn accept_loop<T, S, F>(
             }
         }
     }
+    let rest = async {
+        while let Some(arrived) = bound.accepted().await {
+            let slot = slot().await;
+            services.shutdown.spawn(life(Arrived::redirected(arrived), slot));
+        }
+    };
+    services.shutdown.until_cut(rest).await.unwrap_or_default();
 }

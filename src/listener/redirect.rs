@@ -3,14 +3,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::accept::{Arrived, BindError, Bound, PAUSE, Passing, adopt, bind};
 use super::plain::Plain;
@@ -25,14 +25,40 @@ use crate::upstream::{Candidate, Names};
 const DECIDING: usize = 1024;
 /// Connections that wait for a listener which has as many as it may have.
 const WAITING: usize = 1024;
+/// Between two words in the log about connections that are lost.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A connection on its way to its listener.
 #[derive(Debug)]
 pub(super) struct Redirected {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Unserved,
     pub(super) source: SocketAddr,
     /// Where it was to go, and where it goes.
     pub(super) wanted: Candidate,
+}
+
+/// A connection that nobody serves yet. Dropped, it is reset: the workload hears of it at once, and does not take it for an
+/// answer.
+#[derive(Debug)]
+pub(super) struct Unserved(TcpStream);
+
+impl Unserved {
+    fn new(stream: TcpStream) -> Self {
+        linger(&stream, Some(Duration::ZERO));
+        Self(stream)
+    }
+
+    /// From now on it ends as others do.
+    pub(super) fn serve(self) -> TcpStream {
+        linger(&self.0, None);
+        self.0
+    }
+}
+
+fn linger(stream: &TcpStream, time: Option<Duration>) {
+    if let Err(error) = SockRef::from(stream).set_linger(time) {
+        tracing::debug!(%error, "how a redirected connection closes is left as it is");
+    }
 }
 
 /// How connections come to a listener that binds no address of its own.
@@ -104,12 +130,15 @@ pub struct Redirector {
     ways: Live<Ways>,
     names: Names,
     services: Services,
+    /// When the log last had a word about one that is lost.
+    told: Mutex<Option<Instant>>,
 }
 
 /// Nothing leads anywhere yet.
 pub fn redirector(services: Services) -> (Publisher<Ways>, Arc<Redirector>) {
     let (publisher, ways) = live(Ways::new());
-    (publisher, Arc::new(Redirector { ways, names: Names::default(), services }))
+    let (names, told) = (Names::default(), Mutex::default());
+    (publisher, Arc::new(Redirector { ways, names, services, told }))
 }
 
 impl Redirector {
@@ -134,7 +163,7 @@ impl Redirector {
             let Ok(slot) = slot else { return };
             match accepted {
                 Ok(Arrived { stream: Plain::Tcp(stream), source: Some(source), .. }) => {
-                    let this = Arc::clone(self);
+                    let (this, stream) = (Arc::clone(self), Unserved::new(stream));
                     let shutdown = &self.services.shutdown;
                     shutdown.spawn(async move { this.decide(stream, source, slot).await });
                 }
@@ -149,8 +178,8 @@ impl Redirector {
     }
 
     /// Finds the listener for one connection. One that nobody takes is counted and recorded here, once.
-    async fn decide(&self, stream: TcpStream, source: SocketAddr, slot: OwnedSemaphorePermit) {
-        let Some(asked) = asked_for(&stream) else {
+    async fn decide(&self, stream: Unserved, source: SocketAddr, slot: OwnedSemaphorePermit) {
+        let Some(asked) = asked_for(&stream.0) else {
             let text =
                 "it came straight to `redirect.port`, and the rules of the kernel sent it nowhere";
             return self.refuse(stream, source, None, text).await;
@@ -162,13 +191,20 @@ impl Redirector {
         drop(slot);
         match door.0.try_send(Redirected { stream, source, wanted }) {
             Ok(()) => {}
-            Err(TrySendError::Full(_lost)) => {
-                self.services.metrics.accept_error();
-                tracing::warn!(%asked, "redirected connection lost: its listener has as many as it may have");
+            Err(TrySendError::Full(_reset)) => {
+                self.lost(asked, "its listener has as many as it may have");
             }
-            Err(TrySendError::Closed(_lost)) => {
-                tracing::debug!(%asked, "redirected connection lost: its listener ends");
-            }
+            Err(TrySendError::Closed(_reset)) => self.lost(asked, "its listener ends"),
+        }
+    }
+
+    /// Each is counted, and the log has a word about it once a second.
+    fn lost(&self, asked: SocketAddr, why: &str) {
+        self.services.metrics.accept_error();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= QUIET) {
+            *told = Some(Instant::now());
+            tracing::warn!(%asked, "redirected connection reset: {why}");
         }
     }
 
@@ -196,16 +232,12 @@ impl Redirector {
     /// Nothing of it leaves this machine.
     async fn refuse(
         &self,
-        stream: TcpStream,
+        stream: Unserved,
         source: SocketAddr,
         asked: Option<SocketAddr>,
         message: &str,
     ) {
         let _open = self.services.metrics.opened();
-        // The workload hears of it at once, and does not take it for an answer.
-        if let Err(error) = SockRef::from(&stream).set_linger(Some(Duration::ZERO)) {
-            tracing::debug!(%error, "refused connection closed rather than reset");
-        }
         drop(stream);
         let name = Config::redirect_name();
         let reason = DenyReason::UnknownDestination;
@@ -229,4 +261,31 @@ fn asked_for(stream: &TcpStream) -> Option<SocketAddr> {
     let asked = if here.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
     let asked = asked.ok()?.as_socket()?;
     (asked != here).then_some(asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, Unserved) {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, accepted) =
+            tokio::join!(TcpStream::connect(socket.local_addr().unwrap()), socket.accept());
+        (client.unwrap(), Unserved::new(accepted.unwrap().0))
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_reset_unless_somebody_serves_it() {
+        let (mut lost, unserved) = pair().await;
+        let (mut served, serving) = pair().await;
+
+        drop(unserved);
+        drop(serving.serve());
+
+        assert_eq!(lost.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(served.read_u8().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
 }

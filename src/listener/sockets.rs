@@ -29,11 +29,12 @@ impl Sockets {
     /// The socket for the listener `of` at `address`, if there is one. With port 0 only its own will do: the kernel has chosen
     /// another place for each.
     pub fn take(&mut self, of: &str, address: &ListenAddr) -> Option<OwnedFd> {
-        let (listen, is_one_place) = match address {
-            ListenAddr::Tcp(address) => (address.to_string(), address.port() != 0),
-            ListenAddr::Unix(path) => (format!("unix:{}", path.display()), true),
+        let is_one_place = match address {
+            ListenAddr::Tcp(address) => address.port() != 0,
+            ListenAddr::Unix(_) => true,
             ListenAddr::Redirected => return None,
         };
+        let listen = address.to_string();
         let fits = |open: &Open| open.listen == listen && (is_one_place || open.of == of);
         let at = self.0.iter().position(fits)?;
         Some(self.0.swap_remove(at).socket)

@@ -75,7 +75,7 @@ impl<'a> Parent<'a> {
                 told = said(self.successor.as_ref()) => debug!(?told, "of the new worker"),
             }
             match self.ended {
-                Some(code) if !self.stopping || self.draining.is_empty() => {
+                Some(code) if !self.ending || self.draining.is_empty() => {
                     self.kill_the_rest();
                     return code;
                 }
@@ -140,6 +140,9 @@ impl<'a> Parent<'a> {
     }
 
     async fn reloaded(&mut self, ordered: bool, refused: Option<String>) {
+        if refused.is_none() {
+            self.judge().await;
+        }
         if ordered {
             self.reloading = false;
             self.order_reload().await;
@@ -152,6 +155,13 @@ impl<'a> Parent<'a> {
             Some(why) => {
                 self.manager.ready(&format!("serving; the last reload was refused: {why}"))
             }
+        }
+    }
+
+    /// Another configuration is in effect: what the workers before have let in is judged by it, too.
+    async fn judge(&self) {
+        for worker in &self.draining {
+            worker.tell(&Order::Judge, None).await;
         }
     }
 
@@ -194,6 +204,7 @@ impl<'a> Parent<'a> {
                 Some(successor) => {
                     let before = std::mem::replace(&mut self.worker, successor);
                     self.draining.push(before);
+                    self.judge().await;
                     // The two do not beat in time.
                     self.manager.alive();
                     self.manager.status("serving");

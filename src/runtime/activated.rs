@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use socket2::SockRef;
 
-use super::passing::show;
 use crate::config::{Config, ListenAddr};
 
 /// The sockets, each with its address.
@@ -60,10 +59,15 @@ impl Activated {
             |opened: &&Opened| addresses(config).any(|address| address == opened.address);
         match self.0.iter().find(|opened| !is_claimed(opened)) {
             Some(Opened { name, address, .. }) => {
-                Err(ActivationError::Unclaimed { name: name.clone(), address: show(address) })
+                Err(ActivationError::Unclaimed { name: name.clone(), address: address.to_string() })
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether there is one at `address`.
+    pub(super) fn has(&self, address: &ListenAddr) -> bool {
+        self.0.iter().any(|opened| opened.address == *address)
     }
 
     /// The one at `address`, once more. `None` also when the process has no descriptors left: to bind it will say so.

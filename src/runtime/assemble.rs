@@ -61,6 +61,7 @@ pub(super) struct AdminDoors {
 }
 
 /// Their sockets, for a process that is to listen on them: whose each is, and its address as configured.
+#[derive(Default)]
 pub(super) struct DoorSockets(Vec<(&'static str, SocketAddr, OwnedFd)>);
 
 impl DoorSockets {
@@ -108,10 +109,10 @@ pub(super) async fn assemble(
     let control = bind_control(config.admin.socket.as_deref(), predecessor.is_some())?;
     let doors = AdminDoors { full, probe, control };
     audit.note(records::started(&material.facts)).await; // nothing can fail from here on
-    if let Some(redirected) = redirected {
-        listeners.redirect(redirected);
-    }
+    let redirecting = redirected.map(|redirected| listeners.redirect(redirected));
     listeners.put_in_place(plan, bound);
+    // After the listeners: before they are there, whatever came would lead to nobody.
+    redirecting.into_iter().for_each(|accepting| listeners.begin(accepting));
     Ok(Assembled { rego, supply, material, warnings, inventory, listeners, doors })
 }
 
@@ -174,7 +175,7 @@ pub(super) struct Renewal {
     pub(super) trigger: Trigger,
 }
 
-/// Keeps `first`, which came from the supply, renewed until `shutdown` drains; what is done about it goes on record.
+/// Keeps `first`, which came from the supply, renewed until `shutdown` is cut; what is done about it goes on record.
 pub(super) fn renew(
     (supply, first, inventory): (Supply, Material, Inventory),
     (audit, metrics): (&Audit, &Metrics),

@@ -8,8 +8,7 @@ use tokio::runtime::Handle;
 
 use super::activated::Activated;
 use super::build::{self, BuildError, Given};
-use super::passing::show;
-use super::running::{Running, Socket, new_socket, retire};
+use super::running::{Running, Socket, cut_others, new_socket, retire};
 use super::shown;
 use crate::admin::{LenientView, ListenerView, PolicyView};
 use crate::audit::Audit;
@@ -88,13 +87,21 @@ impl Listeners {
         config.redirected_to().map(|port| bind_redirect(port, open)).transpose()
     }
 
-    /// Takes what is redirected to `bound`, as the listeners that will be put in place say.
-    pub(super) fn redirect(&mut self, bound: BoundRedirect) {
+    /// What takes what is redirected to `bound`, as the listeners say that are in place when it [begins](Self::begin).
+    pub(super) fn redirect(
+        &mut self,
+        bound: BoundRedirect,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let services = self.services(&Config::redirect_name(), Direction::Outbound);
         self.redirected = bound.passing().collect();
         let (publisher, redirector) = redirector(services);
         self.ways = Some(publisher);
-        self.last.spawn_on(&self.data, redirector.run(bound));
+        redirector.run(bound)
+    }
+
+    /// Has it go on until the outbound listeners close.
+    pub(super) fn begin(&self, accepting: impl Future<Output = ()> + Send + 'static) {
+        self.last.spawn_on(&self.data, accepting);
     }
 
     /// Makes the states, or says what is in the way. Changes nothing.
@@ -174,15 +181,16 @@ impl Listeners {
             .chain(outbound)
             .map(|(name, address)| {
                 let opened = self.activated.socket(&address);
-                let is_the_managers = opened.is_some();
                 let bound = match opened.or_else(|| open.take(name.as_str(), &address)) {
-                    Some(socket) => adopt(&name, &address, socket),
-                    None => bind(&name, &address),
+                    Some(socket) => {
+                        let bound = adopt(&name, &address, socket)?;
+                        // It was there before, and is still there if this comes to nothing.
+                        bound.passing().file_stays();
+                        bound
+                    }
+                    None => bind(&name, &address)?,
                 };
-                if let (Ok(bound), true) = (&bound, is_the_managers) {
-                    bound.passing().file_stays();
-                }
-                bound.map(|bound| (name, bound))
+                Ok((name, bound))
             })
             .collect()
     }
@@ -232,6 +240,16 @@ impl Listeners {
         self.lead(destinations);
     }
 
+    /// Publishes states to listeners that drain. One that has become another under its name is cut: its connections cannot be
+    /// judged by what holds for that.
+    pub(super) fn judge(&mut self, plan: Plan) {
+        let inbound = plan.inbound.iter().map(|s| (&s.config.name, s.config.protocol)).collect();
+        cut_others(&mut self.inbound, &inbound);
+        let outbound = plan.outbound.iter().map(|s| (&s.config.name, s.config.protocol)).collect();
+        cut_others(&mut self.outbound, &outbound);
+        self.put_in_place(plan, Vec::new());
+    }
+
     /// Has redirected connections go to the listeners that lead to their `destinations`.
     fn lead(&mut self, destinations: Vec<(ListenerName, Vec<Destination>)>) {
         let ways = destinations.into_iter().filter_map(|(name, destinations)| {
@@ -257,7 +275,7 @@ impl Listeners {
         let (publisher, reader) = live(state);
         let running = Running::new(socket, &bound, publisher, trust, &services, drain_timeout);
         let running = Running { quotas, ..running };
-        tracing::info!(listener = %name, listen = %show(&running.listening), "inbound listening");
+        tracing::info!(listener = %name, listen = %running.listening, "inbound listening");
         let listener = InboundListener::new(reader, services);
         self.shutdown.spawn_on(&self.data, listener.run(bound));
         self.inbound.insert(name, running);
@@ -272,7 +290,7 @@ impl Listeners {
         let (publisher, reader) = live(state);
         let running = Running::new(socket, &bound, publisher, trust, &services, drain_timeout);
         let running = Running { upstreams, ..running };
-        tracing::info!(listener = %name, listen = %show(&running.listening), "outbound listening");
+        tracing::info!(listener = %name, listen = %running.listening, "outbound listening");
         let listener = OutboundListener::new(reader, services);
         self.shutdown.spawn_on(&self.data, listener.run(bound));
         self.outbound.insert(name, running);
@@ -323,7 +341,7 @@ impl Listeners {
             Some(ListenerView {
                 name: listener.name.to_string(),
                 direction: Direction::Inbound.label(),
-                listen: show(&running.listening),
+                listen: running.listening.to_string(),
                 protocol: listener.protocol.label(),
                 phi: listener.phi,
                 peers: names(&listener.allow),
@@ -341,7 +359,7 @@ impl Listeners {
             Some(ListenerView {
                 name: listener.name.to_string(),
                 direction: Direction::Outbound.label(),
-                listen: show(&running.listening),
+                listen: running.listening.to_string(),
                 protocol: listener.protocol.label(),
                 phi: listener.phi,
                 peers: names(&listener.expect),

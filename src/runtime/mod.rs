@@ -7,6 +7,7 @@
 mod activated;
 mod assemble;
 mod build;
+mod commands;
 mod confinement;
 mod descriptors;
 mod early;
@@ -55,15 +56,12 @@ use crate::identity::{ListenerName, SpiffeIdError};
 use crate::listener::BindError;
 use crate::sandbox::Outside;
 use crate::shutdown::{Drained, Shutdown};
-use supervisor::Command;
+use commands::{Commands, commands};
 use threads::Threads;
-
-/// Commands that may wait.
-const COMMANDS: usize = 16;
 
 /// A sidecar that is running.
 pub struct Sidecar {
-    commands: mpsc::Sender<Command>,
+    commands: Commands,
     started: Started,
     shutdown: Shutdown,
     threads: Threads,
@@ -159,6 +157,9 @@ pub enum ReloadError {
     /// It cannot be carried out.
     #[error(transparent)]
     Obstacle(#[from] Obstacle),
+    /// The sidecar drains, and cannot wait for key material.
+    #[error("the key material does not come in time, and the sidecar is shutting down")]
+    Slow,
     /// The sidecar is at its end.
     #[error("the sidecar is shutting down")]
     Stopping,
@@ -181,7 +182,7 @@ impl Sidecar {
     /// Says what is in the way; nothing is left running then.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let shutdown = Shutdown::default();
-        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let (commands, inbox) = commands();
         let (asking, acts) = acts();
         let worker = (Inheritance::default(), asking);
         let (threads, started) = threads::start(config, worker, inbox, shutdown.clone())?.wait()?;
@@ -201,7 +202,7 @@ impl Sidecar {
         inheritance: Inheritance,
     ) -> Result<Option<Self>, StartError> {
         let shutdown = Shutdown::default();
-        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let (commands, inbox) = commands();
         let (asking, acts) = acts();
         let starting = threads::start(config, (inheritance, asking), inbox, shutdown.clone())?;
         let pulse = starting.pulse().clone();
@@ -226,26 +227,12 @@ impl Sidecar {
     ///
     /// Says why it did not take effect. The old one goes on as it was.
     pub async fn reload(&self, loaded: Result<Config, Problems>) -> Result<(), ReloadError> {
-        self.reload_for(None, loaded).await
-    }
-
-    /// The same; who asked for it goes on record.
-    async fn reload_for(
-        &self,
-        by: Option<Reader>,
-        loaded: Result<Config, Problems>,
-    ) -> Result<(), ReloadError> {
-        let (answer, answered) = oneshot::channel();
-        let command = Command::Reload { loaded: Box::new(loaded), by, answer };
-        self.commands.send(command).await.map_err(|_gone| ReloadError::Stopping)?;
-        answered.await.map_err(|_gone| ReloadError::Stopping)?
+        self.commands.reload(None, loaded).await
     }
 
     /// Hands over to the process to which `end` leads. What becomes of it comes later; nothing, when this sidecar is at its end.
     pub async fn hand_over(&self, end: Option<OwnedFd>) -> Option<oneshot::Receiver<HandOver>> {
-        let (answer, answered) = oneshot::channel();
-        self.commands.send(Command::HandOver { end: end?, answer }).await.ok()?;
-        Some(answered)
+        self.commands.hand_over(end?).await
     }
 
     /// Cuts at once whatever a drain still waits for.
@@ -261,12 +248,7 @@ impl Sidecar {
 
     /// The same; who asked for it goes on record.
     async fn stop_for(self, by: Option<Reader>) -> Drained {
-        let (answer, answered) = oneshot::channel();
-        let command = Command::Stop { by, answer };
-        let drained = match self.commands.send(command).await {
-            Ok(()) => answered.await.unwrap_or(Drained::Clean),
-            Err(_gone) => Drained::Clean,
-        };
+        let drained = self.commands.stop(by).await;
         self.threads.stop().await;
         drained
     }

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::commands::Commands;
 use super::pulse::Pulse;
 use super::{HandOver, Inheritance, Sidecar};
 use crate::admin::control::Act;
@@ -140,7 +141,7 @@ async fn serve(
     load: impl Fn() -> Result<Config, Problems>,
 ) -> Drained {
     if orders.reload.get() {
-        obey(&sidecar, orders, load()).await;
+        obey(&sidecar.commands, orders, load()).await;
     }
     let (_nobody, none) = mpsc::channel(1);
     let mut acts = std::mem::replace(&mut sidecar.acts, none);
@@ -148,10 +149,10 @@ async fn serve(
     let by = loop {
         tokio::select! {
             (order, end) = orders.next() => match order {
-                Order::Reload => obey(&sidecar, orders, load()).await,
+                Order::Reload => obey(&sidecar.commands, orders, load()).await,
                 Order::HandOver => handing_over = sidecar.hand_over(end).await,
                 Order::Stop | Order::Cut => break None,
-                Order::Socket { .. } | Order::Begin { .. } | Order::Unknown => {}
+                Order::Socket { .. } | Order::Begin { .. } | Order::Judge | Order::Unknown => {}
             },
             outcome = heard(&mut handing_over) => match outcome {
                 HandOver::Done => {
@@ -163,7 +164,7 @@ async fn serve(
             },
             Some(act) = acts.recv() => match act {
                 Act::Reload { by, answer } => {
-                    let outcome = reload(&sidecar, Some(by), load()).await;
+                    let outcome = reload(&sidecar.commands, Some(by), load()).await;
                     orders.tell(&reloaded(false, &outcome)).await;
                     // Whoever asked may have gone; the outcome is on record all the same.
                     let _heard = answer.send(outcome);
@@ -176,20 +177,32 @@ async fn serve(
         }
     };
     drop(acts);
-    let cut = sidecar.cutter();
+    let (cut, commands) = (sidecar.cutter(), sidecar.commands.clone());
     let stopping = sidecar.stop_for(by);
     tokio::pin!(stopping);
     loop {
         tokio::select! {
             drained = &mut stopping => return drained,
-            (order, _) = orders.next() => if order == Order::Cut { cut() },
+            (order, _) = orders.next() => match order {
+                Order::Cut => cut(),
+                Order::Reload => obey(&commands, orders, load()).await,
+                Order::Judge => if let Err(error) = commands.reload(None, load()).await {
+                    tracing::error!(
+                        process = std::process::id(),
+                        "what is still open here cannot be judged by the configuration, and is cut: {}",
+                        Report(&error)
+                    );
+                    cut();
+                },
+                _ => {}
+            },
         }
     }
 }
 
 /// Reloads because the parent wants it, and tells that what became of it.
-async fn obey(sidecar: &Sidecar, orders: &Orders, loaded: Result<Config, Problems>) {
-    let outcome = reload(sidecar, None, loaded).await;
+async fn obey(commands: &Commands, orders: &Orders, loaded: Result<Config, Problems>) {
+    let outcome = reload(commands, None, loaded).await;
     orders.tell(&reloaded(true, &outcome)).await;
 }
 
@@ -199,11 +212,11 @@ fn reloaded(ordered: bool, outcome: &Result<(), String>) -> Told {
 }
 
 async fn reload(
-    sidecar: &Sidecar,
+    commands: &Commands,
     by: Option<Reader>,
     loaded: Result<Config, Problems>,
 ) -> Result<(), String> {
-    sidecar.reload_for(by, loaded).await.map_err(|error| {
+    commands.reload(by, loaded).await.map_err(|error| {
         let why = Report(&error).to_string();
         tracing::error!("reload refused, the old configuration stays: {why}");
         why

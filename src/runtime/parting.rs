@@ -8,11 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::ReloadError;
+use super::commands::Command;
 use super::listeners::Listeners;
 use super::supervisor::Supervisor;
-use crate::config::{Config, ProbeCheck, Target};
+use crate::audit::Reader;
+use crate::config::{Config, ProbeCheck, Problems, Target};
 use crate::shutdown::{Drained, Shutdown};
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -22,8 +26,59 @@ const LOOK: Duration = Duration::from_millis(250);
 const QUIET: Duration = Duration::from_secs(1);
 /// A workload that takes no connection within this is there, and busy.
 const ANSWER: Duration = Duration::from_millis(250);
-/// At the end of the grace outbound connections drain for half of it, at most this: idle ones of HTTP/1 take a second.
+/// At the end of the grace outbound connections drain for half of it, at most this: idle ones of HTTP/1 take half of that.
 const LAST: Duration = Duration::from_secs(2);
+/// Key material that another configuration asks for is there within this, or what is open cannot be judged by it.
+const JUDGING: Duration = Duration::from_secs(5);
+
+/// What is asked for while a sidecar ends.
+pub(super) struct Asked<'a> {
+    inbox: &'a mut mpsc::Receiver<Command>,
+    /// They want to know how it has ended.
+    stops: Vec<oneshot::Sender<Drained>>,
+}
+
+/// Another configuration, and who waits for what becomes of it.
+struct Configuration {
+    loaded: Box<Result<Config, Problems>>,
+    by: Option<Reader>,
+    answer: oneshot::Sender<Result<(), ReloadError>>,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn over(
+        inbox: &'a mut mpsc::Receiver<Command>,
+        stop: Option<oneshot::Sender<Drained>>,
+    ) -> Self {
+        Self { inbox, stops: stop.into_iter().collect() }
+    }
+
+    /// Never comes back when nobody can ask.
+    async fn configuration(&mut self) -> Configuration {
+        loop {
+            match self.inbox.recv().await {
+                Some(Command::Reload { loaded, by, answer }) => {
+                    return Configuration { loaded, by, answer };
+                }
+                Some(Command::Stop { answer, .. }) => self.stops.push(answer),
+                Some(Command::HandOver { .. }) => {} // whoever drains has nothing to hand over
+                None => pending().await,
+            }
+        }
+    }
+
+    /// It has ended.
+    pub(super) fn tell(mut self, drained: Drained) {
+        while let Ok(command) = self.inbox.try_recv() {
+            if let Command::Stop { answer, .. } = command {
+                self.stops.push(answer);
+            }
+        }
+        for stop in self.stops {
+            let _heard = stop.send(drained);
+        }
+    }
+}
 
 impl Listeners {
     /// What outbound listeners end with.
@@ -38,8 +93,14 @@ impl Listeners {
 
 impl Supervisor {
     /// Drains for at most `grace`, then cuts: inbound listeners at once, outbound ones when the workload is gone. When another
-    /// process serves, the workload has that. Key material is renewed as long as connections are made with it.
-    pub(super) async fn part(&mut self, grace: Duration, is_handed_over: bool) -> Drained {
+    /// process serves, the workload has that. Key material is renewed as long as connections are made with it, and what is
+    /// open is judged by trust, revocation and configuration to its end.
+    pub(super) async fn part(
+        &mut self,
+        grace: Duration,
+        is_handed_over: bool,
+        asked: &mut Asked<'_>,
+    ) -> Drained {
         let last = self.listeners.last().clone();
         let workload = Workload::of(&self.config, self.listeners.uses());
         if is_handed_over {
@@ -56,16 +117,23 @@ impl Supervisor {
         let ending = whole.run(grace);
         tokio::pin!(ending, parting);
         let mut news = self.material.clone();
-        loop {
+        let drained = loop {
             tokio::select! {
-                drained = &mut ending => {
-                    last.drain(); // where nothing was open `parting` may not have begun; renewal ends by it
-                    return drained;
-                }
+                drained = &mut ending => break drained,
                 () = &mut parting => {}
                 true = news.replaced_after(self.applied) => self.rotated(),
+                Configuration { loaded, by, answer } = asked.configuration() => {
+                    let judged = timeout(JUDGING, self.judge(*loaded)).await;
+                    let judged = judged.unwrap_or(Err(ReloadError::Slow));
+                    if let (Ok(previous), false) = (&judged, is_handed_over) {
+                        self.loaded(Some(previous), by).await;
+                    }
+                    let _heard = answer.send(judged.map(drop)); // whoever asked may have gone
+                }
             }
-        }
+        };
+        last.cut(); // nothing is open any more; renewal ends by it
+        drained
     }
 }
 

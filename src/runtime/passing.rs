@@ -1,12 +1,11 @@
 //! The listeners' sockets, passed on to another process.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use super::listeners::Listeners;
 use super::running::Socket;
-use crate::config::{Config, ListenAddr};
+use crate::config::Config;
 use crate::identity::ListenerName;
 use crate::listener::Passing;
 
@@ -21,7 +20,7 @@ impl Listeners {
             self.redirected.iter().map(move |(at, passing)| (name.clone(), at, passing));
         own.chain(redirected).filter_map(|(name, address, passing)| {
             let descriptor = passing.descriptor()?;
-            Some(descriptor.map(|fd| (name.to_string(), show(address), fd)))
+            Some(descriptor.map(|fd| (name.to_string(), address.to_string(), fd)))
         })
     }
 
@@ -30,18 +29,15 @@ impl Listeners {
         self.open().for_each(|(_, _, passing)| passing.file_stays());
     }
 
+    /// The files of unix sockets are this process's from now on, but for what the service manager has opened.
+    pub(super) fn files_go(&self) {
+        let own = self.open().filter(|(_, socket, _)| !self.activated.has(&socket.address));
+        own.for_each(|(_, _, passing)| passing.file_goes());
+    }
+
     fn open(&self) -> impl Iterator<Item = (&ListenerName, &Socket, &Passing)> {
         let inbound = self.inbound.iter().map(|(name, r)| (name, &r.socket, &r.passing));
         let outbound = self.outbound.iter().map(|(name, r)| (name, &r.socket, &r.passing));
         inbound.chain(outbound)
-    }
-}
-
-/// An address as the configuration has it.
-pub(super) fn show(address: &ListenAddr) -> String {
-    match address {
-        ListenAddr::Tcp(address) => SocketAddr::to_string(address),
-        ListenAddr::Unix(path) => format!("unix:{}", path.display()),
-        ListenAddr::Redirected => "redirect".to_owned(),
     }
 }

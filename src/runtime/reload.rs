@@ -9,6 +9,7 @@ use super::supervisor::Supervisor;
 use super::supply::supply;
 use super::{Obstacle, ReloadError, records};
 use crate::audit::Reader;
+use crate::certs::Prepared;
 use crate::config::{Config, Problems};
 use crate::listener::Sockets;
 use crate::report::Report;
@@ -86,6 +87,44 @@ impl Supervisor {
         Ok(std::mem::replace(&mut self.config, config))
     }
 
+    /// Judges what is still open while this process drains by another configuration, and takes nothing else from it: another
+    /// process serves, or nobody does any more. The configuration that was in effect before.
+    pub(super) async fn judge(
+        &mut self,
+        loaded: Result<Config, Problems>,
+    ) -> Result<Config, ReloadError> {
+        let config = loaded.map_err(ReloadError::Problems)?;
+        let rego = rego(&config).map_err(Obstacle::Rego)?;
+        let prepared = if has_other_material(&self.config, &config) {
+            let supply = supply(&config).map_err(Obstacle::Service)?;
+            Some(self.trigger.prepare(Some(supply)).await.map_err(Obstacle::Material)?)
+        } else {
+            None
+        };
+        let in_use = self.material.snapshot();
+        let given = Given {
+            config: &config,
+            material: prepared.as_ref().map_or(&in_use.value, Prepared::material),
+            rego: rego.as_ref(),
+            configuration: self.configurations + 1,
+        };
+        let plan = self.listeners.plan(given).map_err(Obstacle::Build)?;
+        if let Some(prepared) = prepared {
+            prepared.put_in_place().await.map_err(Obstacle::Material)?;
+        }
+        self.listeners.judge(plan);
+        self.rego = rego;
+        self.configurations += 1;
+        let previous = std::mem::replace(&mut self.config, config);
+        self.show();
+        tracing::info!(
+            policy = ?self.config.digest,
+            process = std::process::id(),
+            "what is still open is judged by another configuration"
+        );
+        Ok(previous)
+    }
+
     /// New key material takes effect for connections from now on; open ones are judged again by it.
     pub(super) fn rotated(&mut self) {
         let material = self.material.snapshot();
@@ -106,4 +145,11 @@ impl Supervisor {
         }
         self.show();
     }
+}
+
+/// Whether `new` has its key material, or what that is judged by, from elsewhere.
+fn has_other_material(old: &Config, new: &Config) -> bool {
+    old.identity != new.identity
+        || old.service != new.service
+        || old.trust_domain != new.trust_domain
 }

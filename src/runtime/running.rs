@@ -130,3 +130,17 @@ pub(super) fn retire<S>(
         stays
     });
 }
+
+/// Cuts the listeners that `wanted` has under their names with another protocol.
+pub(super) fn cut_others<S>(
+    running: &mut BTreeMap<ListenerName, Running<S>>,
+    wanted: &BTreeMap<&ListenerName, Protocol>,
+) {
+    running.retain(|name, listener| {
+        let stays = wanted.get(name).is_none_or(|protocol| *protocol == listener.socket.protocol);
+        if !stays {
+            listener.shutdown.cut();
+        }
+        stays
+    });
+}

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::listeners::Listeners;
 use crate::admin::{PeerView, PolicyView, RuleView, View};
 use crate::certs::{Material, Standing};
-use crate::config::{Config, OnFailure};
+use crate::config::Config;
 use crate::export::Exports;
 use crate::identity::PeerName;
 use crate::inventory::{Inventory, Usage};
@@ -33,7 +33,6 @@ impl Shown {
         material: &Material,
         (listeners, exports): (&Listeners, &Exports),
     ) -> View {
-        let open = config.audit.as_ref().is_some_and(|audit| audit.on_failure == OnFailure::Allow);
         View {
             service: Arc::clone(&config.service),
             config: config.path.clone(),
@@ -52,7 +51,7 @@ impl Shown {
             configurations: 1,
             last_failure: None,
             draining: false,
-            fails_open: if open { vec!["audit.on_failure"] } else { Vec::new() },
+            fails_open: config.open_switches(),
         }
     }
 }

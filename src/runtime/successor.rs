@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::assemble::DoorSockets;
 use super::supervisor::Supervisor;
 use super::{HandOver, records};
 use crate::audit::Left;
@@ -19,6 +20,7 @@ use crate::report::Report;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// With nobody to write the trail, it serves within this.
 const WITHOUT_TRAIL: Duration = Duration::from_secs(10);
+const LATE: &str = "the new process did not begin to serve in time";
 /// What the exports have begun to deliver.
 const EXPORTS: Duration = Duration::from_secs(1);
 
@@ -39,8 +41,11 @@ impl Successor {
     }
 
     async fn give(&self, given: &Given, descriptor: Option<&OwnedFd>) -> Result<(), String> {
-        let sent = self.channel.send(given, descriptor.map(AsFd::as_fd)).await;
-        sent.map_err(|error| gone(&error))
+        let sending = self.channel.send(given, descriptor.map(AsFd::as_fd));
+        match timeout_at(self.deadline, sending).await {
+            Ok(sent) => sent.map_err(|error| gone(&error)),
+            Err(_) => Err(LATE.to_owned()),
+        }
     }
 }
 
@@ -61,7 +66,7 @@ pub(super) async fn wants(successor: Option<&Successor>) -> Result<Wanted, Strin
     match timeout_at(*deadline, channel.receive()).await {
         Ok(Ok((wanted, _))) => Ok(wanted),
         Ok(Err(error)) => Err(gone(&error)),
-        Err(_) => Err("the new process did not begin to serve in time".to_owned()),
+        Err(_) => Err(LATE.to_owned()),
     }
 }
 
@@ -113,11 +118,11 @@ impl Supervisor {
         let is_same = own.zip(dir).is_some_and(|(own, other)| is_same(own, other));
         let mut theirs = None;
         if is_same {
-            self.exports.drain(EXPORTS).await;
-            let left = self.audit.leave().await;
             let (ours, other) = UnixStream::pair().map_err(|error| error.to_string())?;
+            self.exports.drain(EXPORTS).await;
+            let left = self.audit.leave().await?;
             theirs = Some(OwnedFd::from(other));
-            if let (Some(left), Some(successor)) = (left?, &mut self.successor) {
+            if let (Some(left), Some(successor)) = (left, &mut self.successor) {
                 successor.trail = Some((left, ours));
                 successor.deadline = Instant::now() + WITHOUT_TRAIL;
             }
@@ -131,9 +136,9 @@ impl Supervisor {
         let Some(Successor { trail, answer, .. }) = self.successor.take() else { return };
         if let Some((left, records)) = trail {
             left.taken(records);
-            self.trail_is_handed_over = true;
         }
         self.listeners.files_stay();
+        self.doors = DoorSockets::default(); // to whoever listens there from now on
         tracing::info!(to = process, process = std::process::id(), "handed over");
         // Without the parent nobody needs to know.
         let _gone = answer.send(HandOver::Done);
@@ -145,9 +150,7 @@ impl Supervisor {
         self.metrics.handed_over(false);
         if let Some(Successor { trail, answer, .. }) = self.successor.take() {
             let _gone = answer.send(HandOver::Off);
-            if let Some((left, _records)) = trail {
-                left.back();
-            }
+            drop(trail); // and so it comes back
         }
         if self.exports.are_drained() {
             let (audit, material) = (self.audit.clone(), self.material.clone());

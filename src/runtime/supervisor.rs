@@ -6,32 +6,34 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::activated::Activated;
 use super::assemble::{Assembled, Before, DoorSockets, Renewal, assemble, renew};
+use super::commands::Command;
 use super::leniency::{Leniency, Said};
 use super::listeners::Listeners;
+use super::parting::Asked;
 use super::predecessor::Predecessor;
 use super::shown::Shown;
 use super::successor::{Successor, wants};
 use super::timekeeping::Timekeeping;
 use super::upkeep::Upkeep;
-use super::{HandOver, Inheritance, Obstacle, ReloadError, StartError, Started, records};
+use super::{Inheritance, Obstacle, StartError, Started, records};
 use crate::admin::View;
 use crate::admin::control::Act;
 use crate::audit::{Audit, Origin, Pseudonyms, Reader};
 use crate::authz::RegoPolicy;
 use crate::certs::{Material, Trigger};
 use crate::clock;
-use crate::config::{Config, Problems};
+use crate::config::Config;
 use crate::export::Exports;
 use crate::live::{Generation, Live, Publisher, live};
 use crate::report::Report;
 use crate::sandbox::Sandbox;
-use crate::shutdown::{Drained, Shutdown};
+use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::Metrics;
 
 /// So often histograms are drained (scrapes do it, too), and peers' certificates looked at.
@@ -39,24 +41,6 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What is left of the trail at the end gets so long to go out; the rest goes after the next start.
 const EXPORTS: Duration = Duration::from_secs(5);
-
-/// What the sidecar's handle asks for.
-pub(super) enum Command {
-    Reload {
-        loaded: Box<Result<Config, Problems>>,
-        by: Option<Reader>,
-        answer: oneshot::Sender<Result<(), ReloadError>>,
-    },
-    HandOver {
-        /// The way to the process that is to serve.
-        end: OwnedFd,
-        answer: oneshot::Sender<HandOver>,
-    },
-    Stop {
-        by: Option<Reader>,
-        answer: oneshot::Sender<Drained>,
-    },
-}
 
 pub(super) struct Supervisor {
     pub(super) config: Config,
@@ -81,8 +65,6 @@ pub(super) struct Supervisor {
     pub(super) draining: bool,
     /// The process that is to serve instead of this one.
     pub(super) successor: Option<Successor>,
-    /// Another process writes the trail.
-    pub(super) trail_is_handed_over: bool,
     pub(super) audit: Audit,
     pub(super) metrics: Metrics,
     pub(super) shutdown: Shutdown,
@@ -121,8 +103,9 @@ impl Supervisor {
             audit.close().await;
         }
         match (&set_up, predecessor) {
-            (Ok(Some(_)), Some(predecessor)) => {
+            (Ok(Some((supervisor, _))), Some(predecessor)) => {
                 predecessor.nothing_more().await.map_err(StartError::Predecessor)?;
+                supervisor.listeners.files_go();
                 metrics.handed_over(true);
             }
             (Err(error), Some(predecessor)) => {
@@ -178,7 +161,6 @@ impl Supervisor {
             last_failure: None,
             draining: false,
             successor: None,
-            trail_is_handed_over: false,
             audit: audit.clone(),
             metrics,
             shutdown,
@@ -218,19 +200,18 @@ impl Supervisor {
                         self.begin_to_hand_over(end, answer).await;
                     }
                     Some(Command::Stop { by, answer }) => {
-                        if self.successor.is_some() {
-                            self.stays("this sidecar is being stopped".to_owned()).await;
-                        }
                         let grace = self.config.limits.drain_timeout;
-                        let drained = self.drain(grace, (None, by)).await;
-                        let _heard = answer.send(drained);
+                        let asked = Asked::over(&mut inbox, Some(answer));
+                        self.stop(grace, by, asked).await;
                         return;
                     }
                     None => break,
                 },
                 wanted = wants(self.successor.as_ref()) => {
                     if let Some(process) = self.serve_successor(wanted).await {
-                        self.drain(self.config.limits.drain_timeout, (Some(process), None)).await;
+                        let grace = self.config.limits.drain_timeout;
+                        let asked = Asked::over(&mut inbox, None);
+                        self.drain(grace, (Some(process), None), asked).await;
                         return;
                     }
                 }
@@ -239,7 +220,15 @@ impl Supervisor {
                 _ = upkeep.tick() => self.look_after().await,
             }
         }
-        self.drain(Duration::ZERO, (None, None)).await;
+        self.stop(Duration::ZERO, None, Asked::over(&mut inbox, None)).await;
+    }
+
+    /// Ends, and so does a hand-over that is under way.
+    async fn stop(&mut self, grace: Duration, by: Option<Reader>, asked: Asked<'_>) {
+        if self.successor.is_some() {
+            self.stays("this sidecar is being stopped".to_owned()).await;
+        }
+        self.drain(grace, (None, by), asked).await;
     }
 
     /// Whatever is to be seen to every few seconds.
@@ -266,17 +255,16 @@ impl Supervisor {
         &mut self,
         grace: Duration,
         (successor, by): (Option<u32>, Option<Reader>),
-    ) -> Drained {
+        mut asked: Asked<'_>,
+    ) {
         self.draining = true;
         self.show();
         tracing::info!(?grace, process = std::process::id(), "draining");
         if successor.is_some() {
             self.admin.cut();
         }
-        let drained = self.part(grace, successor.is_some()).await;
-        if !self.trail_is_handed_over {
-            self.audit.take_notes().await;
-        }
+        let drained = self.part(grace, successor.is_some(), &mut asked).await;
+        self.audit.take_notes().await;
         let own = Arc::clone(&self.material.snapshot().value.facts);
         let stopped = records::stopped(&own, drained, successor);
         self.audit.note(records::asked(stopped, by)).await;
@@ -284,7 +272,7 @@ impl Supervisor {
         self.exports.drain(EXPORTS.min(grace)).await;
         self.admin.cut();
         self.admin.run(Duration::from_secs(1)).await;
-        drained
+        asked.tell(drained);
     }
 
     /// Dates may have passed, or be worth another warning.

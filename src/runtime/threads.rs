@@ -10,8 +10,9 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::commands::Command;
 use super::pulse::Pulse;
-use super::supervisor::{Command, Supervisor};
+use super::supervisor::Supervisor;
 use super::{Inheritance, StartError, Started};
 use crate::admin::control::Act;
 use crate::config::Config;

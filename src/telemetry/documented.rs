@@ -92,6 +92,19 @@ fn the_table_of_metrics_says_what_is_rendered_and_nothing_else() {
 }
 
 #[test]
+fn results_of_what_is_rare_are_counted_from_the_start() {
+    let text = Metrics::new().unwrap().render();
+
+    for name in ["certificate_rotations", "config_reloads", "handovers"] {
+        for result in ["ok", "rejected"] {
+            let begins = format!("myelin_{name}_total{{result=\"{result}\"");
+            let of = |line: &&str| line.starts_with(&begins);
+            assert!(text.lines().filter(of).any(|line| line.ends_with(" 0")), "{begins}");
+        }
+    }
+}
+
+#[test]
 fn every_metric_has_a_unit_and_a_meaning() {
     for row in rows("name") {
         assert_eq!(row.len(), 6, "{row:?}");
@@ -128,7 +141,7 @@ fn the_closed_sets_are_those_of_the_program() {
             "associations ended",
             labels(&mut AssociationEnding::ALL.iter().map(|e| e.label())),
         ),
-        ("result", "rotations, reloads", set(&["ok", "rejected"])),
+        ("result", "rotations, reloads, hand-overs", set(&["ok", "rejected"])),
         ("reason", "rotations", labels(&mut Rejection::ALL.iter().map(|r| r.label()))),
         ("reason", "export failures", labels(&mut Undelivered::ALL.iter().map(|u| u.label()))),
     ];

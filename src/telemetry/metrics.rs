@@ -208,10 +208,9 @@ impl Metrics {
                 ],
             )
             .set(1.0);
-        for name in [ROTATIONS, RELOADS] {
-            metrics.counter(name, &[("result", result(true))]).absolute(0);
-        }
-        metrics.counter(RELOADS, &[("result", result(false))]).absolute(0);
+        let zero = |name, ok| metrics.counter(name, &[("result", result(ok))]).absolute(0);
+        [ROTATIONS, RELOADS, HANDOVERS].into_iter().for_each(|name| zero(name, true));
+        [RELOADS, HANDOVERS].into_iter().for_each(|name| zero(name, false));
         Rejection::ALL.into_iter().for_each(|why| metrics.rejections(why).absolute(0));
         Ok(metrics)
     }

@@ -22,42 +22,57 @@ const ADDRESSES: usize = 256;
 /// Names of the configuration, and the addresses that they have had.
 #[derive(Debug, Default)]
 pub struct Names {
-    known: std::sync::Mutex<HashMap<Arc<str>, Arc<Mutex<Known>>>>,
+    known: std::sync::Mutex<HashMap<Arc<str>, Arc<Name>>>,
+}
+
+#[derive(Debug, Default)]
+struct Name {
+    known: std::sync::Mutex<Known>,
+    /// When the resolver answered last. Held while it is asked: others who wait for the same name hear its answer, and
+    /// whoever has an address that is known does not wait.
+    asked: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     addresses: HashMap<IpAddr, Instant>,
-    asked: Option<Instant>,
 }
 
 impl Names {
     /// Whether `ip` is an address of `name`. Asks the resolver when that is not known, at most once a second for a name.
     pub async fn has(&self, name: &Arc<str>, ip: IpAddr) -> bool {
-        let known = {
-            let mut all = super::lock(&self.known);
-            Arc::clone(all.entry(Arc::clone(name)).or_default())
-        };
-        // Held while the resolver is asked: others who wait for the same name hear its answer.
-        let mut known = known.lock().await;
-        let ip = ip.to_canonical();
-        if known.has(ip, Instant::now()) {
+        let (of, ip) = (self.of(name), ip.to_canonical());
+        if of.has(ip) {
             return true;
         }
-        if known.asked.is_some_and(|asked| asked.elapsed() < AGAIN) {
+        let mut asked = of.asked.lock().await;
+        if of.has(ip) {
+            return true; // somebody else has asked meanwhile
+        }
+        if asked.is_some_and(|asked| asked.elapsed() < AGAIN) {
             return false;
         }
         let answer = timeout(LOOKUP_LIMIT, lookup_host((name.as_ref(), 0))).await;
         let now = Instant::now();
-        known.asked = Some(now);
+        *asked = Some(now);
         match answer {
-            Ok(Ok(found)) => known.learn(found.map(|address| address.ip()), now),
+            Ok(Ok(found)) => super::lock(&of.known).learn(found.map(|address| address.ip()), now),
             Ok(Err(error)) => tracing::warn!(%name, %error, "a destination's name did not resolve"),
             Err(_elapsed) => {
                 tracing::warn!(%name, "a destination's name did not resolve within {LOOKUP_LIMIT:?}");
             }
         }
-        known.has(ip, now)
+        of.has(ip)
+    }
+
+    fn of(&self, name: &Arc<str>) -> Arc<Name> {
+        Arc::clone(super::lock(&self.known).entry(Arc::clone(name)).or_default())
+    }
+}
+
+impl Name {
+    fn has(&self, ip: IpAddr) -> bool {
+        super::lock(&self.known).has(ip, Instant::now())
     }
 }
 
@@ -79,6 +94,8 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -95,6 +112,17 @@ mod tests {
         assert!(names.has(&localhost, ip("::ffff:127.0.0.1")).await);
         assert!(!names.has(&localhost, ip("192.0.2.1")).await);
         assert!(!names.has(&nowhere, ip("127.0.0.1")).await);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_known_does_not_wait_for_the_resolver() {
+        let (names, localhost): (_, Arc<str>) = (Names::default(), "localhost".into());
+        assert!(names.has(&localhost, ip("127.0.0.1")).await);
+        let of = names.of(&localhost);
+        let _asking = of.asked.lock().await;
+
+        assert_eq!(names.has(&localhost, ip("127.0.0.1")).now_or_never(), Some(true));
+        assert_eq!(names.has(&localhost, ip("192.0.2.1")).now_or_never(), None, "this one asks");
     }
 
     #[tokio::test(start_paused = true)]

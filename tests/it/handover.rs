@@ -20,26 +20,6 @@ use crate::support::process::{Process, needs, run};
 use crate::support::until;
 use crate::support::workload::{Kind, Workload};
 
-fn count(text: &str, words: &str) -> usize {
-    text.matches(words).count()
-}
-
-impl Spawned {
-    /// Hands over, for the `nth` time, and waits until the new worker serves.
-    async fn hands_over(&self, nth: usize) {
-        let process = &self.process;
-        until("few processes to drain", || process.children().len() <= 4).await;
-        let off = || count(&process.output(), "the hand-over is off");
-        let before = off();
-        process.signal("USR2");
-        until("the hand-over", || {
-            assert_eq!(off(), before, "{}", process.output());
-            count(&process.output(), "\"handed over\"") >= nth
-        })
-        .await;
-    }
-}
-
 async fn verified(sidecar: &Outside) {
     let mut verify = Command::new(env!("CARGO_BIN_EXE_myelin"));
     verify.args(["audit", "verify"]).arg(sidecar.trail().dir());
@@ -166,7 +146,7 @@ async fn twenty_hand_overs_under_load_fail_and_refuse_nobody_and_every_request_i
     assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
     verified(&ehr).await;
     verified(&web).await;
-    let asked = count(&String::from_utf8_lossy(&http.received()), "GET /");
+    let asked = String::from_utf8_lossy(&http.received()).matches("GET /").count();
     for action in ["request-allowed", "request-completed"] {
         let records = ehr.trail().all(action);
         let ids: BTreeSet<_> =
@@ -202,7 +182,7 @@ async fn a_new_configuration_takes_effect_and_the_old_process_finishes_what_is_o
     let old = db.worker();
 
     // What a reload cannot change: another address of a listener that is there.
-    setup.forget("web").allow("lab").file("limits: { drain_timeout: 20s }").write();
+    setup.allow("lab").file("limits: { drain_timeout: 20s }").write();
     db.hands_over(1).await;
 
     let mut lab = mesh.connect("lab", &db).await;

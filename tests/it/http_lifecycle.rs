@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use myelin::shutdown::Drained;
 use tokio::time::timeout;
 
 use crate::support::http::ByHand;
 use crate::support::legacy::{Legacy, ok};
 use crate::support::mesh::{Mesh, Setup};
+use crate::support::workload::{Kind, Workload};
 
 fn ehr(mesh: &Mesh, forward: &str) -> Setup {
     mesh.inbound("ehr").allow("web").allow("lab").http().phi().forward(forward)
@@ -162,6 +164,28 @@ async fn a_request_that_outlasts_the_drain_is_cut_and_on_record() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_closed_and_not_cut_however_short_the_drain_is() {
+    let mesh = Mesh::new();
+    let workload = Workload::tcp(Kind::Http).await;
+    let short = "limits: { drain_timeout: 500ms }";
+    let ehr = ehr(&mesh, workload.target()).file(short).start().await;
+    let web = mesh.outbound("web").allow("ehr").http().to(ehr.address()).file(short).start().await;
+    let mut used = crate::support::http::plain(web.address()).await;
+    assert_eq!(used.get("/").await.status(), 200);
+    let mut unused = crate::support::http::plain(web.address()).await;
+    web.open_connections(2).await;
+
+    let drained = web.stop().await;
+    used.ends().await;
+    unused.ends().await;
+    let mut idle = mesh.http("lab", &ehr).await;
+    assert_eq!(idle.get("/").await.status(), 200);
+
+    assert_eq!((drained, ehr.stop().await), (Drained::Clean, Drained::Clean));
+    idle.ends().await;
+}
+
+#[tokio::test]
 async fn the_outbound_side_drains_as_well() {
     let mesh = Mesh::new();
     let workload = ByHand::new().await;
@@ -181,5 +205,5 @@ async fn the_outbound_side_drains_as_well() {
     });
 
     assert_eq!(answer.text(), "finished");
-    assert_eq!(drained, myelin::shutdown::Drained::Clean);
+    assert_eq!(drained, Drained::Clean);
 }

@@ -134,6 +134,51 @@ async fn a_peer_that_stunnel_knew_by_its_certificate_is_known_by_it_here() {
 }
 
 #[tokio::test]
+async fn a_name_and_a_certificate_that_stunnel_both_asked_for_are_both_asked_for_here() {
+    let (dir, ca) = (TempDir::new().unwrap(), Ca::new("hospital"));
+    let [app, other] = ["app", "other"]
+        .map(|name| ca.issue_with(name, |params| params.subject_alt_names = vec![dns(name)]));
+    let both = dir.path().join("peers.pem");
+    let pem = |identity: &Identity| std::fs::read_to_string(identity.cert()).unwrap();
+    std::fs::write(&both, pem(&app) + &pem(&other)).unwrap();
+    let conf = |option: &str, host: &str| {
+        format!(
+            "cert = /etc/db.pem\n[db]\naccept = 0.0.0.0:6432\nconnect = 5432\nCAfile = {}\n{option}\ncheckHost = {host}\n",
+            both.display()
+        )
+    };
+
+    for option in ["verifyPeer = yes", "verify = 3", "verify = 4"] {
+        let said = import(dir.path(), &conf(option, "app"), &[]).await;
+
+        assert_eq!(said.code, Some(0), "{option}: {said:#?}");
+        let pinned = format!("\"db-peer\": {{ pin: \"{}\" }}", app.pin());
+        assert!(said.stdout.contains(&pinned), "{option}: {}", said.stdout);
+        assert!(said.stdout.contains("allow: [\"db-peer\"]"), "{option}: {}", said.stdout);
+        assert!(!said.stdout.contains(&other.pin()), "{option}: {}", said.stdout);
+    }
+    let said = import(dir.path(), &conf("verifyPeer = yes", "third"), &[]).await;
+    assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{said:#?}");
+    assert!(said.stderr.contains("that have a name of `checkHost`, and none has"), "{said:#?}");
+}
+
+#[tokio::test]
+async fn a_service_that_is_left_out_does_not_say_who_the_others_are() {
+    let dir = TempDir::new().unwrap();
+    let conf = "[mail]\naccept = 465\nconnect = 25\nprotocol = smtp\ncert = /etc/mail.pem\n\
+                [db]\naccept = 6432\nconnect = 5432\ncert = /etc/db.pem\nCAfile = /etc/ca.pem\n";
+
+    let said = import(dir.path(), conf, &[]).await;
+
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    assert!(
+        said.stdout.contains("\"/etc/db.pem\"") && !said.stdout.contains("mail.pem"),
+        "{said:#?}"
+    );
+    assert!(!said.stderr.contains("left out: [db]"), "{said:#?}");
+}
+
+#[tokio::test]
 async fn whatever_stunnel_left_open_is_closed_and_said() {
     let dir = TempDir::new().unwrap();
     let conf = "cert = /etc/db.pem\nCAfile = /etc/ca.pem\nciphers = ALL\n\

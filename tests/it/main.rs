@@ -61,6 +61,7 @@ mod export_syslog;
 mod floods;
 mod foreign;
 mod handover;
+mod handover_rights;
 mod http_bodies;
 mod http_dicomweb;
 mod http_failures;
@@ -120,6 +121,7 @@ mod probe_certificates;
 mod quotas;
 mod readme;
 mod redirect;
+mod redirect_ways;
 mod refusals;
 #[cfg(feature = "rego")]
 mod rego;

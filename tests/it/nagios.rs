@@ -1,8 +1,13 @@
 //! `myelin check --nagios`: each state of a sidecar, caused for real, as pynag's parser of plugins' output reads it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use tempfile::TempDir;
 use time::OffsetDateTime;
 
 use crate::cli::myelin;
@@ -10,7 +15,7 @@ use crate::support::disk::Disk;
 use crate::support::eventually;
 use crate::support::mesh::{Mesh, Setup};
 use crate::support::pki::Ca;
-use crate::support::process::{free_port, loopback, run};
+use crate::support::process::{free_port, loopback, needs, run};
 use crate::support::python::peer;
 use crate::support::workload::{Kind, Workload};
 
@@ -18,7 +23,7 @@ const OK: i64 = 0;
 const WARNING: i64 = 1;
 const CRITICAL: i64 = 2;
 const UNKNOWN: i64 = 3;
-/// Certificates of the tests live for a day.
+/// Certificates of the tests live for a day, and those from files are renewed by nobody.
 const SHORT: &[&str] = &["--warning", "6h", "--critical", "2h"];
 
 fn with_socket(setup: Setup, mesh: &Mesh) -> Setup {
@@ -49,7 +54,7 @@ async fn a_sidecar_without_fault_is_ok_with_performance_data_by_the_guidelines()
     let mesh = Mesh::new();
     let _db = with_socket(mesh.inbound("db").allow("web"), &mesh).start().await;
 
-    let told = asked(&mesh, SHORT).await;
+    let told = asked(&mesh, &[]).await;
 
     assert_eq!((&told["code"], &told["lines"]), (&OK.into(), &1.into()), "{told}");
     assert_eq!(told["summary"].as_str().unwrap().trim(), "MYELIN OK - ready", "{told}");
@@ -65,10 +70,13 @@ async fn a_sidecar_without_fault_is_ok_with_performance_data_by_the_guidelines()
         (80_000..=86_400).contains(&left["value"].as_str().unwrap().parse::<i64>().unwrap()),
         "{told}"
     );
-    assert_eq!(
-        (&left["uom"], &left["warn"], &left["crit"]),
-        (&"s".into(), &"21600:".into(), &"7200:".into())
-    );
+    assert_eq!(left["uom"], "s");
+    // It renews itself when a third of its day is left, or up to a twentieth of the day more or less.
+    let seconds = |of: &Value| of.as_str().unwrap().trim_end_matches(':').parse::<u32>().unwrap();
+    let (warning, critical) = (seconds(&left["warn"]), seconds(&left["crit"]));
+    assert!((12_000..=16_700).contains(&warning), "{told}");
+    assert!(critical.abs_diff(warning / 2) <= 1, "{told}");
+    assert_eq!(metric("trust_bundle_left")["crit"], "172800:", "{told}");
     assert_eq!(
         (&metric("trail_records")["uom"], &metric("trail_records")["min"]),
         (&"c".into(), &"0".into())
@@ -79,7 +87,9 @@ async fn a_sidecar_without_fault_is_ok_with_performance_data_by_the_guidelines()
 #[tokio::test]
 async fn a_certificate_that_ends_soon_is_told_of_by_the_thresholds() {
     let mesh = Mesh::new();
-    let _db = with_socket(mesh.inbound("db").allow("web"), &mesh).start().await;
+    let files = Ca::new("hospital").issue("db");
+    let setup = mesh.inbound("db").allow("web").files(&files, &[]);
+    let _db = with_socket(setup, &mesh).start().await;
 
     says(
         &mesh,
@@ -101,6 +111,60 @@ async fn a_sidecar_that_does_not_answer_is_critical_and_a_bad_command_line_unkno
     let plain = myelin(&["check", "--nagios", "-c", "/nowhere/myelin.yaml"]).await;
     assert_eq!(plain.code, Some(3), "{plain:#?}");
     assert!(plain.stdout.starts_with("MYELIN UNKNOWN - "), "{plain:#?}");
+}
+
+#[tokio::test]
+async fn a_bad_environment_is_unknown() {
+    for (name, value) in [("MYELIN_LOG", "louder=than"), ("MYELIN_LOG_FORMAT", "xml")] {
+        let mut plugin = Command::new(env!("CARGO_BIN_EXE_myelin"));
+        let said = run(plugin.args(["check", "--nagios"]).env(name, value), "").await;
+
+        assert_eq!(said.code, Some(3), "{said:#?}");
+        assert!(said.stdout.starts_with(&format!("MYELIN UNKNOWN - {name}")), "{said:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_sidecar_that_hangs_is_told_of_within_seconds() {
+    let mesh = Mesh::new();
+    let path = mesh.dir().join("control.sock");
+    let _hangs = UnixListener::bind(&path).unwrap();
+    let drain = ["drain", "--wait", "--socket", path.to_str().unwrap()];
+
+    let (told, drained) = tokio::join!(asked(&mesh, &[]), myelin(&drain));
+
+    assert_eq!(told["code"], CRITICAL, "{told}");
+    assert!(told["summary"].as_str().unwrap().contains("not within 5s"), "{told}");
+    assert_eq!(drained.code, Some(1), "{drained:#?}");
+    assert!(drained.stderr.contains("not within 5s"), "{drained:#?}");
+}
+
+#[tokio::test]
+async fn an_account_that_may_not_ask_at_the_socket_asks_the_listener_or_knows_nothing() {
+    let (mesh, port) = (Mesh::new(), free_port());
+    let socket = mesh.dir().join("control.sock");
+    let setup = mesh.inbound("db").allow("web");
+    let admin = format!("listen: 127.0.0.1:{port}, socket: {}", socket.display());
+    let db = setup.admin(&admin).start().await;
+    let readable = TempDir::new().unwrap();
+    std::fs::set_permissions(readable.path(), Permissions::from_mode(0o755)).unwrap();
+    let config = readable.path().join("myelin.yaml");
+    std::fs::copy(&db.config, &config).unwrap();
+    std::fs::set_permissions(&config, Permissions::from_mode(0o644)).unwrap();
+    let nagios = async |option: &str, value: &Path| {
+        let mut plugin = Command::new(needs("setpriv", "util-linux"));
+        plugin.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        plugin.args([env!("CARGO_BIN_EXE_myelin"), "check", "--nagios", option]).arg(value);
+        run(&mut plugin, "").await
+    };
+
+    let knows_nothing = nagios("--socket", &socket).await;
+    let told = nagios("-c", &config).await;
+
+    assert_eq!(knows_nothing.code, Some(3), "{knows_nothing:#?}");
+    assert!(knows_nothing.stdout.contains("for the sidecar's user and root alone"));
+    assert_eq!(told.code, Some(0), "{told:#?}");
+    assert!(told.stdout.starts_with("MYELIN OK - ready"), "{told:#?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::support::machines::Machine;
 use crate::support::process::{Process, Said, needs, write};
 use crate::support::trail::Trail;
 
-const EHR: &str = "\
+pub(crate) const EHR: &str = "\
 version: 1
 service: ehr
 trust_domain: hospital.example
@@ -55,16 +55,21 @@ admin: { listen: off, probe_listen: 0.0.0.0:9902 }
 ";
 
 /// The ehr's machine and the lab's, and what runs there.
-struct Clinic {
-    dir: TempDir,
-    ehr: Machine,
+pub(crate) struct Clinic {
+    pub(crate) dir: TempDir,
+    pub(crate) ehr: Machine,
     lab: Machine,
-    running: Vec<Process>,
+    pub(crate) running: Vec<Process>,
 }
 
 impl Clinic {
     /// Both sidecars run as root and are spared by the rules; the workloads run as nobody.
     async fn new() -> Self {
+        Self::of(EHR).await
+    }
+
+    /// With another configuration of the ehr's.
+    pub(crate) async fn of(config: &str) -> Self {
         for (program, package) in [
             ("nft", "nftables"),
             ("iptables", "iptables"),
@@ -77,7 +82,7 @@ impl Clinic {
         }
         let dir = TempDir::new().unwrap();
         let path = dir.path();
-        write(path, "ehr.yaml", EHR);
+        write(path, "ehr.yaml", config);
         write(path, "lab.yaml", LAB);
         write(path, "hosts", "10.77.0.2 lis.lab.example\n127.0.0.1 localhost\n");
         std::fs::create_dir(path.join("results")).unwrap();
@@ -101,13 +106,13 @@ impl Clinic {
         self.machine(machine).run(self.dir.path(), script).await
     }
 
-    async fn fine(&self, machine: &str, script: &str) -> String {
+    pub(crate) async fn fine(&self, machine: &str, script: &str) -> String {
         let said = self.run(machine, script).await;
         assert_eq!(said.code, Some(0), "{script}\n{}", said.all());
         said.stdout
     }
 
-    async fn sidecar(&mut self, name: &str) {
+    pub(crate) async fn sidecar(&mut self, name: &str) {
         // The names of the clinic are in a file of hosts that only the sidecar sees.
         let script = format!(
             "exec unshare --mount bash -c 'mount --bind hosts /etc/hosts && exec myelin run -c {name}.yaml'"
@@ -139,7 +144,7 @@ impl Clinic {
         self.run("ehr", &script).await
     }
 
-    async fn gets(&self, url: &str) {
+    pub(crate) async fn gets(&self, url: &str) {
         let said = self.curl(url).await;
         assert_eq!(said.stdout, "results of the day\n", "{url}: {}", said.all());
     }
@@ -150,7 +155,7 @@ impl Clinic {
         assert_eq!(said.stdout, "", "{url}");
     }
 
-    fn trail(&self, service: &str) -> Trail {
+    pub(crate) fn trail(&self, service: &str) -> Trail {
         Trail::new(&self.dir.path().join(format!("audit-{service}")))
     }
 }
@@ -162,7 +167,7 @@ impl Drop for Clinic {
 }
 
 const HELLO_V4: &str = "http://lis.lab.example:8080/hello.txt";
-const HELLO_V6: &str = "http://[fd77::2]:8080/hello.txt";
+pub(crate) const HELLO_V6: &str = "http://[fd77::2]:8080/hello.txt";
 
 #[tokio::test]
 async fn a_client_and_a_server_that_know_nothing_of_it_talk_over_mutual_tls() {

@@ -1,9 +1,12 @@
 //! `myelin status`: what a running sidecar is doing, as a person sees it.
 
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::cli::myelin;
 use crate::support::mesh::{Mesh, Running};
@@ -150,6 +153,21 @@ async fn watch_draws_on_the_other_screen_and_gives_the_first_one_back_however_it
         assert!(shown[0].as_str().unwrap().starts_with("db  ready  myelin "), "{seen:#}");
         assert!(!seen["shown"].to_string().contains("what was there before"), "{seen:#}");
     }
+}
+
+#[tokio::test]
+async fn watch_hears_its_keys_while_a_sidecar_does_not_answer() {
+    let mesh = Mesh::new();
+    let _hangs = UnixListener::bind(socket(&mesh)).unwrap();
+    let begun = Instant::now();
+    let mut screen: Command = peer("screen", "pyte", &["what was there before", "0", "q", MYELIN]);
+    screen.args(["status", "--watch", "--socket", &socket(&mesh)]).env("TERM", "xterm-256color");
+
+    let said = run(&mut screen, "").await;
+
+    let seen: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:#?}"));
+    assert_eq!((&seen["code"], &seen["left"]), (&0.into(), &1.into()), "{seen}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "it has not waited for an answer");
 }
 
 #[tokio::test]

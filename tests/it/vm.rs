@@ -8,10 +8,8 @@ use super::cli::myelin;
 use super::support::process::{Said, needs, run, write};
 use super::support::python::{finishes, peer};
 
-/// What systemd may say of a unit at most, in tenths; docs/vm.md has the figure.
-const EXPOSURE: &str = "12";
-
-const UNITS: [&str; 2] = ["myelin.service", "myelin-ca.service"];
+/// The units, and what systemd may say of each at most, in tenths; docs/vm.md has the figures.
+const UNITS: [(&str, &str); 2] = [("myelin.service", "15"), ("myelin-ca.service", "12")];
 
 fn root() -> PathBuf {
     env!("CARGO_MANIFEST_DIR").into()
@@ -64,7 +62,7 @@ async fn a_shell_completes_commands_and_their_options() {
 async fn systemd_takes_the_units_and_finds_them_hardened() {
     let analyze = needs("systemd-analyze", "systemd");
     let dir = tempfile::tempdir().unwrap();
-    for unit in UNITS {
+    for (unit, exposure) in UNITS {
         let text = std::fs::read_to_string(root().join("examples/systemd").join(unit)).unwrap();
         // The program has to be there; any other will do.
         let text = text.replace("=/usr/bin/myelin ", "=/bin/true ");
@@ -73,9 +71,57 @@ async fn systemd_takes_the_units_and_finds_them_hardened() {
         let verified = fine(Command::new(&analyze).args(["verify", "--man=no"]).arg(&file)).await;
         // It also tells of other units of this machine.
         assert!(!verified.all().contains(unit), "{}", verified.all());
-        let threshold = ["security", "--no-pager", "--offline=true", "--threshold", EXPOSURE];
+        let threshold = ["security", "--no-pager", "--offline=true", "--threshold", exposure];
         fine(Command::new(&analyze).args(threshold).arg(&file)).await;
     }
+}
+
+/// What there was on a machine, and what is left of it when the package is purged; and what that says.
+async fn purged(files: &[(&str, &str)]) -> (Vec<String>, String) {
+    let machine = tempfile::tempdir().unwrap();
+    let at = |path: &str| machine.path().join(path);
+    for (path, text) in files {
+        let file = at(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    let script = std::fs::read_to_string(root().join("examples/debian/scripts/postrm")).unwrap();
+    let script = script.replace("/var/l", &format!("{}/l", machine.path().display()));
+    assert!(!script.contains("/var/"), "{script}");
+    let script = write(machine.path(), "postrm", &script);
+
+    let said = fine(Command::new(needs("sh", "dash")).arg(script).arg("purge")).await.stdout;
+    let left = files.iter().map(|(path, _)| *path).filter(|path| at(path).exists());
+    (left.map(str::to_owned).collect(), said)
+}
+
+fn issued(service: &str) -> String {
+    format!(
+        r#"{{"event":"issued","serial":"03A1","spiffe":"spiffe://hospital.example/{service}","dns":["{service}"]}}"#
+    ) + "\n"
+}
+
+#[tokio::test]
+async fn a_purge_destroys_the_sidecars_keys_and_keeps_evidence_and_what_others_need() {
+    let key = ("lib/myelin/authority/root.key", "");
+    let record = "lib/myelin/authority/issued.jsonl";
+    let trail = ("log/myelin/trail-1.jsonl", "");
+    let others = ("lib/myelin-ca/authority/root.key", "");
+    let (own, shared) = (issued("ehr") + &issued("ehr"), issued("ehr") + &issued("billing"));
+
+    let (left, said) = purged(&[key, (record, &own), trail, others]).await;
+    assert_eq!(left, [trail.0, others.0]);
+    assert!(said.contains("log/myelin, the audit trail"), "{said}");
+    assert!(said.contains("lib/myelin-ca, the authority that other hosts"), "{said}");
+
+    let (left, said) = purged(&[key, (record, &shared)]).await;
+    assert_eq!(left, [key.0, record]);
+    assert!(said.contains("lib/myelin, as other services have their certificates from"), "{said}");
+
+    let beside = ("lib/myelin/trail/trail-1.jsonl.zst", "");
+    let (left, said) = purged(&[key, (record, &own), beside]).await;
+    assert_eq!(left, [key.0, record, beside.0]);
+    assert!(said.contains("lib/myelin, as there is an audit trail in it"), "{said}");
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ impl Control {
             return text(StatusCode::OK, draining::left(&self.admin.metrics));
         }
         let body = draining::told(self.whole.clone(), self.admin.metrics.clone(), shutdown);
-        with_type(StatusCode::OK, draining::TYPE, body)
+        with_type(StatusCode::OK, TEXT, body)
     }
 
     async fn change_level(

@@ -15,11 +15,8 @@ use crate::report::Count;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::Metrics;
 
-pub(super) const TYPE: &str = "text/plain; charset=utf-8";
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// How a series of what is counted begins.
-const OPEN: &str = "myelin_connections_open{";
 /// Lines that a slow reader may have before it.
 const WAITING: usize = 16;
 /// What is said when nothing is left but the process itself.
@@ -71,12 +68,8 @@ async fn watch(whole: &Shutdown, metrics: &Metrics, tell: &mpsc::Sender<Bytes>) 
 
 /// How much is open yet, as the metrics have it.
 pub(super) fn left(metrics: &Metrics) -> String {
-    let metrics = metrics.render();
-    let open = metrics.lines().filter_map(|line| {
-        let (_labels, value) = line.strip_prefix(OPEN)?.rsplit_once(' ')?;
-        value.parse::<u64>().ok()
-    });
-    format!("draining: {} open\n", Count(open.sum(), "connection"))
+    let open = metrics.readings().into_values().map(|listener| listener.open).sum();
+    format!("draining: {} open\n", Count(open, "connection"))
 }
 
 async fn line(tell: &mpsc::Sender<Bytes>, text: &str) {

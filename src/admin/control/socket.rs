@@ -11,6 +11,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::audit::Reader;
+use crate::config::SUCCESSOR;
 
 /// The owner's alone.
 const MODE: u32 = 0o600;
@@ -77,7 +78,7 @@ pub fn bind(path: &Path) -> io::Result<Bound> {
 /// As [`bind`]. What was there stays.
 pub fn replace(path: &Path) -> io::Result<Bound> {
     let mut beside = path.to_owned().into_os_string();
-    beside.push(".new");
+    beside.push(SUCCESSOR);
     let mut bound = bind(Path::new(&beside))?;
     std::fs::rename(&bound.file.path, path)?;
     path.clone_into(&mut bound.file.path);
@@ -118,6 +119,7 @@ pub(super) fn is_welcome(who: &Reader) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MAX_CONTROL;
 
     #[tokio::test]
     async fn its_file_is_its_owners_alone_and_goes_with_it() {
@@ -145,6 +147,20 @@ mod tests {
 
         assert!(path.exists());
         drop(successor);
+    }
+
+    #[tokio::test]
+    async fn the_longest_path_that_a_configuration_may_name_can_be_handed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let room = MAX_CONTROL - dir.path().as_os_str().len() - 1;
+        let path = dir.path().join("a".repeat(room));
+        let bound = bind(&path).unwrap();
+
+        let successor = replace(&path).unwrap();
+
+        drop(bound);
+        assert_eq!(successor.path(), path);
+        assert!(StdUnixStream::connect(&path).is_ok());
     }
 
     #[tokio::test]

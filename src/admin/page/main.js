@@ -114,6 +114,9 @@ function needs(status) {
 function meaning(key) {
   if (key.endsWith(".mode")) return "It takes plaintext, too.";
   if (key.endsWith(".enforce")) return "Policy is only observed there.";
+  if (key.endsWith(".forward_anywhere")) return "What it lets in goes on to another machine in plaintext.";
+  if (key.endsWith(".listen_anywhere")) return "It takes plaintext from the network.";
+  if (key.startsWith("redirect.")) return "Such connections go past the sidecar, unprotected.";
   return "PHI passes even when its record cannot be made durable.";
 }
 

@@ -147,6 +147,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_asked_for_it_over_the_control_socket_takes_part() {
+        for action in ["config-loaded", "config-rejected", "sidecar-stopped"] {
+            let (_, recorded) = recorded(
+                &format!(r#"{{"action":"{action}","outcome":"success"}}"#),
+                "",
+                r#""asked_by":{"uid":1000,"name":"jdoe","login":"jane","process":7}"#,
+            );
+
+            let peer = Event::of(&recorded, "00").peer.unwrap();
+
+            assert_eq!((&*peer.user, peer.name), ("jane", Some("jdoe")), "{action}");
+        }
+    }
+
+    #[test]
     fn a_sign_off_says_who_has_reviewed_what_and_under_which_account() {
         let (_, recorded) = recorded(
             r#"{"action":"review-signed","outcome":"success"}"#,

@@ -67,11 +67,11 @@ pub(super) fn peer(recorded: &Recorded) -> Participant<'_> {
     }
 }
 
-/// Whose process read the trail, or signed off a review of it.
+/// Whose process read the trail, signed off a review of it, or had the sidecar do what is told of.
 pub(super) fn by(recorded: &Recorded) -> Option<&Reader> {
     let own = &recorded.myelin;
     let review = || own.review.as_ref().map(|review| &review.by);
-    own.read.as_ref().map(|read| &read.by).or_else(review)
+    own.read.as_ref().map(|read| &read.by).or_else(review).or(own.asked_by.as_ref())
 }
 
 /// A user of the machine: as whom it logged in, or else its process's. Who used sudo is a claim of its environment, and a

@@ -34,7 +34,7 @@ pub(in crate::audit) fn forward(
     loop {
         let more = inbox.take(&mut batch, None);
         batch.drain(..).for_each(|handed| way.send(handed, origin, shared));
-        way.flush();
+        way.flush(shared);
         match more {
             More::Yes => {}
             More::After(turn) => {
@@ -46,7 +46,7 @@ pub(in crate::audit) fn forward(
     }
     inbox.close(&mut batch);
     batch.drain(..).for_each(|handed| way.send(handed, origin, shared));
-    way.end();
+    way.end(shared);
 }
 
 struct Way {
@@ -54,6 +54,8 @@ struct Way {
     awaited: Arc<Mutex<Awaited>>,
     answers: JoinHandle<()>,
     number: u64,
+    /// Records in `out` that nobody waits for.
+    unsent: u64,
 }
 
 /// Who waits, by the number of the record.
@@ -71,7 +73,7 @@ impl Way {
         let (told, hearing) = (stream.try_clone()?, Arc::clone(&awaited));
         let answers =
             Builder::new().name("audit-answers".into()).spawn(move || hear(&told, &hearing))?;
-        Ok(Self { out: BufWriter::new(stream), awaited, answers, number: 0 })
+        Ok(Self { out: BufWriter::new(stream), awaited, answers, number: 0, unsent: 0 })
     }
 
     fn send(&mut self, handed: Handed, origin: &Origin, shared: &Shared) {
@@ -86,11 +88,9 @@ impl Way {
         if !self.expect(waiting, shared) {
             return;
         }
+        self.unsent += u64::from(!head.awaited);
         if self.write(&head, &line).is_err() {
-            self.broken();
-            if !head.awaited {
-                shared.lose();
-            }
+            self.broken(shared);
         }
     }
 
@@ -103,7 +103,7 @@ impl Way {
             }
             (false, None) => {}
             (true, Some(waiting)) => refuse(waiting),
-            (true, None) => shared.lose(),
+            (true, None) => shared.lose_at_door(),
         }
         !awaited.is_broken
     }
@@ -115,22 +115,24 @@ impl Way {
         self.out.write_all(b"\n")
     }
 
-    fn flush(&mut self) {
-        if self.out.flush().is_err() {
-            self.broken();
+    fn flush(&mut self, shared: &Shared) {
+        match self.out.flush() {
+            Ok(()) => self.unsent = 0,
+            Err(_) => self.broken(shared),
         }
     }
 
-    /// Nothing goes through any more.
-    fn broken(&self) {
+    /// Nothing goes through any more; what was on its way is lost.
+    fn broken(&mut self, shared: &Shared) {
+        (0..std::mem::take(&mut self.unsent)).for_each(|_| shared.lose_at_door());
         lock(&self.awaited).breaks();
         // It may be closed already.
         let _closed = self.out.get_ref().shutdown(Shutdown::Both);
     }
 
     /// Says that this was all, and waits for the answers.
-    fn end(mut self) {
-        self.flush();
+    fn end(mut self, shared: &Shared) {
+        self.flush(shared);
         let _closed = self.out.get_ref().shutdown(Shutdown::Write);
         let _panicked = self.answers.join();
     }

@@ -4,9 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
@@ -35,7 +35,7 @@ pub(in crate::audit) async fn receive(
     shared: &Shared,
 ) -> io::Result<()> {
     let (from, to) = stream.into_split();
-    let (awaited, waiting) = mpsc::channel(WAITING);
+    let (awaited, waiting) = mpsc::channel(1); // they wait behind it
     let (read, answered) = tokio::join!(take(from, door, shared, awaited), answer(to, waiting));
     read.and(answered)
 }
@@ -67,7 +67,7 @@ async fn take(
         let Some(action) = Action::ALL.into_iter().find(|action| action.label() == head.action)
         else {
             error!(action = head.action, "a record of a newer version cannot be written");
-            shared.lose();
+            shared.lose_at_door();
             continue;
         };
         let page = head.page.and_then(|label| Page::named(&label));
@@ -79,12 +79,16 @@ async fn take(
     }
 }
 
-async fn answer(mut to: OwnedWriteHalf, mut waiting: mpsc::Receiver<Awaited>) -> io::Result<()> {
+/// Answers, for at most [`WAITING`] at a time.
+async fn answer(
+    mut to: impl AsyncWrite + Unpin,
+    mut waiting: mpsc::Receiver<Awaited>,
+) -> io::Result<()> {
     let mut open = FuturesUnordered::new();
     let mut is_open = true;
     while is_open || !open.is_empty() {
         tokio::select! {
-            next = waiting.recv(), if is_open => match next {
+            next = waiting.recv(), if is_open && open.len() < WAITING => match next {
                 Some((number, answer)) => open.push(async move { (number, answer.await) }),
                 None => is_open = false,
             },
@@ -101,4 +105,42 @@ async fn answer(mut to: OwnedWriteHalf, mut waiting: mpsc::Receiver<Awaited>) ->
         }
     }
     to.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_than_so_many_wait_for_their_answer() {
+        let (awaited, waiting) = mpsc::channel(1);
+        let (to, mut answers) = tokio::io::duplex(64);
+        let mut answering = JoinSet::new();
+        answering.spawn(answer(to, waiting));
+        let mut durable = Vec::new();
+        let mut next = || {
+            let (sender, receiver) = oneshot::channel();
+            durable.push(sender);
+            (u64::try_from(durable.len()).unwrap(), receiver)
+        };
+
+        // One more waits in the channel.
+        for _ in 0..=WAITING {
+            awaited.send(next()).await.unwrap();
+        }
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        let (full, refused) = (awaited.try_send(next()).is_err(), durable.pop().is_some());
+        durable.drain(..).for_each(|written| written.send(Ok(())).unwrap());
+        drop(awaited);
+        let mut said = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut answers, &mut said).await.unwrap();
+
+        assert!(full && refused);
+        assert_eq!(said.lines().count(), WAITING + 1);
+        answering.join_next().await.unwrap().unwrap().unwrap();
+    }
 }

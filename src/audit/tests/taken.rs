@@ -2,16 +2,6 @@
 
 use super::*;
 
-/// Grants a permit once the trail works again: the first that comes after a change finds it.
-async fn granted(audit: &Audit) {
-    let granted = async {
-        while audit.permit(allowed(), true).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(Duration::from_secs(10), granted).await.unwrap();
-}
-
 /// What the trail says of its failures, each once. Lines that somebody has damaged say nothing.
 fn failures(dir: &Path) -> Vec<String> {
     let text = text(dir);

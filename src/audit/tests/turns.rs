@@ -60,7 +60,7 @@ async fn a_trail_that_comes_back_has_what_was_said_meanwhile() {
 
     let permit = audit.permit(allowed(), true);
     audit.note(closed()).await;
-    left.back();
+    drop(left);
     let (granted, ()) = tokio::join!(permit, other.close());
     granted.unwrap();
     audit.close().await;
@@ -74,6 +74,92 @@ async fn a_trail_that_comes_back_has_what_was_said_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_trail_that_was_left_and_forgotten_comes_back() {
+    let dir = TempDir::new().unwrap();
+    let audit = open(dir.path());
+
+    drop(audit.leave().await.unwrap());
+
+    audit.permit(allowed(), true).await.unwrap();
+    audit.close().await;
+    verify_alone(dir.path()).unwrap();
+}
+
+#[tokio::test]
+async fn while_nobody_writes_the_trail_notes_wait_in_nobodys_way_and_are_on_record_once() {
+    let dir = TempDir::new().unwrap();
+    let audit = open(dir.path());
+    let noted = Noted::begin(dir.path(), "audit verify", Vec::new(), Reader::default());
+    noted.unwrap().unwrap().finish(7).unwrap();
+    let left = audit.leave().await.unwrap().unwrap();
+
+    timeout(Duration::from_secs(2), audit.take_notes()).await.unwrap();
+    drop(left);
+    audit.permit(allowed(), true).await.unwrap();
+    audit.take_notes().await;
+    audit.close().await;
+
+    let reads = actions(dir.path()).iter().filter(|action| *action == "log-read").count();
+    assert_eq!(reads, 1);
+}
+
+#[tokio::test]
+async fn a_trail_that_cannot_be_opened_again_says_what_mends_it_and_is_as_soon_as_that_is_done() {
+    let dir = TempDir::new().unwrap();
+    let audit = open(dir.path());
+    let left = audit.leave().await.unwrap().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o770)).unwrap();
+
+    drop(left);
+    let refused = audit.permit(allowed(), true).await.unwrap_err().to_string();
+    audit.note(denied()).await;
+    let failing = audit.failing().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    granted(&audit).await;
+    audit.close().await;
+
+    assert!(refused.contains("chmod 0700 mends it"), "{refused}");
+    assert!(failing.ends_with("it is tried every second, and no restart is needed"), "{failing}");
+    assert_eq!((audit.failing(), audit.status().lost), (None, 0));
+    let actions = actions(dir.path());
+    let of = |action: &str| actions.iter().filter(|found| *found == action).count();
+    // The permit that was refused is not there.
+    assert_eq!((of("connection-denied"), of("connection-allowed")), (1, 1));
+    verify_alone(dir.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_trail_that_cannot_be_opened_again_is_in_no_ends_way() {
+    let dir = TempDir::new().unwrap();
+    let audit = open(dir.path());
+    let left = audit.leave().await.unwrap().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o770)).unwrap();
+    drop(left);
+    assert!(audit.permit(allowed(), true).await.is_err());
+
+    timeout(Duration::from_secs(5), audit.close()).await.unwrap();
+
+    assert_eq!(audit.permit(allowed(), true).await, Err(NotAudited::NoPlace));
+}
+
+#[tokio::test]
+async fn the_trail_tells_of_a_record_of_a_newer_version_that_is_lost() {
+    let dir = TempDir::new().unwrap();
+    let audit = open(dir.path());
+    let (mut newer, theirs) = UnixStream::pair().unwrap();
+    let record = r#"{"number":1,"awaited":false,"action":"peer-teleported","page":null}"#;
+
+    newer.write_all(format!("{record}\n{{\n").as_bytes()).unwrap();
+    drop(newer);
+    audit.clone().receive(theirs).await;
+    audit.close().await;
+
+    let lost: u64 =
+        lines(dir.path()).iter().filter_map(|line| line["myelin"]["lost"].as_u64()).sum();
+    assert_eq!((lost, audit.status().lost), (1, 1));
+}
+
+#[tokio::test]
 async fn when_the_new_process_is_gone_the_old_one_grants_nothing() {
     let dir = TempDir::new().unwrap();
     let (old, _new, mut receiving) = handed_over(dir.path()).await;
@@ -84,5 +170,7 @@ async fn when_the_new_process_is_gone_the_old_one_grants_nothing() {
     let refused = old.permit(allowed(), true).await.unwrap_err();
     assert!(refused.to_string().contains("since the hand-over is gone"), "{refused}");
     assert!(old.permit(allowed(), true).await.is_err());
+    old.note(closed()).await;
     old.close().await;
+    assert_eq!(old.status().lost, 1);
 }

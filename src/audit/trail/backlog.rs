@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::audit::line::encode::Encoded;
+use crate::audit::line::rule::Origin;
 use crate::audit::pages::Page;
-use crate::audit::queue::Waiting;
+use crate::audit::queue::{Handed, Waiting};
+use crate::audit::status::Shared;
 use crate::config::OnFailure;
 
 /// Records that are kept while the disk fails.
@@ -44,6 +46,33 @@ impl Backlog {
     /// How many wait.
     pub(in crate::audit) fn len(&self) -> usize {
         self.records.len()
+    }
+
+    /// Takes a record in behind all others. Whether it is not lost for want of room.
+    pub(in crate::audit) fn take(
+        &mut self,
+        handed: Handed,
+        origin: &Origin,
+        on_failure: OnFailure,
+        shared: &Shared,
+    ) -> bool {
+        let (line, waiting) = handed.encoded(origin);
+        let pending = Pending { unshown: line.page, line, waiting, own: false, lost: 0 };
+        let Err(left_out) = self.push(pending) else { return true };
+        if let Some(page) = left_out.unshown {
+            shared.pages.keep(page, &left_out.line.unplaced());
+        }
+        let waited = left_out.waiting.is_some_and(|waiting| {
+            waiting.send(Err("too many records wait for the disk".into())).is_ok()
+        });
+        // Then it is not lost: what it would have told of does not happen.
+        waited && on_failure == OnFailure::Block
+    }
+
+    /// Adds all of `others`, which have bounds of their own, behind these.
+    pub(in crate::audit) fn append(&mut self, mut others: Self) {
+        self.bytes += others.bytes;
+        self.records.append(&mut others.records);
     }
 
     /// Adds a record behind all others, or gives it back when there is no room.

@@ -44,7 +44,7 @@ use crate::config::OnFailure;
 use crate::report::Report;
 
 /// What was written is durable after this long at the latest, and a failed attempt is repeated.
-const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+pub(in crate::audit) const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// While nothing is written, it is looked after so often.
 const LOOK: Duration = Duration::from_secs(5);
 /// Bytes that are synced without waiting for the interval.
@@ -104,17 +104,8 @@ impl Trail {
 
     /// Takes a record in.
     pub(in crate::audit) fn take(&mut self, handed: Handed) {
-        let (line, waiting) = handed.encoded(&self.origin);
-        let pending = Pending { unshown: line.page, line, waiting, own: false, lost: 0 };
-        let Err(left_out) = self.backlog.push(pending) else { return };
-        if let Some(page) = left_out.unshown {
-            self.shared.pages.keep(page, &left_out.line.unplaced());
-        }
-        let waited = left_out.waiting.is_some_and(|waiting| {
-            waiting.send(Err("too many records wait for the disk".into())).is_ok()
-        });
-        if waited && self.on_failure == OnFailure::Block {
-            return; // not lost: what it would have told of does not happen
+        if self.backlog.take(handed, &self.origin, self.on_failure, &self.shared) {
+            return;
         }
         if self.lost == 0 {
             error!(

@@ -67,6 +67,12 @@ impl Trail {
         Ok(trail)
     }
 
+    /// Takes in what came while the trail could not be opened.
+    pub(in crate::audit) fn take_over(&mut self, records: Backlog) {
+        self.backlog.append(records);
+        self.attempt(false);
+    }
+
     /// Finds where the trail ended, mends a torn end, and goes on in the last segment if it has room.
     fn find_end(&mut self) -> Result<(), OpenError> {
         let dir = self.directory.path().to_owned();

@@ -146,7 +146,8 @@ async fn leaves_are_renewed_before_they_end_without_being_asked() {
         text.contains(&format!("myelin_certificate_not_after_timestamp_seconds {not_after}")),
         "{text}"
     );
-    running.shutdown.run(Duration::from_secs(5)).await;
+    running.shutdown.cut();
+    running.shutdown.run(Duration::ZERO).await;
 }
 
 #[tokio::test]
@@ -165,7 +166,8 @@ async fn a_failed_renewal_keeps_the_last_good_material_and_is_tried_again() {
     fs::write(&root, kept).unwrap();
 
     assert!(!running.replaced().await.same_as(&running.first));
-    running.shutdown.run(Duration::from_secs(5)).await;
+    running.shutdown.cut();
+    running.shutdown.run(Duration::ZERO).await;
 }
 
 #[tokio::test]
@@ -336,12 +338,39 @@ async fn the_log_says_until_when_the_new_certificate_is_valid_in_rfc_3339() {
 }
 
 #[tokio::test]
-async fn draining_ends_the_task_and_later_requests_are_answered() {
+async fn a_cut_ends_the_task_and_later_requests_are_answered() {
     let pki = OpenSsl::with_leaf();
     let running = run(supply(&files(&pki))).await;
 
-    let drained = running.shutdown.run(Duration::from_secs(5)).await;
+    running.shutdown.cut();
+    running.shutdown.run(Duration::from_secs(5)).await;
 
-    assert_eq!(drained, crate::shutdown::Drained::Clean);
     assert!(matches!(running.trigger.reload(None).await, Err(MaterialError::BrokenOff)));
+}
+
+#[tokio::test]
+async fn while_it_drains_no_certificate_is_renewed() {
+    let dir = TempDir::new().unwrap();
+    let running = run(supply(&embedded(&dir, Duration::from_secs(3)))).await;
+
+    running.shutdown.drain();
+    let due = running.standing.snapshot().value.renew_at.unwrap();
+    while clock::now() < due {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    running.trigger.reload(None).await.unwrap();
+
+    assert!(running.live.snapshot().value.same_as(&running.first));
+}
+
+#[tokio::test]
+async fn while_it_drains_what_peers_are_verified_with_is_followed() {
+    let pki = OpenSsl::with_leaf();
+    let (mut running, changed) = run_told(&pki).await;
+    running.shutdown.drain();
+
+    pki.sign("leaf", "root", BOTH, "-days 80");
+    changed.notify_one();
+
+    assert!(!running.replaced().await.same_as(&running.first));
 }

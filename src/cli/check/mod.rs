@@ -39,6 +39,13 @@ pub(super) struct Arguments {
     socket: Option<PathBuf>,
 }
 
+impl Arguments {
+    /// Whether whoever asks is told as Nagios expects.
+    pub(super) fn is_plugin(&self) -> bool {
+        self.nagios
+    }
+}
+
 pub(in crate::cli) use nagios::unknown;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use time::OffsetDateTime;
 
 use super::super::console::{self, harmless};
-use super::super::control::{Door, Facts, Failure, NoDoor, Which, ask, rough};
+use super::super::control::{Certificate, Door, Facts, Failure, NoDoor, Which, ask, rough};
 use super::super::{Exit, wait};
 use crate::clock;
 use crate::report::Report;
@@ -29,10 +29,27 @@ pub(super) enum State {
 }
 
 /// How near an end may come.
+///
+/// Both are for what somebody has to renew. What renews itself is judged by [`Thresholds::of_own`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Thresholds {
     pub(super) warning: Duration,
     pub(super) critical: Duration,
+}
+
+impl Thresholds {
+    /// For our own certificate. One that is renewed in time always has left what its life leaves after that: only less
+    /// tells that renewal fails, however long it lives.
+    fn of_own(self, certificate: &Certificate) -> Self {
+        let Some(due) = certificate.renew_at else { return self };
+        let rest = Duration::try_from(certificate.not_after.0 - due.0).unwrap_or_default();
+        Self { warning: self.warning.min(rest / 2), critical: self.critical.min(rest / 4) }
+    }
+
+    /// As a plugin tells them. It is alarming to be below: `N:` is the range from N on.
+    fn range(self) -> String {
+        format!("{}:;{}:;", self.warning.as_secs(), self.critical.as_secs())
+    }
 }
 
 /// What there is to say.
@@ -53,13 +70,15 @@ pub(super) fn run(which: &Which, thresholds: Thresholds) -> anyhow::Result<Exit>
             return Ok(unknown(&format!("the configuration does not tell where to ask: {why}")));
         }
     };
-    match wait(facts(&door))? {
+    match wait(facts(&door, which))? {
         Ok((facts, ready)) => {
             let now = clock::now();
             let verdict = judge(&facts, &ready, thresholds, now);
             Ok(tell(&verdict, &performance(&facts, thresholds, now)))
         }
-        Err(failure) => {
+        // It says nothing of the sidecar who we are.
+        Err(failure @ Failure::Forbidden { .. }) => Ok(unknown(&Report(&failure).to_string())),
+        Err(failure @ (Failure::Nobody { .. } | Failure::Lost { .. })) => {
             let found = vec![(State::Critical, Report(&failure).to_string())];
             Ok(tell(&Verdict { found }, ""))
         }
@@ -71,7 +90,18 @@ pub(in crate::cli) fn unknown(why: &str) -> Exit {
     tell(&Verdict { found: vec![(State::Unknown, why.to_owned())] }, "")
 }
 
-async fn facts(door: &Door) -> Result<(Facts, String), Failure> {
+/// What it says at `door`, or else, if that is not for us, where everybody may ask.
+async fn facts(door: &Door, which: &Which) -> Result<(Facts, String), Failure> {
+    match facts_at(door).await {
+        Err(forbidden @ Failure::Forbidden { .. }) => match which.listener() {
+            Some(listener) => facts_at(&listener).await,
+            None => Err(forbidden),
+        },
+        told => told,
+    }
+}
+
+async fn facts_at(door: &Door) -> Result<(Facts, String), Failure> {
     let status = ask(door, Method::GET, "/status", "").await?;
     let facts = status.read(door)?;
     let ready = ask(door, Method::GET, "/ready", "").await?;
@@ -98,7 +128,8 @@ fn judge(facts: &Facts, not_ready: &str, thresholds: Thresholds, now: OffsetDate
 }
 
 fn identity(facts: &Facts, thresholds: Thresholds, now: OffsetDateTime, verdict: &mut Verdict) {
-    verdict.ends("own certificate", facts.certificate.not_after.0, thresholds, now);
+    let own = thresholds.of_own(&facts.certificate);
+    verdict.ends("own certificate", facts.certificate.not_after.0, own, now);
     for anchor in &facts.trust_bundle {
         verdict.ends(&format!("authority {}", anchor.subject), anchor.not_after.0, thresholds, now);
     }
@@ -204,12 +235,11 @@ fn performance(facts: &Facts, thresholds: Thresholds, now: OffsetDateTime) -> St
         let space = if data.is_empty() { "" } else { " " };
         let _infallible = write!(data, "{space}'{label}'={value};{ranges}");
     };
-    // It is alarming to be below: `N:` is the range from N on.
-    let below = format!("{}:;{}:;", thresholds.warning.as_secs(), thresholds.critical.as_secs());
     let left = |end: OffsetDateTime| format!("{}s", (end - now).whole_seconds());
-    add("certificate_left", left(facts.certificate.not_after.0), &below);
+    let own = thresholds.of_own(&facts.certificate).range();
+    add("certificate_left", left(facts.certificate.not_after.0), &own);
     if let Some(first) = facts.trust_bundle.iter().map(|anchor| anchor.not_after.0).min() {
-        add("trust_bundle_left", left(first), &below);
+        add("trust_bundle_left", left(first), &thresholds.range());
     }
     add("trail_records", format!("{}c", facts.audit.sequence), ";;0");
     add("trail_lost", format!("{}c", facts.audit.lost), ";;0");
@@ -250,4 +280,40 @@ fn tell(verdict: &Verdict, performance: &str) -> Exit {
     let bar = if performance.is_empty() { "" } else { " | " };
     console::line(&format!("MYELIN {state} - {text}{bar}{performance}"));
     Exit::Plugin(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::control::Moment;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn own(renewed_after: Option<time::Duration>, lives: time::Duration) -> Certificate {
+        let issued = OffsetDateTime::UNIX_EPOCH;
+        Certificate {
+            spiffe: None,
+            alternative_names: Vec::new(),
+            not_after: Moment(issued + lives),
+            source: "embedded".to_owned(),
+            renew_at: renewed_after.map(|after| Moment(issued + after)),
+            rejected: None,
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_renews_itself_alarms_only_when_that_comes_to_nothing() {
+        let asked = Thresholds { warning: 168 * HOUR, critical: 48 * HOUR };
+        let of = |certificate: &Certificate| {
+            let Thresholds { warning, critical } = asked.of_own(certificate);
+            (warning, critical)
+        };
+
+        let day = own(Some(time::Duration::hours(16)), time::Duration::hours(24));
+        assert_eq!(of(&day), (4 * HOUR, 2 * HOUR));
+        let year = own(Some(time::Duration::days(243)), time::Duration::days(365));
+        assert_eq!(of(&year), (168 * HOUR, 48 * HOUR), "never earlier than was asked for");
+        let files = own(None, time::Duration::hours(24));
+        assert_eq!(of(&files), (168 * HOUR, 48 * HOUR), "somebody else renews it");
+    }
 }

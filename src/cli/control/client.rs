@@ -20,8 +20,10 @@ use crate::shutdown::Shutdown;
 
 /// To be connected, and heard.
 const CONNECT: Duration = Duration::from_secs(5);
-/// For a whole answer: a reload may have to wait for key material from far away.
-const ANSWER: Duration = Duration::from_secs(130);
+/// For a whole page, and for the beginning of an answer that goes on.
+const PAGE: Duration = Duration::from_secs(5);
+/// For the answer to what changes something: a reload may have to wait for key material from far away.
+const CHANGE: Duration = Duration::from_secs(130);
 /// Largest answer: metrics of a thousand peers are a tenth of it.
 const LARGEST: usize = 16 << 20;
 
@@ -70,24 +72,23 @@ pub(in crate::cli) async fn ask(
 ) -> Result<Answer, Failure> {
     let lost = |why: String| Failure::Lost { door: door.to_string(), why };
     let asked = async {
-        let response = send(door, method, path, body).await?;
+        let response = send(door, method.clone(), path, body).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), LARGEST).collect().await;
         let body = body.map_err(|error| lost(error.to_string()))?.to_bytes();
         Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
     };
-    timeout(ANSWER, asked)
-        .await
-        .map_err(|_late| lost(format!("not within {}s", ANSWER.as_secs())))?
+    let limit = if method == Method::GET { PAGE } else { CHANGE };
+    within(limit, door, asked).await
 }
 
-/// Asks once, and hands over each line as it comes. When this returns, the other end has nothing more to say.
+/// Asks once, and hands over each line as it comes, however long that takes once it has begun. When this returns, the other end has nothing more to say.
 pub(in crate::cli) async fn follow(
     door: &Door,
     path: &str,
     mut line: impl FnMut(&str),
 ) -> Result<StatusCode, Failure> {
-    let response = send(door, Method::POST, path, "").await?;
+    let response = within(PAGE, door, send(door, Method::POST, path, "")).await?;
     let (status, mut body) = (response.status(), response.into_body());
     let mut held = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -99,6 +100,17 @@ pub(in crate::cli) async fn follow(
         }
     }
     Ok(status)
+}
+
+async fn within<T>(
+    limit: Duration,
+    door: &Door,
+    asked: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    timeout(limit, asked).await.map_err(|_late| Failure::Lost {
+        door: door.to_string(),
+        why: format!("not within {}s", limit.as_secs()),
+    })?
 }
 
 async fn send(

@@ -53,6 +53,12 @@ impl Which {
         admin.socket.map(Door::Socket).or(listens).ok_or_else(|| self.is_closed())
     }
 
+    /// `admin.listen`, which tells everybody on this machine what the socket tells a few.
+    pub(super) fn listener(&self) -> Option<Door> {
+        let config = if self.socket.is_none() { self.config().ok() } else { None };
+        config?.admin.listen.map(|address| Door::Admin(reachable(address)))
+    }
+
     /// The configuration.
     pub(super) fn config(&self) -> Result<Config, NoDoor> {
         load(&self.file.config).map_err(NoDoor::Problems)

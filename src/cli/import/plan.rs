@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use rustls::pki_types::CertificateDer;
+
 use super::options::{Fate, fate};
 use super::stunnel::{Entry, File, Section};
 use crate::certs::files::trust_bundle;
 use crate::config::check_name;
-use crate::identity::{DnsName, Fingerprint};
+use crate::identity::{DnsName, Fingerprint, PeerCertificate};
 
 /// stunnel's own default of `TIMEOUTidle`.
 const IDLE: &str = "12h";
@@ -55,21 +57,24 @@ impl Plan {
     /// Of the services that `wanted` takes by their names.
     pub(super) fn of(file: &File, wanted: impl Fn(&str) -> bool) -> Self {
         let mut plan = Self::default();
-        let mut first = None;
+        let mut added: Option<Identity> = None;
         for service in file.services.iter().filter(|service| wanted(&service.name)) {
             let identity = Identity::of(file, service);
-            if first.get_or_insert_with(|| identity.clone()) != &identity {
+            if added.as_ref().is_some_and(|added| *added != identity) {
                 let text = "it has another certificate or CAfile than those before it: a sidecar has one identity, so import it into a file of its own (--only)";
                 plan.leave_out(service, text);
                 continue;
             }
             let said = plan.remarks.len();
-            if let Err(why) = plan.add(file, service) {
-                plan.remarks.truncate(said); // of what is not in it nothing else is to be said
-                plan.leave_out(service, &why);
+            match plan.add(file, service) {
+                Ok(()) => added = Some(identity),
+                Err(why) => {
+                    plan.remarks.truncate(said); // of what is not in it nothing else is to be said
+                    plan.leave_out(service, &why);
+                }
             }
         }
-        plan.identity = first.unwrap_or_default();
+        plan.identity = added.unwrap_or_default();
         for entry in &file.global {
             plan.remark("", entry);
         }
@@ -136,28 +141,18 @@ impl Plan {
         service: &Section,
         (of, listener, is_client): (&str, &Listener, bool),
     ) -> Result<Vec<String>, String> {
-        let name = &listener.name;
         let names = service.all(file, "checkhost");
-        if !names.is_empty() {
-            let names =
-                names.iter().map(|entry| dns(&entry.value)).collect::<Result<Vec<_>, _>>()?;
-            return Ok(names
-                .into_iter()
-                .map(|host| self.peer(&host, format!("dns: {host}")))
-                .collect());
+        let names =
+            names.iter().map(|entry| dns(&entry.value)).collect::<Result<Vec<_>, String>>()?;
+        let level = service.get(file, "verify").map(|level| level.value.as_str());
+        if service.is(file, "verifypeer") || matches!(level, Some("3" | "4")) {
+            let pins = pins(file, service, &names)?;
+            let wish = format!("{}-peer", listener.name);
+            return Ok(pins.into_iter().map(|pin| self.peer(&wish, pin)).collect());
         }
-        if service.is(file, "verifypeer")
-            || service
-                .get(file, "verify")
-                .is_some_and(|level| ["3", "4"].contains(&level.value.as_str()))
-        {
-            let bundle =
-                service.get(file, "cafile").ok_or("it has `verifyPeer` and no `CAfile`")?;
-            let certificates = trust_bundle(Path::new(&bundle.value))
-                .map_err(|error| format!("its peers are the certificates in `CAfile` (line {}), which cannot be used: {error}", bundle.line))?;
-            let pins =
-                certificates.iter().map(|der| format!("pin: \"sha256:{}\"", Fingerprint::of(der)));
-            return Ok(pins.map(|pin| self.peer(&format!("{name}-peer"), pin)).collect());
+        if !names.is_empty() {
+            let peer = |host: String| self.peer(&host, format!("dns: {host}"));
+            return Ok(names.into_iter().map(peer).collect());
         }
         if !is_client {
             self.remarks.push(format!(
@@ -223,6 +218,31 @@ impl Identity {
             crl: get("crlfile"),
         }
     }
+}
+
+/// The certificates that a peer may have, if stunnel asked for one of `CAfile`; and for one of `names` too, if there are any.
+fn pins(file: &File, service: &Section, names: &[String]) -> Result<Vec<String>, String> {
+    let bundle = service.get(file, "cafile").ok_or("it has `verifyPeer` and no `CAfile`")?;
+    let certificates = trust_bundle(Path::new(&bundle.value)).map_err(|error| {
+        let line = bundle.line;
+        format!("its peers are the certificates in `CAfile` (line {line}), which cannot be used: {error}")
+    })?;
+    let is_named = |der: &&CertificateDer<'_>| {
+        let certificate = PeerCertificate::parse(der);
+        names.is_empty() || certificate.is_ok_and(|it| names.iter().any(|name| it.is_of(name)))
+    };
+    let pins: Vec<_> = certificates
+        .iter()
+        .filter(is_named)
+        .map(|der| format!("pin: \"sha256:{}\"", Fingerprint::of(der)))
+        .collect();
+    if pins.is_empty() {
+        let line = bundle.line;
+        return Err(format!(
+            "its peers are the certificates in `CAfile` (line {line}) that have a name of `checkHost`, and none has: correct `checkHost`, or take it out"
+        ));
+    }
+    Ok(pins)
 }
 
 /// The wish as a name of ours, with a number behind it if it is taken.

@@ -5,10 +5,7 @@ use std::path::Path;
 
 use super::super::sheet::{Sheet, quoted};
 use super::{Arguments, Call, Name, Protocol};
-use crate::config::Target;
-
-/// Longest path of a unix socket in bytes.
-const LONGEST_SOCKET: usize = 107;
+use crate::config::{MAX_CONTROL, Target};
 
 /// The configuration that `arguments` ask for. `authority` is where the authority is, as the file names it.
 pub(super) fn configuration(arguments: &Arguments, authority: &Path) -> String {
@@ -50,7 +47,7 @@ pub(super) fn configuration(arguments: &Arguments, authority: &Path) -> String {
     );
     // A directory may be too deep for a socket's path.
     let socket = std::path::absolute(&arguments.dir).map(|dir| dir.join("control.sock"));
-    if socket.is_ok_and(|path| path.as_os_str().len() <= LONGEST_SOCKET) {
+    if socket.is_ok_and(|path| path.as_os_str().len() <= MAX_CONTROL) {
         page.line(
             "  socket: control.sock",
             "`myelin status`, `reload`, `drain`, `log-level`; this user's and root's",

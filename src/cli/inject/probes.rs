@@ -85,25 +85,34 @@ impl Asked {
             (ProbeCheck::Http { address, path }, Some(asked)) => {
                 address.port() == self.port && **path == **asked
             }
-            (ProbeCheck::Tcp(address), None) => address.port() == self.port,
-            _ => false,
+            (ProbeCheck::Tcp(address), None) => {
+                self.kind == "tcpSocket" && address.port() == self.port
+            }
+            (ProbeCheck::Http { .. }, None) | (ProbeCheck::Tcp(_), Some(_)) => false,
         }
     }
 
     fn note(&self, place: String, key: &str, container: &str) -> Finding {
         let Self { kind, port, path } = self;
-        let entry = match path {
-            Some(path) => {
-                format!("{{ path: /health/{container}, http: \"http://127.0.0.1:{port}{path}\" }}")
-            }
-            None => format!("{{ path: /health/{container}, tcp: 127.0.0.1:{port} }}"),
+        let entry = |check: String| {
+            format!(
+                "add `{{ path: /health/{container}, {check} }}` to `admin.probes`: inject points the probe there"
+            )
+        };
+        let mend = match (*kind, path) {
+            (_, Some(path)) => entry(format!("http: \"http://127.0.0.1:{port}{path}\"")),
+            ("grpc", None) => format!(
+                "the sidecar asks nothing over gRPC, and a connection alone is no answer: use `exec` with a program in the container, \
+                 like `grpc_health_probe -addr=127.0.0.1:{port}`, or `httpGet` if the workload has a path for it"
+            ),
+            (_, None) => entry(format!("tcp: 127.0.0.1:{port}")),
         };
         Finding::new(
             place,
             format!(
                 "{key} ({kind}) of {container} asks port {port}, which only the sidecar should reach"
             ),
-            format!("add `{entry}` to `admin.probes`: inject points the probe there"),
+            mend,
         )
     }
 }

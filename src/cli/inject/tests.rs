@@ -129,6 +129,33 @@ fn a_probe_that_nobody_can_ask_any_more_is_told_with_the_line_and_the_mend() {
 }
 
 #[test]
+fn a_probe_over_grpc_does_not_become_a_mere_connection() {
+    let text =
+        DEPLOYMENT.replace("httpGet: { path: /healthz, port: 8080 }", "grpc: { port: 8080 }");
+    let asked = "probes: [{ path: /health/ehr, tcp: \"127.0.0.1:8080\" }, { path: /health/up, ";
+    let identity = secret();
+    let order = Order {
+        config: Some((
+            "myelin.yaml".to_owned(),
+            CONFIG.replace("probes: [{ path: /health/ehr, ", asked),
+        )),
+        ..order(&identity)
+    };
+
+    let (grpc, said) = injected(&text, &order);
+    let (tcp, _) = injected(&text.replace("grpc:", "tcpSocket:"), &order);
+
+    let probe = |text: &str| {
+        let pod = &object_of(text, "Deployment")["spec"]["template"]["spec"];
+        pod["containers"][0]["readinessProbe"].clone()
+    };
+    assert_eq!(probe(&grpc), json!({"grpc": {"port": 8080}, "periodSeconds": 3}));
+    assert!(said.contains("(grpc)") && said.contains("grpc_health_probe"), "{said}");
+    assert!(!said.contains("admin.probes"), "{said}");
+    assert_eq!(probe(&tcp)["httpGet"], json!({"path": "/health/ehr", "port": 9902}));
+}
+
+#[test]
 fn every_line_of_the_owner_stays_and_other_documents_are_not_looked_at() {
     let (text, _) = injected(DEPLOYMENT, &order(&secret()));
 

@@ -65,6 +65,17 @@ pub(super) fn removal(saved: &str) -> Option<String> {
     Some(lines.join("\n"))
 }
 
+/// Whether a chain of ours in `saved` sends something to `port`.
+pub(super) fn has(saved: &str, port: u16) -> bool {
+    let port = port.to_string();
+    saved.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        let chain = (words.next() == Some("-A")).then(|| words.next()).flatten();
+        let is_ours = CHAINS.iter().any(|(ours, ..)| chain == Some(*ours));
+        is_ours && words.any(|word| word == "--to-ports") && words.next() == Some(port.as_str())
+    })
+}
+
 /// Takes away the jumps to our chains.
 fn jumps(saved: &str) -> impl Iterator<Item = String> {
     let is_jump = |rule: &&str| {
@@ -98,4 +109,20 @@ fn output(rules: &Rules, family: Family) -> Vec<String> {
         ports.iter().map(|port| format!("-p tcp --dport {port} -j REDIRECT --to-ports {to}")),
     );
     what.into_iter().map(|what| format!("-A MYELIN_OUTPUT {what}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rules_of_ours_to_the_whole_port_vouch_for_it() {
+        let ours = "-A MYELIN_OUTPUT -p tcp -j REDIRECT --to-ports 15001\n";
+        let others = "-A OUTPUT -j MYELIN_OUTPUT\n-A PREROUTING -p tcp -j REDIRECT --to-ports 15001\n\
+                      -A MYELINS -p tcp -j REDIRECT --to-ports 15001\n";
+
+        assert!(has(&format!("{others}{ours}"), 15001));
+        assert!(!has(ours, 1500) && !has(ours, 5001));
+        assert!(!has(others, 15001));
+    }
 }

@@ -132,14 +132,16 @@ fn with_rules(
 fn apply_nft(rules: &Rules) -> anyhow::Result<()> {
     kernel::run("nft", &["-f", "-"], &nft::text(rules))?;
     let table: Vec<_> = ["list", "table"].into_iter().chain(nft::TABLE.split(' ')).collect();
-    there(&kernel::run("nft", &table, "")?, rules, "redirect to :")
+    let said = kernel::run("nft", &table, "")?;
+    there(rules, |port| nft::has(&said, port))
 }
 
 fn apply_iptables(rules: &Rules) -> anyhow::Result<()> {
     for family in Family::BOTH {
         let saved = kernel::run(family.save(), &["-t", "nat"], "")?;
         kernel::run(family.restore(), &["--noflush"], &iptables::text(rules, family, &saved))?;
-        there(&kernel::run(family.save(), &["-t", "nat"], "")?, rules, "--to-ports ")?;
+        let said = kernel::run(family.save(), &["-t", "nat"], "")?;
+        there(rules, |port| iptables::has(&said, port))?;
     }
     Ok(())
 }
@@ -155,10 +157,10 @@ fn remove_iptables() -> anyhow::Result<()> {
 }
 
 /// Whether the kernel has every port to which something is sent: what was not told must not be believed.
-fn there(said: &str, rules: &Rules, before: &str) -> anyhow::Result<()> {
+fn there(rules: &Rules, has: impl Fn(u16) -> bool) -> anyhow::Result<()> {
     let outbound = rules.outbound.iter().map(|outgoing| outgoing.to);
     for port in outbound.chain(rules.inbound.iter().map(|incoming| incoming.to)) {
-        if !said.contains(&format!("{before}{port}")) {
+        if !has(port) {
             bail!("the rules were taken, and the kernel has none to port {port}: apply them again");
         }
     }

@@ -15,6 +15,12 @@ pub(super) fn text(rules: &Rules) -> String {
     format!("{}table {TABLE} {{\n{}{}}}\n", removal(), output(rules), prerouting(rules))
 }
 
+/// Whether our table, as `nft` lists it, sends something to `port`.
+pub(super) fn has(listed: &str, port: u16) -> bool {
+    let rule = format!("redirect to :{port}");
+    listed.lines().any(|line| line.trim_end().ends_with(&rule))
+}
+
 /// What programs of this machine open.
 fn output(rules: &Rules) -> String {
     let Some(Outgoing { to, ports, spared_ports, spared }) = &rules.outbound else {
@@ -54,4 +60,17 @@ fn prerouting(rules: &Rules) -> String {
 fn chain(name: &str, lines: &[String]) -> String {
     let lines: String = lines.iter().map(|line| format!("\t\t{line}\n")).collect();
     format!("\tchain {name} {{\n{lines}\t}}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_rule_to_the_whole_port_vouches_for_it() {
+        let listed = "\t\tmeta l4proto tcp redirect to :15001\n";
+
+        assert!(has(listed, 15001));
+        assert!(!has(listed, 1500) && !has(listed, 5001));
+    }
 }

@@ -90,6 +90,8 @@ async fn on_terminal(door: &Door, ends: &mut Ends, looks: &mut Interval) -> anyh
     let page = Page { is_coloured: !is_colour_refused() };
     let screen = Screen::enter()?;
     let (mut seen, mut typed) = (Looks::default(), EventStream::new());
+    // Kept beside the keys: without it a sidecar that does not answer would keep us from hearing them.
+    let mut looking = Box::pin(look(door, looks));
     loop {
         tokio::select! {
             () = ends.came() => break,
@@ -99,14 +101,23 @@ async fn on_terminal(door: &Door, ends: &mut Ends, looks: &mut Interval) -> anyh
                 Some(Ok(_)) => continue,
                 Some(Err(_)) | None => break, // the terminal has gone
             },
-            _ = looks.tick() => tokio::select! {
-                () = ends.came() => break,
-                looked = Seen::look(door) => seen.take(looked),
-            },
+            (looked, looks) = &mut looking => {
+                seen.take(looked);
+                looking.set(look(door, looks));
+            }
         }
         screen.draw(&seen.lines(page))?;
     }
     Ok(())
+}
+
+/// The next look, when it is time; hands back what knows when the one after is.
+async fn look<'a>(
+    door: &Door,
+    looks: &'a mut Interval,
+) -> (Result<Seen, Failure>, &'a mut Interval) {
+    looks.tick().await;
+    (Seen::look(door).await, looks)
 }
 
 fn is_end(event: &Event) -> bool {

@@ -15,6 +15,7 @@ mod redirect;
 mod routes;
 mod rules;
 mod sources;
+mod switches;
 mod undone;
 mod wrong_rules;
 

@@ -38,6 +38,8 @@ pub(super) struct OutboundHttp {
     facing: Facing,
     /// What is known of a request that has no connection to the peer.
     unconnected: Arc<Connection>,
+    /// Whose connections to the peer it shares.
+    shares_with: Arc<str>,
 }
 
 /// A connection to the peer, which many requests may share. Its end is recorded when it is dropped.
@@ -83,7 +85,8 @@ impl OutboundHttp {
         let state = &live.snapshot().value;
         let unconnected = describe(state, caller.wanted.as_ref(), caller.source, None);
         let unconnected = Arc::new(unconnected);
-        Self { live, services, permits, caller, facing: Facing::Outbound, unconnected }
+        let shares_with = shares_with(state.config.name.as_str(), caller.wanted.as_ref());
+        Self { live, services, permits, caller, facing: Facing::Outbound, unconnected, shares_with }
     }
 }
 
@@ -104,13 +107,8 @@ impl Host for OutboundHttp {
     /// Whoever reaches this listener is the workload; connections of an earlier configuration are not used
     /// any more. New key material changes none of them: each is judged by it on its own.
     fn pool_key(&self) -> PoolKey {
-        let now = self.live.snapshot();
-        let name = now.value.config.name.as_str();
-        let name = match &self.caller.wanted {
-            None => name.into(),
-            Some(Candidate { label, address, .. }) => format!("{name} {label} {address}").into(),
-        };
-        PoolKey { name, generation: now.value.configuration }
+        let generation = self.live.snapshot().value.configuration;
+        PoolKey { name: Arc::clone(&self.shares_with), generation }
     }
 
     /// Whom a request may reach is for `expect` to say, at the handshake.
@@ -236,6 +234,17 @@ impl Host for OutboundHttp {
 
     fn completed(&self, ticket: OpenRequest, end: RequestEnd) {
         requests::completed(&self.services, ticket, end);
+    }
+}
+
+/// Connections that were to go elsewhere are shared only with those that were to go to the same place: they are on record with it.
+fn shares_with(listener: &str, wanted: Option<&Candidate>) -> Arc<str> {
+    match wanted {
+        None => listener.into(),
+        Some(Candidate { label, address, asked, .. }) => {
+            let asked = asked.unwrap_or(*address);
+            format!("{listener} {label} {address} {asked}").into()
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use super::sniff::Rewound;
 use super::tracked::Tracked;
 use super::watched::Watched;
 use super::{
-    CONNECTION_WINDOW, PING_INTERVAL, PING_TIMEOUT, QUIET, SETTLING, STREAM_WINDOW, buffer_bytes,
+    CONNECTION_WINDOW, PING_INTERVAL, PING_TIMEOUT, SETTLING, STREAM_WINDOW, buffer_bytes, quiet,
 };
 use crate::config::Limits;
 use crate::outcome::Ending;
@@ -63,7 +63,7 @@ where
     let close = |connection: Pin<&mut http1::UpgradeableConnection<_, _>>| {
         connection.graceful_shutdown();
     };
-    let ending = drive(pin!(served), (close, QUIET), connection, shutdown).await;
+    let ending = drive(pin!(served), (close, quiet(limits)), connection, shutdown).await;
     report_unseen(connection, &verdicts, ending).await;
     let tunnel = connection.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
     match tunnel {

@@ -63,7 +63,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long exchanges may take to note their ends once their connection has ended.
 const SETTLING: Duration = Duration::from_secs(1);
-/// At a drain, a connection without a request in flight is closed when so long none has come: one may be on its way.
+/// At a drain, a connection without a request in flight is closed when so long none has come, at most: one may be on its way.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// What a downstream speaks.
@@ -139,14 +139,20 @@ async fn first_bytes<S: AsyncRead + Unpin>(
 ) -> Result<(Spoken, Rewound<S>), Ending> {
     tokio::select! {
         sniffed = sniff(downstream, limits) => sniffed,
-        () = drained(shutdown) => Err(Ending::Finished),
+        () = drained(shutdown, quiet(limits)) => Err(Ending::Finished),
     }
 }
 
 /// Resolves when a drain has begun, and nothing came for a while.
-async fn drained(shutdown: &Shutdown) {
+async fn drained(shutdown: &Shutdown, quiet: Duration) {
     shutdown.draining().await;
-    sleep(QUIET).await;
+    sleep(quiet).await;
+}
+
+/// How long a connection counts as quiet at a drain: outbound ones may have no more than half of `drain_timeout`, and what is
+/// closed needs some of it, too, not to be cut.
+fn quiet(limits: &Limits) -> Duration {
+    QUIET.min(limits.drain_timeout / 4)
 }
 
 /// Read and write buffer of one HTTP/1 connection, at most: a whole head fits.

@@ -11,6 +11,7 @@ use myelin::shutdown::Drained;
 use super::mesh::Setup;
 use super::outside::Outside;
 use super::process::Process;
+use super::until;
 
 impl Setup {
     /// Starts the sidecar in this process.
@@ -139,6 +140,20 @@ pub(crate) struct Spawned {
 }
 
 impl Spawned {
+    /// Hands over, for the `nth` time, and waits until the new worker serves.
+    pub(crate) async fn hands_over(&self, nth: usize) {
+        let process = &self.process;
+        until("few processes to drain", || process.children().len() <= 4).await;
+        let count = |words: &str| process.output().matches(words).count();
+        let before = count("the hand-over is off");
+        process.signal("USR2");
+        until("the hand-over", || {
+            assert_eq!(count("the hand-over is off"), before, "{}", process.output());
+            count("\"handed over\"") >= nth
+        })
+        .await;
+    }
+
     /// The worker's id: whoever measures the sidecar measures this process.
     pub(crate) fn worker(&self) -> u32 {
         *self.process.children().last().expect("a worker")

@@ -7,7 +7,8 @@ use rcgen::SerialNumber;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::mesh::{Mesh, Running, Setup};
+use super::mesh::{Mesh, Running, Setup, Spawned};
+use super::outside::Outside;
 use super::pki::{Ca, Identity, spiffe};
 use super::trail::Record;
 
@@ -130,34 +131,51 @@ impl Ward {
 
     /// Starts the sidecar.
     pub(crate) async fn start(&mut self, adjust: impl FnOnce(Setup) -> Setup) -> Running {
+        self.set_up(adjust);
+        self.setup.start().await
+    }
+
+    /// Starts it as a process of its own.
+    pub(crate) async fn spawn(&mut self, adjust: impl FnOnce(Setup) -> Setup) -> Spawned {
+        self.set_up(adjust);
+        self.setup.spawn().await
+    }
+
+    fn set_up(&mut self, adjust: impl FnOnce(Setup) -> Setup) {
         let crls = self.lists();
         let crls: Vec<_> = match self.cause {
             Cause::Revoked => crls.iter().map(PathBuf::as_path).collect(),
             _ => Vec::new(),
         };
         self.setup = adjust(self.setup.clone()).files(&self.identity, &crls);
-        self.setup.start().await
     }
 
     /// The peer loses its right, or is about to lose it by itself.
     pub(crate) async fn lose(&self, sidecar: &Running) {
+        if let Some(setup) = self.lost() {
+            sidecar.reload(&setup).await.unwrap();
+        }
+    }
+
+    /// What the peer loses its right by: files are changed already, and the configuration is what is returned. `None` when it
+    /// loses it by itself.
+    pub(crate) fn lost(&self) -> Option<Setup> {
         let setup = self.setup.clone();
         match self.cause {
-            Cause::TakenOffTheList => sidecar.reload(&setup.unlist("lab")).await.unwrap(),
+            Cause::TakenOffTheList => Some(setup.unlist("lab")),
             Cause::Revoked => {
                 self.write_lists(&[42]);
-                sidecar.reload(&setup).await.unwrap();
+                Some(setup)
             }
             Cause::AuthorityNotTrustedAnyMore => {
                 std::fs::write(self.identity.trust_bundle(), self.own.pem()).unwrap();
-                sidecar.reload(&setup).await.unwrap();
+                Some(setup)
             }
             Cause::PinTakenAway => {
                 let entry = format!("pin: \"sha256:{}\"", "00".repeat(32));
-                let setup = setup.forget("lab").peer("lab", &entry).allow_known("lab");
-                sidecar.reload(&setup).await.unwrap();
+                Some(setup.forget("lab").peer("lab", &entry).allow_known("lab"))
             }
-            Cause::EntryExpires | Cause::CertificateExpires => {}
+            Cause::EntryExpires | Cause::CertificateExpires => None,
         }
     }
 
@@ -185,7 +203,7 @@ impl Ward {
     }
 
     /// The connection that lost its permit is over because of that, and none besides.
-    pub(crate) async fn is_over(&self, sidecar: &Running, withdrawn: &Record) -> Record {
+    pub(crate) async fn is_over(&self, sidecar: &Outside, withdrawn: &Record) -> Record {
         let closed = sidecar.trail().only("connection-closed").await;
         assert_eq!(closed.reason(), "withdrawn", "{closed:#?}");
         assert_eq!(closed.connection(), withdrawn.connection());

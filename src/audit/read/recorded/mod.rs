@@ -15,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 
 pub use self::asked::*;
 pub use self::own::*;
-use crate::audit::reads::Read;
+use crate::audit::reads::{Read, Reader};
 use crate::audit::reviews::Review;
 
 /// A line of the trail, in part. Names are the record's own.
@@ -294,6 +294,8 @@ pub struct RecordedMyelin {
     pub segment: Option<RecordedSegment>,
     /// All records before this one are sealed.
     pub checkpoint: Option<RecordedCheckpoint>,
+    /// Who had it done, over the control socket.
+    pub asked_by: Option<Reader>,
     /// Who read the trail.
     pub read: Option<Read>,
     /// Who has reviewed it.
