@@ -38,4 +38,5 @@ pub mod sandbox;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod upstream;

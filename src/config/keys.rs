@@ -26,6 +26,7 @@ pub(super) static FILE: Section = Section {
         "redirect",
         "policy",
         "audit",
+        "telemetry",
         "admin",
         "runtime",
         "limits",
@@ -317,6 +318,15 @@ pub(super) static PSEUDONYMS: Section =
 /// `policy`
 pub(super) static POLICY: Section =
     Section { keys: &["rego", "data", "query", "timeout"], required: &[("rego", "[policy.rego]")] };
+
+/// `telemetry`
+pub(super) static TELEMETRY: Section = Section { keys: &["traces"], required: &[] };
+
+/// `telemetry.traces`
+pub(super) static TRACES: Section = Section {
+    keys: &["endpoint", "protocol", "sample", "trust_bundle", "headers_file"],
+    required: &[("endpoint", "https://otel.hospital.example:4317"), ("sample", "0.01")],
+};
 
 /// `admin`
 pub(super) static ADMIN: Section =

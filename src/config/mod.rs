@@ -23,6 +23,7 @@ mod settings;
 mod stand_in;
 mod substitute;
 mod switches;
+mod telemetry;
 mod template;
 mod yaml;
 
@@ -65,6 +66,7 @@ pub use settings::{
     AdminSettings, AuditSettings, Checkpoints, Keeping, KeyAlgorithm, LegalHold, OnFailure,
     ProbeCheck, Pseudonyms, RegoFile, RegoSettings, WorkloadProbe,
 };
+pub use telemetry::{Sample, Share, TraceSettings};
 pub use template::PathTemplateError;
 
 use crate::identity::{DnsName, Fingerprint, ListenerName, PeerName, SpiffeId, TrustDomain};
@@ -97,6 +99,8 @@ pub struct Config {
     pub redirect: Option<Redirect>,
     /// The trail. Always there when a listener has `phi: true`.
     pub audit: Option<AuditSettings>,
+    /// Spans, and where they go. `None`: nothing is traced.
+    pub traces: Option<TraceSettings>,
     /// The administrative listeners.
     pub admin: AdminSettings,
     /// What stands where in the file, and the digests of those that `policy` names.

@@ -61,6 +61,7 @@ const SHOWN: &[&str] = &[
     "resources",
     "retention",
     "review_by",
+    "sample",
     "sandbox",
     "segment_size",
     "service",

@@ -19,6 +19,7 @@ mod http;
 mod sink;
 mod standing;
 mod syslog;
+pub mod traces;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,6 +1,5 @@
 //! The way to a receiver, whatever it speaks.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::Uri;
@@ -10,12 +9,13 @@ use super::Given;
 use super::dial::Dialer;
 use super::failure::Failure;
 use super::feed::{Encode, Item};
+use super::http::otlp::Signal;
 use super::http::{Fhir, Http, HttpClient, Otlp, Rejected, Rejections, Speech, otlp};
 use super::syslog::Syslog;
 use super::syslog::frame::Sender;
 use crate::audit::forms::Form;
 use crate::certs::Material;
-use crate::config::{Endpoint, ExportSettings, ExportTo, OtlpExport, OtlpProtocol};
+use crate::config::{Endpoint, ExportSettings, ExportTo, OtlpExport};
 use crate::live::{Generation, Live};
 
 /// The way to a receiver.
@@ -49,11 +49,9 @@ impl Sink {
             ExportTo::Otlp(OtlpExport { endpoint: url, protocol, headers_file }) => {
                 let (endpoint, plaintext) = origin(url);
                 let dialer = dialer(endpoint, plaintext);
-                let is_http2 = *protocol == OtlpProtocol::Grpc;
-                let read = |path: PathBuf| Arc::new(move || otlp::headers(&path)) as _;
-                let secrets = headers_file.clone().map(read);
-                let client = HttpClient { dialer, is_http2, secrets, line: None };
-                (client, Speech::Otlp(Otlp::new(url.clone(), *protocol, &given.service)))
+                let client = otlp::client(dialer, *protocol, headers_file.clone());
+                let to = (url.clone(), *protocol);
+                (client, Speech::Otlp(Otlp::new(to, Signal::Logs, &given.service)))
             }
         };
         let rejections = Rejections::new(&given.dir, &given.settings.name);
@@ -150,7 +148,7 @@ pub(super) fn encode(settings: &ExportSettings) -> Encode {
 }
 
 /// Where a URL leads, and whether without TLS.
-fn origin(url: &Uri) -> (Endpoint, bool) {
+pub(super) fn origin(url: &Uri) -> (Endpoint, bool) {
     let is_plain = url.scheme_str() == Some("http");
     let host = url.host().unwrap_or_default();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);

@@ -2,17 +2,20 @@
 //! denial is in the protocol's words.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::Services;
+use super::traced;
 use crate::audit::{Action, Connection, Dicom, Record, Rule, Traffic};
 use crate::authz::{ContextBinding, Denied, Grant};
 use crate::outcome::{AssociationEnding, DenyReason, Ending};
 use crate::protocol::dicom::{Answer, Malformed, Reject, Request};
 use crate::proxy::dicom::{self, Carried, End, Unasked};
 use crate::shutdown::Shutdown;
+use crate::traces::ConnectionTrace;
 
 /// One admitted association, until its end is on record.
 pub(super) struct OpenAssociation {
@@ -22,6 +25,8 @@ pub(super) struct OpenAssociation {
     begun: Instant,
     /// The identifiers of its contexts, in the order of the record's.
     ids: Vec<u8>,
+    /// The trace of its connection; `None`: it is not traced.
+    trace: Option<ConnectionTrace>,
 }
 
 impl OpenAssociation {
@@ -37,7 +42,7 @@ pub(super) struct NotAudited;
 /// Puts an admitted association on record, durably if it is an access to PHI.
 pub(super) async fn admit(
     services: &Services,
-    connection: &Arc<Connection>,
+    (connection, trace): (&Arc<Connection>, Option<ConnectionTrace>),
     request: &Request,
     grant: &Grant,
 ) -> Result<OpenAssociation, NotAudited> {
@@ -54,7 +59,7 @@ pub(super) async fn admit(
     services.metrics.association(true);
     let ids = request.contexts.iter().map(|context| context.id).collect();
     let (connection, grant) = (Arc::clone(connection), grant.clone());
-    Ok(OpenAssociation { connection, dicom, grant, begun: Instant::now(), ids })
+    Ok(OpenAssociation { connection, dicom, grant, begun: Instant::now(), ids, trace })
 }
 
 /// The record of an association that is let through.
@@ -81,7 +86,7 @@ pub(super) async fn completed(
     carried: &Carried,
 ) {
     services.metrics.association_ended(end.how);
-    let OpenAssociation { connection, mut dicom, grant, begun, ids } = open;
+    let OpenAssociation { connection, mut dicom, grant, begun, ids, trace } = open;
     for (context, id) in dicom.contexts.iter_mut().zip(ids) {
         let answers = carried.answers.as_deref();
         context.accepted = answers.map(|answers| accepted(answers, id));
@@ -90,6 +95,11 @@ pub(super) async fn completed(
     dicom.commands.clone_from(&carried.commands);
     let rule = judged(services, (&connection, &dicom), &grant, carried).await;
     dicom.result = Some(end.how.label());
+    if let Some(trace) = &trace {
+        let failed = !matches!(end.how, AssociationEnding::Released | AssociationEnding::Rejected);
+        let how = (Some(end.how.label()), begun.elapsed(), failed);
+        traced::association(trace, &connection, &rule, how, None);
+    }
     let ours = (end.how == AssociationEnding::Aborted).then(|| ending.label().to_owned());
     let record = Record {
         reason: Some(end.how.label()),
@@ -153,12 +163,17 @@ fn accepted(answers: &[Answer], id: u8) -> bool {
 /// Counts and records an association that is not let through; what whoever asked for it is told.
 pub(super) async fn deny(
     services: &Services,
-    connection: &Arc<Connection>,
+    (connection, trace): (&Arc<Connection>, Option<ConnectionTrace>),
     request: &Request,
     denied: &Denied,
 ) -> Reject {
     let dicom = Dicom { phi: connection.phi, ..Dicom::of(request) };
-    let what = (denied.reason, None, Some(Rule::refused_by(denied)));
+    let rule = Rule::refused_by(denied);
+    if let Some(trace) = &trace {
+        let how = (None, Duration::ZERO, false);
+        traced::association(trace, connection, &rule, how, Some(denied.reason));
+    }
+    let what = (denied.reason, None, Some(rule));
     services.expired(denied);
     services.metrics.association(false);
     put_denial(services, connection, Some(dicom), what).await;

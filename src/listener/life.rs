@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::counted::Tally;
+use super::traced::TracedConnection;
 use super::{Services, record};
 use crate::audit::Connection;
 use crate::outcome::Ending;
 use crate::proxy::l4::{Ended, Moved};
+use crate::traces::ConnectionTrace;
 
 /// Filled as a connection lives.
 #[derive(Default)]
@@ -21,9 +23,16 @@ pub(super) struct Life {
     pub(super) tally: Option<Arc<Tally>>,
     /// What is to be said about the ending.
     pub(super) message: Option<String>,
+    /// `None`: it is not traced.
+    pub(super) traced: Option<Box<TracedConnection>>,
 }
 
 impl Life {
+    /// The trace that its messages or its association are in.
+    pub(super) fn trace(&self) -> Option<ConnectionTrace> {
+        self.traced.as_ref().map(|traced| traced.trace.clone())
+    }
+
     /// Notes how a relay came to its end.
     pub(super) fn relayed(&mut self, ended: Ended) -> Ending {
         self.message = ended.cause.map(|cause| cause.to_string());
@@ -33,6 +42,9 @@ impl Life {
     /// Counts and records the end, once.
     pub(super) async fn end(self, services: &Services, ending: Ending, begun: Instant) {
         services.metrics.closed(ending);
+        if let Some(traced) = &self.traced {
+            traced.ended(ending, begun.elapsed());
+        }
         if let Some(connection) = &self.permitted {
             let took = begun.elapsed();
             let moved = self.tally.map_or(self.moved, |tally| tally.moved());

@@ -4,6 +4,7 @@ mod rules;
 mod words;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -12,6 +13,7 @@ use self::words::{is_for_good, rejection};
 use super::Services;
 use super::permits::{Held, Rules};
 use super::quota::Running;
+use super::traced;
 use super::workload::Workload;
 use crate::audit::{Action, Connection, Hl7, Hl7From, Pseudonyms, Record, Rule, Traffic};
 use crate::authz::{Denied, Grant};
@@ -23,6 +25,7 @@ use crate::protocol::mllp::{AckCode, Malformed};
 use crate::proxy::mllp::{Admission, Flow, Host, Message, MessageEnd, No};
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ListenerMetrics;
+use crate::traces::ConnectionTrace;
 
 /// The messages of one connection.
 pub(super) struct MllpHost<S: Rules> {
@@ -30,11 +33,15 @@ pub(super) struct MllpHost<S: Rules> {
     services: Services,
     held: Arc<Held<S>>,
     charged: Charged,
+    /// The trace of the connection; `None`: it is not traced.
+    trace: Option<ConnectionTrace>,
 }
 
 /// One admitted message, until its end is on record.
 pub(super) struct OpenMessage {
     recorded: Recorded,
+    /// The same for its span; `None`: it has none.
+    traced: Recorded,
     _running: Running,
 }
 
@@ -42,8 +49,13 @@ pub(super) struct OpenMessage {
 type Recorded = Option<Box<(Hl7, Rule)>>;
 
 impl<S: MessageRules> MllpHost<S> {
-    pub(super) fn new(live: Live<S>, services: Services, held: Arc<Held<S>>) -> Self {
-        Self { live, services, held, charged: Charged::default() }
+    pub(super) fn new(
+        live: Live<S>,
+        services: Services,
+        held: Arc<Held<S>>,
+        trace: Option<ConnectionTrace>,
+    ) -> Self {
+        Self { live, services, held, charged: Charged::default(), trace }
     }
 
     /// The connection's end.
@@ -112,6 +124,36 @@ impl<S: MessageRules> MllpHost<S> {
         Ok(Some(Box::new((hl7, rule.clone()))))
     }
 
+    /// What the span of a message that policy lets through will say; `None`: there is none.
+    fn traced(&self, message: &Message<'_>, judged: &Judged) -> Recorded {
+        let is_first = !message.is_envelope && !message.is_repeated;
+        self.trace.as_ref().filter(|_| is_first)?;
+        Some(Box::new((self.hl7(message, judged.phi), judged.rule.clone())))
+    }
+
+    /// The span of a message that was not let through.
+    fn trace_denied(&self, hl7: &Hl7, rule: Option<&Rule>, reason: DenyReason) {
+        if let Some(trace) = &self.trace {
+            let at_once = (Duration::ZERO, None);
+            traced::message(trace, self.connection(), (hl7, rule), at_once, Some(reason));
+        }
+    }
+
+    /// The span of a message that was let through.
+    fn trace_completed(&self, traced: Recorded, end: &MessageEnd) {
+        let (Some(trace), Some(traced)) = (&self.trace, traced) else { return };
+        let (hl7, rule) = *traced;
+        let acknowledgement = end.acknowledgement.map(AckCode::label);
+        let failed = match self.held.member().request_ending(end.ending) {
+            // The application could not do its part; what it rejects is the sender's to mend.
+            Ending::Finished => acknowledgement.filter(|code| matches!(*code, "AE" | "CE")),
+            ending => Some(ending.label()),
+        };
+        let hl7 = Hl7 { acknowledgement, ..hl7 };
+        let how = (end.duration, failed);
+        traced::message(trace, self.connection(), (&hl7, Some(&rule)), how, None);
+    }
+
     /// What was put on record has come to nothing: policy says something else by now.
     fn unsent(&self, recorded: Recorded) {
         let Some((hl7, rule)) = recorded.map(|recorded| *recorded) else { return };
@@ -160,7 +202,8 @@ impl<S: MessageRules> MllpHost<S> {
             }
         }
         self.passes(message, judged.would_deny.as_ref());
-        Ok(OpenMessage { recorded, _running: running })
+        let traced = self.traced(message, &judged);
+        Ok(OpenMessage { recorded, traced, _running: running })
     }
 
     /// Counts a message that is let through.
@@ -176,6 +219,7 @@ impl<S: MessageRules> MllpHost<S> {
         metrics.message(message.header.code, false);
         let rule = Rule::refused_by(denied);
         let hl7 = self.hl7(message, state.phi());
+        self.trace_denied(&hl7, Some(&rule), denied.reason);
         let record = self.record(Action::MessageDenied, hl7, Some(rule));
         audit.note(Record { reason: Some(denied.reason.label()), ..record }).await;
         if state.on_denied() == OnDenied::Nack && is_for_good(denied.reason) {
@@ -189,7 +233,9 @@ impl<S: MessageRules> MllpHost<S> {
         let Services { metrics, audit, .. } = &self.services;
         metrics.denied(DenyReason::NotAudited);
         metrics.message(message.header.code, false);
-        let record = self.record(Action::MessageDenied, self.hl7(message, true), None);
+        let hl7 = self.hl7(message, true);
+        self.trace_denied(&hl7, None, DenyReason::NotAudited);
+        let record = self.record(Action::MessageDenied, hl7, None);
         audit.note(Record { reason: Some(DenyReason::NotAudited.label()), ..record }).await;
         No::Close
     }
@@ -205,11 +251,13 @@ impl<S: MessageRules> Host for MllpHost<S> {
             Ok(judged) if judged.goes_on_record(message) || !is_sure() => {
                 Admission::Recorded(Box::pin(self.recorded(message, (judged, now.generation))))
             }
-            Ok(Judged { would_deny, running, .. }) => {
+            Ok(judged) => {
+                let traced = self.traced(message, &judged);
+                let Judged { would_deny, running, .. } = judged;
                 if !message.is_envelope {
                     self.passes(message, would_deny.as_ref());
                 }
-                Admission::Now(OpenMessage { recorded: None, _running: running })
+                Admission::Now(OpenMessage { recorded: None, traced, _running: running })
             }
             Err(denied) => Admission::Recorded(Box::pin(async move {
                 Err(self.denied(message, &now.value, &denied).await)
@@ -232,6 +280,7 @@ impl<S: MessageRules> Host for MllpHost<S> {
         metrics.message(b"", false);
         let phi = self.live.snapshot().value.phi();
         let hl7 = Hl7 { number, phi, ..Hl7::default() };
+        self.trace_denied(&hl7, None, reason);
         let record = self.record(Action::MessageDenied, hl7, None);
         let (reason, message) = (Some(reason.label()), Some(why.to_string()));
         audit.note(Record { reason, message, ..record }).await;
@@ -240,6 +289,7 @@ impl<S: MessageRules> Host for MllpHost<S> {
     fn completed(&self, ticket: OpenMessage, end: MessageEnd) {
         let code = end.acknowledgement.map(|code| code.label());
         self.services.metrics.acknowledged(code, end.duration);
+        self.trace_completed(ticket.traced, &end);
         let Some((hl7, rule)) = ticket.recorded.map(|recorded| *recorded) else { return };
         let ending = self.held.member().request_ending(end.ending);
         let is_batch = hl7.is_batch || end.is_batch;

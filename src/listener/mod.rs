@@ -19,6 +19,7 @@ mod redirect;
 mod requests;
 mod shapes;
 mod sockets;
+mod traced;
 mod workload;
 
 use std::sync::Arc;

@@ -8,9 +8,12 @@ use http::{HeaderMap, Method, Version};
 use super::Services;
 use super::description::Description;
 use super::permits::Member;
+use super::traced::{self, TracedRequest};
 use crate::audit::{Action, Connection, Record, Request, Rule, Traffic};
+use crate::config::Target;
 use crate::outcome::DenyReason;
 use crate::proxy::l7::{Head, NotAudited, RequestEnd, Rough};
+use crate::traces::TraceContext;
 
 /// One admitted request, until its end is on record.
 pub(super) struct OpenRequest {
@@ -19,12 +22,19 @@ pub(super) struct OpenRequest {
     recorded: Option<(Arc<Connection>, Request, Rule)>,
     /// The connection that carries it, whose permit may be withdrawn meanwhile.
     carrier: Option<Arc<Member>>,
+    /// `None`: it is not traced. Boxed: few are.
+    traced: Option<Box<TracedRequest>>,
 }
 
 impl OpenRequest {
     /// The same, of a request that goes over this connection.
     pub(super) fn carried_by(self, carrier: Option<&Arc<Member>>) -> Self {
         Self { carrier: carrier.map(Arc::clone), ..self }
+    }
+
+    /// The same, forwarded to this workload.
+    pub(super) fn forwarded(self, forward: &Target) -> Self {
+        Self { traced: self.traced.map(|traced| Box::new(traced.forwarded(forward))), ..self }
     }
 }
 
@@ -49,8 +59,12 @@ pub(super) async fn admit(
     wish: Wish,
 ) -> Result<OpenRequest, NotAudited> {
     let method = head.method.clone();
+    let traced = head.span.map(|span| {
+        let described = (asked.template.clone(), version(Some(head.version)));
+        Box::new(TracedRequest::new(span, connection, &rule, described))
+    });
     if !wish.recorded {
-        return Ok(OpenRequest { method, recorded: None, carrier: None });
+        return Ok(OpenRequest { method, recorded: None, carrier: None, traced });
     }
     let request = described(head, asked, wish.phi);
     if wish.permit {
@@ -59,7 +73,7 @@ pub(super) async fn admit(
         audited.map_err(|_not_durable| NotAudited)?;
     }
     let recorded = Some((Arc::clone(connection), request, rule));
-    Ok(OpenRequest { method, recorded, carrier: None })
+    Ok(OpenRequest { method, recorded, carrier: None, traced })
 }
 
 /// What goes on record of a request before its answer.
@@ -93,8 +107,14 @@ pub(super) fn completed(services: &Services, ticket: OpenRequest, end: RequestEn
     // 499 is what proxies count for a downstream that went away before its answer.
     let method = ticket.method.as_str();
     services.metrics.request(method, status.unwrap_or(499), true, end.duration);
-    let Some((connection, request, rule)) = ticket.recorded else { return };
+    if ticket.recorded.is_none() && ticket.traced.is_none() {
+        return;
+    }
     let ending = ticket.carrier.map_or(end.ending, |carrier| carrier.request_ending(end.ending));
+    if let Some(traced) = ticket.traced {
+        traced.ended(traced::method(Some(&ticket.method)), &end, ending);
+    }
+    let Some((connection, request, rule)) = ticket.recorded else { return };
     services.audit.note_now(Record {
         reason: Some(ending.label()),
         connection: Some(connection),
@@ -149,6 +169,11 @@ fn denied(
     let known = rough.method.map_or("other", Method::as_str);
     services.metrics.request(known, refused.status, false, Duration::ZERO);
     services.metrics.denied(refused.reason);
+    if let Some(span) = rough.span {
+        let how = (traced::method(rough.method), version(rough.version));
+        let by = (refused.asked.template.as_ref(), refused.rule.as_ref());
+        traced::denied_request(span, connection, how, by, (refused.reason, refused.status));
+    }
     let request = Request {
         number: rough.number,
         method,
@@ -179,39 +204,7 @@ fn version(version: Option<Version>) -> &'static str {
     }
 }
 
-/// The trace id of a well-formed `traceparent` (W3C Trace Context, 3.2).
+/// The trace that a request belongs to.
 fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("traceparent")?.to_str().ok()?;
-    let mut parts = value.split('-');
-    let (version, trace) = (parts.next()?, parts.next()?);
-    let is_hex =
-        |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let fits = version.len() == 2 && trace.len() == 32 && is_hex(version) && is_hex(trace);
-    (fits && trace.bytes().any(|b| b != b'0')).then(|| trace.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn trace(value: &'static str) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        headers.insert("traceparent", HeaderValue::from_static(value));
-        trace_id(&headers)
-    }
-
-    #[test]
-    fn a_well_formed_trace_id_is_taken_and_nothing_else() {
-        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-        assert_eq!(
-            trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_deref(),
-            Some(id)
-        );
-        assert_eq!(trace("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);
-        assert_eq!(trace("00-patient=4711-00f067aa0ba902b7-01"), None);
-        assert_eq!(trace("nonsense"), None);
-    }
+    TraceContext::of(headers).map(|context| context.trace.to_string())
 }

@@ -24,6 +24,7 @@ use crate::audit::Audit;
 use crate::authz::RegoPolicy;
 use crate::certs::{self, Loaded, Material, Rotator, Standing, Supply, Trigger};
 use crate::config::{AdminSettings, Config, ListenAddr};
+use crate::export::traces::{self, Traces};
 use crate::inventory::Inventory;
 use crate::listener::{BindError, Sockets};
 use crate::live::{Live, live};
@@ -43,6 +44,7 @@ pub(super) struct Assembled {
     pub(super) warnings: Vec<String>,
     pub(super) inventory: Inventory,
     pub(super) listeners: Listeners,
+    pub(super) traces: traces::Prepared,
     pub(super) doors: AdminDoors,
 }
 
@@ -89,9 +91,11 @@ pub(super) async fn assemble(
     let Loaded { material, warnings } = supply.load().await.map_err(Obstacle::Material)?;
     let inventory = Inventory::new(metrics.clone());
     inventory.of_peers(config.peers.keys());
-    let (recorder, metrics, all) = (audit.clone(), metrics.clone(), shutdown.clone());
-    let mut listeners = Listeners::new(data, recorder, metrics, inventory.clone(), all);
-    let given = Given { config, material: &material, rego: rego.as_ref(), configuration: 1 };
+    let (recorder, measured, all) = (audit.clone(), metrics.clone(), shutdown.clone());
+    let mut listeners = Listeners::new(data, recorder, measured, inventory.clone(), all);
+    let traces = Traces::default().prepare(config, metrics);
+    let (rego_now, tracer) = (rego.as_ref(), traces.tracer.as_ref());
+    let given = Given { config, material: &material, rego: rego_now, tracer, configuration: 1 };
     let plan = listeners.plan(given).map_err(Obstacle::Build)?;
     let mut open = match predecessor {
         Some(predecessor) => predecessor.sockets().await.map_err(StartError::Predecessor)?,
@@ -113,7 +117,7 @@ pub(super) async fn assemble(
     listeners.put_in_place(plan, bound);
     // After the listeners: before they are there, whatever came would lead to nobody.
     redirecting.into_iter().for_each(|accepting| listeners.begin(accepting));
-    Ok(Assembled { rego, supply, material, warnings, inventory, listeners, doors })
+    Ok(Assembled { rego, supply, material, warnings, inventory, listeners, traces, doors })
 }
 
 /// Takes the trail over, and with it what the predecessor still has to put on record while it drains.

@@ -12,6 +12,7 @@ use crate::identity::{ListenerName, PeerName};
 use crate::listener::quota::Quotas;
 use crate::listener::{InboundState, OutboundState};
 use crate::tls::{self, Expected, HTTP, Pins, Trust};
+use crate::traces::Tracer;
 use crate::upstream::Upstreams;
 
 /// HTTP/1.1 alone.
@@ -37,6 +38,8 @@ pub(super) struct Given<'a> {
     pub(super) material: &'a Material,
     /// What narrows the rules.
     pub(super) rego: Option<&'a Arc<RegoPolicy>>,
+    /// What takes spans.
+    pub(super) tracer: Option<&'a Arc<Tracer>>,
     /// Counts configurations.
     pub(super) configuration: u64,
 }
@@ -49,7 +52,7 @@ pub(super) fn inbound(
     kept: Option<&Arc<Trust>>,
     used: Option<&Arc<Quotas>>,
 ) -> Result<InboundState, BuildError> {
-    let Given { config, material, rego, configuration } = given;
+    let Given { config, material, rego, tracer, configuration } = given;
     let failed = |source| BuildError { listener: listener.name.clone(), source };
     let alpn = match listener.protocol {
         Protocol::Tcp | Protocol::Mllp | Protocol::Dicom => &[],
@@ -71,6 +74,7 @@ pub(super) fn inbound(
         quotas: Arc::new(Quotas::new(&policy, used.map(AsRef::as_ref))),
         policy,
         own: Arc::clone(&material.facts),
+        tracer: tracer.cloned(),
     })
 }
 
@@ -81,7 +85,7 @@ pub(super) fn outbound(
     kept: Option<&Arc<Trust>>,
     upstreams: Arc<Upstreams>,
 ) -> Result<OutboundState, BuildError> {
-    let Given { config, material, rego, configuration } = given;
+    let Given { config, material, rego, tracer, configuration } = given;
     let failed = |source| BuildError { listener: listener.name.clone(), source };
     let policy = ListenerPolicy::outbound(config, listener).narrowed_by(rego.cloned());
     let policy = Arc::new(policy);
@@ -108,6 +112,7 @@ pub(super) fn outbound(
         policy,
         upstreams,
         used_until: used_until(material),
+        tracer: tracer.cloned(),
     })
 }
 

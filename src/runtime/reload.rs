@@ -64,10 +64,12 @@ impl Supervisor {
         let rego = rego(&config).map_err(Obstacle::Rego)?;
         let supply = supply(&config).map_err(Obstacle::Service)?;
         let prepared = self.trigger.prepare(Some(supply)).await.map_err(Obstacle::Material)?;
+        let traces = self.traces.prepare(&config, &self.metrics);
         let given = Given {
             config: &config,
             material: prepared.material(),
             rego: rego.as_ref(),
+            tracer: traces.tracer.as_ref(),
             configuration: self.configurations + 1,
         };
         let plan = self.listeners.plan(given).map_err(Obstacle::Build)?;
@@ -78,6 +80,7 @@ impl Supervisor {
         prepared.put_in_place().await.map_err(Obstacle::Material)?;
         self.listeners.put_in_place(plan, bound); // nothing can fail from here on
         self.exports.put_in_place(&config);
+        self.traces.put_in_place(traces, (&self.material, &self.metrics));
         if !config.warnings.is_empty() {
             tracing::warn!("the new configuration deserves a look\n{}", config.warnings);
         }
@@ -101,11 +104,12 @@ impl Supervisor {
         } else {
             None
         };
-        let in_use = self.material.snapshot();
+        let (in_use, tracer) = (self.material.snapshot(), self.traces.tracer());
         let given = Given {
             config: &config,
             material: prepared.as_ref().map_or(&in_use.value, Prepared::material),
             rego: rego.as_ref(),
+            tracer: tracer.as_ref(),
             configuration: self.configurations + 1,
         };
         let plan = self.listeners.plan(given).map_err(Obstacle::Build)?;
@@ -127,12 +131,13 @@ impl Supervisor {
 
     /// New key material takes effect for connections from now on; open ones are judged again by it.
     pub(super) fn rotated(&mut self) {
-        let material = self.material.snapshot();
+        let (material, tracer) = (self.material.snapshot(), self.traces.tracer());
         self.applied = material.generation;
         let given = Given {
             config: &self.config,
             material: &material.value,
             rego: self.rego.as_ref(),
+            tracer: tracer.as_ref(),
             configuration: self.configurations,
         };
         match self.listeners.plan(given) {

@@ -30,6 +30,7 @@ use crate::certs::{Material, Trigger};
 use crate::clock;
 use crate::config::Config;
 use crate::export::Exports;
+use crate::export::traces::Traces;
 use crate::live::{Generation, Live, Publisher, live};
 use crate::report::Report;
 use crate::sandbox::Sandbox;
@@ -39,7 +40,7 @@ use crate::telemetry::metrics::Metrics;
 /// So often histograms are drained (scrapes do it, too), and peers' certificates looked at.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// What is left of the trail at the end gets so long to go out; the rest goes after the next start.
+/// What is left of the trail and of spans at the end gets so long to go out; the rest of the trail goes after the next start.
 const EXPORTS: Duration = Duration::from_secs(5);
 
 pub(super) struct Supervisor {
@@ -57,6 +58,7 @@ pub(super) struct Supervisor {
     pub(super) upkeep: Upkeep,
     pub(super) timekeeping: Timekeeping,
     pub(super) exports: Exports,
+    pub(super) traces: Traces,
     pub(super) view: Publisher<View>,
     /// Configurations that took effect.
     pub(super) configurations: u64,
@@ -127,8 +129,8 @@ impl Supervisor {
         activated.fit(&config).map_err(Obstacle::Activation)?;
         let serving = ((data, activated), &shutdown, before);
         let assembled = assemble(&config, serving, &metrics, audit).await?;
-        let Assembled { rego, supply, material: first, warnings, inventory, listeners, doors } =
-            assembled;
+        let Assembled { rego, supply, material: first, warnings, inventory, .. } = assembled;
+        let Assembled { listeners, traces: prepared, doors, .. } = assembled;
         let admin = Shutdown::default();
         let renewing = (supply, first.clone(), inventory.clone());
         let Renewal { material, standing, trigger } =
@@ -136,6 +138,8 @@ impl Supervisor {
         let shown = Shown { started: clock::now(), standing, inventory, sandbox };
         let mut exports = Exports::new(audit.clone(), material.clone(), metrics.clone());
         exports.put_in_place(&config);
+        let mut traces = Traces::default();
+        traces.put_in_place(prepared, (&material, &metrics));
         let (view, reader) = live(shown.view(&config, &first, (&listeners, &exports)));
         let door_sockets = doors.sockets(&config.admin);
         let listening = listeners.addresses(&config);
@@ -155,6 +159,7 @@ impl Supervisor {
             upkeep: Upkeep::default(),
             timekeeping: Timekeeping::default(),
             exports,
+            traces,
             view,
             configurations: 1,
             shown,
@@ -269,7 +274,8 @@ impl Supervisor {
         let stopped = records::stopped(&own, drained, successor);
         self.audit.note(records::asked(stopped, by)).await;
         self.audit.close().await;
-        self.exports.drain(EXPORTS.min(grace)).await;
+        let grace = EXPORTS.min(grace);
+        tokio::join!(self.exports.drain(grace), self.traces.drain(grace));
         self.admin.cut();
         self.admin.run(Duration::from_secs(1)).await;
         asked.tell(drained);

@@ -41,6 +41,7 @@ fn rendered() -> String {
     audit.durable_after(instant);
     audit.sealed(1);
     metrics.export("arr").lags(0, 0.0);
+    metrics.traces().delivered(1);
     metrics.render()
 }
 

@@ -11,7 +11,8 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-pub use super::exports::ExportMetrics;
+use super::exports;
+pub use super::exports::{ExportMetrics, TraceMetrics};
 pub use super::handles::{AuditMetrics, ListenerMetrics, OpenConnection};
 pub use super::reading::{Durations, ListenerKey, Reading};
 use crate::identity::{ListenerName, PeerName};
@@ -54,17 +55,13 @@ const AUDIT_FAILURES: &str = "myelin_audit_failures_total";
 const AUDIT_LOST: &str = "myelin_audit_records_lost_total";
 const AUDIT_UNRECORDED: &str = "myelin_audit_passed_unrecorded_total";
 const AUDIT_CHECKPOINT: &str = "myelin_audit_checkpoint_timestamp_seconds";
-pub(super) const EXPORT_LAG_RECORDS: &str = "myelin_audit_export_lag_records";
-pub(super) const EXPORT_LAG_SECONDS: &str = "myelin_audit_export_lag_seconds";
-pub(super) const EXPORT_DELIVERED: &str = "myelin_audit_export_delivered_total";
-pub(super) const EXPORT_FAILURES: &str = "myelin_audit_export_failures_total";
 const RELOADS: &str = "myelin_config_reloads_total";
 const HANDOVERS: &str = "myelin_handovers_total";
 const LAST_RELOAD: &str = "myelin_config_last_reload_successful";
 pub(super) const UPSTREAM_HEALTHY: &str = "myelin_upstream_healthy";
 const BUILD_INFO: &str = "myelin_build_info";
 
-/// Every metric that has a source, with its kind and help text.
+/// Every metric that has a source, with its kind and help text; those of what goes out are in `exports`.
 const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
     (CONNECTIONS_OPENED, Kind::Counter, "Connections accepted by a listener."),
     (CONNECTIONS_OPEN, Kind::Gauge, "Connections that are open."),
@@ -127,10 +124,6 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
         "PHI accesses that passed before they were durable: audit.on_failure is allow.",
     ),
     (AUDIT_CHECKPOINT, Kind::Gauge, "When the last checkpoint of the trail became durable."),
-    (EXPORT_LAG_RECORDS, Kind::Gauge, "Durable records that an export has not sent yet."),
-    (EXPORT_LAG_SECONDS, Kind::Gauge, "Age of the first record that an export has not sent yet."),
-    (EXPORT_DELIVERED, Kind::Counter, "Records that an export has delivered."),
-    (EXPORT_FAILURES, Kind::Counter, "Failures of an export, by reason."),
     (RELOADS, Kind::Counter, "Configuration reloads, by result."),
     (HANDOVERS, Kind::Counter, "Hand-overs to this process, and from it that came to nothing."),
     (
@@ -143,7 +136,7 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
 ];
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Counter,
     Gauge,
     Histogram,
@@ -189,7 +182,7 @@ impl Metrics {
             process: metrics_process::Collector::default(),
         };
         with_local_recorder(&*metrics.recorder, || {
-            for (name, kind, help) in DESCRIPTIONS {
+            for (name, kind, help) in DESCRIPTIONS.iter().chain(exports::DESCRIPTIONS) {
                 match kind {
                     Kind::Counter => metrics::describe_counter!(*name, *help),
                     Kind::Gauge => metrics::describe_gauge!(*name, *help),
@@ -251,6 +244,11 @@ impl Metrics {
     /// The handles of one export.
     pub fn export(&self, name: &str) -> ExportMetrics {
         ExportMetrics::new(self, name)
+    }
+
+    /// The handles of traces.
+    pub fn traces(&self) -> TraceMetrics {
+        TraceMetrics::new(self)
     }
 
     /// Sets until when a listener need not be strict; `None` when it has to be.

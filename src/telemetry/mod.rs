@@ -1,4 +1,4 @@
-//! What SREs see: metrics and logs.
+//! What SREs see: metrics and logs. Spans are in `traces`.
 
 #[cfg(test)]
 mod documented;

@@ -139,6 +139,7 @@ mod starting;
 mod status;
 mod tcp;
 mod tls;
+mod traces;
 mod vault;
 mod vault_auth;
 mod vm;

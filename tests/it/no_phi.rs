@@ -22,6 +22,7 @@ use crate::support::lenient::FAR;
 use crate::support::mesh::{Mesh, Setup, Spawned};
 use crate::support::mllp::{Engine, framed};
 use crate::support::openssl::SClient;
+use crate::support::otlp::Collector;
 use crate::support::phi::{BARE, PATIENT, Sinks, found_in};
 use crate::support::phi_http::{allowed, denied, malformed};
 use crate::support::pki::{Ca, Identity};
@@ -36,6 +37,9 @@ const ROUTES: &str = r#"routes:
       - { name: fhir, path: /fhir, allow: [web], fhir: { interactions: [read, search-type, create], resources: [Patient] } }
       - { name: images, path: /dicom-web, allow: [web], dicomweb: [search, retrieve] }
       - { name: pdq, methods: [POST], path: /pdq, ihe: ITI-47, allow: [web] }"#;
+
+/// All that is done is traced.
+const ALL: &str = "sample: 1";
 
 /// The same sidecar with a key for pseudonyms, and its records going out to `receiver` in two forms.
 fn telling(mesh: &Mesh, setup: Setup, receiver: &Receiver) -> Setup {
@@ -56,6 +60,14 @@ async fn know_nothing(sidecars: impl IntoIterator<Item = Spawned>) {
     for sidecar in sidecars {
         Sinks::of(sidecar, None).await.know_no_patient();
     }
+}
+
+/// Everything is traced, and nothing of the patient is in any span; there is one of this name.
+fn traced_nothing(collector: &Collector, name: &str) {
+    let spans = collector.spans();
+    assert!(spans.iter().any(|span| span.text("name") == name), "{}", collector.output());
+    let told: Vec<_> = spans.iter().filter_map(|span| found_in(&span.0.to_string())).collect();
+    assert!(told.is_empty(), "spans tell of a patient:\n{}", told.join("\n"));
 }
 
 /// Says it, and reads the answer. What we refuse is refused in words of our own.
@@ -89,14 +101,15 @@ async fn nothing_of_a_patient_in_http_is_told_of() {
     })
     .await;
     let receiver = Receiver::start(RsyslogOpenssl, &mesh.pem("localhost")).await;
+    let collector = Collector::start(&mesh, "grpc", "").await;
     let ehr = mesh.inbound("ehr").allow("web").http().phi().with(ROUTES);
     let ehr = telling(&mesh, ehr.forward(workload.target()), &receiver);
-    let ehr = ehr.spawn_talkative().await;
+    let ehr = ehr.traced(&collector, ALL).spawn_talkative().await;
     let open = mesh.inbound("open").allow("web").http().phi().with(ROUTES);
     let open = open.forward(workload.target()).permissive(FAR).with("enforce: false");
-    let open = open.spawn_talkative().await;
+    let open = open.traced(&collector, ALL).spawn_talkative().await;
     let web = mesh.outbound("web").allow("ehr").http().phi().to(ehr.address());
-    let web = web.spawn_talkative().await;
+    let web = web.traced(&collector, ALL).spawn_talkative().await;
 
     for it in PATIENT {
         for request in allowed(it) {
@@ -119,6 +132,7 @@ async fn nothing_of_a_patient_in_http_is_told_of() {
 
     Sinks::of(ehr, Some(&receiver)).await.know_no_patient();
     know_nothing([web, open]).await;
+    traced_nothing(&collector, "http connection");
 }
 
 #[tokio::test]
@@ -200,12 +214,14 @@ async fn nothing_of_a_patient_in_hl7_messages_is_told_of() {
     let receiver = Receiver::start(RsyslogOpenssl, &mesh.pem("localhost")).await;
     let rules = "messages: [ \"ADT^*\" ]";
     let adt = mesh.inbound("adt").allow("lab").mllp().phi().with(rules);
-    let adt = telling(&mesh, adt.forward(engine.target()), &receiver).spawn_talkative().await;
+    let collector = Collector::start(&mesh, "grpc", "").await;
+    let adt = telling(&mesh, adt.forward(engine.target()), &receiver);
+    let adt = adt.traced(&collector, ALL).spawn_talkative().await;
     let open = mesh.inbound("open").allow("lab").mllp().phi().with(rules);
     let open = open.forward(engine.target()).permissive(FAR).with("enforce: false");
-    let open = open.spawn_talkative().await;
+    let open = open.traced(&collector, ALL).spawn_talkative().await;
     let lab = mesh.outbound("lab").allow("adt").mllp().phi().to(adt.address());
-    let lab = lab.spawn_talkative().await;
+    let lab = lab.traced(&collector, ALL).spawn_talkative().await;
 
     for it in BARE {
         let good = framed(&message("ADT^A01", it));
@@ -228,6 +244,7 @@ async fn nothing_of_a_patient_in_hl7_messages_is_told_of() {
 
     Sinks::of(adt, Some(&receiver)).await.know_no_patient();
     know_nothing([lab, open]).await;
+    traced_nothing(&collector, "hl7 ADT^A01");
 }
 
 /// What comes instead of an association.
@@ -253,9 +270,11 @@ async fn nothing_of_a_patient_in_dicom_is_told_of() {
     let called = Called::new().await;
     let pacs = mesh.inbound("pacs").allow("ct").dicom().phi();
     let pacs = pacs.with("associations: [ { calling_ae: CT2, called_ae: PACS } ]");
-    let pacs = pacs.forward(&called.target()).spawn_talkative().await;
+    let collector = Collector::start(&mesh, "http", "").await;
+    let all = format!("{ALL}, protocol: http");
+    let pacs = pacs.forward(&called.target()).traced(&collector, &all).spawn_talkative().await;
     let ct = mesh.outbound("ct").allow("pacs").dicom().phi().to(pacs.address());
-    let ct = ct.spawn_talkative().await;
+    let ct = ct.traced(&collector, &all).spawn_talkative().await;
 
     for it in BARE {
         for ending in [&RELEASE_REQUEST[..], &pdu(4, it.as_bytes()), &pdu(9, it.as_bytes())] {
@@ -286,6 +305,7 @@ async fn nothing_of_a_patient_in_dicom_is_told_of() {
     }
 
     know_nothing([ct, pacs]).await;
+    traced_nothing(&collector, "dicom association");
 }
 
 #[tokio::test]

@@ -96,6 +96,18 @@ fn the_sealing_that_is_shown_is_what_there_is_without() {
 }
 
 #[test]
+fn the_traces_that_are_shown_have_no_problems() {
+    let shown = blocks(&page("docs/operations.md"), "yaml traces");
+    let head = "version: 1\nservice: ehr\ntrust_domain: hospital.example\n\
+                identity: { embedded: { dir: a } }\n";
+
+    let checked = config::parse(Path::new("README.md"), &[head, &shown[0]].concat(), &|_| None);
+
+    let traces = checked.unwrap_or_else(|problems| panic!("{problems}")).traces.unwrap();
+    assert!(matches!(traces.sample, config::Sample::Share(_)), "{traces:?}");
+}
+
+#[test]
 fn the_exports_that_are_shown_have_no_problems() {
     let shown = blocks(&page("docs/audit.md"), "yaml export");
     let head = "version: 1\nservice: ehr\ntrust_domain: hospital.example\n\

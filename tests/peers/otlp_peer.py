@@ -1,26 +1,41 @@
-"""A receiver of OpenTelemetry logs, by the published protobuf of OpenTelemetry, over mutual TLS.
+"""A receiver of OpenTelemetry logs and traces, by the published protobuf of OpenTelemetry, over mutual TLS.
 
 otlp_peer.py grpc|http PORT DIR [MODE]   DIR has tls.crt, tls.key and ca.crt; says "listening PORT" (0: the kernel
-                                         chooses), and for each record "record JSON"
-MODE: `partial` rejects one record of the first request by its partial success, `busy` is unavailable for the first three requests,
+                                         chooses), for each record "record JSON", and for each span "span JSON", in which
+                                         `unknown` has what OpenTelemetry's semantic conventions do not know
+MODE: `partial` rejects one record or span of the first request by its partial success, `busy` is unavailable for the first three requests,
 `token` takes only who says "authorization: Bearer s3cret", `none` rejects all records by its partial success; of HTTP alone
 `elsewhere` sends each request to another path and says "asked PATH" for it, `flood` answers with 5 MiB
 """
 
+import importlib
 import json
 import pathlib
+import pkgutil
 import ssl
 import sys
+import threading
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as service
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as stubs
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_service
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_stubs
+from opentelemetry.semconv import attributes, schemas
+from opentelemetry.semconv._incubating import attributes as incubating
 
 PROTOCOL, PORT, DIR = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
 MODE = sys.argv[4] if len(sys.argv) > 4 else ""
 asked = 0
+voice = threading.Lock()
+
+
+def say(word, told):
+    """In one line, whoever else has something to say."""
+    with voice:
+        print(word, json.dumps(told), flush=True)
 
 
 def plain(value):
@@ -51,7 +66,7 @@ def take(request):
                     "attributes": pairs(record.attributes),
                     "body": plain(record.body),
                 }
-                print("record", json.dumps(told), flush=True)
+                say("record", told)
                 count += 1
     answer = service.ExportLogsServiceResponse()
     if MODE == "partial" and asked == 1:
@@ -59,6 +74,56 @@ def take(request):
         answer.partial_success.error_message = "one is too old"
     if MODE == "none":
         answer.partial_success.rejected_log_records = count
+        answer.partial_success.error_message = "there is no room"
+    return answer
+
+
+def conventional():
+    """All names of attributes that there are."""
+    names = set()
+    for package in attributes, incubating:
+        for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+            values = vars(importlib.import_module(module.name)).items()
+            names |= {value for name, value in values if name.isupper() and isinstance(value, str)}
+    return names
+
+
+NAMES, SCHEMAS = conventional(), {schema.value for schema in schemas.Schemas}
+
+
+def take_spans(request):
+    count = 0
+    for resource in request.resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                told = pairs(span.attributes)
+                unknown = [name for name in told if name not in NAMES and not name.startswith("myelin.")]
+                unknown += [scope.schema_url] if scope.schema_url not in SCHEMAS else []
+                says = {
+                    "resource": pairs(resource.resource.attributes),
+                    "scope": scope.scope.name,
+                    "trace": span.trace_id.hex(),
+                    "id": span.span_id.hex(),
+                    "parent": span.parent_span_id.hex(),
+                    "state": span.trace_state,
+                    "name": span.name,
+                    "kind": span.kind,
+                    "from": span.start_time_unix_nano,
+                    "to": span.end_time_unix_nano,
+                    "attributes": told,
+                    "events": [[event.name, pairs(event.attributes)] for event in span.events],
+                    "status": span.status.code,
+                    "remote": bool(span.flags & 0x200),
+                    "unknown": unknown,
+                }
+                say("span", says)
+                count += 1
+    answer = trace_service.ExportTraceServiceResponse()
+    if MODE == "partial" and asked == 1:
+        answer.partial_success.rejected_spans = 1
+        answer.partial_success.error_message = "one is too old"
+    if MODE == "none":
+        answer.partial_success.rejected_spans = count
         answer.partial_success.error_message = "there is no room"
     return answer
 
@@ -73,13 +138,29 @@ def may(headers):
     return MODE != "token" or headers.get("authorization") == "Bearer s3cret"
 
 
+def welcome(context):
+    if is_busy():
+        context.abort(grpc.StatusCode.UNAVAILABLE, "later")
+    if not may(dict(context.invocation_metadata())):
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
+
+
 class Grpc(stubs.LogsServiceServicer):
     def Export(self, request, context):
-        if is_busy():
-            context.abort(grpc.StatusCode.UNAVAILABLE, "later")
-        if not may(dict(context.invocation_metadata())):
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
+        welcome(context)
         return take(request)
+
+
+class GrpcTraces(trace_stubs.TraceServiceServicer):
+    def Export(self, request, context):
+        welcome(context)
+        return take_spans(request)
+
+
+TAKERS = {
+    "/v1/logs": (service.ExportLogsServiceRequest, take),
+    "/v1/traces": (trace_service.ExportTraceServiceRequest, take_spans),
+}
 
 
 class Http(BaseHTTPRequestHandler):
@@ -87,17 +168,18 @@ class Http(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        fits = self.path == "/v1/logs" and self.headers["Content-Type"] == "application/x-protobuf"
+        fits = self.path in TAKERS and self.headers["Content-Type"] == "application/x-protobuf"
         if is_busy():
             return self.say(503, b"")
         if MODE == "elsewhere":
-            print("asked", json.dumps(self.path), flush=True)
+            say("asked", self.path)
             return self.say(307, b"", {"Location": "/elsewhere"})
         if MODE == "flood":
             return self.say(200, bytes(5 << 20))
         if not fits or not may(self.headers):
             return self.say(404 if not fits else 401, b"")
-        self.say(200, take(service.ExportLogsServiceRequest.FromString(body)).SerializeToString())
+        message, taker = TAKERS[self.path]
+        self.say(200, taker(message.FromString(body)).SerializeToString())
 
     def say(self, status, body, headers={}):
         self.send_response(status)
@@ -115,6 +197,7 @@ class Http(BaseHTTPRequestHandler):
 def by_grpc():
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
     stubs.add_LogsServiceServicer_to_server(Grpc(), server)
+    trace_stubs.add_TraceServiceServicer_to_server(GrpcTraces(), server)
     pair = (DIR / "tls.key").read_bytes(), (DIR / "tls.crt").read_bytes()
     credentials = grpc.ssl_server_credentials([pair], (DIR / "ca.crt").read_bytes(), require_client_auth=True)
     port = server.add_secure_port(f"127.0.0.1:{PORT}", credentials)

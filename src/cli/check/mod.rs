@@ -13,7 +13,7 @@ use super::findings::Findings;
 use super::{ConfigFile, Exit, Format, console, load, wait};
 use crate::audit::{self, Pseudonyms};
 use crate::config::{Config, ListenAddr, Severity};
-use crate::export;
+use crate::export::{self, traces};
 use crate::report::{Count, Report};
 use crate::runtime::{rego, supply};
 
@@ -92,6 +92,9 @@ fn looked_at(config: &Config) -> anyhow::Result<Findings> {
         if let Err(why) = export::look(settings) {
             findings.error(&format!("audit.export[{index}]"), why);
         }
+    }
+    if let Some(Err(why)) = config.traces.as_ref().map(traces::look) {
+        findings.error("telemetry.traces", why);
     }
     for (index, outbound) in config.outbound.iter().enumerate() {
         let ListenAddr::Unix(path) = &outbound.listen else { continue };

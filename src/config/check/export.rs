@@ -16,8 +16,8 @@ use crate::config::read::{Fields, Located, Reader, located, one};
 use crate::config::scalar::{choice, count, duration, flag, name};
 use crate::config::yaml::Node;
 use crate::config::{
-    Endpoint, ExportFeed, ExportSettings, ExportTo, FhirExport, OtlpExport, OtlpProtocol,
-    SyslogExport, SyslogFormat,
+    Endpoint, ExportFeed, ExportSettings, ExportTo, FhirExport, OtlpExport, OtlpProtocol, Sample,
+    Share, SyslogExport, SyslogFormat, TraceSettings,
 };
 use crate::network::is_local;
 
@@ -154,7 +154,7 @@ fn fhir(
 /// Where AuditEvents are created (ITI-20, RESTful).
 fn repository(text: &str) -> Result<Uri, Fault> {
     const LIKE: &str = "https://arr.hospital.example/fhir/AuditEvent";
-    let uri = guarded(text, LIKE)?;
+    let uri = guarded(text, LIKE, "the trail")?;
     if !uri.path().ends_with("/AuditEvent") {
         let text = text.trim_end_matches('/');
         return Err(Fault::new("does not end with /AuditEvent, where events are created")
@@ -163,34 +163,92 @@ fn repository(text: &str) -> Result<Uri, Fault> {
     Ok(uri)
 }
 
+const PROTOCOLS: &[(&str, OtlpProtocol)] =
+    &[("grpc", OtlpProtocol::Grpc), ("http", OtlpProtocol::Http)];
+
+/// One of OTLP's signals, and where a receiver takes it.
+struct Signal {
+    what: &'static str,
+    http: &'static str,
+    grpc: &'static str,
+}
+
+const LOGS: Signal = Signal {
+    what: "the trail",
+    http: "/v1/logs",
+    grpc: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+};
+const TRACES: Signal = Signal {
+    what: "whom we talk to",
+    http: "/v1/traces",
+    grpc: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+};
+
+/// Where a receiver of OTLP is, and what it speaks.
+fn receiver(fields: &mut Fields<'_, '_>, signal: &Signal) -> (Option<Uri>, Option<OtlpProtocol>) {
+    let protocol = fields.or("protocol", OtlpProtocol::Grpc, one(choice(PROTOCOLS, &[])));
+    let endpoint = fields.required("endpoint", one(|text| collector(text, protocol, signal)));
+    (endpoint, protocol)
+}
+
 /// `otlp`
 fn otlp(
     reader: &Reader<'_>,
     kind: &str,
     node: &Node,
 ) -> Option<(Located<Arc<str>>, ExportSettings)> {
-    const PROTOCOLS: &[(&str, OtlpProtocol)] =
-        &[("grpc", OtlpProtocol::Grpc), ("http", OtlpProtocol::Http)];
     let mut fields = Fields::open(reader, node, &keys::OTLP)?;
     let shared = Shared::read(&mut fields, kind);
-    let protocol = fields.or("protocol", OtlpProtocol::Grpc, one(choice(PROTOCOLS, &[])));
-    let endpoint = fields.required("endpoint", one(|text| collector(text, protocol)));
+    let (endpoint, protocol) = receiver(&mut fields, &LOGS);
     let headers_file = fields.optional("headers_file", Reader::path);
     fields.finish();
     let (endpoint, protocol, headers_file) = (endpoint?, protocol?, headers_file?);
     shared.with(ExportTo::Otlp(OtlpExport { endpoint, protocol, headers_file }))
 }
 
-/// Where logs go to: by HTTP the path is `/v1/logs` unless there is one; by gRPC the service says it.
-fn collector(text: &str, protocol: Option<OtlpProtocol>) -> Result<Uri, Fault> {
+/// `telemetry`
+pub(super) fn telemetry(reader: &Reader<'_>, node: &Node) -> Option<Option<TraceSettings>> {
+    let mut fields = Fields::open(reader, node, &keys::TELEMETRY)?;
+    let traces = fields.optional("traces", traces);
+    fields.finish();
+    traces
+}
+
+/// `telemetry.traces`
+fn traces(reader: &Reader<'_>, node: &Node) -> Option<TraceSettings> {
+    let mut fields = Fields::open(reader, node, &keys::TRACES)?;
+    let (endpoint, protocol) = receiver(&mut fields, &TRACES);
+    let sample = fields.required("sample", one(sample));
+    let trust_bundle = fields.optional("trust_bundle", Reader::path);
+    let headers_file = fields.optional("headers_file", Reader::path);
+    fields.finish();
+    Some(TraceSettings {
+        endpoint: endpoint?,
+        protocol: protocol?,
+        sample: sample?,
+        trust_bundle: trust_bundle?,
+        headers_file: headers_file?,
+    })
+}
+
+fn sample(text: &str) -> Result<Sample, Fault> {
+    if text == "parent" {
+        return Ok(Sample::Parent);
+    }
+    text.parse().ok().and_then(Share::new).map(Sample::Share).ok_or_else(|| {
+        Fault::new("is no share from 0 to 1, nor `parent`")
+            .hint("0.01 traces one in a hundred; `parent` what its caller traces")
+    })
+}
+
+/// Where a signal goes to: by HTTP the path is the one of the signal unless there is one; by gRPC the service says it.
+fn collector(text: &str, protocol: Option<OtlpProtocol>, signal: &Signal) -> Result<Uri, Fault> {
     const LIKE: &str = "https://otel.hospital.example:4317";
-    let uri = guarded(text, LIKE)?;
+    let uri = guarded(text, LIKE, signal.what)?;
     let path = match (protocol, is_bare(&uri)) {
         (Some(OtlpProtocol::Http), false) | (None, _) => return Ok(uri),
-        (Some(OtlpProtocol::Http), true) => "/v1/logs",
-        (Some(OtlpProtocol::Grpc), true) => {
-            "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
-        }
+        (Some(OtlpProtocol::Http), true) => signal.http,
+        (Some(OtlpProtocol::Grpc), true) => signal.grpc,
         (Some(OtlpProtocol::Grpc), false) => {
             return Err(Fault::new("has a path, which gRPC sets by itself")
                 .hint("leave it out, or write `protocol: http`"));
@@ -201,11 +259,11 @@ fn collector(text: &str, protocol: Option<OtlpProtocol>) -> Result<Uri, Fault> {
     Uri::from_parts(parts).map_err(|_impossible| Fault::new("is not a URL"))
 }
 
-/// The trail leaves this machine by TLS alone.
-fn guarded(text: &str, like: &str) -> Result<Uri, Fault> {
+/// What goes out leaves this machine by TLS alone.
+fn guarded(text: &str, like: &str, what: &str) -> Result<Uri, Fault> {
     let uri = base(text, like)?;
     if !is_https(&uri) && !url::is_loopback(&uri) {
-        return Err(Fault::new("is http, and the trail would go in the clear")
+        return Err(Fault::new(format!("is http, and {what} would go in the clear"))
             .hint("use https; http is for 127.0.0.1 and [::1] alone, not for names"));
     }
     Ok(uri)

@@ -79,6 +79,7 @@ pub(super) fn file(
     let carried = carried(&mut fields, &context);
     context.peers.check_use(reader);
     let rego = fields.optional("policy", policy::settings);
+    let traces = fields.or("telemetry", None, export::telemetry);
     let runtime = fields.or("runtime", (cores(), SandboxMode::Auto), runtime);
     fields.finish();
 
@@ -99,6 +100,7 @@ pub(super) fn file(
         outbound,
         redirect,
         audit,
+        traces: traces?,
         admin,
         outline: policy::outline(root, rego.as_ref()),
         rego,

@@ -44,6 +44,8 @@ fn sections() -> Vec<(&'static str, &'static Section)> {
         ("/$defs/pseudonyms", &PSEUDONYMS),
         ("/$defs/legal_hold", &LEGAL_HOLD),
         ("/$defs/checkpoints", &CHECKPOINTS),
+        ("/$defs/telemetry", &TELEMETRY),
+        ("/$defs/traces", &TRACES),
         ("/$defs/admin", &ADMIN),
         ("/$defs/probe", &PROBE),
         ("/$defs/runtime", &RUNTIME),

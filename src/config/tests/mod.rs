@@ -16,6 +16,7 @@ mod routes;
 mod rules;
 mod sources;
 mod switches;
+mod telemetry;
 mod undone;
 mod wrong_rules;
 

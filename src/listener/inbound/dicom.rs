@@ -49,12 +49,14 @@ impl InboundDicom<'_> {
             Ok(judged) => judged,
             Err(denied) => {
                 let request = asked.request();
-                let reject = associations::deny(services, connection, request, &denied).await;
+                let to = (connection, life.trace());
+                let reject = associations::deny(services, to, request, &denied).await;
                 dicom::reject(downstream, reject, end).await;
                 return Ending::Denied;
             }
         };
-        let admitting = associations::admit(services, connection, asked.request(), &judged.grant);
+        let on = (connection, life.trace());
+        let admitting = associations::admit(services, on, asked.request(), &judged.grant);
         let Ok::<OpenAssociation, NotAudited>(open) = admitting.await else {
             dicom::reject(downstream, Reject::CONGESTION, end).await;
             return Ending::Denied;

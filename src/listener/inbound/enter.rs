@@ -15,6 +15,7 @@ use crate::clock;
 use crate::listener::crowd::Place;
 use crate::listener::life::Life;
 use crate::listener::quota::Running;
+use crate::listener::traced::TracedConnection;
 use crate::listener::{Services, record};
 use crate::outcome::{DenyReason, Ending};
 use crate::tls;
@@ -67,6 +68,8 @@ impl InboundListener {
             Ok(admitted) => admitted,
             Err(denied) => {
                 services.denied(&denied);
+                let tracer = state.tracer.as_ref();
+                life.traced = TracedConnection::denied(tracer, &connection, &denied);
                 let record = record::denied(&connection, &denied);
                 services.audit.note(record).await;
                 drop(slot); // who is shown out may take its time
@@ -74,6 +77,7 @@ impl InboundListener {
                 return Err(Ending::Denied);
             }
         };
+        life.traced = TracedConnection::permitted(state.tracer.as_ref(), &connection, &permit);
         match self.put_on_record(&permit, &connection, arrival, life).await {
             Some(arrival) => {
                 Ok(Entered { arrival, permit, connection, _slot: slot, _place, _running })

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::judged::{DeniedRequest, Judged};
 use super::state::InboundState;
 use crate::audit::{Connection, Rule};
-use crate::authz::{Grant, Requested};
+use crate::authz::{Grant, Permit, Requested};
 use crate::clock;
 use crate::identity::{PeerIdentity, PeerName, Proof, SpiffeId};
 use crate::listener::Services;
@@ -27,6 +27,7 @@ use crate::proxy::l7::{
     Again, ConnectError, Connected, Facing, Head, Host, Inside, NotAudited, PoolKey, Rejection,
     RequestEnd, Rough, Sought, Spoken, Wanted,
 };
+use crate::traces::{Caller, RequestSpan, Tracer};
 
 /// The exchanges of one inbound connection.
 pub(super) struct InboundHttp {
@@ -37,6 +38,7 @@ pub(super) struct InboundHttp {
     pool: Arc<str>,
     facing: Facing,
     shapes: Arc<Shapes>,
+    traced: Option<(Arc<Tracer>, Caller)>,
 }
 
 /// A request that asks for an upgrade, by whose leave, and by the rules of which generation.
@@ -52,7 +54,7 @@ impl InboundHttp {
         services: Services,
         held: Arc<Held<InboundState>>,
         peer: Option<&PeerIdentity>,
-        name: Option<&PeerName>,
+        permit: &Permit,
         shapes: &Arc<Shapes>,
     ) -> Self {
         let shapes = Arc::clone(shapes);
@@ -60,7 +62,10 @@ impl InboundHttp {
         let connection = Arc::clone(held.member().connection());
         let client_ip = connection.source.map(|source| source.ip().to_string());
         let client_cert = peer.map(|peer| client_cert(now.value.own.spiffe.as_ref(), peer));
-        let name = name.map_or("", PeerName::as_str);
+        let name = permit.peer().map_or("", PeerName::as_str);
+        let is_listed = permit.peer().is_some() && permit.would_deny().is_none();
+        let caller = if is_listed { Caller::Known } else { Caller::Unknown };
+        let traced = now.value.tracer.clone().map(|tracer| (tracer, caller));
         let pool = match (peer, &client_ip) {
             (Some(peer), _) => format!("{name} {peer}"),
             (None, ip) => format!("(plaintext) {}", ip.as_deref().unwrap_or_default()),
@@ -72,7 +77,7 @@ impl InboundHttp {
             proto: HeaderValue::from_static(if peer.is_some() { "https" } else { "http" }),
         };
         let pool = pool.into();
-        Self { live, services, connection, held, pool, facing, shapes }
+        Self { live, services, connection, held, pool, facing, shapes, traced }
     }
 }
 
@@ -123,6 +128,11 @@ impl Host for InboundHttp {
     fn pool_key(&self) -> PoolKey {
         let configuration = self.live.snapshot().value.configuration;
         PoolKey { name: Arc::clone(&self.pool), generation: configuration }
+    }
+
+    fn span(&self, headers: &mut HeaderMap) -> Option<Arc<RequestSpan>> {
+        let (tracer, caller) = self.traced.as_ref()?;
+        tracer.request(headers, *caller)
     }
 
     fn judge(&self, head: &Head<'_>) -> Result<Judged, DeniedRequest> {
@@ -268,12 +278,15 @@ impl Host for InboundHttp {
                 let routes = judged.state.value.config.routes.as_deref().unwrap_or_default();
                 shapes::unruled(Description::denied(denied, routes, head, key), denied, shaped)
             }
-            _ if recorded => shaped.unwrap_or_else(|| self.described(head, grant, judged.form())),
+            _ if recorded || head.span.is_some() => {
+                shaped.unwrap_or_else(|| self.described(head, grant, judged.form()))
+            }
             _ => Description::default(),
         };
         let ticket = requests::admit(&self.services, connection, head, asked, rule, wish).await?;
         self.services.would_deny(grant.would_deny());
-        Ok(ticket.carried_by(Some(self.held.member())))
+        let forward = &judged.state.value.config.forward;
+        Ok(ticket.carried_by(Some(self.held.member())).forwarded(forward))
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<DeniedRequest>) {

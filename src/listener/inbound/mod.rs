@@ -143,7 +143,7 @@ impl InboundListener {
             }
             Protocol::Mllp => {
                 let (live, services) = (self.live.clone(), self.services.clone());
-                let host = MllpHost::new(live, services, held);
+                let host = MllpHost::new(live, services, held, life.trace());
                 let (permit, forward, limits) = (&permit, &forward, &limits);
                 let messages = InboundMllp { host, permit, forward, limits };
                 Box::pin(messages.serve(arrival.into_stream(), life)).await
@@ -180,7 +180,7 @@ impl InboundListener {
         let (live, services) = (self.live.clone(), self.services.clone());
         let end = held.member().end().clone();
         let peer = arrival.session().map(|session| &session.peer);
-        let host = InboundHttp::new(live, services, held, peer, permit.peer(), &self.shapes);
+        let host = InboundHttp::new(live, services, held, peer, permit, &self.shapes);
         let metrics = Arc::clone(&self.services.metrics);
         let (stream, tally) = Counted::new(arrival.into_stream(), Side::Downstream, metrics);
         life.tally = Some(tally);

@@ -12,6 +12,7 @@ use crate::identity::PeerCertificate;
 use crate::listener::permits::Rules;
 use crate::listener::quota::{Quotas, Running};
 use crate::tls::Trust;
+use crate::traces::Tracer;
 
 /// One generation of an inbound listener: settings, keys and policy that belong together.
 pub struct InboundState {
@@ -29,6 +30,8 @@ pub struct InboundState {
     pub quotas: Arc<Quotas>,
     /// Our own certificate.
     pub own: Arc<PeerCertificate>,
+    /// What takes the spans of connections that begin now. `None`: nothing is traced.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 impl Rules for InboundState {

@@ -11,6 +11,7 @@ use crate::listener::life::Life;
 use crate::listener::permits::{Held, Lasts};
 use crate::listener::plain::Plain;
 use crate::listener::question::Question;
+use crate::listener::traced::TracedConnection;
 use crate::live::Snapshot;
 use crate::outcome::{AssociationEnding, Ending};
 use crate::protocol::dicom::Reject;
@@ -98,16 +99,20 @@ impl OutboundDicom<'_> {
         let Reached { stream, permit, held, .. } =
             reaching.await.map_err(|failed| (failed.ending(), Reject::CONGESTION))?;
         let connection = Arc::clone(held.member().connection());
+        let tracer = state.tracer.as_ref();
+        life.traced = TracedConnection::permitted(tracer, &connection, &permit);
         let grant =
             match state.policy.authorize_association(&permit, asked.request(), clock::onward()) {
                 Ok(grant) => grant,
                 Err(denied) => {
                     let request = asked.request();
-                    let reject = associations::deny(services, &connection, request, &denied).await;
+                    let to = (&connection, life.trace());
+                    let reject = associations::deny(services, to, request, &denied).await;
                     return Err((Ending::Denied, reject));
                 }
             };
-        let admitting = associations::admit(services, &connection, asked.request(), &grant);
+        let on = (&connection, life.trace());
+        let admitting = associations::admit(services, on, asked.request(), &grant);
         let open = admitting.await.map_err(|NotAudited| (Ending::Denied, Reject::CONGESTION))?;
         let question = Question::association(asked.request());
         let lasts = match held.lasts(question, &grant, now.generation).await {

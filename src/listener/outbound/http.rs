@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -17,6 +17,7 @@ use crate::listener::counted::{Counted, Side, Tally};
 use crate::listener::description::Description;
 use crate::listener::permits::{Held, Permits};
 use crate::listener::requests::{self, OpenRequest, Refused, Wish};
+use crate::listener::traced::TracedConnection;
 use crate::listener::{Services, record};
 use crate::live::{Generation, Live};
 use crate::outcome::{DenyReason, Ending};
@@ -27,6 +28,7 @@ use crate::proxy::l7::{
 };
 use crate::shutdown::Shutdown;
 use crate::tls::TlsStream;
+use crate::traces::{self, RequestSpan, Tracer};
 use crate::upstream::Candidate;
 
 /// The exchanges of one connection from the workload.
@@ -40,6 +42,7 @@ pub(super) struct OutboundHttp {
     unconnected: Arc<Connection>,
     /// Whose connections to the peer it shares.
     shares_with: Arc<str>,
+    tracer: Option<Arc<Tracer>>,
 }
 
 /// A connection to the peer, which many requests may share. Its end is recorded when it is dropped.
@@ -52,6 +55,7 @@ pub(super) struct Link {
     services: Services,
     tally: Arc<Tally>,
     begun: Instant,
+    traced: Option<Box<TracedConnection>>,
 }
 
 impl Drop for Link {
@@ -60,6 +64,9 @@ impl Drop for Link {
         let cut = self.services.shutdown.is_cutting();
         let ending = if cut { Ending::Cut } else { Ending::Finished };
         let ending = self.held.member().ending(ending);
+        if let Some(traced) = &self.traced {
+            traced.ended(ending, took);
+        }
         let closed = record::closed(&self.connection, ending, None, moved, took);
         self.services.audit.note_now(closed);
     }
@@ -84,9 +91,10 @@ impl OutboundHttp {
     ) -> Self {
         let state = &live.snapshot().value;
         let unconnected = describe(state, caller.wanted.as_ref(), caller.source, None);
-        let unconnected = Arc::new(unconnected);
+        let (unconnected, tracer) = (Arc::new(unconnected), state.tracer.clone());
         let shares_with = shares_with(state.config.name.as_str(), caller.wanted.as_ref());
-        Self { live, services, permits, caller, facing: Facing::Outbound, unconnected, shares_with }
+        let facing = Facing::Outbound;
+        Self { live, services, permits, caller, facing, unconnected, shares_with, tracer }
     }
 }
 
@@ -109,6 +117,10 @@ impl Host for OutboundHttp {
     fn pool_key(&self) -> PoolKey {
         let generation = self.live.snapshot().value.configuration;
         PoolKey { name: Arc::clone(&self.shares_with), generation }
+    }
+
+    fn span(&self, headers: &mut HeaderMap) -> Option<Arc<RequestSpan>> {
+        self.tracer.as_ref()?.request(headers, traces::Caller::Known)
     }
 
     /// Whom a request may reach is for `expect` to say, at the handshake.
@@ -180,7 +192,9 @@ impl Host for OutboundHttp {
         let metrics = Arc::clone(&self.services.metrics);
         let (io, tally) = Counted::new(stream, Side::Upstream, metrics);
         let (services, used_until) = (self.services.clone(), state.used_until);
-        let link = Arc::new(Link { connection, permit, held, used_until, services, tally, begun });
+        let traced = TracedConnection::permitted(state.tracer.as_ref(), &connection, &permit);
+        let link = Link { connection, permit, held, used_until, services, tally, begun, traced };
+        let link = Arc::new(link);
         Ok(Connected { io, spoken, link })
     }
 

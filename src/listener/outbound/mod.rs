@@ -23,6 +23,7 @@ use crate::listener::life::Life;
 use crate::listener::messages::MllpHost;
 use crate::listener::permits::{Permits, Rules};
 use crate::listener::plain::Plain;
+use crate::listener::traced::TracedConnection;
 use crate::listener::{Bound, Services};
 use crate::live::{Live, Snapshot};
 use crate::outcome::{Ending, Refusal};
@@ -30,6 +31,7 @@ use crate::proxy::l4;
 use crate::proxy::l7::{self, Downstream, Pool, PoolLimits};
 use crate::proxy::mllp::{self, Stay};
 use crate::tls::{self, TlsClient, Trust};
+use crate::traces::Tracer;
 use crate::upstream::{Candidate, Upstreams};
 
 /// One generation of an outbound listener: settings, keys and policy that belong together.
@@ -53,6 +55,8 @@ pub struct OutboundState {
     /// Connections made with our certificate carry no new request from then on: soon after, the peer
     /// ends them.
     pub used_until: OffsetDateTime,
+    /// What takes the spans of connections that begin now. `None`: nothing is traced.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 impl Rules for OutboundState {
@@ -187,10 +191,15 @@ impl OutboundListener {
             None => return Ending::Cut,
         };
         let Reached { stream, permit, held, .. } = reached;
+        let tracer = state.tracer.as_ref();
+        life.traced = TracedConnection::permitted(tracer, held.member().connection(), &permit);
         let Limits { idle_timeout, drain_timeout, .. } = state.config.limits;
         drop(now); // connections outlive many generations
         let member = Arc::clone(held.member());
-        let host = MllpHost::new(self.live.clone(), self.services.clone(), Arc::new(held));
+        let host = {
+            let (live, services) = (self.live.clone(), self.services.clone());
+            MllpHost::new(live, services, Arc::new(held), life.trace())
+        };
         let stay = Stay { idle: idle_timeout, drain: drain_timeout, end: member.end() };
         let streams = (&mut downstream, stream);
         let metrics = &self.services.metrics;
@@ -218,6 +227,8 @@ impl OutboundListener {
             Ok(reached) => reached,
             Err(failed) => return failed.ending(),
         };
+        let tracer = state.tracer.as_ref();
+        life.traced = TracedConnection::permitted(tracer, held.member().connection(), &permit);
         let idle_timeout = state.config.limits.idle_timeout;
         drop(now); // connections outlive many generations
         let relaying = l4::relay(

@@ -94,7 +94,7 @@ async fn report_unseen<H: Host>(connection: &Connection<H>, verdicts: &Verdicts,
     };
     if number > seen {
         connection.requests.store(number, Ordering::Release);
-        let rough = Rough { number, version: None, method: None, headers: None };
+        let rough = Rough { number, version: None, method: None, headers: None, span: None };
         connection.host.rejected(&rough, &Rejection::Malformed(why)).await;
     }
 }
@@ -163,7 +163,8 @@ async fn report_violations<H: Host>(
 /// Reports a request of HTTP/2 that nobody has seen.
 async fn reject_unseen<H: Host>(connection: &Connection<H>, why: Malformed) {
     let number = connection.requests.fetch_add(1, Ordering::AcqRel) + 1;
-    let rough = Rough { number, version: Some(Version::HTTP_2), method: None, headers: None };
+    let rough =
+        Rough { number, version: Some(Version::HTTP_2), method: None, headers: None, span: None };
     connection.host.rejected(&rough, &Rejection::Malformed(why)).await;
 }
 

@@ -25,6 +25,7 @@ use super::respond::{self, Failure};
 use super::sending::spare;
 use super::upgrade::{self, Tunnel};
 use crate::config::{Limits, WorkloadHttp};
+use crate::traces::RequestSpan;
 
 /// What the exchanges of one downstream connection share.
 pub(super) struct Connection<H: Host> {
@@ -47,20 +48,22 @@ pub(super) struct Admitted<P> {
     number: u64,
     version: Version,
     checked: Checked,
+    span: Option<Arc<RequestSpan>>,
     pub(super) permit: P,
 }
 
 impl<P> Admitted<P> {
     /// The request as policy sees it, in the form that `parts` has by now.
     pub(super) fn head<'a>(&'a self, parts: &'a request::Parts) -> Head<'a> {
-        let Self { number, version, checked, permit: _ } = self;
-        head(*number, *version, &parts.method, &parts.uri, &parts.headers, checked)
+        let Self { number, version, checked, span, permit: _ } = self;
+        let head = head(*number, *version, &parts.method, &parts.uri, &parts.headers, checked);
+        Head { span: span.as_ref(), ..head }
     }
 
     /// What is told of the request if it is turned away after all.
-    pub(super) fn rough<'a>(&self, method: &'a Method, headers: &'a HeaderMap) -> Rough<'a> {
-        let version = Some(self.version);
-        Rough { number: self.number, version, method: Some(method), headers: Some(headers) }
+    pub(super) fn rough<'a>(&'a self, method: &'a Method, headers: &'a HeaderMap) -> Rough<'a> {
+        let (version, span) = (Some(self.version), self.span.as_ref());
+        Rough { number: self.number, version, method: Some(method), headers: Some(headers), span }
     }
 }
 
@@ -85,14 +88,15 @@ impl<H: Host> Connection<H> {
     /// Answers one request. Never fails: what goes wrong is an answer, too.
     pub(super) async fn exchange(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<Response<Answer<H>>, Infallible> {
         let begun = Instant::now();
         let in_flight = self.activity.request();
         let number = self.requests.fetch_add(1, Ordering::AcqRel) + 1;
         let asks_for_upgrade = request.headers().contains_key(UPGRADE);
         let is_grpc = respond::is_grpc(request.headers());
-        let mut response = match self.admit(number, &request).await {
+        let span = self.host.span(request.headers_mut());
+        let mut response = match self.admit(number, &request, span).await {
             Ok((admitted, running)) => {
                 let started = Started { begun, in_flight, running };
                 self.pass(admitted, request, started).await
@@ -119,12 +123,18 @@ impl<H: Host> Connection<H> {
         &self,
         number: u64,
         request: &Request<Incoming>,
+        span: Option<Arc<RequestSpan>>,
     ) -> Result<(Admitted<H::Permit>, H::Running), Response<Answer<H>>> {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         let version = request.version();
         let known = known_method(method);
-        let rough =
-            Rough { number, version: Some(version), method: Some(&known), headers: Some(headers) };
+        let rough = Rough {
+            number,
+            version: Some(version),
+            method: Some(&known),
+            headers: Some(headers),
+            span: span.as_ref(),
+        };
         let approved = self.verdicts.as_ref().map_or(Ok(()), |verdicts| verdicts.check(number));
         let checked = match approved.and_then(|()| gate::check(method, uri, version, headers)) {
             Ok(checked) => checked,
@@ -133,9 +143,12 @@ impl<H: Host> Connection<H> {
             }
         };
         let head = head(number, version, method, uri, headers, &checked);
+        let head = Head { span: span.as_ref(), ..head };
         let judged = self.host.judge(&head);
         match judged.and_then(|permit| self.host.begin(&head, permit)) {
-            Ok((permit, running)) => Ok((Admitted { number, version, checked, permit }, running)),
+            Ok((permit, running)) => {
+                Ok((Admitted { number, version, checked, span, permit }, running))
+            }
             Err(denial) => Err(self.reject(&rough, Rejection::Denied(denial)).await),
         }
     }
@@ -238,6 +251,7 @@ impl<H: Host> Connection<H> {
         let length = if has_body { Length::Open } else { Length::None };
         let (facing, upgrade) = (self.host.facing(), switch.is_some());
         headers::to_upstream(&mut parts, lease.spoken(), facing, length, upgrade);
+        admitted.span.iter().for_each(|span| span.sent(&mut parts.headers));
         let spare = spare(&parts, &lease, has_body);
         let upload = Upload::new(body, ahead, expectation.as_ref(), Arc::clone(&flow));
         let mut request = Request::from_parts(parts, upload);
@@ -331,13 +345,13 @@ fn head<'a>(
     checked: &'a Checked,
 ) -> Head<'a> {
     let (host, path, query) = (gate::host(uri, headers), checked.path(uri), uri.query());
-    Head { number, version, method, host, path, query, headers }
+    Head { number, version, method, host, path, query, headers, span: None }
 }
 
 /// What is told of a request that is turned away after the gate.
 pub(super) fn rough<'a>(head: &Head<'a>) -> Rough<'a> {
-    let Head { number, version, method, headers, .. } = *head;
-    Rough { number, version: Some(version), method: Some(method), headers: Some(headers) }
+    let Head { number, version, method, headers, span, .. } = *head;
+    Rough { number, version: Some(version), method: Some(method), headers: Some(headers), span }
 }
 
 /// Which version to ask an upstream for.

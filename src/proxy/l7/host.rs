@@ -12,6 +12,7 @@ use crate::config::WorkloadHttp;
 use crate::outcome::Ending;
 use crate::protocol::{fhir, soap};
 use crate::shutdown::Shutdown;
+use crate::traces::RequestSpan;
 
 /// What the listener does for its HTTP exchanges. One per downstream connection.
 ///
@@ -44,6 +45,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// Whose upstream connections the requests of this connection may share.
     fn pool_key(&self) -> PoolKey;
+
+    /// The span of a request with these headers, which it changes then; `None`: it is not traced. Asked for before
+    /// anything is judged, so that what is turned away has one, too.
+    fn span(&self, _headers: &mut HeaderMap) -> Option<Arc<RequestSpan>> {
+        None
+    }
 
     /// Policy. Pure and quick.
     ///
@@ -228,6 +235,8 @@ pub struct Head<'a> {
     pub query: Option<&'a str>,
     /// The headers as they came in; when a request is sent a second time, as they went out.
     pub headers: &'a HeaderMap,
+    /// Its span, if it is traced.
+    pub span: Option<&'a Arc<RequestSpan>>,
 }
 
 /// What is known of a request that was not let through. Of a malformed one that may be nothing.
@@ -241,6 +250,8 @@ pub struct Rough<'a> {
     pub method: Option<&'a Method>,
     /// The headers, if they could be read.
     pub headers: Option<&'a HeaderMap>,
+    /// Its span, if it is traced.
+    pub span: Option<&'a Arc<RequestSpan>>,
 }
 
 /// Why a request was not let through.

@@ -21,6 +21,7 @@ pub(crate) mod mesh;
 pub(crate) mod mllp;
 pub(crate) mod node;
 pub(crate) mod openssl;
+pub(crate) mod otlp;
 pub(crate) mod outside;
 pub(crate) mod page;
 pub(crate) mod paper;

@@ -1,4 +1,4 @@
-//! The messages of OTLP that logs take (opentelemetry-proto 1.x: common, resource, logs, collector/logs).
+//! The messages of OTLP that all signals share, and those of logs (opentelemetry-proto 1.x: common, resource, logs, collector/logs).
 //!
 //! Log records are encoded once, one by one; what holds them takes them as bytes, which looks the same on the wire.
 
@@ -112,7 +112,7 @@ pub(super) struct Scope {
     pub(super) version: String,
 }
 
-/// `ExportLogsServiceResponse`
+/// `ExportLogsServiceResponse`, and that of traces: the same fields by other names.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Exported {
     #[prost(message, optional, tag = "1")]
@@ -126,6 +126,13 @@ pub(super) struct PartialSuccess {
     pub(super) rejected_log_records: i64,
     #[prost(string, tag = "2")]
     pub(super) error_message: String,
+}
+
+impl Scope {
+    /// Of this release.
+    pub(super) fn of(name: &str) -> Self {
+        Self { name: name.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
 }
 
 impl Value {

@@ -1,11 +1,12 @@
-//! OpenTelemetry logs by OTLP (specification 1.x): protobuf over HTTP, or gRPC.
+//! OpenTelemetry logs and traces by OTLP (specification 1.x): protobuf over HTTP, or gRPC.
 
 mod message;
+mod spans;
 
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -18,14 +19,16 @@ use self::message::{
     ExportLogs, Exported, KeyValue, LogRecord, Resource, ResourceLogs, Scope, ScopeLogs, Value,
     value,
 };
-use super::{Answer, Request, Verdict, refusal};
+use super::{Answer, Client, Request, Verdict, refusal};
 use crate::audit::Recorded;
 use crate::audit::cursor::Mark;
 use crate::clock;
 use crate::config::OtlpProtocol;
+use crate::export::dial::Dialer;
 use crate::export::failure::Failure;
 use crate::export::feed::Item;
 use crate::outcome::Undelivered;
+use crate::traces::Span;
 
 /// Most records of one request.
 pub(super) const MOST: usize = 500;
@@ -47,18 +50,26 @@ const OURS: [&str; 8] = [
     "upgrade",
 ];
 
-/// How records are put.
+/// What is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::export) enum Signal {
+    Logs,
+    Traces,
+}
+
+/// How records and spans are put.
 pub(in crate::export) struct Otlp {
     pub(in crate::export) endpoint: Uri,
     pub(in crate::export) protocol: OtlpProtocol,
+    signal: Signal,
     resource: Resource,
 }
 
 impl Otlp {
     /// Of the service beside which this sidecar stands.
     pub(in crate::export) fn new(
-        endpoint: Uri,
-        protocol: OtlpProtocol,
+        (endpoint, protocol): (Uri, OtlpProtocol),
+        signal: Signal,
         service: &Arc<str>,
     ) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -67,14 +78,12 @@ impl Otlp {
             Value::Text(host).of("host.name"),
             Value::Whole(i64::from(std::process::id())).of("process.pid"),
         ];
-        Self { endpoint, protocol, resource: Resource { attributes } }
+        Self { endpoint, protocol, signal, resource: Resource { attributes } }
     }
 
+    /// To put records.
     pub(super) fn request(&self, items: &[&Item]) -> Request {
-        let scope = Scope {
-            name: "myelin.audit".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
+        let scope = Scope::of("myelin.audit");
         let log_records = items.iter().map(|item| item.bytes.clone()).collect();
         let logs = ExportLogs {
             resource_logs: vec![ResourceLogs {
@@ -82,25 +91,34 @@ impl Otlp {
                 scope_logs: vec![ScopeLogs { scope: Some(scope), log_records }],
             }],
         };
+        self.put(&logs)
+    }
+
+    /// To put spans.
+    pub(in crate::export) fn spans(&self, spans: &[Span]) -> Request {
+        self.put(&spans::message(spans, &self.resource))
+    }
+
+    fn put(&self, message: &impl prost::Message) -> Request {
         let (headers, body) = match self.protocol {
             OtlpProtocol::Http => {
                 let kind = HeaderValue::from_static("application/x-protobuf");
-                (vec![(CONTENT_TYPE, kind)], logs.encode_to_vec().into())
+                (vec![(CONTENT_TYPE, kind)], message.encode_to_vec().into())
             }
             OtlpProtocol::Grpc => {
                 let kind = HeaderValue::from_static("application/grpc");
                 let trailers = HeaderValue::from_static("trailers");
-                (vec![(CONTENT_TYPE, kind), (TE, trailers)], framed(&logs))
+                (vec![(CONTENT_TYPE, kind), (TE, trailers)], framed(message))
             }
         };
         Request { url: self.endpoint.clone(), headers, body }
     }
 
-    pub(super) fn judge(&self, answer: &Answer) -> Result<Verdict, Failure> {
+    pub(in crate::export) fn judge(&self, answer: &Answer) -> Result<Verdict, Failure> {
         let message = match self.protocol {
             OtlpProtocol::Http if answer.status.is_success() => answer.body.clone(),
             OtlpProtocol::Http => return refusal(answer),
-            OtlpProtocol::Grpc => match of_grpc(answer)? {
+            OtlpProtocol::Grpc => match of_grpc(answer, self.signal)? {
                 Ok(message) => message,
                 Err(verdict) => return Ok(verdict),
             },
@@ -121,18 +139,27 @@ impl Otlp {
     }
 }
 
+impl Signal {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Logs => "logs",
+            Self::Traces => "traces",
+        }
+    }
+}
+
 /// One message as gRPC frames it: not compressed, its length, itself.
-fn framed(logs: &ExportLogs) -> Bytes {
-    let length = logs.encoded_len();
+fn framed(message: &impl prost::Message) -> Bytes {
+    let length = message.encoded_len();
     let mut body = BytesMut::with_capacity(length + 5);
     body.put_u8(0);
     body.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    body.put_slice(&logs.encode_to_vec());
+    body.put_slice(&message.encode_to_vec());
     body.freeze()
 }
 
 /// The message of a gRPC answer, or what its status means (OTLP specification, "Failures").
-fn of_grpc(answer: &Answer) -> Result<Result<Bytes, Verdict>, Failure> {
+fn of_grpc(answer: &Answer, signal: Signal) -> Result<Result<Bytes, Verdict>, Failure> {
     if !answer.status.is_success() {
         return refusal(answer).map(Err);
     }
@@ -149,17 +176,17 @@ fn of_grpc(answer: &Answer) -> Result<Result<Bytes, Verdict>, Failure> {
         // RESOURCE_EXHAUSTED, UNAVAILABLE, ABORTED, CANCELLED, DEADLINE_EXCEEDED, OUT_OF_RANGE, DATA_LOSS
         8 | 14 | 10 | 1 | 4 | 11 | 15 => Err(Failure {
             wait: answer.retry_after(),
-            ..Failure::new(Undelivered::Busy, format!("{told}: it takes no records now"))
+            ..Failure::new(Undelivered::Busy, format!("{told}: it takes no {} now", signal.label()))
         }),
         // PERMISSION_DENIED, UNAUTHENTICATED
         7 | 16 => Err(Failure::new(
             Undelivered::Refused,
-            format!("{told}: it has to allow this sidecar to send logs"),
+            format!("{told}: it has to allow this sidecar to send {}", signal.label()),
         )),
         // UNIMPLEMENTED, NOT_FOUND
         12 | 5 => Err(Failure::new(
             Undelivered::Refused,
-            format!("{told}: it has no service for logs there, is the port right?"),
+            format!("{told}: it has no service for {} there, is the port right?", signal.label()),
         )),
         // INVALID_ARGUMENT
         3 => Ok(Err(Verdict::Refused(told))),
@@ -199,6 +226,17 @@ fn attributes(line: &[u8], recorded: &Recorded) -> Vec<KeyValue> {
 
 fn nanoseconds(at: time::OffsetDateTime) -> u64 {
     u64::try_from(at.unix_timestamp_nanos()).unwrap_or(0)
+}
+
+/// The way to a receiver, with the headers in a file.
+pub(in crate::export) fn client(
+    dialer: Dialer,
+    protocol: OtlpProtocol,
+    headers_file: Option<PathBuf>,
+) -> Client {
+    let is_http2 = protocol == OtlpProtocol::Grpc;
+    let secrets = headers_file.map(|path| Arc::new(move || headers(&path)) as _);
+    Client { dialer, is_http2, secrets, line: None }
 }
 
 /// The headers in a file, one a line: `name: value`. Values are never told.
@@ -250,7 +288,7 @@ mod tests {
 
     fn grpc() -> Otlp {
         let endpoint = Uri::from_static("https://otel.example/");
-        Otlp::new(endpoint, OtlpProtocol::Grpc, &"ehr".into())
+        Otlp::new((endpoint, OtlpProtocol::Grpc), Signal::Logs, &"ehr".into())
     }
 
     fn answer(status: u16, grpc: Option<&'static str>, body: Vec<u8>) -> Answer {
