@@ -81,8 +81,14 @@ pub struct ListenerView {
 }
 
 fn sandbox(asked: SandboxMode, is: &Sandbox) -> Value {
+    let files = is.files.as_ref().map(|files| {
+        let paths = json!({ "read": files.read, "write": files.write, "listen": files.listen });
+        json!({ "abi": files.abi, "paths": paths })
+    });
     json!({
         "mode": asked.label(),
+        "landlock": files,
+        "seccomp": is.filtered,
         "no_new_privs": is.no_new_privs,
         "core_dumps": is.core_dumps,
         "capabilities": is.capabilities,

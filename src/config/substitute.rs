@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::problem::{Fault, quoted};
+use crate::sandbox;
 
 /// Largest file that may stand for a scalar.
 const MAX_FILE: u64 = 64 * 1024;
@@ -93,7 +94,7 @@ pub(super) fn read_text(path: &Path, max: u64) -> Result<String, String> {
         return Err("it is not a regular file".into());
     }
     let mut bytes = Vec::new();
-    let opened = File::open(path).map_err(unreadable)?;
+    let opened = File::open(path).map_err(|error| sandbox::explain(path, &error))?;
     opened.take(max + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > max {
         return Err(format!("it is larger than {max} bytes"));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{
     Config, Embedded, Est, IdentitySource, ListenAddr, SandboxMode, Spiffe, Target,
 };
-use crate::sandbox::{Needs, Sandbox};
+use crate::sandbox::{self, Needs, Sandbox};
 
 /// Something of the sandbox is not to be had, and `runtime.sandbox` is `required`.
 #[derive(Debug, thiserror::Error)]
@@ -17,17 +17,28 @@ use crate::sandbox::{Needs, Sandbox};
 )]
 pub struct Incomplete(pub Vec<String>);
 
-/// Puts the sandbox on that `config` asks for, while this thread is the only one.
+/// What may end a process that asks for a sandbox, and the mend.
+const ENDED: &str = "the filter of system calls with which the sidecar was started ends a process that asks for a \
+                     sandbox: let capset, landlock_create_ruleset, landlock_add_rule, landlock_restrict_self and \
+                     seccomp through (SystemCallFilter= in systemd), or refuse them with an error \
+                     (SystemCallErrorNumber=EPERM)";
+
+/// Puts the sandbox on that `config` asks for, while this thread is the only one. Where somebody has filtered the system calls before,
+/// `rehearse` says whether another process has lived through it.
 ///
 /// # Errors
 ///
 /// It is required, and something of it is missing.
-pub fn confine(config: &Config) -> Result<Sandbox, Incomplete> {
+pub fn confine(config: &Config, rehearse: impl FnOnce() -> bool) -> Result<Sandbox, Incomplete> {
     if config.sandbox == SandboxMode::Off {
         return Ok(Sandbox::default());
     }
     make(own(config));
-    let sandbox = Sandbox::put_on(&needs(config));
+    let sandbox = if sandbox::is_filtered() && !rehearse() {
+        Sandbox::without(ENDED.to_owned())
+    } else {
+        Sandbox::put_on(&needs(config))
+    };
     match config.sandbox {
         SandboxMode::Required if !sandbox.missing.is_empty() => Err(Incomplete(sandbox.missing)),
         _ => Ok(sandbox),
@@ -39,13 +50,14 @@ pub(super) fn needs(config: &Config) -> Needs {
     let mut needs = Needs { reads: config.files.clone(), ..Needs::default() };
     needs.reads.insert(config.path.clone());
     needs.writes.extend(own(config).map(Path::to_owned));
+    needs.remakes.extend(config.audit.as_ref().map(|audit| audit.dir.clone()));
     let key = config.audit.as_ref().and_then(|audit| audit.checkpoints.key_file.as_deref());
     let sockets = config.outbound.iter().filter_map(|listener| match &listener.listen {
         ListenAddr::Unix(path) => Some(path.as_path()),
         ListenAddr::Tcp(_) | ListenAddr::Redirected | ListenAddr::ForwardProxy => None,
     });
-    let made = sockets.chain(config.admin.socket.as_deref()).chain(key);
-    needs.writes.extend(made.map(directory));
+    needs.writes.extend(key.map(directory));
+    needs.listens.extend(sockets.chain(config.admin.socket.as_deref()).map(directory));
     let forwards = config.inbound.iter().filter_map(|listener| match &listener.forward {
         Target::Unix(path) => Some(path.clone()),
         Target::Tcp(_) => None,

@@ -55,6 +55,7 @@ use crate::certs::MaterialError;
 use crate::config::{Config, ListenAddr, Problems};
 use crate::identity::{ListenerName, SpiffeIdError};
 use crate::listener::BindError;
+use crate::sandbox::Outside;
 use crate::shutdown::{Drained, Shutdown};
 use commands::{Commands, commands};
 use threads::Threads;
@@ -148,6 +149,9 @@ pub enum ReloadError {
          limits.connections"
     )]
     Held(ListenerName),
+    /// It names what this process cannot get at any more.
+    #[error(transparent)]
+    Outside(#[from] Outside),
     /// Another process is about to serve.
     #[error("a hand-over is under way: reload when it is over")]
     HandingOver,

@@ -1,6 +1,7 @@
 //! Another configuration, or new key material, takes the place of what there is.
 
 use super::build::Given;
+use super::confinement::needs;
 use super::records::Offered;
 use super::rego::rego;
 use super::restart::needs_restart;
@@ -58,6 +59,7 @@ impl Supervisor {
         if !keys.is_empty() {
             return Err(ReloadError::NeedsRestart(keys));
         }
+        self.shown.sandbox.has_room_for(&needs(&config))?;
         self.listeners.activated.fit(&config).map_err(Obstacle::Activation)?;
         let rego = rego(&config).map_err(Obstacle::Rego)?;
         let supply = supply(&config).map_err(Obstacle::Service)?;

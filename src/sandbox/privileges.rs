@@ -127,6 +127,7 @@ fn closed(needs: &Needs, who: &Whoever) -> Option<PathBuf> {
     let to_read = needs.reads.iter().filter(|path| is_closed(path, 4, who));
     let to_write =
         needs.writes.iter().filter(|dir| is_closed(dir, 7, who) || has_foreign(dir, who));
+    let to_listen = needs.listens.iter().filter(|dir| is_closed(dir, 3, who));
     // Who makes a socket later is not known; their directory says who may.
     let to_connect = needs.connects.iter().filter(|path| match path.metadata() {
         Ok(_) => is_closed(path, 2, who),
@@ -134,7 +135,7 @@ fn closed(needs: &Needs, who: &Whoever) -> Option<PathBuf> {
             path.parent().is_some_and(|dir| dir.metadata().is_ok_and(|is| is.uid() != who.user))
         }
     });
-    to_read.chain(to_write).chain(to_connect).next().cloned()
+    to_read.chain(to_write).chain(to_listen).chain(to_connect).next().cloned()
 }
 
 fn is_closed(path: &Path, wanted: u32, who: &Whoever) -> bool {
@@ -160,7 +161,7 @@ mod tests {
 
     fn needs(reads: &[PathBuf], writes: &[PathBuf]) -> Needs {
         let set = |paths: &[PathBuf]| paths.iter().cloned().collect();
-        Needs { reads: set(reads), writes: set(writes), connects: Default::default() }
+        Needs { reads: set(reads), writes: set(writes), ..Needs::default() }
     }
 
     #[test]

@@ -126,7 +126,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("telemetry", &["identity", "outcome"]),
-    ("config", &["clock", "identity", "network", "protocol"]),
+    ("config", &["clock", "identity", "network", "protocol", "sandbox"]),
     ("identity", &["outcome"]),
     ("outcome", &[]),
     ("handover", &[]),

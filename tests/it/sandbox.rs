@@ -5,7 +5,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::mesh::{Mesh, Setup, Spawned};
-use crate::support::process::needs;
+use crate::support::process::{free_port, needs, run};
+use crate::support::python::peer;
 use crate::support::until;
 use crate::support::workload::{Kind, Workload};
 
@@ -34,7 +35,7 @@ async fn status(db: &Spawned) -> Value {
 }
 
 #[tokio::test]
-async fn no_thread_of_the_worker_has_a_capability_or_can_gain_one_and_nothing_dumps_its_memory() {
+async fn every_thread_of_the_worker_is_held_and_nothing_dumps_its_memory() {
     let mesh = Mesh::new();
     let (setup, _workload) = echo(&mesh).await;
     let db = setup.spawn().await;
@@ -45,6 +46,7 @@ async fn no_thread_of_the_worker_has_a_capability_or_can_gain_one_and_nothing_du
             assert_eq!(says(&status, set), "0000000000000000", "{set}\n{status}");
         }
         assert_eq!(says(&status, "NoNewPrivs"), "1", "{status}");
+        assert_eq!(says(&status, "Seccomp"), "2", "{status}");
     }
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", db.worker())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
@@ -53,6 +55,11 @@ async fn no_thread_of_the_worker_has_a_capability_or_can_gain_one_and_nothing_du
     assert_eq!(sandbox["mode"], "auto");
     assert_eq!((&sandbox["no_new_privs"], &sandbox["core_dumps"]), (&json!(true), &json!(false)));
     assert_eq!((&sandbox["capabilities"], &sandbox["missing"]), (&json!([]), &json!([])));
+    assert_eq!(sandbox["seccomp"], true);
+    assert!(sandbox["landlock"]["abi"].as_u64().unwrap() >= 1, "{sandbox:#}");
+    let written = sandbox["landlock"]["paths"]["write"].as_array().unwrap();
+    let trail = db.trail().dir().canonicalize().unwrap();
+    assert!(written.iter().any(|path| trail.to_str() == path.as_str()), "{sandbox:#}");
 }
 
 #[tokio::test]
@@ -73,7 +80,9 @@ async fn the_parent_keeps_what_a_hand_over_needs() {
 async fn without_a_sandbox_nothing_is_given_up_and_the_status_says_so() {
     let mesh = Mesh::new();
     let (setup, _workload) = echo(&mesh).await;
-    let db = with_sandbox(&setup, "off").await;
+    let mut command = setup.command();
+    ask_for(&setup, "off");
+    let db = setup.spawn_by(&mut command).await;
 
     let own = std::fs::read_to_string("/proc/self/status").unwrap();
     for status in threads(db.worker()) {
@@ -83,17 +92,16 @@ async fn without_a_sandbox_nothing_is_given_up_and_the_status_says_so() {
     }
     let sandbox = &status(&db).await["sandbox"];
     assert_eq!((&sandbox["mode"], &sandbox["capabilities"]), (&json!("off"), &json!(null)));
+    assert_eq!((&sandbox["landlock"], &sandbox["seccomp"]), (&json!(null), &json!(false)));
 }
 
-/// A sidecar with this `runtime.sandbox`.
-async fn with_sandbox(setup: &Setup, mode: &str) -> Spawned {
-    let mut command = setup.command();
+/// Writes the configuration with this `runtime.sandbox`.
+fn ask_for(setup: &Setup, mode: &str) {
     let path = setup.write();
     let text = std::fs::read_to_string(&path).unwrap();
     let with = text.replace("runtime: {", &format!("runtime: {{sandbox: {mode}, "));
     assert_ne!(with, text);
     std::fs::write(&path, with).unwrap();
-    setup.spawn_by(&mut command).await
 }
 
 /// A sidecar that may bind every port, in a network of its own.
@@ -128,4 +136,119 @@ async fn a_port_that_takes_a_privilege_is_bound_first_and_another_one_needs_a_ne
     db.process.signal("USR2");
     until("the hand-over", || db.process.output().contains("\"handed over\"")).await;
     db.process.says("127.0.0.1:444\"").await;
+}
+
+/// A file of the running sidecar's configuration leads elsewhere from now on.
+async fn refused(db: &mut Spawned, path: &std::path::Path) {
+    let words = format!("{} is outside of what this process has kept", path.display());
+    db.process.signal("HUP");
+    let said = db.process.says(&words).await;
+    assert!(said.contains("hand over to a new process with SIGUSR2, or restart"), "{said}");
+    assert!(status(db).await["last_failure"].as_str().unwrap().contains(&words));
+}
+
+#[tokio::test]
+async fn a_reload_that_names_a_file_elsewhere_is_refused_and_a_hand_over_takes_it() {
+    let (mesh, elsewhere) = (Mesh::new(), tempfile::tempdir().unwrap());
+    let (setup, _workload) = echo(&mesh).await;
+    let mut db = setup.spawn().await;
+    let bundle = elsewhere.path().join("ca.crt");
+    std::fs::copy(mesh.pem("collector").trust_bundle(), &bundle).unwrap();
+    let collector = format!(
+        "export: [{{ syslog: {{ address: \"localhost:{}\", format: json, trust_bundle: {} }} }}]",
+        free_port(),
+        bundle.display()
+    );
+    setup.clone().audit(&format!("dir: {}, {collector}", setup.trail().dir().display())).write();
+
+    refused(&mut db, &bundle).await;
+    mesh.connect("web", &db).await.echoes("the old one serves").await;
+    db.process.signal("USR2");
+
+    until("the hand-over", || db.process.output().contains("\"handed over\"")).await;
+    let read = &status(&db).await["sandbox"]["landlock"]["paths"]["read"];
+    let dir = elsewhere.path().canonicalize().unwrap();
+    assert!(read.as_array().unwrap().iter().any(|path| dir.to_str() == path.as_str()), "{read:#}");
+}
+
+#[tokio::test]
+async fn a_socket_elsewhere_is_refused_as_well() {
+    let (mesh, elsewhere) = (Mesh::new(), tempfile::tempdir().unwrap());
+    let setup = mesh.outbound("web").allow("db").to("localhost:9");
+    let mut web = setup.spawn().await;
+
+    setup.clone().listen(&format!("unix:{}/web.sock", elsewhere.path().display())).write();
+
+    refused(&mut web, elsewhere.path()).await;
+}
+
+#[tokio::test]
+async fn a_secret_elsewhere_cannot_be_put_into_a_reload_and_the_error_says_why() {
+    let (mesh, elsewhere) = (Mesh::new(), tempfile::tempdir().unwrap());
+    let (setup, _workload) = echo(&mesh).await;
+    let mut db = setup.spawn().await;
+    let secret = elsewhere.path().join("drain");
+    std::fs::write(&secret, "7s").unwrap();
+
+    let limit = format!("limits: {{drain_timeout: '${{file:{}}}'}}", secret.display());
+    setup.clone().file(&limit).write();
+    db.process.signal("HUP");
+
+    let said = db.process.says("reload refused").await;
+    assert!(said.contains("Permission denied"), "{said}");
+    assert!(said.contains("it is outside of what this process has kept"), "{said}");
+    mesh.connect("web", &db).await.echoes("the old one serves").await;
+}
+
+/// `setup`'s sidecar on a kernel that does not know these system calls, as far as it can tell.
+fn without(setup: &Setup, calls: &str) -> Command {
+    let command = setup.command();
+    let mut older = peer("older_kernel", "ctypes", &[calls]);
+    older.arg(command.get_program()).args(command.get_args());
+    older.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    older
+}
+
+#[tokio::test]
+async fn on_a_kernel_without_landlock_the_rest_holds_and_the_lack_is_told() {
+    let mesh = Mesh::new();
+    let (setup, _workload) = echo(&mesh).await;
+
+    let db = setup.spawn_by(&mut without(&setup, "landlock_create_ruleset")).await;
+
+    mesh.connect("web", &db).await.echoes("it serves").await;
+    assert!(
+        db.process.output().contains("sandbox: files outside of the configuration are not closed")
+    );
+    let sandbox = &status(&db).await["sandbox"];
+    assert_eq!((&sandbox["landlock"], &sandbox["seccomp"]), (&json!(null), &json!(true)));
+    assert_eq!(sandbox["missing"].as_array().unwrap().len(), 1, "{sandbox:#}");
+}
+
+#[tokio::test]
+async fn where_asking_for_a_sandbox_is_deadly_nobody_dies_and_the_lack_is_told() {
+    let mesh = Mesh::new();
+    let (setup, _workload) = echo(&mesh).await;
+
+    let db = setup.spawn_by(&mut without(&setup, "!landlock_create_ruleset")).await;
+
+    mesh.connect("web", &db).await.echoes("it serves").await;
+    let missing = &status(&db).await["sandbox"]["missing"];
+    assert_eq!(missing.as_array().unwrap().len(), 1, "{missing:#}");
+    assert!(missing[0].as_str().unwrap().contains("SystemCallErrorNumber=EPERM"), "{missing:#}");
+}
+
+#[tokio::test]
+async fn where_it_is_required_and_incomplete_nothing_starts() {
+    let mesh = Mesh::new();
+    let (setup, _workload) = echo(&mesh).await;
+    let mut command = without(&setup, "landlock_create_ruleset,seccomp");
+    ask_for(&setup, "required");
+
+    let said = run(&mut command, "").await;
+
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    for words in ["`runtime.sandbox` is `required`", "landlock", "seccomp", "With `auto`"] {
+        assert!(said.stderr.contains(words), "{words}: {said:#?}");
+    }
 }
