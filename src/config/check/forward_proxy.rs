@@ -1,6 +1,7 @@
 //! The forward proxy, and what its listeners may carry.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::ledger::{Bound, Ledger};
 use super::{Carried, Context, listeners};
@@ -80,7 +81,7 @@ pub(super) fn endpoints(destinations: &[Destination]) -> Vec<Endpoint> {
         let Place::Named(name) = place else { continue };
         let own = port.as_ref().map_or(ports.as_slice(), std::slice::from_ref);
         for port in own {
-            let endpoint = Endpoint { host: name.clone(), port: *port };
+            let endpoint = Endpoint { host: Arc::clone(name), port: *port };
             if !all.contains(&endpoint) {
                 all.push(endpoint);
             }
