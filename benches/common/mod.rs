@@ -83,6 +83,7 @@ pub fn record() -> Record {
         phi: true,
         source: Some(([127, 0, 0, 1], 50_000).into()),
         destination: Some(([127, 0, 0, 1], 8443).into()),
+        asked: None,
         endpoint: None,
         tls: None,
         plaintext: false,
