@@ -136,7 +136,9 @@ impl Exports {
         };
         let sink = Sink::new(&given, self.material.clone());
         let durable = self.audit.durable();
+        let alive = Arc::clone(&standing).while_alive(shutdown.clone());
         shutdown.spawn(async move {
+            let _alive = alive;
             let _turn = turn.lock_owned().await;
             exporter.run(sink, durable).await;
         });

@@ -14,6 +14,7 @@ use super::http::Rejected;
 use crate::clock::{self, rfc3339};
 use crate::config::{ExportFeed, ExportSettings, ExportTo, OtlpProtocol, SyslogFormat};
 use crate::outcome::Undelivered;
+use crate::shutdown::Shutdown;
 use crate::telemetry::metrics::ExportMetrics;
 
 /// A failure that lasts is told again after this.
@@ -28,6 +29,20 @@ pub struct Standing {
     metrics: ExportMetrics,
     durable: watch::Receiver<u64>,
     now: Mutex<Now>,
+}
+
+/// Goes with an export's task.
+pub(super) struct Alive {
+    standing: Arc<Standing>,
+    shutdown: Shutdown,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if !self.shutdown.is_draining() {
+            self.standing.holds(&Failure::defect());
+        }
+    }
 }
 
 #[derive(Default)]
@@ -157,6 +172,11 @@ impl Standing {
         now.failing = Some(Failing { since, what, told });
     }
 
+    /// What its task holds, so that an end that nobody has asked for is told.
+    pub(super) fn while_alive(self: Arc<Self>, shutdown: Shutdown) -> Alive {
+        Alive { standing: self, shutdown }
+    }
+
     /// How many durable records were not sent yet, and for how many seconds the first of them waits.
     fn lag(&self, now: &Now) -> (u64, f64) {
         let records = self.durable.borrow().saturating_sub(now.sent);
@@ -212,8 +232,7 @@ mod tests {
     use crate::config::{Endpoint, SyslogExport};
     use crate::telemetry::metrics::Metrics;
 
-    #[tokio::test]
-    async fn since_when_an_export_waits_for_a_decision_stays_when_the_reason_changes() {
+    fn standing() -> Standing {
         let syslog = SyslogExport {
             address: Endpoint { host: "arr.example".into(), port: 6514 },
             format: SyslogFormat::Json,
@@ -228,7 +247,31 @@ mod tests {
             to: ExportTo::Syslog(syslog),
         };
         let metrics = Metrics::new().unwrap().export("arr");
-        let standing = Standing::new(&settings, metrics, watch::channel(0).1);
+        Standing::new(&settings, metrics, watch::channel(0).1)
+    }
+
+    #[tokio::test]
+    async fn an_export_that_ends_by_itself_is_no_export_that_delivers() {
+        for (asked, shutdown) in [(false, Shutdown::default()), (true, Shutdown::default())] {
+            let standing = Arc::new(standing());
+            let alive = Arc::clone(&standing).while_alive(shutdown.clone());
+            if asked {
+                shutdown.drain();
+            }
+
+            let ended = tokio::spawn(async move {
+                let _alive = alive;
+                panic!("a defect");
+            });
+
+            assert!(ended.await.is_err());
+            assert_eq!(standing.failing().is_none(), asked);
+        }
+    }
+
+    #[tokio::test]
+    async fn since_when_an_export_waits_for_a_decision_stays_when_the_reason_changes() {
+        let standing = standing();
 
         standing.holds(&Failure::new(Undelivered::OtherTrail, "one"));
         let since = standing.json()["failing"]["since"].clone();

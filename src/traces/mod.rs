@@ -68,18 +68,22 @@ impl Tracer {
         caller: Caller,
     ) -> Option<Arc<RequestSpan>> {
         let context = TraceContext::of(headers);
-        let dice = TraceId::random();
-        let is_sampled = match (self.sample, &context, caller) {
-            (Sample::Parent, Some(context), Caller::Known) => context.is_sampled(),
-            (Sample::Parent, _, _) => false,
-            (Sample::Share(share), Some(context), Caller::Known) => share.has(context.trace.dice()),
-            (Sample::Share(share), _, _) => share.has(dice.dice()),
+        let known = context.filter(|_| caller == Caller::Known);
+        let (is_sampled, new) = match self.sample {
+            Sample::Parent => (known.as_ref().is_some_and(TraceContext::is_sampled), None),
+            Sample::Share(share) => {
+                let new = known.is_none().then(TraceId::random);
+                let trace = known.map(|context| context.trace).or(new);
+                (trace.is_some_and(|trace| share.has(trace.dice())), new)
+            }
         };
-        is_sampled.then(|| {
-            let span = RequestSpan::begin(Arc::clone(self), context, dice);
-            span.received(headers);
-            Arc::new(span)
-        })
+        if !is_sampled {
+            return None;
+        }
+        let trace = context.map(|context| context.trace).or(new)?;
+        let span = RequestSpan::begin(Arc::clone(self), context, trace);
+        span.received(headers);
+        Some(Arc::new(span))
     }
 
     /// The trace of the connection with this id; `None`: it is not sampled. Both ends of a connection that sample the same

@@ -42,11 +42,15 @@ pub struct RequestTold {
 }
 
 impl RequestSpan {
-    /// One that goes on in the trace of `context`, or begins the trace `new`.
-    pub(super) fn begin(tracer: Arc<Tracer>, context: Option<TraceContext>, new: TraceId) -> Self {
+    /// One that begins now, in this trace: that of `context`, or a new one.
+    pub(super) fn begin(
+        tracer: Arc<Tracer>,
+        context: Option<TraceContext>,
+        trace: TraceId,
+    ) -> Self {
         Self {
             tracer,
-            trace: context.map_or(new, |context| context.trace),
+            trace,
             flags: context.map_or(0, |context| context.flags()),
             id: SpanId::random(),
             parent: context.map(|context| context.parent),

@@ -140,6 +140,7 @@ mod status;
 mod tcp;
 mod tls;
 mod traces;
+mod traces_export;
 mod vault;
 mod vault_auth;
 mod vm;

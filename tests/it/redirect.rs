@@ -2,10 +2,10 @@
 
 use tempfile::TempDir;
 
-use crate::support::eventually;
 use crate::support::machines::Machine;
 use crate::support::process::{Process, Said, needs, write};
 use crate::support::trail::Trail;
+use crate::support::{eventually, until};
 
 pub(crate) const EHR: &str = "\
 version: 1
@@ -242,15 +242,16 @@ async fn whoever_is_not_whom_the_destination_expects_hears_nothing() {
 async fn plaintext_from_elsewhere_does_not_reach_the_workload_any_more() {
     let clinic = Clinic::new().await;
     clinic.gets("http://10.77.0.2:8080/hello.txt").await;
-    let before = clinic.log_of(8080);
+    let asked = || clinic.log_of(8080).matches("GET").count();
+    until("the request to be in the log", || asked() == 1).await;
     clinic.fine("lab", "myelin redirect apply -c lab.yaml --user root").await;
 
     clinic.gets_nothing("http://10.77.0.2:8080/hello.txt").await;
     clinic.gets_nothing("http://[fd77::2]:8080/hello.txt").await;
 
     let refused = clinic.trail("lab").wait_for("connection-refused", 2).await;
-    assert!(refused.iter().all(|record| record.reason() == "not_tls"));
-    assert_eq!(clinic.log_of(8080), before);
+    assert!(refused.iter().all(|record| record.reason() == "not_tls"), "{refused:#?}");
+    assert_eq!(asked(), 1);
     let probed = clinic.curl("http://10.77.0.2:9902/live").await;
     assert_eq!(probed.code, Some(0), "{}", probed.all());
 }

@@ -36,7 +36,16 @@ def hello(there):
 
 #[tokio::test]
 async fn what_comes_while_the_sidecar_starts_is_not_refused() {
-    let mut clinic = redirected(EHR).await;
+    // So many listeners that they are not in place at once.
+    let other = |n| {
+        format!(
+            "  - name: to-{n}\n    redirect: transparent\n    destinations: [{{ address: 192.0.2.{n}, ports: [1] }}]\n    \
+             expect: [lab]\n    protocol: tcp\n"
+        )
+    };
+    let others: String = (1..=200).map(other).collect();
+    let many = EHR.replace("  - name: to-lab\n", &format!("{others}  - name: to-lab\n"));
+    let mut clinic = redirected(&many).await;
 
     for _ in 0..3 {
         clinic.running.pop().unwrap().stop("TERM");

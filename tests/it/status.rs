@@ -158,13 +158,19 @@ async fn watch_draws_on_the_other_screen_and_gives_the_first_one_back_however_it
 #[tokio::test]
 async fn watch_hears_its_keys_while_a_sidecar_does_not_answer() {
     let mesh = Mesh::new();
-    let _hangs = UnixListener::bind(socket(&mesh)).unwrap();
+    let (hangs, looked) = (UnixListener::bind(socket(&mesh)).unwrap(), mesh.dir().join("looked"));
     let begun = Instant::now();
-    let mut screen: Command = peer("screen", "pyte", &["what was there before", "0", "q", MYELIN]);
+    let mut screen: Command = peer("screen", "pyte", &[looked.to_str().unwrap(), "0", "q", MYELIN]);
     screen.args(["status", "--watch", "--socket", &socket(&mesh)]).env("TERM", "xterm-256color");
 
+    let asked = std::thread::spawn(move || {
+        let asked = hangs.accept().unwrap();
+        std::fs::write(looked, "").unwrap();
+        asked
+    });
     let said = run(&mut screen, "").await;
 
+    let _never_answered = asked.join().unwrap();
     let seen: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:#?}"));
     assert_eq!((&seen["code"], &seen["left"]), (&0.into(), &1.into()), "{seen}");
     assert!(begun.elapsed() < Duration::from_secs(5), "it has not waited for an answer");

@@ -3,6 +3,8 @@
 
 use std::process::Command;
 
+use http::{HeaderMap, HeaderValue};
+use myelin::traces::TraceContext;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -13,9 +15,8 @@ use crate::support::lenient::FAR;
 use crate::support::mesh::{Mesh, Running};
 use crate::support::mllp::{Engine, exchange, message};
 use crate::support::otlp::{Collector, Span};
-use crate::support::process::{free_port, needs, run};
-use crate::support::until;
-use crate::support::workload::{Kind, Workload};
+use crate::support::process::{needs, run};
+use crate::support::python;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
@@ -297,60 +298,43 @@ async fn an_association_lies_below_its_connection_whose_trace_both_sides_share()
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_away_is_in_nobodys_way_and_what_it_misses_is_counted() {
-    let (mesh, workload) = (Mesh::new(), Workload::tcp(Kind::Echo).await);
-    let nobody = free_port();
-    let db = mesh.inbound("db").allow("web").forward(workload.target());
-    let db = db.file(&format!(
-        "telemetry: {{ traces: {{ endpoint: \"http://127.0.0.1:{nobody}\", sample: 1 }} }}"
-    ));
-    let db = db.start().await;
+async fn a_traceparent_is_read_as_opentelemetry_reads_it() {
+    let (zeros, upper) = ("0".repeat(32), TRACE.to_uppercase());
+    let told = [
+        format!("00-{TRACE}-{CALLER}-01"),
+        format!("00-{TRACE}-{CALLER}-00"),
+        format!("00-{TRACE}-{CALLER}-03"),
+        format!("01-{TRACE}-{CALLER}-01"),
+        format!("cc-{TRACE}-{CALLER}-01-what-later-ones-have"),
+        format!("cc-{TRACE}-{CALLER}-01x"),
+        format!("ff-{TRACE}-{CALLER}-01"),
+        format!("00-{TRACE}-{CALLER}"),
+        format!("00-{TRACE}-{CALLER}-1"),
+        format!("00-{TRACE}-{CALLER}-01-more"),
+        format!("00-{TRACE}-{CALLER}-zz"),
+        format!("00-{zeros}-{CALLER}-01"),
+        format!("00-{TRACE}-{}-01", "0".repeat(16)),
+        format!("00-{upper}-{CALLER}-01"),
+        "nonsense".to_owned(),
+    ];
+    let mut peer = python::peer("trace_context", "opentelemetry.trace", &[]);
+    let said = run(&mut peer, &told.join("\n")).await;
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
 
-    for _ in 0..20 {
-        mesh.connect("web", &db).await.echoes("hello").await;
+    let ours = told.iter().map(|text| {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", HeaderValue::from_str(text).unwrap());
+        TraceContext::of(&headers)
+            .map(|it| (format!("{} {}", it.trace, it.parent), it.is_sampled()))
+    });
+    let theirs = said.stdout.lines().map(|line| {
+        let (names, flags) = line.rsplit_once(' ')?;
+        let flags = u8::from_str_radix(flags, 16).unwrap();
+        Some((names.to_owned(), flags & 1 == 1))
+    });
+    let both: Vec<_> = ours.zip(theirs).zip(&told).collect();
+    assert_eq!(both.len(), told.len(), "{}", said.stdout);
+    for ((ours, theirs), text) in both {
+        assert_eq!(ours, theirs, "{text}");
     }
-    let labels = [("reason", "unreachable")];
-    db.metric_is("myelin_trace_export_failures_total", &labels, 1.0).await;
-    mesh.connect("web", &db).await.echoes("hello").await;
-
-    db.stop().await;
-}
-
-#[tokio::test]
-async fn what_a_receiver_rejects_is_counted_and_what_it_has_no_time_for_is_sent_again() {
-    let (mesh, workload) = (Mesh::new(), Workload::tcp(Kind::Echo).await);
-    for (mode, delivered, dropped) in [("none", 0.0, 1.0), ("busy", 1.0, 0.0)] {
-        let collector = Collector::start(&mesh, "grpc", mode).await;
-        let db = mesh.inbound("db").allow("web").forward(workload.target());
-        let db = db.traced(&collector, "sample: 1").start().await;
-
-        mesh.connect("web", &db).await.echoes("hello").await;
-
-        db.metric_is("myelin_trace_spans_delivered_total", &[], delivered).await;
-        db.metric_is("myelin_trace_spans_dropped_total", &[], dropped).await;
-        until("a span", || !collector.spans().is_empty()).await;
-        db.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn a_reload_begins_to_trace_and_ends_it() {
-    let (mesh, workload) = (Mesh::new(), Workload::tcp(Kind::Echo).await);
-    let collector = Collector::start(&mesh, "http", "").await;
-    let setup = || mesh.inbound("db").allow("web").forward(workload.target());
-    let traced = || setup().traced(&collector, "sample: 1, protocol: http");
-    let db = setup().start().await;
-
-    mesh.connect("web", &db).await.echoes("hello").await;
-    db.reload(&traced()).await.unwrap();
-    mesh.connect("web", &db).await.echoes("hello").await;
-    until("a span", || collector.spans().len() == 1).await;
-    db.reload(&setup()).await.unwrap();
-    mesh.connect("web", &db).await.echoes("hello").await;
-    let connections = db.trail().wait_for("connection-closed", 3).await;
-    db.stop().await;
-
-    let spans = collector.spans();
-    assert_eq!(spans.len(), 1);
-    assert_eq!(spans[0].text("trace"), connections[1].connection());
 }

@@ -1,6 +1,6 @@
 """Runs a program on a terminal of 100 columns and 40 rows, and tells what a person would see, as JSON.
 
-screen.py WANTED RESIZED END PROGRAM...: waits until WANTED is on the screen; with RESIZED (columns, 0 for none) makes the
+screen.py WANTED RESIZED END PROGRAM...: waits until WANTED is on the screen, or until there is such a file; with RESIZED (columns, 0 for none) makes the
 terminal so wide and waits until it is drawn anew; then ends the program by END: a key, or TERM for the signal.
 """
 
@@ -12,6 +12,7 @@ import signal
 import struct
 import sys
 import termios
+import time
 
 import pyte
 
@@ -21,6 +22,14 @@ ROWS, COLUMNS = 40, 100
 
 def size(descriptor, columns):
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+
+
+def is_there(display):
+    if not wanted.startswith("/"):
+        return any(wanted in line for line in display)
+    while not os.path.exists(wanted):
+        time.sleep(0.01)
+    return True
 
 
 child, terminal = pty.fork()
@@ -40,7 +49,7 @@ while True:
         break
     raw += part
     stream.feed(part)
-    drawn = any(wanted in line for line in screen.display)
+    drawn = is_there(screen.display)
     if state == "waiting" and drawn:
         shown = [line.rstrip() for line in screen.display]
         if resized:
