@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    #[expect(clippy::disallowed_methods, reason = "a task that breaks off")]
+    #[expect(clippy::disallowed_methods, reason = "ends with the test")]
     async fn an_export_that_ends_by_itself_is_no_export_that_delivers() {
         for (asked, shutdown) in [(false, Shutdown::default()), (true, Shutdown::default())] {
             let standing = Arc::new(standing());

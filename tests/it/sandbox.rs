@@ -1,5 +1,7 @@
 //! What holds the worker: what it has given up before the first connection, seen from outside.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, chown};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -60,6 +62,28 @@ async fn every_thread_of_the_worker_is_held_and_nothing_dumps_its_memory() {
     let written = sandbox["landlock"]["paths"]["write"].as_array().unwrap();
     let trail = db.trail().dir().canonicalize().unwrap();
     assert!(written.iter().any(|path| trail.to_str() == path.as_str()), "{sandbox:#}");
+}
+
+/// Panics unless the test runs as root.
+#[tokio::test]
+async fn as_root_it_goes_on_to_write_what_belongs_to_another_user_and_says_by_what() {
+    let mesh = Mesh::new();
+    let (setup, _workload) = echo(&mesh).await;
+    let trail = setup.trail().dir().to_owned();
+    DirBuilder::new().recursive(true).mode(0o700).create(&trail).unwrap();
+    chown(&trail, Some(12_345), Some(12_345)).unwrap();
+
+    let db = setup.spawn().await;
+
+    mesh.connect("web", &db).await.echoes("it serves").await;
+    db.trail().only("connection-closed").await;
+    let sandbox = &status(&db).await["sandbox"];
+    let kept = ["cap_chown", "cap_dac_override", "cap_dac_read_search", "cap_fowner"];
+    assert_eq!(sandbox["capabilities"], json!(kept));
+    let missing = sandbox["missing"][0].as_str().unwrap();
+    assert!(missing.contains("which belongs to another user"), "{missing}");
+    assert!(missing.contains(trail.to_str().unwrap()), "{missing}");
+    assert!(db.process.output().contains(&format!("sandbox: {missing}")));
 }
 
 #[tokio::test]
