@@ -1,12 +1,57 @@
-//! Texts to addresses that we bind, forward to, or reach over the network.
+//! Addresses that we bind, forward to, or reach over the network, and how they are written.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
+use super::TextError;
 use super::problem::Fault;
-use super::{Endpoint, ListenAddr, Target, TextError};
 use crate::identity::DnsName;
+
+/// An address that we bind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ListenAddr {
+    /// IP and port. Port 0 lets the kernel choose.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(PathBuf),
+    /// None of its own: connections come by `redirect.port`.
+    Redirected,
+    /// None of its own: requests come by `forward_proxy`.
+    ForwardProxy,
+}
+
+/// As the configuration has it.
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Redirected => f.write_str("redirect"),
+            Self::ForwardProxy => f.write_str("forward_proxy"),
+        }
+    }
+}
+
+/// Where the workload listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// IP and port.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+/// One of the places where an outbound listener's peer may be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// A DNS name or an IP address.
+    pub host: Arc<str>,
+    /// The port.
+    pub port: u16,
+}
 
 /// Longest path of a unix socket in bytes (`sun_path` without its NUL).
 const MAX_SUN_PATH: usize = 107;

@@ -14,6 +14,7 @@ mod listener;
 mod nearest;
 mod outline;
 mod parse;
+mod peer;
 mod problem;
 mod question;
 mod read;
@@ -32,7 +33,6 @@ mod yaml;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-pub use address::{MAX_CONTROL, SUCCESSOR};
+pub use address::{Endpoint, ListenAddr, MAX_CONTROL, SUCCESSOR, Target};
 pub use cases::{Case, CaseWho, TLS_HANDSHAKE, cases};
 pub use check::read_sop_class;
 pub use export::{
@@ -56,6 +56,7 @@ pub use listener::Listener;
 pub use nearest::nearest;
 pub use outline::{Change, Changes, Outline};
 pub use parse::{load, parse};
+pub use peer::{Peer, PeerMatcher};
 pub use problem::{Problem, Problems, Severity};
 pub use question::{Question, Unaskable};
 pub use redirect::{Destination, Network, Place, Redirect};
@@ -71,7 +72,7 @@ pub use settings::{
 pub use telemetry::{Sample, Share, TraceSettings};
 pub use template::PathTemplateError;
 
-use crate::identity::{DnsName, Fingerprint, ListenerName, PeerName, SpiffeId, TrustDomain};
+use crate::identity::{Fingerprint, ListenerName, PeerName, SpiffeId, TrustDomain};
 
 /// Everything that a configuration file says.
 #[derive(Debug, Clone)]
@@ -188,96 +189,6 @@ pub enum Profile {
     Modern,
     /// TLS 1.3 and 1.2 with all that rustls has, and leaves that name no purpose.
     Compatible,
-}
-
-/// An entry in `peers`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// Its name, by which rules, records and metrics know it.
-    pub name: PeerName,
-    /// By what it is recognized.
-    pub matcher: PeerMatcher,
-    /// Its line in the configuration file.
-    pub line: u32,
-    /// After this moment the entry lets nobody in.
-    pub expires: Option<OffsetDateTime>,
-    /// By then somebody should have looked whether it is still needed. Lets in all the same.
-    pub review_by: Option<OffsetDateTime>,
-    /// What it may have on each inbound listener.
-    pub limits: Option<Quota>,
-    /// Who answers for it.
-    pub owner: Option<String>,
-    /// The ticket that asked for it.
-    pub ticket: Option<String>,
-    /// What it needs the access for.
-    pub purpose: Option<String>,
-    /// Anything else that a reader should know.
-    pub note: Option<String>,
-}
-
-/// By what a peer is recognized. All but the pins need a chain to the trust bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum PeerMatcher {
-    /// This SPIFFE ID, exactly.
-    Spiffe(SpiffeId),
-    /// One of the certificate's DNS names.
-    Dns(DnsName),
-    /// Every given part of the subject, exactly.
-    Subject {
-        /// Common name.
-        common_name: Option<String>,
-        /// Organization.
-        organization: Option<String>,
-        /// Organizational unit.
-        organizational_unit: Option<String>,
-    },
-    /// This certificate and no other, whoever signed it.
-    CertificatePin(Fingerprint),
-    /// Any certificate over this public key (SHA-256 of the SubjectPublicKeyInfo).
-    KeyPin(Fingerprint),
-}
-
-/// An address that we bind.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ListenAddr {
-    /// IP and port. Port 0 lets the kernel choose.
-    Tcp(SocketAddr),
-    /// A socket in the file system.
-    Unix(PathBuf),
-    /// None of its own: connections come by `redirect.port`.
-    Redirected,
-    /// None of its own: requests come by `forward_proxy`.
-    ForwardProxy,
-}
-
-/// As the configuration has it.
-impl fmt::Display for ListenAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Redirected => f.write_str("redirect"),
-            Self::ForwardProxy => f.write_str("forward_proxy"),
-        }
-    }
-}
-
-/// Where the workload listens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Target {
-    /// IP and port.
-    Tcp(SocketAddr),
-    /// A socket in the file system.
-    Unix(PathBuf),
-}
-
-/// One of the places where an outbound listener's peer may be.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Endpoint {
-    /// A DNS name or an IP address.
-    pub host: Arc<str>,
-    /// The port.
-    pub port: u16,
 }
 
 /// What a listener carries. Declared, never guessed.

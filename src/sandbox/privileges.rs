@@ -125,8 +125,9 @@ impl Whoever {
 /// Something of what is needed that modes alone keep `who` from.
 fn closed(needs: &Needs, who: &Whoever) -> Option<PathBuf> {
     let to_read = needs.reads.iter().filter(|path| is_closed(path, 4, who));
-    let to_write =
-        needs.writes.iter().filter(|dir| is_closed(dir, 7, who) || has_foreign(dir, who));
+    // What is no directory is of no use, with a capability or without.
+    let dirs = needs.writes.iter().filter(|dir| dir.is_dir());
+    let to_write = dirs.filter(|dir| is_closed(dir, 7, who) || has_foreign(dir, who));
     let to_listen = needs.listens.iter().filter(|dir| is_closed(dir, 3, who));
     // Who makes a socket later is not known; their directory says who may.
     let to_connect = needs.connects.iter().filter(|path| match path.metadata() {
@@ -182,6 +183,7 @@ mod tests {
         assert_eq!(closed(&needs(&all, &[dir.path().into()]), &owner), None);
         assert_eq!(closed(&needs(&all[1..], &[]), &other), None);
         assert_eq!(closed(&needs(&[], &[dir.path().into()]), &other), Some(dir.path().into()));
+        assert_eq!(closed(&needs(&[], &[all[1].clone()]), &owner), None);
         set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
         assert_eq!(closed(&needs(std::slice::from_ref(&open), &[]), &other), Some(open));
     }
