@@ -17,10 +17,10 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
-use super::Services;
 use super::goal::Goal;
 use super::plain::{Plain, tune};
 use super::redirect::{Door, Redirected, door};
+use super::{Crossing, Services};
 use crate::config::ListenAddr;
 use crate::identity::ListenerName;
 
@@ -284,12 +284,16 @@ impl Bound {
         }
     }
 
-    /// What another socket has accepted for this one already, and none that comes later. Of its own a socket has none: what waits in
-    /// the kernel goes with it.
-    async fn accepted(&self) -> Option<Redirected> {
+    /// What another socket has accepted for this one, for as long as something may still be handed on, and none that comes later.
+    /// Of its own a socket has none: what waits in the kernel goes with it.
+    async fn accepted(&self, crossing: &Crossing) -> Option<Redirected> {
         let Listening::Redirected { arrivals, .. } = &*self.socket else { return None };
         let mut arrivals = arrivals.lock().await;
-        arrivals.close();
+        tokio::select! {
+            biased;
+            next = arrivals.recv() => return next,
+            () = crossing.settled() => arrivals.close(),
+        }
         arrivals.recv().await
     }
 }
@@ -328,8 +332,9 @@ pub(super) async fn accept_loop<T, S, F>(
             }
         }
     }
+    // Bounded by the cut: what has not crossed by then is cut as well.
     let rest = async {
-        while let Some(arrived) = bound.accepted().await {
+        while let Some(arrived) = bound.accepted(&services.crossing).await {
             let slot = slot().await;
             services.shutdown.spawn(life(Arrived::redirected(arrived), slot));
         }

@@ -4,6 +4,7 @@ mod accept;
 mod associations;
 mod connect;
 mod counted;
+mod crossing;
 mod crowd;
 mod description;
 mod forward_proxy;
@@ -20,6 +21,7 @@ pub mod quota;
 mod record;
 mod redirect;
 mod requests;
+mod seldom;
 mod shapes;
 mod sockets;
 mod traced;
@@ -28,6 +30,7 @@ mod workload;
 use std::sync::Arc;
 
 pub use accept::{BindError, Bound, Passing, adopt, bind, listen};
+pub use crossing::Crossing;
 pub use forward_proxy::{ForwardProxy, ForwardWay, ForwardWays};
 pub use inbound::{InboundListener, InboundState};
 pub use outbound::{OutboundListener, OutboundState};
@@ -60,6 +63,8 @@ pub struct Services {
     pub lenience: Arc<Lenience>,
     /// Where its connections are found that hold a permit.
     pub open: Arc<OpenConnections>,
+    /// What may still be handed on to a listener, of all that accept for others.
+    pub crossing: Crossing,
     /// The listener's end: drained with the process, or before when a reload removes the listener.
     pub shutdown: Shutdown,
 }

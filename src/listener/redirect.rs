@@ -3,18 +3,20 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::accept::{Arrived, BindError, Bound, PAUSE, Passing, adopt, bind};
 use super::goal::Goal;
 use super::plain::Plain;
+use super::seldom::Seldom;
 use super::{Services, Sockets, record};
 use crate::audit::{Connection, Record};
 use crate::config::{Config, Destination, ListenAddr, Place};
@@ -26,8 +28,6 @@ use crate::upstream::{Candidate, Names};
 const DECIDING: usize = 1024;
 /// Connections that wait for a listener which has as many as it may have.
 const WAITING: usize = 1024;
-/// Between two words in the log about connections that are lost.
-const QUIET: Duration = Duration::from_secs(1);
 
 /// A connection on its way to its listener.
 #[derive(Debug)]
@@ -131,14 +131,14 @@ pub struct Redirector {
     ways: Live<Ways>,
     names: Names,
     services: Services,
-    /// When the log last had a word about one that is lost.
-    told: Mutex<Option<Instant>>,
+    /// The log's words about those that are lost.
+    told: Seldom,
 }
 
 /// Nothing leads anywhere yet.
 pub fn redirector(services: Services) -> (Publisher<Ways>, Arc<Redirector>) {
     let (publisher, ways) = live(Ways::new());
-    let (names, told) = (Names::default(), Mutex::default());
+    let (names, told) = (Names::default(), Seldom::default());
     (publisher, Arc::new(Redirector { ways, names, services, told }))
 }
 
@@ -151,6 +151,7 @@ impl Redirector {
     }
 
     async fn accept(self: &Arc<Self>, bound: Bound, deciding: &Arc<Semaphore>) {
+        let _accepting = self.services.crossing.begin();
         loop {
             let next = async {
                 let slot = Arc::clone(deciding).acquire_owned().await;
@@ -165,8 +166,9 @@ impl Redirector {
             match accepted {
                 Ok(Arrived { stream: Plain::Tcp(stream), source: Some(source), .. }) => {
                     let (this, stream) = (Arc::clone(self), Unserved::new(stream));
-                    let shutdown = &self.services.shutdown;
-                    shutdown.spawn(async move { this.decide(stream, source, slot).await });
+                    let Services { shutdown, crossing, .. } = &self.services;
+                    let bounds = (slot, crossing.begin());
+                    shutdown.spawn(async move { this.decide(stream, source, bounds).await });
                 }
                 Ok(_not_tcp) => {}
                 Err(error) => {
@@ -179,7 +181,12 @@ impl Redirector {
     }
 
     /// Finds the listener for one connection. One that nobody takes is counted and recorded here, once.
-    async fn decide(&self, stream: Unserved, source: SocketAddr, slot: OwnedSemaphorePermit) {
+    async fn decide(
+        &self,
+        stream: Unserved,
+        source: SocketAddr,
+        (slot, _crossing): (OwnedSemaphorePermit, TaskTrackerToken),
+    ) {
         let Some(asked) = asked_for(&stream.0) else {
             let text =
                 "it came straight to `redirect.port`, and the rules of the kernel sent it nowhere";
@@ -203,9 +210,7 @@ impl Redirector {
     /// Each is counted, and the log has a word about it once a second.
     fn lost(&self, asked: SocketAddr, why: &str) {
         self.services.metrics.accept_error();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_none_or(|told| told.elapsed() >= QUIET) {
-            *told = Some(Instant::now());
+        if self.told.is_due() {
             tracing::warn!(%asked, "redirected connection reset: {why}");
         }
     }

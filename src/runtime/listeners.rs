@@ -17,8 +17,8 @@ use crate::config::{Config, Limits, ListenAddr};
 use crate::identity::{ListenerName, PeerName};
 use crate::inventory::{Inventory, Lenience};
 use crate::listener::{
-    BindError, Bound, InboundListener, InboundState, OutboundListener, OutboundState, Services,
-    Sockets, Workload, adopt, bind,
+    BindError, Bound, Crossing, InboundListener, InboundState, OutboundListener, OutboundState,
+    Services, Sockets, Workload, adopt, bind,
 };
 use crate::live::live;
 use crate::outcome::Direction;
@@ -38,6 +38,7 @@ pub(super) struct Listeners {
     audit: Audit,
     metrics: Metrics,
     inventory: Inventory,
+    crossing: Crossing,
     shutdown: Shutdown,
     /// Of outbound listeners, which close last.
     pub(super) last: Shutdown,
@@ -61,7 +62,7 @@ impl Listeners {
     ) -> Self {
         let (inbound, outbound) = (BTreeMap::new(), BTreeMap::new());
         let last = shutdown.outlasting();
-        let fronts = Fronts::default();
+        let (fronts, crossing) = (Fronts::default(), Crossing::default());
         Self {
             inbound,
             outbound,
@@ -71,6 +72,7 @@ impl Listeners {
             audit,
             metrics,
             inventory,
+            crossing,
             shutdown,
             last,
         }
@@ -268,6 +270,7 @@ impl Listeners {
             inventory: self.inventory.clone(),
             lenience: Arc::new(Lenience::default()),
             open: Arc::default(),
+            crossing: self.crossing.clone(),
             shutdown: match direction {
                 Direction::Inbound => self.shutdown.child(),
                 Direction::Outbound => self.last.child(),

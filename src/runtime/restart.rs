@@ -18,6 +18,8 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     differ("audit", written(old) != written(new));
     differ("redirect.port", old.redirected_to() != new.redirected_to());
     differ("forward_proxy", old.forward_proxy != new.forward_proxy);
+    let bounded = new.forward_proxy.is_some();
+    differ("limits.connections", bounded && old.limits.connections != new.limits.connections);
     differ("admin", old.admin != new.admin);
     differ("runtime.workers", old.workers != new.workers);
     differ("runtime.sandbox", old.sandbox != new.sandbox);

@@ -61,6 +61,7 @@ mod export_syslog;
 mod floods;
 mod foreign;
 mod forward_proxy;
+mod forward_proxy_changes;
 mod handover;
 mod handover_rights;
 mod http_bodies;

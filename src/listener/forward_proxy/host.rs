@@ -2,14 +2,14 @@
 //! come to it by itself.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::ways::Asked;
-use super::{ForwardProxy, LEADS_NOWHERE, refusal};
+use super::ways::{Asked, ForwardWays};
+use super::{ForwardProxy, LEADS_NOWHERE, TAKES_TUNNELS, refusal};
 use crate::audit::Connection;
 use crate::listener::counted::Counted;
 use crate::listener::outbound::{Link, OutboundHttp};
@@ -23,6 +23,9 @@ use crate::proxy::l7::{
 use crate::tls::TlsStream;
 use crate::traces::{self, RequestSpan};
 
+/// For the operator.
+const LEADS_ELSEWHERE: &str = "a reload has changed where it leads while the request waited";
+
 /// The exchanges of one connection from the workload.
 pub(super) struct ForwardHost {
     proxy: Arc<ForwardProxy>,
@@ -32,16 +35,24 @@ pub(super) struct ForwardHost {
     here: Arc<Connection>,
     /// The number of the last request that was turned away here, and is on record under `here`.
     rejected: AtomicU64,
+    /// Whose the request was that could not be put on record. HTTP/1 has one at a time.
+    unrecorded: Mutex<Option<Arc<OutboundHttp>>>,
 }
 
 /// A request, and whose it is.
 pub(super) struct Routed {
     host: Arc<OutboundHttp>,
     judged: Generation,
+    /// What it asked for, and by which ways it was led.
+    authority: Box<str>,
+    ways: Arc<ForwardWays>,
 }
 
-/// What no listener leads to.
-pub(super) struct Unknown(Arc<str>);
+/// What no listener leads to, and what the operator is told of that.
+pub(super) struct Unknown {
+    asked: Arc<str>,
+    why: &'static str,
+}
 
 impl ForwardHost {
     pub(super) fn new(
@@ -50,7 +61,17 @@ impl ForwardHost {
         here: Arc<Connection>,
     ) -> Self {
         let (facing, rejected) = (Facing::ForwardProxy, AtomicU64::new(0));
-        Self { proxy, source, facing, here, rejected }
+        Self { proxy, source, facing, here, rejected, unrecorded: Mutex::default() }
+    }
+
+    /// Whether what it was led to is still where its host leads. Looked up only after a change.
+    fn leads_there(&self, routed: &Routed) -> bool {
+        let ways = self.proxy.ways.load();
+        if Arc::ptr_eq(&ways, &routed.ways) && routed.host.is_current(routed.judged) {
+            return true;
+        }
+        let now = ways.requests(&Asked::of(&routed.authority), self.source);
+        now.is_some_and(|(host, _judged)| host.goes_with(&routed.host))
     }
 }
 
@@ -77,19 +98,26 @@ impl Host for ForwardHost {
     }
 
     fn judge(&self, head: &Head<'_>) -> Result<Routed, Unknown> {
-        let asked = Asked::of(head.host.unwrap_or_default());
-        match self.proxy.ways.load().requests(&asked, self.source) {
-            Some((host, judged)) => Ok(Routed { host: Arc::new(host), judged }),
-            None => Err(Unknown(asked.text())),
+        let authority = head.host.unwrap_or_default();
+        let (asked, ways) = (Asked::of(authority), self.proxy.ways.load_full());
+        if let Some((host, judged)) = ways.requests(&asked, self.source) {
+            return Ok(Routed { host: Arc::new(host), judged, authority: authority.into(), ways });
         }
+        let why = if ways.has_tunnels(&asked) { TAKES_TUNNELS } else { LEADS_NOWHERE };
+        Err(Unknown { asked: asked.text(), why })
     }
 
     fn stands(&self, routed: &Routed, link: &Link) -> bool {
-        routed.host.stands(&routed.judged, link)
+        self.leads_there(routed) && routed.host.stands(&routed.judged, link)
     }
 
-    fn judge_again(&self, head: &Head<'_>, _before: &Routed) -> Result<Again<Routed>, Unknown> {
-        self.judge(head).map(Again::AsBefore)
+    /// What leads elsewhere by now is not sent there: its connection and its record are of where it led before.
+    fn judge_again(&self, head: &Head<'_>, before: &Routed) -> Result<Again<Routed>, Unknown> {
+        let routed = self.judge(head)?;
+        if routed.host.goes_with(&before.host) {
+            return Ok(Again::AsBefore(routed));
+        }
+        Err(Unknown { asked: Asked::of(&routed.authority).text(), why: LEADS_ELSEWHERE })
     }
 
     fn begin(&self, _head: &Head<'_>, routed: Routed) -> Result<(Routed, ()), Unknown> {
@@ -125,21 +153,32 @@ impl Host for ForwardHost {
         routed: &Routed,
         link: Option<&Link>,
     ) -> Result<Self::Ticket, NotAudited> {
-        let ticket = routed.host.record(head, &routed.judged, link).await?;
-        Ok((Arc::clone(&routed.host), ticket))
+        let host = Arc::clone(&routed.host);
+        match host.record(head, &routed.judged, link).await {
+            Ok(ticket) => Ok((host, ticket)),
+            Err(not_audited) => {
+                let mut unrecorded = self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
+                *unrecorded = Some(host);
+                Err(not_audited)
+            }
+        }
     }
 
     async fn rejected(&self, rough: &Rough<'_>, rejection: &Rejection<Unknown>) {
+        let host = self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Rejection::NotAudited, Some(host)) = (rejection, host) {
+            return host.rejected(rough, &Rejection::NotAudited).await;
+        }
         self.rejected.store(rough.number, Ordering::Release);
         let (connection, refused) = match rejection {
             Rejection::Malformed(malformed) => {
                 (Arc::clone(&self.here), Refused::malformed(*malformed))
             }
             Rejection::NotAudited => (Arc::clone(&self.here), Refused::not_audited()),
-            Rejection::Denied(Unknown(asked)) => refusal(
+            Rejection::Denied(Unknown { asked, why }) => refusal(
                 &self.here,
                 asked,
-                (DenyReason::UnknownDestination, LEADS_NOWHERE),
+                (DenyReason::UnknownDestination, why),
                 StatusCode::FORBIDDEN,
             ),
         };

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{sleep, timeout};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::host::ForwardHost;
 use self::ways::Asked;
@@ -22,6 +23,7 @@ use super::accept::{Arrived, accept_loop};
 use super::plain::Plain;
 use super::redirect::{Redirected, Unserved};
 use super::requests::{self, Refused};
+use super::seldom::Seldom;
 use super::{Bound, Services, connect, record};
 use crate::audit::Connection;
 use crate::config::{Config, Limits};
@@ -33,15 +35,18 @@ use crate::proxy::l7::{
 /// At a drain, a connection on which nothing has come is closed after so long: a request may be on its way.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// For the operator.
-const LEADS_NOWHERE: &str = "no listener's `destinations` lead to";
-/// For the operator.
-const SEES_REQUESTS: &str = "requests alone are taken, and no CONNECT, for";
+/// For the operator, as the next two. What was asked for is on record beside it.
+const LEADS_NOWHERE: &str = "no listener's `destinations` lead there";
+const SEES_REQUESTS: &str =
+    "what leads there takes requests alone, and no CONNECT; only `protocol: tcp` does";
+const TAKES_TUNNELS: &str =
+    "what leads there takes CONNECT alone, and no other request; only `protocol: http` does";
 
 /// For the workload.
 const NOT_ALLOWED: &str = "not allowed\n";
 /// For the workload.
 const NO_TUNNEL: &str = "no CONNECT to this host: the proxy carries requests in plaintext, over TLS of its own; use http:// and http_proxy\n";
+const NO_METHOD: &str = "method not allowed\n";
 const NOT_AVAILABLE: &str = "not available\n";
 const MALFORMED: &str = "malformed request\n";
 
@@ -50,13 +55,15 @@ const MALFORMED: &str = "malformed request\n";
 pub struct ForwardProxy {
     ways: ArcSwap<ForwardWays>,
     services: Services,
+    /// The log's words about tunnels that found no room.
+    told: Seldom,
 }
 
 impl ForwardProxy {
     /// It leads nowhere yet.
     pub fn new(limits: Limits, services: Services) -> Arc<Self> {
         let ways = ArcSwap::from_pointee(ForwardWays { limits, ways: Vec::new() });
-        Arc::new(Self { ways, services })
+        Arc::new(Self { ways, services, told: Seldom::default() })
     }
 
     /// From now on it leads there.
@@ -70,11 +77,13 @@ impl ForwardProxy {
         let pool = Pool::start(PoolLimits::of(&limits), &limits, &self.services.shutdown);
         let slots = Arc::new(Semaphore::new(limits.connections));
         let slot = || Arc::clone(&slots).acquire_owned();
+        let _accepting = self.services.crossing.begin();
         accept_loop(bound, &self.services, slot, |Arrived { stream, source, .. }, slot| {
             let (this, pool) = (Arc::clone(&self), Arc::clone(&pool));
+            let crossing = self.services.crossing.begin();
             async move {
                 if let Plain::Tcp(stream) = stream.unpaced(source) {
-                    this.connection(stream, source, pool).await;
+                    this.connection((stream, crossing), source, pool).await;
                 }
                 drop(slot);
             }
@@ -85,7 +94,7 @@ impl ForwardProxy {
     /// One connection. What is handed on ends here, and begins with its listener.
     async fn connection(
         self: &Arc<Self>,
-        stream: TcpStream,
+        (stream, crossing): (TcpStream, TaskTrackerToken),
         source: Option<SocketAddr>,
         pool: Arc<Pool<ForwardHost>>,
     ) {
@@ -102,6 +111,7 @@ impl ForwardProxy {
                 shutdown.until_cut(Box::pin(tunnel)).await.unwrap_or(Ending::Cut)
             }
             Ok(_) => {
+                drop(crossing); // requests are served here
                 let host = Arc::new(ForwardHost::new(Arc::clone(self), source, here));
                 let downstream = Plain::Tcp(stream);
                 let http = Downstream::Http1;
@@ -142,11 +152,12 @@ impl ForwardProxy {
             Err(Unasked::Ended(ending)) => return ending,
             Err(Unasked::Malformed(malformed)) => {
                 let text = match malformed {
-                    Malformed::Method => NO_TUNNEL,
+                    Malformed::Method => NO_METHOD,
                     _ => MALFORMED,
                 };
                 let refused = Refused::malformed(malformed);
-                self.refuse(stream, (Arc::clone(here), refused), malformed.status(), text).await;
+                let answer = (malformed.status(), text);
+                self.refuse(stream, (Arc::clone(here), refused), None, answer).await;
                 return Ending::ProtocolError;
             }
         };
@@ -159,34 +170,40 @@ impl ForwardProxy {
             };
             let reason = (DenyReason::UnknownDestination, why);
             let refusal = refusal(here, &asked.text(), reason, status);
-            self.refuse(stream, refusal, status, text).await;
+            let method = known_method(&Method::CONNECT);
+            self.refuse(stream, refusal, Some(&method), (status, text)).await;
             return Ending::Denied;
         };
         let stream = Unserved::new(stream);
-        match door.0.try_send(Redirected { stream, source, goal }) {
-            Ok(()) => Ending::Finished,
-            Err(TrySendError::Full(lost) | TrySendError::Closed(lost)) => {
-                self.services.metrics.accept_error();
-                tracing::warn!(%authority, "tunnel refused: its listener has as many as it may have, or ends");
-                let (status, mut stream) =
-                    (StatusCode::SERVICE_UNAVAILABLE, Plain::Tcp(lost.stream.serve()));
-                connect::refused(&mut stream, status, NOT_AVAILABLE, None).await;
-                Ending::UpstreamUnreachable
-            }
-        }
+        let (lost, why) = match door.0.try_send(Redirected { stream, source, goal }) {
+            Ok(()) => return Ending::Finished,
+            Err(TrySendError::Full(lost)) => (lost, "has as many as it may have"),
+            Err(TrySendError::Closed(lost)) => (lost, "ends"),
+        };
+        self.lost(lost.stream, &asked.text(), why).await
     }
 
-    /// Counts, records and answers a CONNECT that leads nowhere.
+    /// Answers a CONNECT that no room was found for. Each is counted, and the log has a word about it once a second.
+    async fn lost(&self, stream: Unserved, asked: &str, why: &str) -> Ending {
+        self.services.metrics.accept_error();
+        if self.told.is_due() {
+            tracing::warn!(asked, "tunnel refused: its listener {why}");
+        }
+        let (status, mut stream) = (StatusCode::SERVICE_UNAVAILABLE, Plain::Tcp(stream.serve()));
+        connect::refused(&mut stream, status, NOT_AVAILABLE, None).await;
+        Ending::UpstreamUnreachable
+    }
+
+    /// Counts, records and answers a CONNECT that leads nowhere, or what is none and has no `method` that is known.
     async fn refuse(
         &self,
         stream: TcpStream,
         (connection, refused): (Arc<Connection>, Refused),
-        status: StatusCode,
-        text: &'static str,
+        method: Option<&Method>,
+        (status, text): (StatusCode, &'static str),
     ) {
-        let method = known_method(&Method::CONNECT);
         let version = Some(Version::HTTP_11);
-        let rough = Rough { number: 1, version, method: Some(&method), headers: None, span: None };
+        let rough = Rough { number: 1, version, method, headers: None, span: None };
         requests::rejected(&self.services, &connection, &rough, refused).await;
         let id = connection.request_id(rough.number);
         connect::refused(&mut Plain::Tcp(stream), status, text, Some(&id)).await;
@@ -201,6 +218,5 @@ fn refusal(
     status: StatusCode,
 ) -> (Arc<Connection>, Refused) {
     let connection = Connection { asked: Some(Arc::clone(asked)), ..here.clone() };
-    let message = Some(format!("{why} {asked}"));
-    (Arc::new(connection), Refused::denied(reason, message, status))
+    (Arc::new(connection), Refused::denied(reason, Some(why.to_owned()), status))
 }

@@ -80,6 +80,11 @@ impl ForwardWays {
         self.way(asked, Protocol::Http).is_some()
     }
 
+    /// Whether a tunnel to `asked` would be taken.
+    pub(super) fn has_tunnels(&self, asked: &Asked<'_>) -> bool {
+        self.way(asked, Protocol::Tcp).is_some()
+    }
+
     /// The first listener whose destinations have it, and the generation of them. No name is resolved for that.
     fn way(&self, asked: &Asked<'_>, protocol: Protocol) -> Option<(&ForwardWay, Led, Generation)> {
         self.ways.iter().find_map(|way| {

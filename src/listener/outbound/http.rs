@@ -104,6 +104,16 @@ impl OutboundHttp {
         let facing = Facing::Outbound;
         Self { live, services, permits, caller, facing, unconnected, shares_with, tracer }
     }
+
+    /// Whether its listener is as it was at `judged`.
+    pub(in crate::listener) fn is_current(&self, judged: Generation) -> bool {
+        self.live.generation() == judged
+    }
+
+    /// Whether requests of the other are the same listener's, for the same host, and go to the same place.
+    pub(in crate::listener) fn goes_with(&self, other: &Self) -> bool {
+        self.shares_with == other.shares_with
+    }
 }
 
 impl Host for OutboundHttp {

@@ -16,6 +16,8 @@ pub const CONNECT_BEGINS: u8 = b'C';
 
 /// Bytes that are read at once.
 const PIECE: usize = 4096;
+/// What a head ends with.
+const END: &[u8] = b"\r\n\r\n";
 
 /// Why nobody knows where a tunnel is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,13 +60,16 @@ pub async fn connect_asked<S: AsyncRead + Unpin>(
 
 /// What a head asks for that the watcher has approved.
 fn asked(bytes: &[u8]) -> Result<String, Malformed> {
-    let text = std::str::from_utf8(bytes).map_err(|_not_ascii| Malformed::HostInvalid)?;
-    let (head, behind) = text.split_once("\r\n\r\n").ok_or(Malformed::LineEnding)?;
-    if !behind.is_empty() {
+    let end = bytes.windows(END.len()).position(|four| four == END).ok_or(Malformed::LineEnding)?;
+    let (head, behind) = bytes.split_at(end);
+    if behind != END {
         return Err(Malformed::BehindUpgrade);
     }
-    let mut lines = head.split("\r\n");
-    let mut words = lines.next().unwrap_or_default().split(' ');
+    let lines = head.split(|byte| *byte == b'\n');
+    let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    // Only this line and the host have to be text: other headers may be Latin-1 (RFC 9110, 5.5).
+    let line = std::str::from_utf8(lines.next().unwrap_or_default());
+    let mut words = line.map_err(|_not_ascii| Malformed::Target)?.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     if method != Method::CONNECT.as_str() {
         return Err(Malformed::Method);
@@ -74,7 +79,7 @@ fn asked(bytes: &[u8]) -> Result<String, Malformed> {
     }
     let mut host = None;
     for line in lines {
-        let (name, value) = header_line(line.as_bytes())?;
+        let (name, value) = header_line(line)?;
         if name.eq_ignore_ascii_case(b"host") && host.replace(value).is_some() {
             return Err(Malformed::HostRepeated);
         }
@@ -109,9 +114,9 @@ mod tests {
 
     use super::*;
 
-    async fn read(head: &str) -> Result<String, Unasked> {
+    async fn read(head: impl AsRef<[u8]>) -> Result<String, Unasked> {
         let (mut near, mut far) = duplex(1 << 20);
-        for piece in head.as_bytes().chunks(7) {
+        for piece in head.as_ref().chunks(7) {
             near.write_all(piece).await.unwrap();
         }
         connect_asked(&mut far, &Limits::default()).await
@@ -128,6 +133,21 @@ mod tests {
         }
         let v6 = "CONNECT [fd77::2]:5432 HTTP/1.1\r\nHost: [fd77::2]:5432\r\n\r\n";
         assert_eq!(read(v6).await.as_deref(), Ok("[fd77::2]:5432"));
+    }
+
+    #[tokio::test]
+    async fn only_the_request_line_and_the_host_have_to_be_text() {
+        let with = |line: &[u8]| {
+            let connect = b"CONNECT a.example:1 HTTP/1.1\r\nHost: a.example:1\r\n";
+            [connect, line, b"\r\n\r\n"].concat()
+        };
+        let asked = read(with(b"User-Agent: Praxis-M\xfcller/1.0")).await;
+        assert_eq!(asked.as_deref(), Ok("a.example:1"));
+
+        let host = b"CONNECT a.example:1 HTTP/1.1\r\nHost: \xe4.example:1\r\n\r\n";
+        assert_eq!(read(host).await, Err(Unasked::Malformed(Malformed::HostInvalid)));
+        let target = b"CONNECT \xe4.example:1 HTTP/1.1\r\nHost: a.example:1\r\n\r\n";
+        assert_eq!(read(target).await, Err(Unasked::Malformed(Malformed::Target)));
     }
 
     #[tokio::test]
