@@ -21,7 +21,7 @@ use crate::proxy::l7::{
     Rough, Wanted,
 };
 use crate::tls::TlsStream;
-use crate::traces::{self, RequestSpan};
+use crate::traces::{self, RequestSpan, Tracer};
 
 /// The exchanges of one connection from the workload.
 pub(super) struct ForwardHost {
@@ -32,6 +32,8 @@ pub(super) struct ForwardHost {
     here: Arc<Connection>,
     /// The number of the last request that was turned away here, and is on record under `here`.
     rejected: AtomicU64,
+    /// What takes the spans of requests: the one that there was when the connection began.
+    tracer: Option<Arc<Tracer>>,
 }
 
 /// A request, and whose it is.
@@ -50,7 +52,8 @@ impl ForwardHost {
         here: Arc<Connection>,
     ) -> Self {
         let (facing, rejected) = (Facing::ForwardProxy, AtomicU64::new(0));
-        Self { proxy, source, facing, here, rejected }
+        let tracer = proxy.ways.load().tracer();
+        Self { proxy, source, facing, here, rejected, tracer }
     }
 }
 
@@ -73,7 +76,7 @@ impl Host for ForwardHost {
     }
 
     fn span(&self, headers: &mut HeaderMap) -> Option<Arc<RequestSpan>> {
-        self.proxy.ways.load().tracer()?.request(headers, traces::Caller::Known)
+        self.tracer.as_ref()?.request(headers, traces::Caller::Known)
     }
 
     fn judge(&self, head: &Head<'_>) -> Result<Routed, Unknown> {
