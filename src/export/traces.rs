@@ -26,8 +26,9 @@ use crate::traces::{Span, Spans, Tracer};
 const BATCH: usize = 512;
 /// A span that is over waits for others, at most so long.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A batch that is not taken is sent so often, within about a minute.
+/// A batch that is not taken is sent so often, and not again after `ENOUGH`: others wait behind it.
 const ATTEMPTS: u32 = 5;
+const ENOUGH: Duration = Duration::from_secs(60);
 /// A receiver that asks for more time gets so much at most.
 const LONGEST_ASKED: Duration = Duration::from_secs(30);
 /// A tracer that a reload has replaced gets so long to send what there is.
@@ -182,6 +183,7 @@ impl Sender {
     async fn deliver(&mut self, batch: &[Span]) {
         let (request, count) = (self.otlp.spans(batch), batch.len() as u64);
         let mut backoff = Backoff::default();
+        let until = Instant::now() + ENOUGH;
         for attempt in 1..=ATTEMPTS {
             let answer = self.client.ask(&request).await;
             let failure = match answer.and_then(|answer| self.otlp.judge(&answer)) {
@@ -190,7 +192,8 @@ impl Sender {
             };
             self.client.hang_up();
             self.failed(&failure);
-            if attempt == ATTEMPTS || self.shutdown.is_draining() {
+            let is_enough = attempt == ATTEMPTS || Instant::now() >= until;
+            if is_enough || self.shutdown.is_draining() {
                 break;
             }
             let pause = backoff.next();

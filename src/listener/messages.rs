@@ -124,16 +124,20 @@ impl<S: MessageRules> MllpHost<S> {
         Ok(Some(Box::new((hl7, rule.clone()))))
     }
 
+    fn trace(&self) -> Option<&ConnectionTrace> {
+        self.trace.as_ref().filter(|trace| !trace.is_over())
+    }
+
     /// What the span of a message that policy lets through will say; `None`: there is none.
     fn traced(&self, message: &Message<'_>, judged: &Judged) -> Recorded {
         let is_first = !message.is_envelope && !message.is_repeated;
-        self.trace.as_ref().filter(|_| is_first)?;
+        self.trace().filter(|_| is_first)?;
         Some(Box::new((self.hl7(message, judged.phi), judged.rule.clone())))
     }
 
     /// The span of a message that was not let through.
     fn trace_denied(&self, hl7: &Hl7, rule: Option<&Rule>, reason: DenyReason) {
-        if let Some(trace) = &self.trace {
+        if let Some(trace) = self.trace() {
             let at_once = (Duration::ZERO, None);
             traced::message(trace, self.connection(), (hl7, rule), at_once, Some(reason));
         }

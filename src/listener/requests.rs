@@ -225,5 +225,5 @@ fn version(version: Option<Version>) -> &'static str {
 
 /// The trace that a request belongs to.
 fn trace_id(headers: &HeaderMap) -> Option<String> {
-    TraceContext::of(headers).map(|context| context.trace.to_string())
+    TraceContext::of(headers).map(|context| hex::encode(context.trace.0))
 }

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::commands::Commands;
 use super::pulse::Pulse;
-use super::{HandOver, Inheritance, Sidecar};
+use super::{HandOver, Inheritance, ReloadError, Sidecar};
 use crate::admin::control::Act;
 use crate::audit::Reader;
 use crate::config::{Config, Problems};
@@ -186,13 +186,16 @@ async fn serve(
             (order, _) = orders.next() => match order {
                 Order::Cut => cut(),
                 Order::Reload => obey(&commands, orders, load()).await,
-                Order::Judge => if let Err(error) = commands.reload(None, load()).await {
-                    tracing::error!(
-                        process = std::process::id(),
-                        "what is still open here cannot be judged by the configuration, and is cut: {}",
-                        Report(&error)
-                    );
-                    cut();
+                Order::Judge => match commands.reload(None, load()).await {
+                    Ok(()) | Err(ReloadError::Stopping) => {} // then nothing is open any more
+                    Err(error) => {
+                        tracing::error!(
+                            process = std::process::id(),
+                            "what is still open here cannot be judged by the configuration, and is cut: {}",
+                            Report(&error)
+                        );
+                        cut();
+                    }
                 },
                 _ => {}
             },

@@ -123,7 +123,10 @@ impl Supervisor {
                 () = &mut parting => {}
                 true = news.replaced_after(self.applied) => self.rotated(),
                 Configuration { loaded, by, answer } = asked.configuration() => {
-                    let judged = timeout(JUDGING, self.judge(*loaded)).await;
+                    let judged = tokio::select! {
+                        drained = &mut ending => break drained,
+                        judged = timeout(JUDGING, self.judge(*loaded)) => judged,
+                    };
                     let judged = judged.unwrap_or(Err(ReloadError::Slow));
                     if let (Ok(previous), false) = (&judged, is_handed_over) {
                         self.loaded(Some(previous), by).await;

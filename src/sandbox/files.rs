@@ -120,7 +120,7 @@ fn grants(needs: &Needs) -> Granted {
 }
 
 /// Where the file at `path` is, and where it will be when somebody has replaced it, or one of the symbolic links on its way: each by
-/// another one beside. Never the root, of which all is a part.
+/// another one beside. Never a directory that others share, only the file in it.
 fn around(path: &Path) -> Vec<PathBuf> {
     let Ok(path) = std::path::absolute(path) else { return Vec::new() };
     let (mut found, mut links, mut at) = (Vec::new(), 0, PathBuf::from("/"));
@@ -145,7 +145,7 @@ fn around(path: &Path) -> Vec<PathBuf> {
             let after = std::mem::take(&mut left);
             left = parts(&target).chain(after).collect();
         } else if left.is_empty() {
-            found.push(if at == Path::new("/") { next } else { at.clone() });
+            found.push(if is_shared(&at) { next } else { at.clone() });
             found.extend(above(&at).into_iter().next().filter(|_| !is_mounted(&at)));
         } else {
             at = next;
@@ -153,7 +153,7 @@ fn around(path: &Path) -> Vec<PathBuf> {
         }
     }
     found.push(at);
-    found.retain(|dir| dir != Path::new("/"));
+    found.retain(|dir| !is_shared(dir));
     found
 }
 
@@ -163,9 +163,11 @@ fn above(dir: &Path) -> Vec<PathBuf> {
     let Some(first) = dir.parent() else { return Vec::new() };
     let second = first.parent().filter(|_| is_mounted(first));
     let both = [Some(first), second].into_iter().flatten();
-    both.filter(|dir| !SHARED.iter().any(|shared| *dir == Path::new(shared)))
-        .map(Path::to_owned)
-        .collect()
+    both.filter(|dir| !is_shared(dir)).map(Path::to_owned).collect()
+}
+
+fn is_shared(dir: &Path) -> bool {
+    SHARED.iter().any(|shared| dir == Path::new(shared))
 }
 
 /// Whether another disk begins at `dir`. Nobody can rename it then.
@@ -258,7 +260,9 @@ mod tests {
     fn nothing_is_let_through_as_a_whole_where_others_have_their_things() {
         assert_eq!(above(Path::new("/var/lib")), Vec::<PathBuf>::new());
         assert_eq!(above(Path::new("/var/log/myelin")), [PathBuf::from("/var/log")]);
-        assert!(around(Path::new("/etc/hostname")).iter().all(|dir| dir != Path::new("/")));
+        assert!(around(Path::new("/etc/hostname")).iter().all(|path| !is_shared(path)));
+        assert!(around(Path::new("/var/lib")).is_empty());
+        assert!(around(Path::new("/run/no-such-directory/key")).is_empty());
     }
 
     #[test]

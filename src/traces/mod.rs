@@ -67,6 +67,9 @@ impl Tracer {
         headers: &mut HeaderMap,
         caller: Caller,
     ) -> Option<Arc<RequestSpan>> {
+        if self.is_over() {
+            return None;
+        }
         let context = TraceContext::of(headers);
         let known = context.filter(|_| caller == Caller::Known);
         let (is_sampled, new) = match self.sample {
@@ -91,12 +94,17 @@ impl Tracer {
     pub fn connection(self: &Arc<Self>, id: [u8; 16], kind: Kind) -> Option<ConnectionTrace> {
         let trace = TraceId(id);
         match self.sample {
-            Sample::Share(share) if share.has(trace.dice()) => {
+            Sample::Share(share) if !self.is_over() && share.has(trace.dice()) => {
                 let span = SpanId::of_connection(trace, kind);
                 Some(ConnectionTrace { tracer: Arc::clone(self), trace, span })
             }
             Sample::Share(_) | Sample::Parent => None,
         }
+    }
+
+    /// Whether a reload has put another in its place, or none: nobody would see its spans.
+    fn is_over(&self) -> bool {
+        self.queue.is_closed()
     }
 
     /// Takes a span that is over, if there is room.
@@ -108,6 +116,11 @@ impl Tracer {
 }
 
 impl ConnectionTrace {
+    /// Whether nobody would see its spans any more.
+    pub fn is_over(&self) -> bool {
+        self.tracer.is_over()
+    }
+
     /// Takes the connection's span, or one below it.
     pub fn take(&self, span: Span) {
         self.tracer.take(span);
@@ -234,6 +247,21 @@ mod tests {
         assert_eq!((there.trace, there.trace), (here.trace, TraceId([7; 16])));
         let spans = BTreeSet::from([there.span.0, here.span.0, trace(Kind::Client).span.0]);
         assert_eq!(spans.len(), 2);
+    }
+
+    #[test]
+    fn what_a_tracer_has_begun_that_is_not_there_any_more_is_left_as_it_is() {
+        let (tracer, spans, metrics) = tracer(share(1.0));
+        let connection = tracer.connection([7; 16], Kind::Server).unwrap();
+        let before = with(&format!("00-{ID}-00f067aa0ba902b7-01"));
+        let mut headers = before.clone();
+
+        drop(spans);
+
+        assert!(tracer.request(&mut headers, Caller::Known).is_none());
+        assert!(tracer.connection([7; 16], Kind::Server).is_none() && connection.is_over());
+        assert_eq!(headers, before);
+        assert!(metrics.render().contains("myelin_trace_spans_dropped_total 0"));
     }
 
     #[test]

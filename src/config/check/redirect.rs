@@ -38,7 +38,7 @@ impl Mode {
 /// `redirect`
 pub(super) fn settings(reader: &Reader<'_>, node: &Node, ledger: &mut Ledger) -> Option<Redirect> {
     let mut fields = Fields::open(reader, node, &keys::REDIRECT)?;
-    let found = fields.required("port", located(port));
+    let found = fields.required("port", located(own_port));
     if let Some(port) = &found {
         for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
             let address = ListenAddr::Tcp(SocketAddr::new(ip, port.value));
@@ -144,6 +144,11 @@ fn destination(reader: &Reader<'_>, node: &Node, mode: Mode) -> Option<Destinati
 pub(super) fn ports(reader: &Reader<'_>, node: &Node) -> Option<Vec<u16>> {
     let empty = ("an empty list names no port", "name ports, or remove the key");
     reader.some(node, one(port), empty)
+}
+
+/// It is bound after the capabilities are gone, and nobody has to know it by heart.
+fn own_port(text: &str) -> Result<u16, Fault> {
+    count(1024..=u64::from(u16::MAX))(text).map(|port| u16::try_from(port).unwrap_or(u16::MAX))
 }
 
 fn port(text: &str) -> Result<u16, Fault> {

@@ -12,7 +12,8 @@ outbound:
   - {name: own, listen: "127.0.0.1:9002", to: ["h:1"], expect: [a], protocol: tcp}
   - {name: lan, listen: "0.0.0.0:9003", listen_anywhere: true, to: ["h:1"], expect: [a], protocol: tcp}
   - {name: caught, redirect: transparent, destinations: [{ address: 10.0.0.0/8 }], expect: [a], protocol: tcp}
-redirect: {port: 15001, exclude_ports: [22], exclude_addresses: [169.254.169.254]}
+forward_proxy: {listen: "0.0.0.0:9004", listen_anywhere: true}
+redirect: {port: 15001, include_ports: [80], exclude_ports: [22], exclude_addresses: [169.254.169.254]}
 audit: {dir: audit, on_failure: allow}
 "#
     ))
@@ -24,6 +25,8 @@ audit: {dir: audit, on_failure: allow}
             "audit.on_failure",
             "inbound.api.forward_anywhere",
             "outbound.lan.listen_anywhere",
+            "forward_proxy.listen_anywhere",
+            "redirect.include_ports",
             "redirect.exclude_ports",
             "redirect.exclude_addresses",
         ]

@@ -21,7 +21,7 @@ use crate::proxy::l7::{
     Rough, Wanted,
 };
 use crate::tls::TlsStream;
-use crate::traces::{self, RequestSpan};
+use crate::traces::{self, RequestSpan, Tracer};
 
 /// For the operator.
 const LEADS_ELSEWHERE: &str = "a reload has changed where it leads while the request waited";
@@ -37,6 +37,8 @@ pub(super) struct ForwardHost {
     rejected: AtomicU64,
     /// Whose the request was that could not be put on record. HTTP/1 has one at a time.
     unrecorded: Mutex<Option<Arc<OutboundHttp>>>,
+    /// What takes the spans of requests: the one that there was when the connection began.
+    tracer: Option<Arc<Tracer>>,
 }
 
 /// A request, and whose it is.
@@ -61,7 +63,8 @@ impl ForwardHost {
         here: Arc<Connection>,
     ) -> Self {
         let (facing, rejected) = (Facing::ForwardProxy, AtomicU64::new(0));
-        Self { proxy, source, facing, here, rejected, unrecorded: Mutex::default() }
+        let (tracer, unrecorded) = (proxy.ways.load().tracer(), Mutex::default());
+        Self { proxy, source, facing, here, rejected, unrecorded, tracer }
     }
 
     /// Whether what it was led to is still where its host leads. Looked up only after a change.
@@ -94,7 +97,7 @@ impl Host for ForwardHost {
     }
 
     fn span(&self, headers: &mut HeaderMap) -> Option<Arc<RequestSpan>> {
-        self.proxy.ways.load().tracer()?.request(headers, traces::Caller::Known)
+        self.tracer.as_ref()?.request(headers, traces::Caller::Known)
     }
 
     fn judge(&self, head: &Head<'_>) -> Result<Routed, Unknown> {
