@@ -68,12 +68,16 @@ def take(request):
                 }
                 say("record", told)
                 count += 1
-    answer = service.ExportLogsServiceResponse()
+    return answered(service.ExportLogsServiceResponse(), "rejected_log_records", count)
+
+
+def answered(answer, rejected, count):
+    """Takes all, unless it is to leave some out."""
     if MODE == "partial" and asked == 1:
-        answer.partial_success.rejected_log_records = 1
+        setattr(answer.partial_success, rejected, 1)
         answer.partial_success.error_message = "one is too old"
     if MODE == "none":
-        answer.partial_success.rejected_log_records = count
+        setattr(answer.partial_success, rejected, count)
         answer.partial_success.error_message = "there is no room"
     return answer
 
@@ -118,14 +122,7 @@ def take_spans(request):
                 }
                 say("span", says)
                 count += 1
-    answer = trace_service.ExportTraceServiceResponse()
-    if MODE == "partial" and asked == 1:
-        answer.partial_success.rejected_spans = 1
-        answer.partial_success.error_message = "one is too old"
-    if MODE == "none":
-        answer.partial_success.rejected_spans = count
-        answer.partial_success.error_message = "there is no room"
-    return answer
+    return answered(trace_service.ExportTraceServiceResponse(), "rejected_spans", count)
 
 
 def is_busy():

@@ -9,6 +9,7 @@ pub(in crate::audit) mod own;
 mod question;
 pub(in crate::audit) mod rule;
 pub(in crate::audit) mod text;
+mod tls;
 
 pub(in crate::audit) use encode::Encoded;
 pub(in crate::audit) use own::Own;
